@@ -1,0 +1,54 @@
+# One environment in .venv, made from pinned and hashed requirements. Wheels are kept in
+# WHEELS after the first download, so that a fresh clone works without a network too.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+WHEELS ?= $(HOME)/.cache/onex-registry/wheels
+BIN := .venv/bin
+INSTALL := scripts/install $(BIN)/python $(WHEELS)
+
+.PHONY: demo test check lint format requirements clean
+
+demo: .venv/runtime
+	$(BIN)/onex demo onex-demo
+
+test: .venv/dev
+	$(BIN)/pytest -m "not slow" --cov --cov-report=term
+
+check: .venv/dev lint
+	$(BIN)/pytest --cov --cov-report=term
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "onex-registry needs Python 3.11 or newer on PATH"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/python requirements/runtime.txt requirements/build.txt pyproject.toml
+	$(INSTALL) requirements/runtime.txt requirements/build.txt
+	@touch $@
+
+.venv/dev: .venv/runtime requirements/dev.txt
+	$(INSTALL) requirements/dev.txt
+	@touch $@
+
+# Needs uv on PATH. The files name no index, so every machine uses its own.
+requirements:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate pyproject.toml -o requirements/runtime.txt
+	echo "hatchling" | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-annotate - -o requirements/build.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --group dev -c requirements/runtime.txt \
+		-c requirements/build.txt pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv onex-demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,135 @@
+"""``onex demo``"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+import onex
+from onex.cli.options import output_options
+from onex.cli.output import Output
+from onex.cli.progress import progress_observer
+from onex.cli.run import exit_code, print_result
+from onex.configuration import PROJECT_FILE
+from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
+from onex.domain.json_value import JsonValue
+from onex.domain.result import RunResult
+from onex.manifests.workflow_file import load_workflow
+from onex.registry import Registry
+
+_EXAMPLE = "stdlib-atlas"
+_WORKFLOW = "atlas.workflow.yaml"
+_RESULTS = "results"
+
+
+@click.command()
+@click.argument(
+    "folder", default=Path("onex-demo"), type=click.Path(path_type=Path, file_okay=False)
+)
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="root=DIR maps another Python tree than the standard library.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), help="How many calls run at once.")
+@output_options
+def demo(output: Output, folder: Path, inputs: tuple[str, ...], jobs: int | None) -> int:
+    """Copy the stdlib-atlas example to FOLDER, run it, and say where its report is."""
+    root = _root(inputs)
+    _copy_example(folder)
+    with Registry.open(start=folder, environment=_without_home()) as registry:
+        report = registry.scan()
+        output.problems(report.problems)
+        output.line(f"found {report.nodes} node versions in {folder / 'nodes'}")
+        plan = registry.plan(load_workflow(folder / _WORKFLOW), {"root": str(root)})
+        for step, node in plan.nodes.items():
+            reference = plan.workflow.steps[step].node
+            chosen = node.metadata.version
+            among = len(registry.versions(reference))
+            output.line(f"  {step}: {reference} is {chosen}" + (f", of {among}" if among > 1 else ""))
+        with progress_observer(output, list(plan.workflow.steps)) as observer:
+            result = registry.run(plan, jobs=jobs, observer=observer)
+    files = _collect(result, folder / _RESULTS)
+    body = result.to_json() | {"files": {name: str(path) for name, path in files.items()}}
+
+    def human() -> None:
+        print_result(output, result)
+        for name, step in result.steps.items():
+            if step.cache_note and "[" not in name and result.success:
+                output.line(f"  {name} ran again each time: {step.cache_note}", "dim")
+        for name, path in files.items():
+            output.line(f"{name}: {path}", "bold")
+
+    output.emit(body, human)
+    return exit_code(result)
+
+
+def _root(inputs: tuple[str, ...]) -> Path:
+    root = Path(sysconfig.get_path("stdlib"))
+    for pair in inputs:
+        key, _, value = pair.partition("=")
+        if key != "root" or not value:
+            raise UsageError(f"{pair!r} is not an input of the demo", hint="write --input root=DIR")
+        root = Path(value)
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder", hint="name a folder of Python files")
+    return root.absolute()
+
+
+def _without_home() -> dict[str, str]:
+    """The demo keeps its state beside its own files, whatever ONEX_HOME says."""
+    return {name: value for name, value in os.environ.items() if name != "ONEX_HOME"}
+
+
+def _copy_example(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _WORKFLOW).is_file():
+        raise FolderNotEmptyError(
+            f"{folder} holds other files",
+            hint="name another folder: onex demo DIR",
+            location=Location(str(folder)),
+        )
+    source = _example()
+    for file in _files(source):
+        target = folder / file.relative_to(source)
+        # An unchanged copy keeps its time, so that the scan need not read it again.
+        if not target.is_file() or target.read_bytes() != file.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+
+
+def _example() -> Path:
+    """The example in the installed package, or in the source tree that it is run from."""
+    package = Path(onex.__file__).parent
+    for candidate in (package / "examples" / _EXAMPLE, package.parents[1] / "examples" / _EXAMPLE):
+        if (candidate / PROJECT_FILE).is_file():
+            return candidate
+    raise InternalError("the example is missing from this installation", hint="install onex-registry again")
+
+
+def _files(source: Path) -> Iterator[Path]:
+    for path in sorted(source.rglob("*")):
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(source).parts)
+        if path.is_file() and not hidden:
+            yield path
+
+
+def _collect(result: RunResult, folder: Path) -> dict[str, Path]:
+    """Copy the files among a run's outputs to where a person finds them."""
+    files: dict[str, Path] = {}
+    outputs: JsonValue = result.outputs
+    for name, value in outputs.items() if isinstance(outputs, dict) else ():
+        if isinstance(value, dict) and "$artifact" in value:
+            target = folder / str(value["name"])
+            folder.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copyfile(str(value["path"]), target)
+            files[name] = target
+    return files

@@ -1,0 +1,154 @@
+"""``onex doctor``"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output
+from onex.domain.errors import ExitCode, OnexError
+from onex.domain.json_value import JsonValue
+from onex.registry import Registry
+
+_MINIMUM_SQLITE = (3, 37, 0)
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    name: str
+    status: str
+    message: str
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"name": self.name, "status": self.status, "message": self.message, "hint": self.hint}
+
+
+@click.command()
+@home_option
+@output_options
+def doctor(output: Output, home: Path | None) -> int:
+    """Check what onex needs of this machine, by trying it."""
+    with Registry.open(home) as registry:
+        checks = [
+            _python(),
+            _sqlite(),
+            _commands(),
+            _attempt("home", lambda: _home(registry.configuration.home)),
+            _attempt("registry", lambda: _database(registry)),
+            _attempt("isolation process", _process_isolation),
+            _Check(
+                "isolation strict",
+                "warning",
+                "nodes cannot be confined by the kernel in this version of onex",
+                "run only nodes that you trust",
+            ),
+        ]
+        checks += [
+            _source(source.name, source.path) for source in registry.configuration.sources
+        ]
+    is_ok = all(check.status != "failed" for check in checks)
+    body = {"ok": is_ok, "checks": [check.to_json() for check in checks]}
+
+    def human() -> None:
+        for check in checks:
+            output.line(f"{check.status:<8} {check.name}: {check.message}", _STYLES[check.status])
+            if check.hint:
+                output.line(f"         {check.hint}", "dim")
+
+    output.emit(body, human)
+    return ExitCode.SUCCESS if is_ok else ExitCode.USAGE
+
+
+def _attempt(name: str, check: Callable[[], str]) -> _Check:
+    try:
+        return _Check(name, "ok", check())
+    except OnexError as error:
+        return _Check(name, "failed", error.message, error.hint)
+    except OSError as error:
+        return _Check(name, "failed", str(error), "check the folder's permissions")
+
+
+def _python() -> _Check:
+    return _Check("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+
+
+def _sqlite() -> _Check:
+    if sqlite3.sqlite_version_info >= _MINIMUM_SQLITE:
+        return _Check("sqlite", "ok", sqlite3.sqlite_version)
+    return _Check(
+        "sqlite",
+        "failed",
+        f"{sqlite3.sqlite_version} is older than 3.37",
+        "use a Python that was built with a newer SQLite",
+    )
+
+
+def _commands() -> _Check:
+    """Another distribution also installs a command called onex; the last one installed wins."""
+    rivals = sorted(
+        {
+            entry.dist.name
+            for entry in metadata.entry_points(group="console_scripts", name="onex")
+            if entry.dist is not None and entry.dist.name != "onex-registry"
+        }
+    )
+    if not rivals:
+        return _Check("commands", "ok", "onex and onexr are this program")
+    return _Check(
+        "commands",
+        "warning",
+        f"{', '.join(rivals)} also installs a command called onex",
+        "use onexr, which is always this program",
+    )
+
+
+def _home(home: Path) -> str:
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=home) as file:
+        file.write(b"onex")
+    return f"{home} can be written"
+
+
+def _database(registry: Registry) -> str:
+    total = registry.check_storage()
+    return f"the database is sound and holds {total} node versions"
+
+
+def _process_isolation() -> str:
+    from onex.execution.context import ContextSpec
+    from onex.execution.engine import CallFailedError, LoadedNode, NodeCall
+    from onex.execution.process_engine import ProcessEngine
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "node.py")
+        file.write_text("import os\ndef execute(context):\n    return os.getpid()\n", encoding="utf-8")
+        engine = ProcessEngine(jobs=1)
+        try:
+            node = LoadedNode("doctor", "doctor", file, "execute")
+            outcome = engine.execute(NodeCall(node, {}, ContextSpec("doctor", folder), 20.0))
+        except CallFailedError as failure:
+            raise failure.error from failure
+        finally:
+            engine.close()
+    if outcome.output == os.getpid():
+        raise AssertionError("the node ran in this process")
+    return f"a node ran in process {outcome.output} of its own"
+
+
+def _source(name: str, path: Path) -> _Check:
+    if os.access(path, os.R_OK | os.X_OK):
+        return _Check(f"source {name}", "ok", str(path))
+    return _Check(
+        f"source {name}", "failed", f"{path} cannot be read", "correct [[sources]] in onex.toml"
+    )

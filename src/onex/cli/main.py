@@ -1,0 +1,109 @@
+"""The ``onex`` command: its groups, its options, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from onex.cli.output import Output
+from onex.domain.errors import ExitCode, InternalError, OnexError, RunCancelledError, UsageError
+
+_COMMANDS = {
+    "demo": "onex.cli.demo:demo",
+    "doctor": "onex.cli.doctor:doctor",
+    "explain": "onex.cli.explain:explain",
+    "init": "onex.cli.project:init",
+    "list": "onex.cli.nodes:list_nodes",
+    "new": "onex.cli.project:new",
+    "resolve": "onex.cli.resolve:resolve",
+    "run": "onex.cli.run:run",
+    "runs": "onex.cli.runs:runs",
+    "scan": "onex.cli.scan:scan",
+    "show": "onex.cli.nodes:show",
+    "validate": "onex.cli.validate:validate",
+    "version": "onex.cli.version:version",
+}
+_ALIASES = {"list-nodes": "list", "node-info": "show"}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is used or its help is shown."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = _COMMANDS.get(_ALIASES.get(cmd_name, cmd_name))
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{target} is not a command")
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="onex-registry", prog_name="onex", message="%(prog)s %(version)s")
+def onex() -> None:
+    """A registry of versioned, executable nodes that runs what it resolves."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit code. Every error has been printed then."""
+    output = _output_for_errors(arguments)
+    try:
+        outcome = onex.main(args=list(arguments), prog_name="onex", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        output.error(_usage_error(error))
+        return ExitCode.USAGE
+    except OnexError as error:
+        output.error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.error(RunCancelledError("cancelled", hint="nothing else was changed"))
+        return ExitCode.CANCELLED
+    except BrokenPipeError:
+        # The reader has gone, as with ``onex list | head``; closing must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.SUCCESS
+    except Exception as error:
+        if os.environ.get("ONEX_DEBUG"):
+            raise
+        output.error(
+            InternalError(
+                f"onex failed: {type(error).__name__}: {error}",
+                hint="this is a defect of onex; set ONEX_DEBUG=1 to see where",
+            )
+        )
+        return InternalError.exit_code
+    return outcome if isinstance(outcome, int) else ExitCode.SUCCESS
+
+
+def _output_for_errors(arguments: Sequence[str]) -> Output:
+    """The format asked for, found without parsing, since parsing may be what fails."""
+    for position, argument in enumerate(arguments):
+        following = arguments[position + 1] if position + 1 < len(arguments) else ""
+        value = following if argument == "--format" else argument.removeprefix("--format=")
+        if argument.startswith("--format"):
+            if value == "json":
+                return Output("json")
+            if value == "yaml":
+                return Output("yaml")
+    return Output()
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if isinstance(context, click.Context) else "onex"
+    return UsageError(error.format_message(), hint=f"see {command} --help")

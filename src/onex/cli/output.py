@@ -1,0 +1,131 @@
+"""What commands print: tables on a terminal, plain lines in a pipe, JSON or YAML on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+from onex.domain.errors import OnexError, Problem, Severity
+from onex.domain.json_value import JsonValue
+
+Format = Literal["human", "json", "yaml"]
+
+_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFORMATION: "dim"}
+
+
+@dataclass(slots=True)
+class Output:
+    """How this command prints; ``verbosity`` is negative for quiet."""
+
+    format: Format = "human"
+    verbosity: int = 0
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person reads the output."""
+        return self.format == "human"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether tables and colours make sense."""
+        return self.is_human and sys.stdout.isatty()
+
+    def emit(self, body: JsonValue, human: Callable[[], None]) -> None:
+        """Print a command's result: the body for programs, or by ``human`` for people."""
+        if self.format == "json":
+            print(json.dumps(body, indent=2, ensure_ascii=False))
+        elif self.format == "yaml":
+            import yaml_rs
+
+            print(yaml_rs.dumps(body), end="")
+        elif self.verbosity >= 0:
+            human()
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """Print one line for people; control characters are shown, not sent."""
+        if self.is_human and self.verbosity >= 0:
+            _write(sys.stdout, printable(text), style)
+
+    def note(self, text: str, style: str | None = None) -> None:
+        """Print one line to standard error for people."""
+        if self.is_human and self.verbosity >= 0:
+            _write(sys.stderr, printable(text), style)
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print rows: a table on a terminal, tab-separated lines without headings in a pipe."""
+        if not self.is_terminal:
+            for row in rows:
+                print("\t".join(map(printable, row)))
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        Console().print(table)
+
+    def problems(self, problems: Sequence[Problem]) -> None:
+        """Print findings to standard error; those for information only when asked for."""
+        if not self.is_human or self.verbosity < 0:
+            return
+        for problem in problems:
+            if problem.severity is Severity.INFORMATION and self.verbosity < 1:
+                continue
+            place = f"{problem.location}: " if problem.location.path else ""
+            _write(
+                sys.stderr,
+                printable(f"{problem.severity} {problem.code}: {place}{problem.message}"),
+                _STYLES[problem.severity],
+            )
+            if problem.hint:
+                _write(sys.stderr, printable(f"    {problem.hint}"), "dim")
+
+    def error(self, error: OnexError) -> None:
+        """Print an error: to standard error for people, to standard output for programs."""
+        if not self.is_human:
+            self.emit({"error": _json_error(error)}, lambda: None)
+            return
+        _write(sys.stderr, printable(f"{error.code}: {error.message}"), "bold red")
+        if error.location is not None:
+            _write(sys.stderr, printable(f"  at {error.location}"), None)
+        explanation = error.details.get("explanation")
+        if isinstance(explanation, str):
+            for line in explanation.splitlines():
+                _write(sys.stderr, printable(f"  {line}"), None)
+        if error.hint:
+            _write(sys.stderr, printable(f"  {error.hint}"), "dim")
+
+
+def _json_error(error: OnexError) -> JsonValue:
+    body: JsonValue = json.loads(json.dumps(error.to_json()))
+    return body
+
+
+def _write(stream: TextIO, text: str, style: str | None) -> None:
+    if not stream.isatty():
+        print(text, file=stream)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(file=stream, soft_wrap=True).print(Text(text, style=style or ""))
+
+
+def printable(text: str) -> str:
+    """The text with every character that could steer a terminal written as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() and unicodedata.category(c) != "Cf" else _escape(c) for c in text
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"

@@ -1,0 +1,100 @@
+"""``onex validate``"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from onex.cli.options import output_options
+from onex.cli.output import Output
+from onex.domain.errors import (
+    DocumentError,
+    ExitCode,
+    Location,
+    PathNotReadableError,
+    Problem,
+    Severity,
+)
+from onex.domain.json_value import JsonValue
+from onex.manifests.manifest import MANIFEST_SUFFIX, read_manifest
+from onex.manifests.node_files import is_pruned
+from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
+from onex.manifests.yaml_document import read_yaml
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@output_options
+def validate(output: Output, paths: tuple[Path, ...]) -> int:
+    """Check manifests and workflows: files, or whole folders of them."""
+    outcomes: dict[str, list[Path]] = {
+        name: [] for name in ("accepted", "with_warnings", "templates", "rejected")
+    }
+    problems: list[Problem] = []
+    for path in paths:
+        for file in _documents(path, problems):
+            outcome, found = _check(file)
+            outcomes[outcome].append(file)
+            problems += found
+    is_valid = not any(problem.severity is Severity.ERROR for problem in problems)
+    total = sum(map(len, outcomes.values()))
+    counts: dict[str, JsonValue] = {name: len(files) for name, files in outcomes.items()}
+    body = {"valid": is_valid, "files": total, "problems": [p.to_json() for p in problems]} | counts
+
+    def human() -> None:
+        output.problems(problems)
+        output.line(
+            f"{total} files: {counts['accepted']} accepted, {counts['with_warnings']} with warnings, "
+            f"{counts['templates']} templates skipped, {counts['rejected']} rejected"
+        )
+
+    output.emit(body, human)
+    return ExitCode.SUCCESS if is_valid else ExitCode.INVALID_DOCUMENT
+
+
+def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
+    """The file itself, or every manifest and workflow below a folder."""
+    if not path.exists():
+        raise PathNotReadableError(
+            f"{path} does not exist", hint="check the path", location=Location(str(path))
+        )
+    if not path.is_dir():
+        yield path
+        return
+
+    def refuse(error: OSError) -> None:
+        message = f"the folder cannot be listed: {error.strerror}"
+        location = Location(str(error.filename))
+        problems.append(Problem("DSC001", Severity.ERROR, message, location, "check its permissions"))
+
+    for folder, names, files in os.walk(path, onerror=refuse):
+        names[:] = sorted(name for name in names if not is_pruned(name))
+        for name in sorted(files):
+            if name.endswith((MANIFEST_SUFFIX, WORKFLOW_SUFFIX)):
+                yield Path(folder, name)
+
+
+def _check(file: Path) -> tuple[str, list[Problem]]:
+    try:
+        document = read_yaml(file)
+    except DocumentError as error:
+        return "rejected", list(error.problems)
+    if file.name.endswith(WORKFLOW_SUFFIX):
+        workflow, found = read_workflow(document)
+        is_template, is_usable = False, workflow is not None
+    else:
+        reading = read_manifest(document)
+        found, is_template, is_usable = (
+            reading.problems,
+            reading.is_template,
+            reading.metadata is not None,
+        )
+    if is_template:
+        return "templates", list(found)
+    if not is_usable:
+        return "rejected", list(found)
+    has_warnings = any(problem.severity is Severity.WARNING for problem in found)
+    return ("with_warnings" if has_warnings else "accepted"), list(found)

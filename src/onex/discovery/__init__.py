@@ -1,0 +1,1 @@
+"""Finding nodes, wherever they come from, and telling the storage what changed."""

@@ -1,0 +1,1 @@
+"""Values and rules of the registry. Nothing here reads, writes, waits or prints."""

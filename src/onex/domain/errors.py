@@ -1,0 +1,351 @@
+"""Errors as part of the product: a stable code, what happened, where, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the command line returns for each family of outcomes."""
+
+    SUCCESS = 0
+    EXECUTION_FAILED = 1
+    USAGE = 2
+    RESOLUTION_FAILED = 3
+    INVALID_DOCUMENT = 4
+    SECURITY_REFUSAL = 5
+    CANCELLED = 130
+
+
+class Severity(StrEnum):
+    """How serious a problem in a document is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFORMATION = "information"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file; lines and columns count from 1, None where unknown."""
+
+    path: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        parts = [self.path or "<text>"]
+        if self.line is not None:
+            parts.append(str(self.line))
+            if self.column is not None:
+                parts.append(str(self.column))
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding about one place in one document."""
+
+    code: str
+    severity: Severity
+    message: str
+    location: Location = Location()
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, str | int | None]:
+        """The problem in the shape that ``scan`` and ``validate`` print."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "message": self.message,
+            "path": self.location.path,
+            "line": self.location.line,
+            "column": self.location.column,
+            "hint": self.hint,
+        }
+
+
+class OnexError(Exception):
+    """The root of every error that onex raises on purpose.
+
+    ``code`` identifies the kind for ever; ``exit_code`` is what a command that
+    ends with it returns; ``details`` holds further JSON members of the error.
+    """
+
+    code: str = "ONEX001"
+    exit_code: ClassVar[ExitCode] = ExitCode.EXECUTION_FAILED
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        location: Location | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.location = location
+        self.details: dict[str, object] = dict(details or {})
+
+    def to_json(self) -> dict[str, object]:
+        """The error in the shape that stands under ``error`` in JSON output."""
+        body: dict[str, object] = {"code": self.code, "message": self.message, "hint": self.hint}
+        if self.location is not None:
+            body["path"] = self.location.path
+            body["line"] = self.location.line
+            body["column"] = self.location.column
+        return body | self.details
+
+
+class InternalError(OnexError):
+    """A defect of onex itself."""
+
+    code = "ONEX002"
+
+
+class UsageError(OnexError):
+    """The command or call was given something it cannot work with."""
+
+    code = "USE001"
+    exit_code = ExitCode.USAGE
+
+
+class PathNotReadableError(UsageError):
+    """A path that the user named is missing or may not be read."""
+
+    code = "USE002"
+
+
+class FolderNotEmptyError(UsageError):
+    """A command that creates a folder found other files in it."""
+
+    code = "USE003"
+
+
+class ConfigurationError(UsageError):
+    """A configuration file is not valid."""
+
+    code = "CFG001"
+
+
+class VersionError(OnexError, ValueError):
+    """A text is not a semantic version."""
+
+    code = "VER001"
+    exit_code = ExitCode.USAGE
+
+
+class ConstraintError(OnexError, ValueError):
+    """A text is not a version constraint."""
+
+    code = "VER002"
+    exit_code = ExitCode.USAGE
+
+
+class InvalidReferenceError(OnexError, ValueError):
+    """A text does not refer to a node."""
+
+    code = "REF001"
+    exit_code = ExitCode.USAGE
+
+
+class InvalidPermissionError(OnexError, ValueError):
+    """A text is not a permission that can be enforced."""
+
+    code = "PER001"
+    exit_code = ExitCode.INVALID_DOCUMENT
+
+
+class LifecycleError(OnexError):
+    """A lifecycle transition that the rules do not allow; each rule has its own code."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, code: str, message: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class DocumentError(OnexError):
+    """A manifest or workflow that cannot be used; ``problems`` says why, place by place."""
+
+    code = "MAN000"
+    exit_code = ExitCode.INVALID_DOCUMENT
+
+    def __init__(self, message: str, problems: Sequence[Problem], *, hint: str | None = None):
+        first = next((p for p in problems if p.severity is Severity.ERROR), None)
+        super().__init__(
+            message,
+            hint=hint or (first.hint if first else None),
+            location=first.location if first else None,
+            details={"problems": [problem.to_json() for problem in problems]},
+        )
+        self.problems = tuple(problems)
+
+
+class WorkflowError(DocumentError):
+    """A workflow that cannot be planned."""
+
+    code = "WFL000"
+
+
+class WorkflowInputError(OnexError):
+    """The inputs given to a workflow do not match what it asks for."""
+
+    code = "WFL010"
+    exit_code = ExitCode.USAGE
+
+
+class ResolutionError(OnexError):
+    """No choice of versions meets every constraint; ``explanation`` is the argument."""
+
+    code = "RES001"
+    exit_code = ExitCode.RESOLUTION_FAILED
+
+    def __init__(self, message: str, *, explanation: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, details={"explanation": explanation})
+        self.explanation = explanation
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.explanation}"
+
+
+class DependencyCycleError(ResolutionError):
+    """The chosen versions depend on each other in a circle."""
+
+    code = "RES002"
+
+    def __init__(self, cycles: Sequence[Sequence[str]]) -> None:
+        shown = "; ".join(" -> ".join([*cycle, cycle[0]]) for cycle in cycles)
+        super().__init__(
+            f"the dependencies form a cycle: {shown}",
+            explanation=f"Every version that could be chosen is part of a cycle: {shown}",
+            hint="remove one of these dependencies, or ask for versions that do not have it",
+        )
+        self.cycles = tuple(tuple(cycle) for cycle in cycles)
+        self.details["cycles"] = [list(cycle) for cycle in cycles]
+
+
+class NodeNotFoundError(OnexError):
+    """No node carries the name that was asked for."""
+
+    code = "RES003"
+    exit_code = ExitCode.RESOLUTION_FAILED
+
+
+class AmbiguousNodeError(OnexError):
+    """A short name that several nodes carry."""
+
+    code = "RES004"
+    exit_code = ExitCode.RESOLUTION_FAILED
+
+
+class StorageError(OnexError):
+    """The registry's database cannot be used."""
+
+    code = "STO001"
+    exit_code = ExitCode.USAGE
+
+
+class FutureDatabaseError(StorageError):
+    """The database was written by a newer onex."""
+
+    code = "STO002"
+
+
+class RunNotFoundError(OnexError):
+    """No run carries the identifier that was asked for."""
+
+    code = "RUN001"
+    exit_code = ExitCode.USAGE
+
+
+class ExecutionError(OnexError):
+    """A step did not give a result."""
+
+    code = "EXE000"
+
+
+class NodeRaisedError(ExecutionError):
+    """The node's code raised an exception."""
+
+    code = "EXE001"
+
+
+class InvalidResultError(ExecutionError):
+    """The node returned something that is not a JSON value within the limits."""
+
+    code = "EXE002"
+
+
+class StepTimeoutError(ExecutionError):
+    """The node did not return within its time limit and was killed."""
+
+    code = "EXE003"
+
+
+class WorkerDiedError(ExecutionError):
+    """The node's process ended before it gave a result."""
+
+    code = "EXE004"
+
+
+class RunCancelledError(ExecutionError):
+    """The run was cancelled before it ended."""
+
+    code = "EXE005"
+    exit_code = ExitCode.CANCELLED
+
+
+class NodeLoadError(ExecutionError):
+    """The node's code cannot be found or imported."""
+
+    code = "EXE006"
+
+
+class ReferenceValueError(ExecutionError):
+    """A reference points into a result that has no such part."""
+
+    code = "EXE007"
+
+
+class SchemaMismatchError(ExecutionError):
+    """A node's inputs or result do not match the schema in its manifest."""
+
+    code = "EXE008"
+
+
+class RunFailedError(ExecutionError):
+    """A run ended with failed steps."""
+
+    code = "EXE009"
+
+
+class StepSkippedError(ExecutionError):
+    """A step that did not run because one that it needs gave no result."""
+
+    code = "EXE010"
+
+
+class SecurityError(OnexError):
+    """Something was refused because it cannot be trusted or confined."""
+
+    code = "SEC001"
+    exit_code = ExitCode.SECURITY_REFUSAL
+
+
+class DigestMismatchError(SecurityError):
+    """A node's files are not the ones that were registered."""
+
+    code = "SEC002"
+
+
+class IsolationUnavailableError(SecurityError):
+    """The isolation that was asked for cannot be had here."""
+
+    code = "SEC003"

@@ -1,0 +1,51 @@
+"""The one log: entries that are chained by hash, so that none can change unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from onex.domain.json_value import JsonObject, canonical_json, sha256_of
+
+GENESIS_HASH = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Who did what to which object, and whether it was allowed.
+
+    ``serial`` counts from 1 without gaps; ``time`` is an RFC 3339 timestamp in
+    UTC; ``body`` holds what was there before and after.
+    """
+
+    serial: int
+    time: str
+    actor: str
+    action: str
+    object: str
+    outcome: str
+    body: JsonObject
+    previous_hash: str
+    hash: str = ""
+
+    def sealed(self) -> Event:
+        """The same event with the hash of its content and of the event before it."""
+        content = canonical_json(
+            [self.serial, self.time, self.actor, self.action, self.object, self.outcome,
+             self.body, self.previous_hash]
+        )
+        return replace(self, hash=sha256_of(content))
+
+
+def first_broken_link(events: Iterable[Event]) -> int | None:
+    """The serial of the first event that does not follow from the one before, or None."""
+    expected_serial, previous_hash = 1, GENESIS_HASH
+    for event in events:
+        if (
+            event.serial != expected_serial
+            or event.previous_hash != previous_hash
+            or event.sealed().hash != event.hash
+        ):
+            return event.serial
+        expected_serial, previous_hash = event.serial + 1, event.hash
+    return None

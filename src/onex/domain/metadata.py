@@ -1,0 +1,178 @@
+"""NodeMetadata: the validated manifest of one node version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from onex.domain.json_value import (
+    JsonObject,
+    JsonValue,
+    as_list,
+    as_object,
+    as_optional_text,
+    as_text,
+    as_texts,
+)
+from onex.domain.lifecycle import Lifecycle
+from onex.domain.permission import Permission
+from onex.domain.reference import NodeId, NodeRef, NodeVersion
+from onex.domain.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Entrypoint:
+    """What starts a node: ``python`` code, a ``cli`` program, or a document of another type.
+
+    ``target`` is a file path relative to the manifest, or a dotted module;
+    ``callable_name`` is what to call in it.
+    """
+
+    type: str
+    target: str
+    callable_name: str = "execute"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the target is a file rather than an importable module."""
+        return self.type != "python" or self.target.endswith(".py") or "/" in self.target
+
+    def to_json(self) -> JsonObject:
+        return {"type": self.type, "target": self.target, "callable": self.callable_name}
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Another node that this one needs."""
+
+    reference: NodeRef
+    optional: bool = False
+
+    def to_json(self) -> JsonObject:
+        return {"reference": str(self.reference), "optional": self.optional}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMetadata:
+    """Everything a manifest says about one version of one node.
+
+    ``libraries`` are Python requirements, checked when the node is loaded and
+    never resolved here. ``extra`` keeps every other key of the manifest.
+    """
+
+    node: NodeId
+    name: str
+    version: Version
+    lifecycle: Lifecycle
+    entrypoint: Entrypoint
+    description: str = ""
+    author: str = ""
+    owner: str = ""
+    license: str = ""
+    uuid: str | None = None
+    tags: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    libraries: tuple[str, ...] = ()
+    inputs: JsonObject = field(default_factory=dict)
+    outputs: JsonObject = field(default_factory=dict)
+    state_contract: str | None = None
+    idempotent: bool = False
+    deprecated_by: str | None = None
+    archived_reason: str | None = None
+    extra: JsonObject = field(default_factory=dict)
+
+    @property
+    def node_version(self) -> NodeVersion:
+        """The identity under which this metadata is stored."""
+        return NodeVersion(self.node, self.version)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The metadata as JSON; ``from_json`` reads it back unchanged."""
+        return {
+            "type": self.node.type,
+            "namespace": self.node.namespace,
+            "name": self.name,
+            "version": str(self.version),
+            "lifecycle": self.lifecycle.value,
+            "entrypoint": self.entrypoint.to_json(),
+            "description": self.description,
+            "author": self.author,
+            "owner": self.owner,
+            "license": self.license,
+            "uuid": self.uuid,
+            "tags": list(self.tags),
+            "capabilities": list(self.capabilities),
+            "permissions": [str(permission) for permission in self.permissions],
+            "dependencies": [dependency.to_json() for dependency in self.dependencies],
+            "libraries": list(self.libraries),
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "state_contract": self.state_contract,
+            "idempotent": self.idempotent,
+            "deprecated_by": self.deprecated_by,
+            "archived_reason": self.archived_reason,
+            "extra": self.extra,
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, JsonValue]) -> NodeMetadata:
+        """Read back what ``to_json`` wrote."""
+        entrypoint = as_object(body["entrypoint"])
+        return cls(
+            node=NodeId(as_text(body["type"]), as_text(body["namespace"])),
+            name=as_text(body["name"]),
+            version=Version.parse(as_text(body["version"])),
+            lifecycle=Lifecycle(as_text(body["lifecycle"])),
+            entrypoint=Entrypoint(
+                as_text(entrypoint["type"]), as_text(entrypoint["target"]), as_text(entrypoint["callable"])
+            ),
+            description=as_text(body["description"]),
+            author=as_text(body["author"]),
+            owner=as_text(body["owner"]),
+            license=as_text(body["license"]),
+            uuid=as_optional_text(body["uuid"]),
+            tags=as_texts(body["tags"]),
+            capabilities=as_texts(body["capabilities"]),
+            permissions=tuple(map(Permission.parse, as_texts(body["permissions"]))),
+            dependencies=tuple(
+                Dependency(NodeRef.parse(as_text(item["reference"])), bool(item["optional"]))
+                for item in map(as_object, as_list(body["dependencies"]))
+            ),
+            libraries=as_texts(body["libraries"]),
+            inputs=as_object(body["inputs"]),
+            outputs=as_object(body["outputs"]),
+            state_contract=as_optional_text(body["state_contract"]),
+            idempotent=bool(body["idempotent"]),
+            deprecated_by=as_optional_text(body["deprecated_by"]),
+            archived_reason=as_optional_text(body["archived_reason"]),
+            extra=as_object(body["extra"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One place a node version was found: the source's name and the manifest's path."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredNode:
+    """Metadata as the registry holds it: with its digest, origins and time of registration.
+
+    ``registered_at`` is an RFC 3339 timestamp in UTC.
+    """
+
+    metadata: NodeMetadata
+    digest: str
+    origins: tuple[Origin, ...]
+    registered_at: str
+    yanked: bool = False
+
+    @property
+    def source(self) -> str:
+        """The source that gave the node first."""
+        return self.origins[0].source

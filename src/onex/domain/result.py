@@ -1,0 +1,132 @@
+"""What running gives: the result of a step, and the result of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from onex.domain.json_value import JsonValue
+
+
+class StepStatus(StrEnum):
+    """Where a step stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step will not change any more."""
+        return self not in (StepStatus.PENDING, StepStatus.RUNNING)
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class IsolationLevel(StrEnum):
+    """How far a node is kept apart from the host and from other nodes."""
+
+    STRICT = "strict"
+    PROCESS = "process"
+    INLINE = "inline"
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why a step failed, as it is recorded and shown."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    detail: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeExecutionResult:
+    """The outcome of one step, or of one child of a fan-out step.
+
+    ``started_seconds`` counts from the start of the run. ``cached`` tells that
+    the output came from an earlier run; ``cache_note`` why it did not.
+    """
+
+    step_id: str
+    node: str
+    status: StepStatus
+    output: JsonValue = None
+    error: StepError | None = None
+    started_seconds: float | None = None
+    seconds: float = 0.0
+    attempts: int = 0
+    cached: bool = False
+    cache_note: str | None = None
+    isolation: IsolationLevel | None = None
+    log: str = ""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The step in the shape that ``run`` prints under ``steps``."""
+        return {
+            "node": self.node,
+            "status": self.status.value,
+            "started_seconds": self.started_seconds,
+            "seconds": round(self.seconds, 6),
+            "attempts": self.attempts,
+            "cached": self.cached,
+            "cache_note": self.cache_note,
+            "isolation": self.isolation.value if self.isolation else None,
+            "error": self.error.to_json() if self.error else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The outcome of one run; ``steps`` holds whatever finished, even after a failure.
+
+    ``overhead_seconds`` is the time in which no node was at work.
+    """
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    outputs: JsonValue = None
+    steps: Mapping[str, NodeExecutionResult] = field(default_factory=dict)
+    seconds: float = 0.0
+    overhead_seconds: float = 0.0
+    error: StepError | None = None
+
+    @property
+    def success(self) -> bool:
+        """Whether every step succeeded or was skipped by its own condition."""
+        return self.status is RunStatus.SUCCEEDED
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The run in the shape that ``run --format json`` prints."""
+        return {
+            "run_id": self.run_id,
+            "workflow": self.workflow,
+            "status": self.status.value,
+            "success": self.success,
+            "outputs": self.outputs,
+            "steps": {name: step.to_json() for name, step in self.steps.items()},
+            "seconds": round(self.seconds, 6),
+            "overhead_seconds": round(self.overhead_seconds, 6),
+            "error": self.error.to_json() if self.error else None,
+        }

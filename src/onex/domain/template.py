@@ -1,0 +1,139 @@
+"""References in workflows: ``${{ steps.walk.files[0] }}``. They name values; they compute nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from onex.domain.json_value import JsonValue
+
+_REFERENCE = re.compile(r"\$\{\{(?P<body>[^{}]*)\}\}")
+_HEAD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
+_PART = re.compile(r"\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|\[(?P<index>[0-9]{1,9})\]", re.ASCII)
+
+ROOTS = ("inputs", "steps", "item", "run")
+
+RUN_PARTS = ("id", "timeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A path into the workflow's values, for example ``("steps", "walk", "files", 0)``."""
+
+    parts: tuple[str | int, ...]
+
+    @property
+    def root(self) -> str:
+        """``inputs``, ``steps``, ``item`` or ``run``."""
+        return str(self.parts[0])
+
+    def __str__(self) -> str:
+        text = str(self.parts[0])
+        for part in self.parts[1:]:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        return text
+
+
+class TemplateSyntaxError(ValueError):
+    """Text between ``${{`` and ``}}`` that is not a reference."""
+
+
+def parse_reference(body: str) -> Reference:
+    """Read ``steps.walk.files[0]``.
+
+    Raises:
+        TemplateSyntaxError: the text is not a path that starts at one of ``ROOTS``.
+    """
+    text = body.strip()
+    head = _HEAD.match(text)
+    if head is None or head.group() not in ROOTS:
+        raise TemplateSyntaxError(f"{text!r} is not a reference to inputs, steps, item or run")
+    parts: list[str | int] = [head.group()]
+    position = head.end()
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None:
+            raise TemplateSyntaxError(f"{text!r} is not a path of names and [indexes]")
+        parts.append(part["name"] if part["name"] else int(part["index"]))
+        position = part.end()
+    if parts[0] in ("inputs", "steps") and not (len(parts) > 1 and isinstance(parts[1], str)):
+        raise TemplateSyntaxError(f"{text!r} must name one of the {parts[0]}")
+    if parts[0] == "run" and (len(parts) < 2 or parts[1] not in RUN_PARTS):
+        raise TemplateSyntaxError(f"{text!r} must name one of run.{', run.'.join(RUN_PARTS)}")
+    return Reference(tuple(parts))
+
+
+def references_in(value: JsonValue) -> Iterator[Reference]:
+    """Every reference in a template, in reading order.
+
+    Raises:
+        TemplateSyntaxError: some ``${{`` does not hold a reference.
+    """
+    if isinstance(value, str):
+        for match in _REFERENCE.finditer(value):
+            yield parse_reference(match["body"])
+        if "${{" in _REFERENCE.sub("", value):
+            raise TemplateSyntaxError(f"a reference in {value!r} is not closed with }}}}")
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from references_in(member)
+    elif isinstance(value, Sequence):
+        for member in value:
+            yield from references_in(member)
+
+
+def render(value: JsonValue, look_up: Callable[[Reference], JsonValue]) -> JsonValue:
+    """Put values in the place of references.
+
+    A text that is one reference becomes the value itself, of any type; a
+    reference within longer text is written into it as text.
+    """
+    if isinstance(value, str):
+        whole = _REFERENCE.fullmatch(value.strip())
+        if whole is not None:
+            return look_up(parse_reference(whole["body"]))
+        return _REFERENCE.sub(
+            lambda match: _as_written(look_up(parse_reference(match["body"]))), value
+        )
+    if isinstance(value, Mapping):
+        return {key: render(member, look_up) for key, member in value.items()}
+    if isinstance(value, Sequence):
+        return [render(member, look_up) for member in value]
+    return value
+
+
+def descend(value: JsonValue, parts: Sequence[str | int]) -> JsonValue:
+    """Follow names and indexes into a value.
+
+    Raises:
+        LookupError: the value has no such part; the message says where it ends.
+    """
+    for depth, part in enumerate(parts):
+        if isinstance(part, str) and isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif (
+            isinstance(part, int)
+            and isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and part < len(value)
+        ):
+            value = value[part]
+        else:
+            raise LookupError(f"there is no {part!r} in {_outline(value)} (part {depth + 1})")
+    return value
+
+
+def _as_written(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _outline(value: JsonValue) -> str:
+    if isinstance(value, Mapping):
+        names = ", ".join(list(value)[:8])
+        return f"a mapping with {names}" if names else "an empty mapping"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"a list of {len(value)}"
+    return f"a {type(value).__name__}"

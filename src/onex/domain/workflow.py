@@ -1,0 +1,166 @@
+"""Workflows: steps that call nodes, and what may refer to what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+
+from onex.domain.errors import Location, Problem, Severity
+from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.reference import NodeRef
+from onex.domain.template import Reference, TemplateSyntaxError, references_in
+from onex.domain.version import Version
+
+STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+DEFAULT_STEP_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a node, or one for each item of ``foreach``.
+
+    ``arguments`` are the values under ``with``; they, ``foreach`` and ``when``
+    may hold references.
+    """
+
+    id: str
+    node: NodeRef
+    arguments: JsonObject = field(default_factory=dict)
+    explicit_needs: tuple[str, ...] = ()
+    foreach: JsonValue = None
+    when: JsonValue = None
+    timeout_seconds: float = DEFAULT_STEP_TIMEOUT_SECONDS
+    use_cache: bool = True
+
+    @property
+    def is_fan_out(self) -> bool:
+        """Whether the step runs once for each item of a list."""
+        return self.foreach is not None
+
+    def references(self) -> Iterator[Reference]:
+        """Every reference in the step."""
+        yield from references_in(self.arguments)
+        yield from references_in(self.foreach)
+        yield from references_in(self.when)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The steps that must succeed first: named under ``needs`` or referred to."""
+        referred = (str(r.parts[1]) for r in self.references() if r.root == "steps")
+        return frozenset(self.explicit_needs) | frozenset(referred)
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A directed acyclic graph of steps.
+
+    ``inputs`` maps each input to its JSON Schema.
+    """
+
+    name: str
+    steps: Mapping[str, Step]
+    version: Version = Version(1, 0, 0)
+    description: str = ""
+    inputs: Mapping[str, JsonObject] = field(default_factory=dict)
+    outputs: JsonObject = field(default_factory=dict)
+    fail_fast: bool = True
+
+    @classmethod
+    def of_node(cls, node: NodeRef, input_names: Iterable[str]) -> Workflow:
+        """The workflow that calls one node once with inputs of these names."""
+        names = list(input_names)
+        arguments = {name: f"${{{{ inputs.{name} }}}}" for name in names}
+        step = Step("node", node, arguments)
+        return cls(
+            str(node),
+            {"node": step},
+            inputs={name: {} for name in names},
+            outputs={"result": "${{ steps.node }}"},
+        )
+
+
+def check_references(workflow: Workflow) -> list[Problem]:
+    """Everything wrong with how the parts of a workflow refer to each other.
+
+    Each problem's location path is the dotted place in the workflow, such as
+    ``steps.walk``, for the reader to turn into a line and a column.
+    """
+    problems: list[Problem] = []
+    for step in workflow.steps.values():
+        place = f"steps.{step.id}"
+        problems += _check_template(workflow, step.arguments, f"{place}.with", step.is_fan_out)
+        problems += _check_template(workflow, step.foreach, f"{place}.foreach", False)
+        problems += _check_template(workflow, step.when, f"{place}.when", False)
+        problems += [
+            _unknown_step(workflow, name, f"{place}.needs")
+            for name in step.explicit_needs
+            if name not in workflow.steps
+        ]
+    problems += _check_template(workflow, workflow.outputs, "outputs", False)
+    return problems or _check_cycles(workflow)
+
+
+def _check_template(
+    workflow: Workflow, template: JsonValue, place: str, has_item: bool
+) -> list[Problem]:
+    try:
+        references = list(references_in(template))
+    except TemplateSyntaxError as error:
+        return [
+            _problem(
+                "WFL006", str(error), place, "write ${{ inputs.name }} or ${{ steps.id.part }}"
+            )
+        ]
+    problems = []
+    for reference in references:
+        if reference.root == "steps" and reference.parts[1] not in workflow.steps:
+            problems.append(_unknown_step(workflow, str(reference.parts[1]), place))
+        elif reference.root == "inputs" and reference.parts[1] not in workflow.inputs:
+            declared = ", ".join(workflow.inputs) or "none"
+            problems.append(
+                _problem(
+                    "WFL005",
+                    f"{reference} refers to an input that the workflow does not declare",
+                    place,
+                    f"declare it under inputs; declared are: {declared}",
+                )
+            )
+        elif reference.root == "item" and not has_item:
+            problems.append(
+                _problem(
+                    "WFL007",
+                    f"{reference} is used where there is no item",
+                    place,
+                    "item exists only under with in a step that has foreach",
+                )
+            )
+    return problems
+
+
+def _check_cycles(workflow: Workflow) -> list[Problem]:
+    graph = {step.id: sorted(step.needs) for step in workflow.steps.values()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle = [str(name) for name in error.args[1]]
+        return [
+            _problem(
+                "WFL008",
+                "the steps wait for each other in a circle: " + " -> ".join(reversed(cycle)),
+                f"steps.{cycle[0]}",
+                "remove one of these needs or references",
+            )
+        ]
+    return []
+
+
+def _unknown_step(workflow: Workflow, name: str, place: str) -> Problem:
+    known = ", ".join(workflow.steps)
+    return _problem("WFL004", f"there is no step {name!r}", place, f"the steps are: {known}")
+
+
+def _problem(code: str, message: str, place: str, hint: str) -> Problem:
+    return Problem(code, Severity.ERROR, message, Location(place), hint)

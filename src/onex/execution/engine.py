@@ -1,0 +1,100 @@
+"""Engine: something that can execute one call of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from onex.domain.errors import (
+    ExecutionError,
+    InvalidResultError,
+    NodeLoadError,
+    NodeRaisedError,
+    OnexError,
+)
+from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.result import IsolationLevel
+from onex.execution.context import ContextSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNode:
+    """A node whose files were verified and lie where only their digest can lead."""
+
+    identity: str
+    digest: str
+    file: Path
+    callable_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCall:
+    """One execution of a node with its final inputs.
+
+    ``on_progress`` is called from the engine's thread with a fraction and a text.
+    """
+
+    node: LoadedNode
+    inputs: JsonObject
+    context: ContextSpec
+    timeout_seconds: float
+    on_progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What a call gave, and what the node logged and printed meanwhile."""
+
+    output: JsonValue
+    log: str = ""
+
+
+class CallFailedError(Exception):
+    """A call gave no result; ``error`` is what to record, ``log`` what came before."""
+
+    def __init__(self, error: OnexError, detail: str | None = None, log: str = "") -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.detail = detail
+        self.log = log
+
+
+class Engine(Protocol):
+    """Executes calls, each in the thread that asks; several threads may ask at once."""
+
+    @property
+    def isolation(self) -> IsolationLevel:
+        """The level that is really applied."""
+        ...
+
+    def execute(self, call: NodeCall) -> CallOutcome:
+        """Run one call to its end.
+
+        Raises:
+            CallFailedError: it ended without a result, or was cancelled.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """End every running call now; may be called from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; no process is left behind."""
+        ...
+
+
+def code_failure(kind: str, message: str) -> ExecutionError:
+    """The error to record for what went wrong in a node's code."""
+    match kind:
+        case "load":
+            return NodeLoadError(message, hint="correct the node's code, then run onex scan")
+        case "result":
+            return InvalidResultError(
+                message,
+                hint="return text, numbers, booleans, None, lists and mappings with text keys",
+            )
+        case _:
+            return NodeRaisedError(message, hint="onex runs show gives the step's traceback")

@@ -1,0 +1,156 @@
+"""Loading a node's Python code and calling it. Imported inside worker processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import math
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from onex.domain.json_value import JsonObject, JsonValue
+from onex.execution.context import ExecutionContext
+
+NodeFunction = Callable[..., object]
+
+MAXIMUM_RESULT_DEPTH = 100
+
+
+class NodeCodeError(Exception):
+    """The code cannot be loaded, or its result is not JSON; ``kind`` tells which.
+
+    Kinds: ``load``, ``raised`` and ``result``. ``detail`` holds the traceback
+    from the node's own frames on.
+    """
+
+    def __init__(self, kind: str, message: str, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.detail = detail
+
+
+def load_function(file: Path, callable_name: str) -> NodeFunction:
+    """Import a file under a name of its own and find the callable in it.
+
+    Raises:
+        NodeCodeError: importing failed, or there is no such callable.
+    """
+    module_name = f"onex_node_{abs(hash(str(file)))}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        raise NodeCodeError("load", f"{file.name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        raise NodeCodeError(
+            "load", f"importing {file.name} failed: {_summary(error)}", _traceback(error, file)
+        ) from error
+    finally:
+        sys.path.remove(str(file.parent))
+    function = getattr(module, callable_name, None)
+    if not callable(function):
+        raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
+    result: NodeFunction = function
+    return result
+
+
+def call(function: NodeFunction, file: Path, context: ExecutionContext, inputs: JsonObject) -> JsonValue:
+    """Call a node with its inputs and check that what it returns is JSON.
+
+    Inputs are keyword arguments, unless the second positional parameter is
+    called ``args`` or ``inputs``: then they are passed there as one mapping.
+
+    Raises:
+        NodeCodeError: the node raised, or returned something else than JSON.
+    """
+    try:
+        if _takes_one_mapping(function):
+            result = function(context, dict(inputs))
+        else:
+            result = function(context, **inputs)
+    except BaseException as error:
+        raise NodeCodeError("raised", _summary(error), _traceback(error, file)) from error
+    return _checked_json(result)
+
+
+def _takes_one_mapping(function: NodeFunction) -> bool:
+    positional = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(positional) > 1 and positional[1] in ("args", "inputs")
+
+
+class _NotJson(Exception):
+    """A value within a result that JSON cannot hold; ``path`` grows while it travels outwards."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[str] = []
+
+
+def _checked_json(result: object) -> JsonValue:
+    """The result with tuples as lists; raises NodeCodeError where it is not JSON.
+
+    ``json.dumps`` would not do: it turns keys that are numbers into text unseen.
+    """
+    try:
+        return _plain(result, 1)
+    except _NotJson as error:
+        place = "the result" + "".join(reversed(error.path))
+        raise NodeCodeError("result", f"{place} {error.reason}") from None
+
+
+def _plain(value: object, depth: int) -> JsonValue:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        raise _NotJson(f"is {value}, which JSON cannot hold")
+    if depth > MAXIMUM_RESULT_DEPTH:
+        raise NodeCodeError(
+            "result", f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep"
+        )
+    if isinstance(value, Mapping):
+        collected: dict[str, JsonValue] = {}
+        for key, member in value.items():
+            if not isinstance(key, str):
+                raise _NotJson(f"has a key of type {type(key).__name__}; JSON keys are text")
+            try:
+                collected[key] = _plain(member, depth + 1)
+            except _NotJson as error:
+                error.path.append(f".{key}")
+                raise
+        return collected
+    if isinstance(value, list | tuple):
+        listed: list[JsonValue] = []
+        for index, member in enumerate(value):
+            try:
+                listed.append(_plain(member, depth + 1))
+            except _NotJson as error:
+                error.path.append(f"[{index}]")
+                raise
+        return listed
+    raise _NotJson(f"is of type {type(value).__name__}, which JSON cannot hold")
+
+
+def _summary(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _traceback(error: BaseException, file: Path) -> str:
+    """The traceback from the node's file on, without the frames of its caller."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next((i for i, frame in enumerate(frames) if frame.filename == str(file)), len(frames))
+    lines = traceback.format_list(frames[own:]) + traceback.format_exception_only(error)
+    return "".join(lines)[-16_384:]

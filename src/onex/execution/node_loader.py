@@ -1,0 +1,109 @@
+"""NodeLoader: from a registered node to verified files that can be run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from onex.domain.digest import DIGEST_PREFIX
+from onex.domain.errors import DigestMismatchError, NodeLoadError
+from onex.domain.metadata import RegisteredNode
+from onex.execution.engine import LoadedNode
+from onex.manifests.node_files import (
+    NodeFilesError,
+    collect_files,
+    locate_target,
+    read_node_files,
+)
+
+
+class NodeLoader:
+    """Copies a node's files to a folder named by their digest, and runs only that copy.
+
+    The bytes that were hashed are the bytes that run: a change of the source
+    after the check has no effect on a run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` holds one folder for each digest."""
+        self._folder = folder
+        self._loaded: dict[str, LoadedNode] = {}
+
+    def load_node(self, node: RegisteredNode) -> LoadedNode:
+        """Verify and unpack a node.
+
+        Raises:
+            NodeLoadError: the node has no Python code that can be found.
+            DigestMismatchError: its files are not those that were registered.
+        """
+        loaded = self._loaded.get(node.digest)
+        if loaded is None:
+            loaded = self._load(node)
+            self._loaded[node.digest] = loaded
+        return loaded
+
+    def _load(self, node: RegisteredNode) -> LoadedNode:
+        identity = str(node.metadata.node_version)
+        entrypoint = node.metadata.entrypoint
+        if entrypoint.type != "python":
+            raise NodeLoadError(
+                f"{identity} has an entry point of type {entrypoint.type}, which cannot be run",
+                hint="only nodes with python entry points run in this version of onex",
+            )
+        manifest = Path(node.origins[0].path)
+        try:
+            digest, contents = read_node_files(manifest, collect_files(manifest, entrypoint))
+        except (OSError, NodeFilesError) as error:
+            raise NodeLoadError(
+                f"the files of {identity} cannot be read: {error}",
+                hint="run onex scan to learn where the node is now",
+            ) from error
+        if digest != node.digest:
+            raise DigestMismatchError(
+                f"the files of {identity} changed after they were registered",
+                hint=f"look at {manifest.parent}, then run onex scan to accept the change",
+                details={"expected": node.digest, "found": digest},
+            )
+        target = locate_target(manifest, entrypoint)
+        if target is None:
+            raise NodeLoadError(
+                f"the entry point {entrypoint.target} of {identity} is not there",
+                hint="add the file below the manifest, or correct entrypoint",
+            )
+        folder = self._unpack(digest, contents)
+        relative = target.relative_to(manifest.parent)
+        return LoadedNode(identity, digest, folder / relative, entrypoint.callable_name)
+
+    def _unpack(self, digest: str, contents: dict[str, bytes]) -> Path:
+        folder = self._folder / digest.removeprefix(DIGEST_PREFIX)
+        if _holds(folder, contents):
+            return folder
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=self._folder, prefix=".unpack-"))
+        try:
+            for name, content in contents.items():
+                file = draft / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+                file.chmod(0o444)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(draft, folder)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if not _holds(folder, contents):
+                raise NodeLoadError(
+                    f"the node could not be unpacked to {folder}: {error.strerror}",
+                    hint="check that the folder can be written and the disk has space",
+                ) from error
+        return folder
+
+
+def _holds(folder: Path, contents: dict[str, bytes]) -> bool:
+    """Whether an unpacked folder has every file exactly as it was hashed."""
+    try:
+        return all((folder / name).read_bytes() == content for name, content in contents.items())
+    except OSError:
+        return False

@@ -1,0 +1,284 @@
+"""ProcessEngine: each node in a separate process, kept warm for the next call.
+
+A separate process protects the host from crashes, hangs and leaks of memory. It
+is not a security boundary: the node may do whatever the user may.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+import onex
+from onex.domain.errors import (
+    ExecutionError,
+    InvalidResultError,
+    NodeRaisedError,
+    RunCancelledError,
+    StepTimeoutError,
+    WorkerDiedError,
+)
+from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text
+from onex.domain.result import IsolationLevel
+from onex.execution import frames, worker
+from onex.execution.engine import (
+    CallFailedError,
+    CallOutcome,
+    LoadedNode,
+    NodeCall,
+    code_failure,
+)
+
+MAXIMUM_LOG_BYTES = 64 * 1024
+IDLE_WORKERS_PER_JOB = 2
+
+# What a node may need of the environment to find programs, write text and make temporary files.
+_PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "HOME", "SYSTEMROOT")
+
+
+class ProcessEngine:
+    """Executes calls in warm worker processes, one node digest to a process."""
+
+    isolation = IsolationLevel.PROCESS
+
+    def __init__(self, jobs: int) -> None:
+        self._maximum_idle = jobs * IDLE_WORKERS_PER_JOB
+        self._lock = threading.Lock()
+        self._idle: deque[_Worker] = deque()
+        self._busy: set[_Worker] = set()
+        self._is_cancelled = False
+
+    def execute(self, call: NodeCall) -> CallOutcome:
+        process = self._acquire(call.node)
+        try:
+            outcome = process.execute(call)
+        except CallFailedError as failure:
+            is_usable = isinstance(failure.error, NodeRaisedError | InvalidResultError)
+            self._release(process, is_usable=is_usable and process.is_alive)
+            if self._is_cancelled and not is_usable:
+                raise CallFailedError(
+                    RunCancelledError("the run was cancelled", hint="start it again"), log=failure.log
+                ) from failure
+            raise
+        except BaseException:
+            self._release(process, is_usable=False)
+            raise
+        self._release(process, is_usable=True)
+        return outcome
+
+    def _acquire(self, node: LoadedNode) -> _Worker:
+        with self._lock:
+            if self._is_cancelled:
+                raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
+            found = next((w for w in reversed(self._idle) if w.digest == node.digest), None)
+            if found is not None:
+                self._idle.remove(found)
+            else:
+                found = _Worker(node)
+            self._busy.add(found)
+            return found
+
+    def _release(self, process: _Worker, *, is_usable: bool) -> None:
+        surplus = []
+        with self._lock:
+            self._busy.discard(process)
+            if is_usable and not self._is_cancelled:
+                self._idle.append(process)
+                while len(self._idle) > self._maximum_idle:
+                    surplus.append(self._idle.popleft())
+            else:
+                surplus.append(process)
+        for worker_process in surplus:
+            worker_process.kill()
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._is_cancelled = True
+            workers = [*self._busy, *self._idle]
+            self._idle.clear()
+        for process in workers:
+            process.kill()
+
+    def close(self) -> None:
+        self.cancel()
+
+
+class _Worker:
+    """One worker process and the threads that read from it."""
+
+    def __init__(self, node: LoadedNode) -> None:
+        self.digest = node.digest
+        package_folder = Path(onex.__file__).parent.parent
+        command = [sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)]
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(node.file), node.callable_name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ},
+                cwd=node.file.parent,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CallFailedError(
+                WorkerDiedError(
+                    f"the worker process could not be started: {error.strerror}",
+                    hint="check the limits on processes and memory",
+                )
+            ) from error
+        self._messages: queue.SimpleQueue[JsonObject | Exception | None] = queue.SimpleQueue()
+        self._log = _BoundedLog()
+        self._printed = threading.Thread(target=self._read_printed, daemon=True)
+        self._printed.start()
+        threading.Thread(target=self._read_messages, daemon=True).start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def _read_messages(self) -> None:
+        stream = _require(self._process.stdout)
+        message: JsonObject | Exception | None
+        while True:
+            try:
+                message = frames.read(stream)
+            except (frames.FrameError, OSError, ValueError) as error:
+                message = error
+            self._messages.put(message)
+            if not isinstance(message, dict):
+                return
+
+    def _read_printed(self) -> None:
+        stream = _require(self._process.stderr)
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(stream.fileno(), 65_536):
+                self._log.write(chunk.decode("utf-8", "replace"))
+
+    def execute(self, call: NodeCall) -> CallOutcome:
+        deadline = time.monotonic() + call.timeout_seconds
+        self._log.clear()
+        try:
+            request = frames.encode({"inputs": call.inputs, "context": asdict(call.context)})
+        except frames.FrameError as error:
+            raise CallFailedError(
+                ExecutionError(f"the inputs cannot be sent: {error}", hint="pass big values as artifacts")
+            ) from error
+        stdin = _require(self._process.stdin)
+        # A write larger than the pipe blocks until the worker reads, which a dead one never does.
+        sender = threading.Thread(target=_send, args=(stdin, request), daemon=True)
+        if len(request) > 65_536:
+            sender.start()
+        else:
+            _send(stdin, request)
+        while True:
+            try:
+                message = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                self.kill()
+                raise CallFailedError(
+                    StepTimeoutError(
+                        f"the node did not return within {call.timeout_seconds:g} s and was killed",
+                        hint="set a longer timeout on the step, or give the node less to do",
+                    ),
+                    log=self._log.text(),
+                ) from None
+            if not isinstance(message, dict):
+                raise self._death(message)
+            if "result" in message:
+                return CallOutcome(message["result"], self._log.text())
+            if "error" in message:
+                raise self._failure(as_object(message["error"]))
+            self._note(message, call)
+
+    def _note(self, message: JsonObject, call: NodeCall) -> None:
+        if "log" in message:
+            entry = as_object(message["log"])
+            self._log.write(f"{entry.get('level')}: {entry.get('message')}\n")
+        elif "progress" in message:
+            entry = as_object(message["progress"])
+            fraction = entry.get("fraction")
+            if isinstance(fraction, int | float):
+                call.on_progress(float(fraction), str(entry.get("message") or ""))
+
+    def _failure(self, error: JsonObject) -> CallFailedError:
+        message = as_text(error.get("message"))
+        detail = as_optional_text(error.get("detail"))
+        failure = code_failure(str(error.get("kind")), message)
+        return CallFailedError(failure, detail, self._log.text())
+
+    def _death(self, reason: Exception | None) -> CallFailedError:
+        self.kill()
+        self._printed.join(timeout=1.0)
+        if reason is not None:
+            failure = WorkerDiedError(
+                f"the worker process broke the protocol: {reason}",
+                hint="the node must not write to its parent's descriptors",
+            )
+        else:
+            failure = WorkerDiedError(
+                f"the node's process ended before it returned: {_exit_text(self._process.returncode)}",
+                hint="look at the step's log; a killed process may have run out of memory",
+            )
+        return CallFailedError(failure, log=self._log.text())
+
+    def kill(self) -> None:
+        """End the process and all it started, and wait until it is gone."""
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+        self._process.wait()
+
+
+class _BoundedLog:
+    """The last part of what a node wrote, whatever it writes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text = ""
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            self._text = (self._text + text)[-MAXIMUM_LOG_BYTES:]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._text = ""
+
+    def text(self) -> str:
+        with self._lock:
+            return self._text
+
+
+def _send(stream: BinaryIO, request: bytes) -> None:
+    # A broken pipe shows as the end of the worker's messages, with its exit code.
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(request)
+        stream.flush()
+
+
+def _require(stream: object) -> BinaryIO:
+    if stream is None:
+        raise AssertionError("the worker was started with pipes")
+    return stream  # type: ignore[return-value]
+
+
+def _exit_text(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return f"exit code {code}"

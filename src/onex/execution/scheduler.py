@@ -1,0 +1,294 @@
+"""Scheduler: which steps may start, and what follows when one ends.
+
+A pure state machine: it is told what happened and says what may happen next. It
+starts nothing, waits for nothing and knows no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from onex.domain.errors import ReferenceValueError, RunCancelledError, StepSkippedError
+from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.result import StepError, StepStatus
+from onex.domain.template import Reference, descend, render
+from onex.domain.workflow import Step, Workflow
+
+MAXIMUM_FAN_OUT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to make now: a step, or one child of a fan-out step, with its inputs.
+
+    ``item`` is the child's item of the list; ``is_reproducible`` is False where the
+    inputs hold facts of this very run.
+    """
+
+    id: str
+    step: Step
+    inputs: JsonObject
+    item: JsonValue = None
+    is_reproducible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """A step that reached its final state, with what it gave or why it did not."""
+
+    step: Step
+    status: StepStatus
+    output: JsonValue = None
+    error: StepError | None = None
+
+
+@dataclass(slots=True)
+class _FanOut:
+    outputs: list[JsonValue]
+    open_children: int
+    unsuccessful: list[str] = field(default_factory=list)
+    first_error: StepError | None = None
+    has_failed: bool = False
+
+    def note_failure(self, call_id: str, status: StepStatus, error: StepError | None) -> None:
+        self.unsuccessful.append(call_id)
+        if status is StepStatus.FAILED and not self.has_failed:
+            self.has_failed = True
+            self.first_error = error
+
+
+class Scheduler:
+    """The state of one run.
+
+    Ask ``take_ready`` for calls, report each one's end by ``finished``, and read
+    the steps that ended from ``take_ended``, until ``is_done``.
+    """
+
+    def __init__(
+        self, workflow: Workflow, inputs: JsonObject, *, run_id: str, fail_fast: bool
+    ) -> None:
+        self._workflow = workflow
+        self._inputs = inputs
+        self._run_id = run_id
+        self._fail_fast = fail_fast
+        self._status = dict.fromkeys(workflow.steps, StepStatus.PENDING)
+        self._outputs: dict[str, JsonValue] = {}
+        self._waiting = {step.id: set(step.needs) for step in workflow.steps.values()}
+        self._dependents: dict[str, list[str]] = {}
+        for step in workflow.steps.values():
+            for needed in step.needs:
+                self._dependents.setdefault(needed, []).append(step.id)
+        self._fan_outs: dict[str, _FanOut] = {}
+        self._timeline: list[JsonValue] = []
+        self._ready: deque[Call] = deque()
+        self._ended: deque[StepEnd] = deque()
+        self._open_calls = 0
+        for step in workflow.steps.values():
+            if not self._waiting[step.id]:
+                self._start(step)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every step reached its final state."""
+        return not self._ready and not self._open_calls
+
+    @property
+    def status(self) -> Mapping[str, StepStatus]:
+        """The state of every step."""
+        return self._status
+
+    def take_ready(self, limit: int) -> Iterator[Call]:
+        """Up to ``limit`` calls that may start now; each must be reported by ``finished``."""
+        for _ in range(min(limit, len(self._ready))):
+            call = self._ready.popleft()
+            self._open_calls += 1
+            yield call
+
+    def take_ended(self) -> Iterator[StepEnd]:
+        """The steps that ended since the last time, each once."""
+        while self._ended:
+            yield self._ended.popleft()
+
+    def fan_out_size(self, step_id: str) -> int | None:
+        """The number of children of a fan-out step that has started, else None."""
+        fan_out = self._fan_outs.get(step_id)
+        return None if fan_out is None else len(fan_out.outputs)
+
+    def note_timing(self, record: JsonObject) -> None:
+        """Add an entry to what ``run.timeline`` refers to."""
+        self._timeline.append(record)
+
+    def finished(self, call: Call, status: StepStatus, output: JsonValue, error: StepError | None) -> None:
+        """Report how a call that was taken ended."""
+        self._open_calls -= 1
+        step = call.step
+        if not step.is_fan_out:
+            self._end(step, status, output, error)
+            return
+        fan_out = self._fan_outs[step.id]
+        if status is StepStatus.SUCCEEDED:
+            fan_out.outputs[_child_index(call.id)] = output
+        else:
+            fan_out.note_failure(call.id, status, error)
+            if self._fail_fast:
+                self.cancel()
+        fan_out.open_children -= 1
+        if not fan_out.open_children:
+            self._end_fan_out(step, fan_out)
+
+    def cancel(self) -> None:
+        """Start nothing more: whatever has not started is cancelled."""
+        waiting = list(self._ready)
+        self._ready.clear()
+        for call in waiting:
+            if call.step.is_fan_out:
+                fan_out = self._fan_outs[call.step.id]
+                fan_out.note_failure(call.id, StepStatus.CANCELLED, None)
+                fan_out.open_children -= 1
+                if not fan_out.open_children:
+                    self._end_fan_out(call.step, fan_out)
+            elif not self._status[call.step.id].is_final:
+                self._settle(call.step, StepStatus.CANCELLED)
+        for step in self._workflow.steps.values():
+            if self._status[step.id] is StepStatus.PENDING:
+                self._settle(step, StepStatus.CANCELLED)
+
+    def outputs(self) -> JsonObject:
+        """The workflow's outputs from what succeeded; raises ReferenceValueError for a missing part."""
+        return as_object(self._render(self._workflow.outputs, None))
+
+    def available_outputs(self) -> JsonObject:
+        """Those of the workflow's outputs that can be had after a failure."""
+        available: dict[str, JsonValue] = {}
+        for name, template in self._workflow.outputs.items():
+            try:
+                available[name] = self._render(template, None)
+            except ReferenceValueError:
+                continue
+        return available
+
+    def _start(self, step: Step) -> None:
+        """A step whose needs are all met: queue its call, or its children, or end it."""
+        self._status[step.id] = StepStatus.RUNNING
+        try:
+            if step.when is not None and not self._render(step.when, None):
+                self._end(step, StepStatus.SKIPPED)
+            elif step.is_fan_out:
+                self._start_fan_out(step)
+            else:
+                self._queue(step.id, step, None)
+        except ReferenceValueError as error:
+            self._end(step, StepStatus.FAILED, error=StepError(error.code, error.message, error.hint))
+
+    def _start_fan_out(self, step: Step) -> None:
+        items = self._render(step.foreach, None)
+        if isinstance(items, str) or not isinstance(items, Sequence):
+            raise ReferenceValueError(
+                f"foreach of {step.id} is not a list", hint="refer to a result that is a list"
+            )
+        if len(items) > MAXIMUM_FAN_OUT:
+            raise ReferenceValueError(
+                f"foreach of {step.id} has {len(items)} items",
+                hint=f"pass at most {MAXIMUM_FAN_OUT} items, in groups if need be",
+            )
+        self._fan_outs[step.id] = _FanOut([None] * len(items), len(items))
+        if not items:
+            self._end(step, StepStatus.SUCCEEDED, [])
+        for index, item in enumerate(items):
+            self._queue(f"{step.id}[{index}]", step, item)
+
+    def _queue(self, call_id: str, step: Step, item: JsonValue) -> None:
+        is_reproducible = all(reference.root != "run" for reference in step.references())
+        inputs = as_object(self._render(step.arguments, item))
+        self._ready.append(Call(call_id, step, inputs, item, is_reproducible))
+
+    def _render(self, template: JsonValue, item: JsonValue) -> JsonValue:
+        def look_up(reference: Reference) -> JsonValue:
+            try:
+                return descend(self._value(reference.root, item), reference.parts[1:])
+            except LookupError as error:
+                raise ReferenceValueError(
+                    f"{reference} has no value: {error.args[0]}",
+                    hint="compare the reference with what the step returned",
+                ) from error
+
+        return render(template, look_up)
+
+    def _value(self, root: str, item: JsonValue) -> JsonValue:
+        match root:
+            case "inputs":
+                return self._inputs
+            case "steps":
+                return self._outputs
+            case "run":
+                return {"id": self._run_id, "timeline": list(self._timeline)}
+            case _:
+                return item
+
+    def _end_fan_out(self, step: Step, fan_out: _FanOut) -> None:
+        if not fan_out.unsuccessful:
+            self._end(step, StepStatus.SUCCEEDED, fan_out.outputs)
+            return
+        shown = ", ".join(sorted(fan_out.unsuccessful, key=_child_index)[:5])
+        more = " and more" if len(fan_out.unsuccessful) > 5 else ""
+        cause = fan_out.first_error
+        summary = StepError(
+            cause.code if cause else RunCancelledError.code,
+            f"{len(fan_out.unsuccessful)} of {len(fan_out.outputs)} calls did not succeed"
+            f" ({shown}{more})" + (f"; the first said: {cause.message}" if cause else ""),
+            cause.hint if cause else None,
+        )
+        status = StepStatus.FAILED if fan_out.has_failed else StepStatus.CANCELLED
+        self._end(step, status, error=summary)
+
+    def _end(
+        self,
+        step: Step,
+        status: StepStatus,
+        output: JsonValue = None,
+        error: StepError | None = None,
+    ) -> None:
+        self._settle(step, status, output, error)
+        if status is StepStatus.SUCCEEDED:
+            self._release_dependents(step)
+        elif self._fail_fast and status is StepStatus.FAILED:
+            self.cancel()
+        else:
+            self._skip_dependents(step)
+
+    def _settle(
+        self,
+        step: Step,
+        status: StepStatus,
+        output: JsonValue = None,
+        error: StepError | None = None,
+    ) -> None:
+        self._status[step.id] = status
+        if status is StepStatus.SUCCEEDED:
+            self._outputs[step.id] = output
+        self._ended.append(StepEnd(step, status, output, error))
+
+    def _release_dependents(self, step: Step) -> None:
+        for dependent in self._dependents.get(step.id, ()):
+            self._waiting[dependent].discard(step.id)
+            if not self._waiting[dependent] and self._status[dependent] is StepStatus.PENDING:
+                self._start(self._workflow.steps[dependent])
+
+    def _skip_dependents(self, step: Step) -> None:
+        """Skip everything that depends on a step that gave no result."""
+        pending = [step.id]
+        while pending:
+            needed = pending.pop()
+            for dependent in self._dependents.get(needed, ()):
+                if self._status[dependent] is StepStatus.PENDING:
+                    reason = StepError(
+                        StepSkippedError.code, f"the step needs {needed}, which {self._status[needed]}"
+                    )
+                    self._settle(self._workflow.steps[dependent], StepStatus.SKIPPED, error=reason)
+                    pending.append(dependent)
+
+
+def _child_index(call_id: str) -> int:
+    return int(call_id[call_id.rindex("[") + 1 : -1])

@@ -1,0 +1,123 @@
+"""The worker process: loads one node and calls it as often as the host asks.
+
+Started as a script with the folder of the ``onex`` package, the node's file and
+its callable as arguments. Frames come in on standard input and go out on what
+was standard output; the node itself sees an empty input, and whatever it prints
+goes to the log.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+
+import logging
+import os
+import queue
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text, as_texts
+from onex.execution import frames
+from onex.execution.context import ContextSpec, ExecutionContext
+from onex.execution.node_code import NodeCodeError, NodeFunction, call, load_function
+
+
+class _Channel:
+    """Frames to and from the host. Several threads of the node may write at once."""
+
+    def __init__(self) -> None:
+        # The node must not reach the protocol through file descriptors 0 and 1.
+        self._input: BinaryIO = os.fdopen(os.dup(0), "rb")
+        self._output: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+        self.calls: queue.SimpleQueue[JsonObject] = queue.SimpleQueue()
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def _receive(self) -> None:
+        """Queue calls; end the process at once, whatever the node does, when the host is gone."""
+        while True:
+            try:
+                message = frames.read(self._input)
+            except frames.FrameError:
+                os._exit(3)
+            if message is None:
+                os._exit(0)
+            self.calls.put(message)
+
+    def send(self, message: JsonObject) -> None:
+        data = memoryview(frames.encode(message))
+        with self._lock:
+            while data:
+                data = data[self._output.write(data) :]
+
+
+class _ForwardingHandler(logging.Handler):
+    """Sends what the node logs to the host."""
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._channel.send({"log": {"level": record.levelname, "message": self.format(record)}})
+
+
+def main() -> None:
+    """Serve calls until the host closes the channel."""
+    file, callable_name = Path(sys.argv[2]), sys.argv[3]
+    channel = _Channel()
+    logger = logging.getLogger("onex.node")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(_ForwardingHandler(channel))
+    function: NodeFunction | None = None
+    while True:
+        request = channel.calls.get()
+        try:
+            if function is None:
+                function = load_function(file, callable_name)
+            context = ExecutionContext(
+                _context_spec(as_object(request["context"])),
+                logger,
+                lambda fraction, message: channel.send(
+                    {"progress": {"fraction": fraction, "message": message}}
+                ),
+            )
+            reply: JsonObject = {
+                "result": call(function, file, context, as_object(request["inputs"]))
+            }
+        except NodeCodeError as error:
+            reply = {
+                "error": {"kind": error.kind, "message": error.message, "detail": error.detail}
+            }
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            channel.send(reply)
+        except frames.FrameError as error:
+            channel.send({"error": {"kind": "result", "message": str(error), "detail": None}})
+
+
+def _context_spec(body: JsonObject) -> ContextSpec:
+    return ContextSpec(
+        correlation_id=as_text(body["correlation_id"]),
+        workdir=as_text(body["workdir"]),
+        permissions=as_texts(body["permissions"]),
+        config=as_object(body["config"]),
+        secrets={
+            name: as_optional_text(value) or ""
+            for name, value in as_object(body["secrets"]).items()
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Between text and values: manifests and workflows as their authors write them."""

@@ -1,0 +1,117 @@
+"""Taking typed values out of a document, with a problem for each that has another type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onex.domain.errors import Problem, Severity
+from onex.domain.json_value import JsonObject, JsonValue
+from onex.manifests.yaml_document import YamlDocument
+
+PlacePath = tuple[str | int, ...]
+
+
+class FieldReader:
+    """Reads one document and collects what is wrong with it.
+
+    Every method that reads returns a usable value even after it noted an error,
+    so that one pass finds all problems of a file.
+    """
+
+    def __init__(self, document: YamlDocument, code_prefix: str) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self._code_prefix = code_prefix
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the document cannot be used."""
+        return any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    def report(
+        self,
+        number: str,
+        message: str,
+        place: PlacePath,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Note a problem at a place in the document."""
+        self.problems.append(
+            Problem(self._code_prefix + number, severity, message, self.document.locate(place), hint)
+        )
+
+    def text(self, place: PlacePath, value: JsonValue, default: str = "") -> str:
+        """A text; a number or boolean is an error, since its author's text would change."""
+        if value is None:
+            return default
+        if isinstance(value, str):
+            return value
+        name = str(place[-1])
+        if isinstance(value, bool | int | float):
+            written = self.document.written(place) or str(value)
+            self.report(
+                "003",
+                f"{name} is {written} without quotes, which YAML reads as {_kind(value)} {value}",
+                place,
+                f'write {name}: "{written}"',
+            )
+        else:
+            self.report("002", f"{name} must be text, not {_kind(value)}", place)
+        return default
+
+    def optional_text(self, place: PlacePath, value: JsonValue) -> str | None:
+        """A text, or None where the value is missing or null."""
+        return None if value is None else self.text(place, value) or None
+
+    def texts(self, place: PlacePath, value: JsonValue) -> tuple[str, ...]:
+        """A list of texts; null is the empty list."""
+        return tuple(
+            self.text((*place, index), member) for index, member in enumerate(self.list(place, value))
+        )
+
+    def list(self, place: PlacePath, value: JsonValue) -> Sequence[JsonValue]:
+        """A list; null is the empty list."""
+        if value is None:
+            return ()
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return value
+        self.report("002", f"{place[-1]} must be a list, not {_kind(value)}", place)
+        return ()
+
+    def object(self, place: PlacePath, value: JsonValue) -> JsonObject:
+        """A mapping; null is the empty mapping."""
+        if value is None:
+            return {}
+        if isinstance(value, Mapping):
+            return value
+        self.report("002", f"{place[-1]} must be a mapping, not {_kind(value)}", place)
+        return {}
+
+    def boolean(self, place: PlacePath, value: JsonValue, *, default: bool) -> bool:
+        """A boolean; null is the default."""
+        if value is None:
+            return default
+        if isinstance(value, bool):
+            return value
+        self.report("002", f"{place[-1]} must be true or false, not {_kind(value)}", place)
+        return default
+
+    def seconds(self, place: PlacePath, value: JsonValue, default: float) -> float:
+        """A positive number of seconds; null is the default."""
+        if value is None:
+            return default
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return float(value)
+        self.report("002", f"{place[-1]} must be a positive number of seconds", place)
+        return default
+
+
+def _kind(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "the boolean"
+    if isinstance(value, int | float):
+        return "the number"
+    if isinstance(value, str):
+        return "text"
+    return "a mapping" if isinstance(value, Mapping) else "a list"

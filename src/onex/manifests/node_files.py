@@ -1,0 +1,133 @@
+"""Which files make up a node, where its entry point lies among them, and what they hash to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from onex.domain.metadata import Entrypoint
+from onex.manifests.manifest import MANIFEST_SUFFIX
+from onex.domain.digest import FileEntry, digest_of_files
+
+MAXIMUM_NODE_FILES = 2_000
+MAXIMUM_NODE_BYTES = 64 * 1024 * 1024
+MAXIMUM_ANCESTORS = 12
+
+_PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+
+
+class NodeFilesError(Exception):
+    """The files of a node cannot be collected; the message says why."""
+
+
+def is_pruned(folder_name: str) -> bool:
+    """Whether a folder never belongs to a node: hidden ones, caches, installed packages."""
+    return folder_name.startswith(".") or folder_name in _PRUNED_FOLDERS
+
+
+def locate_target(manifest: Path, entrypoint: Entrypoint) -> Path | None:
+    """The file an entry point names, or None where there is none below the manifest.
+
+    The target is looked up from the manifest's folder and then from each folder
+    above it, since manifests also write targets from the root of their project;
+    what is found must lie in the manifest's folder.
+    """
+    if not entrypoint.is_file or not entrypoint.target:
+        return _locate_module(manifest, entrypoint.target)
+    folder = manifest.parent
+    for base in (folder, *list(folder.parents)[:MAXIMUM_ANCESTORS]):
+        candidate = base / entrypoint.target
+        if candidate.is_relative_to(folder) and _is_regular(candidate):
+            return candidate
+    return None
+
+
+def _locate_module(manifest: Path, module: str) -> Path | None:
+    """A dotted module that lies in the manifest's folder, found by the tail of its name."""
+    parts = module.split(".")
+    for start in range(len(parts)):
+        candidate = manifest.parent.joinpath(*parts[start:]).with_suffix(".py")
+        if all(parts[start:]) and _is_regular(candidate):
+            return candidate
+    return None
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[Path]:
+    """The files of the node that a manifest describes.
+
+    A node with code owns every file below its manifest, except hidden folders,
+    caches, and folders that hold manifests of their own. Where several
+    manifests share a folder, and for nodes without code, it is the manifest and
+    the entry point's target alone.
+
+    Raises:
+        NodeFilesError: there are more files than a node may have.
+    """
+    folder = manifest.parent
+    siblings = [name for name in os.listdir(folder) if name.endswith(MANIFEST_SUFFIX)]
+    if len(siblings) > 1 or entrypoint.type not in ("python", "cli"):
+        target = locate_target(manifest, entrypoint)
+        return [manifest] if target is None else sorted({manifest, target})
+    files: list[Path] = []
+    for path in _walk(folder):
+        files.append(path)
+        if len(files) > MAXIMUM_NODE_FILES:
+            raise NodeFilesError(
+                f"the folder holds more than {MAXIMUM_NODE_FILES} files, all part of this node"
+            )
+    return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        with os.scandir(current) as entries:
+            listing = sorted(entries, key=lambda entry: entry.name)
+        names = [entry.name for entry in listing]
+        if current != folder and any(name.endswith(MANIFEST_SUFFIX) for name in names):
+            continue
+        for entry in listing:
+            if entry.is_dir(follow_symlinks=False):
+                if not is_pruned(entry.name):
+                    pending.append(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False) and not entry.name.endswith(".pyc"):
+                yield Path(entry.path)
+
+
+def read_node_files(manifest: Path, files: Sequence[Path]) -> tuple[str, dict[str, bytes]]:
+    """The digest of a node and the bytes that were hashed, by path from the node's folder.
+
+    Raises:
+        NodeFilesError: the files together are larger than a node may be, or one
+            is not a regular file any more.
+        OSError: a file cannot be read.
+    """
+    contents: dict[str, bytes] = {}
+    entries = []
+    total = 0
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise NodeFilesError(f"{path.name} is not a regular file")
+            content = file.read(MAXIMUM_NODE_BYTES - total + 1)
+        total += len(content)
+        if total > MAXIMUM_NODE_BYTES:
+            raise NodeFilesError(
+                f"the node's files have more than {MAXIMUM_NODE_BYTES // 1024**2} MiB"
+            )
+        name = path.relative_to(manifest.parent).as_posix()
+        contents[name] = content
+        entries.append(FileEntry(name, len(content), hashlib.sha256(content).hexdigest()))
+    return digest_of_files(entries), contents

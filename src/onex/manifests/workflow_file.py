@@ -1,0 +1,175 @@
+"""From a parsed ``*.workflow.yaml`` to a Workflow whose references are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from onex.domain.errors import (
+    ConstraintError,
+    InvalidReferenceError,
+    Problem,
+    Severity,
+    VersionError,
+    WorkflowError,
+)
+from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.reference import NodeRef
+from onex.domain.version import Version
+from onex.domain.workflow import (
+    DEFAULT_STEP_TIMEOUT_SECONDS,
+    STEP_ID,
+    Step,
+    Workflow,
+    check_references,
+)
+from onex.manifests.field_reader import FieldReader
+from onex.manifests.yaml_document import YamlDocument, read_yaml
+
+WORKFLOW_SUFFIX = ".workflow.yaml"
+
+_WORKFLOW_KEYS = frozenset({"name", "version", "description", "inputs", "steps", "outputs", "policy"})
+_STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache"})
+_POLICY_KEYS = frozenset({"fail_fast"})
+
+
+def load_workflow(path: Path) -> Workflow:
+    """Read and check a workflow file.
+
+    Raises:
+        DocumentError: the file cannot be read as YAML.
+        WorkflowError: it can, but is not a workflow that could run.
+    """
+    document = read_yaml(path)
+    workflow, problems = read_workflow(document)
+    if workflow is None:
+        raise WorkflowError(f"{path} is not a workflow that can run: {problems[0].message}", problems)
+    return workflow
+
+
+def read_workflow(document: YamlDocument) -> tuple[Workflow | None, tuple[Problem, ...]]:
+    """Read a workflow; it is None when a problem of severity error was found."""
+    reader = _WorkflowReader(document)
+    workflow = reader.read()
+    if not reader.has_errors:
+        for problem in check_references(workflow):
+            place = (problem.location.path or "").split(".")
+            reader.problems.append(replace(problem, location=document.locate(place)))
+    return (None if reader.has_errors else workflow), tuple(reader.problems)
+
+
+class _WorkflowReader(FieldReader):
+    def __init__(self, document: YamlDocument) -> None:
+        super().__init__(document, "WFL")
+        self._data = document.data
+
+    def read(self) -> Workflow:
+        data = self._data
+        self._refuse_unknown_keys((), data, _WORKFLOW_KEYS)
+        policy = self.object(("policy",), data.get("policy"))
+        self._refuse_unknown_keys(("policy",), policy, _POLICY_KEYS)
+        return Workflow(
+            name=self._name(),
+            version=self._version(),
+            description=self.text(("description",), data.get("description")),
+            inputs={
+                name: self.object(("inputs", name), schema)
+                for name, schema in self.object(("inputs",), data.get("inputs")).items()
+            },
+            steps=self._steps(),
+            outputs=self.object(("outputs",), data.get("outputs")),
+            fail_fast=self.boolean(("policy", "fail_fast"), policy.get("fail_fast"), default=True),
+        )
+
+    def _name(self) -> str:
+        name = self.text(("name",), self._data.get("name"))
+        if not name:
+            self.report("001", "name is missing", ("name",), "add a line name: my-workflow")
+        return name
+
+    def _version(self) -> Version:
+        text = self.text(("version",), self._data.get("version"), "1.0.0")
+        try:
+            return Version.parse(text)
+        except VersionError as error:
+            self.report("009", error.message, ("version",), error.hint)
+            return Version(0, 0, 0)
+
+    def _steps(self) -> dict[str, Step]:
+        value = self._data.get("steps")
+        if isinstance(value, list):
+            steps: dict[str, Step] = {}
+            for index, entry in enumerate(value):
+                body = self.object(("steps", index), entry)
+                name = self.text(("steps", index, "id"), body.get("id"))
+                if name in steps:
+                    self.report("009", f"there is a second step {name!r}", ("steps", index, "id"))
+                step = self._step(("steps", index), name, {k: v for k, v in body.items() if k != "id"})
+                if step is not None:
+                    steps[name] = step
+        else:
+            steps = {}
+            for name, entry in self.object(("steps",), value).items():
+                step = self._step(("steps", name), name, self.object(("steps", name), entry))
+                if step is not None:
+                    steps[name] = step
+        if not steps and not self.has_errors:
+            self.report("001", "the workflow has no steps", ("steps",), "add a step under steps:")
+        return steps
+
+    def _step(self, place: tuple[str | int, ...], name: str, body: JsonObject) -> Step | None:
+        self._refuse_unknown_keys(place, body, _STEP_KEYS)
+        if not STEP_ID.fullmatch(name):
+            self.report(
+                "009", f"{name!r} is not the name of a step", place, "use letters, digits, _ and -"
+            )
+            return None
+        node = self._node((*place, "node"), body.get("node"))
+        if node is None:
+            return None
+        needs = body.get("needs")
+        return Step(
+            id=name,
+            node=node,
+            arguments=self.object((*place, "with"), body.get("with")),
+            explicit_needs=self.texts((*place, "needs"), [needs] if isinstance(needs, str) else needs),
+            foreach=self._foreach((*place, "foreach"), body.get("foreach")),
+            when=body.get("when"),
+            timeout_seconds=self.seconds(
+                (*place, "timeout"), body.get("timeout"), DEFAULT_STEP_TIMEOUT_SECONDS
+            ),
+            use_cache=self.boolean((*place, "cache"), body.get("cache"), default=True),
+        )
+
+    def _foreach(self, place: tuple[str | int, ...], value: JsonValue) -> JsonValue:
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, Sequence):
+            return value
+        self.report("002", "foreach must be a list or a reference to one", place)
+        return None
+
+    def _node(self, place: tuple[str | int, ...], value: JsonValue) -> NodeRef | None:
+        text = self.text(place, value)
+        if not text:
+            self.report("001", "the step names no node", place, "add node: type://namespace@constraint")
+            return None
+        try:
+            return NodeRef.parse(text)
+        except (InvalidReferenceError, ConstraintError) as error:
+            self.report("009", error.message, place, error.hint)
+            return None
+
+    def _refuse_unknown_keys(
+        self, place: tuple[str | int, ...], body: JsonObject, known: frozenset[str]
+    ) -> None:
+        for key in body:
+            if key not in known:
+                self.report(
+                    "009",
+                    f"{key!r} is not a key that belongs here",
+                    (*place, key),
+                    "known keys: " + ", ".join(sorted(known)),
+                    Severity.ERROR,
+                )

@@ -1,0 +1,219 @@
+"""Reading one YAML file of unknown origin: strictly, within limits, and saying where.
+
+The fast parser accepts more than is safe here and gives no positions for
+values, so a file that looks suspicious, or was found wrong, is read a second
+time by the position-aware pass in ``positions``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn
+
+import yaml_rs
+
+from onex.domain.errors import DocumentError, Location, Problem, Severity
+from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.manifests.positions import PositionIndex
+
+MAXIMUM_DOCUMENT_BYTES = 256 * 1024
+MAXIMUM_DEPTH = 32
+
+_NO_ALIASES = yaml_rs.AliasLimits(0, 0, 0)
+_MAY_HOLD_ANCHOR_OR_TAG = re.compile(r"(?:^|[\s,\[{:-])(?:[&*]\S|!)", re.MULTILINE)
+# The parser's own recursion on one line of "- - - -" has no limit and overflows the C stack.
+_TOO_MANY_INDICATORS = re.compile(rf"^[ \t]*(?:[-?][ \t]+){{{MAXIMUM_DEPTH},}}", re.MULTILINE)
+_PARSER_POSITION = re.compile(r"at line (\d+), column (\d+)")
+
+
+@dataclass(frozen=True)
+class YamlDocument:
+    """A parsed mapping together with the text it came from."""
+
+    path: str
+    text: str
+    data: JsonObject
+
+    @cached_property
+    def _positions(self) -> PositionIndex:
+        return PositionIndex.of(self.text)
+
+    def locate(self, place: Sequence[str | int]) -> Location:
+        """Where a value stands; for a value that is missing, where its parent does."""
+        position = self._positions.nearest(tuple(place))
+        return Location(self.path, position.line, position.column)
+
+    def written(self, place: Sequence[str | int]) -> str | None:
+        """The text of a scalar exactly as its author wrote it."""
+        return self._positions.nearest(tuple(place)).text
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """Read a file.
+
+    Raises:
+        DocumentError: the file is not a readable regular file within
+            ``MAXIMUM_DOCUMENT_BYTES``, or its content is refused by ``parse_yaml``.
+    """
+    return parse_yaml(read_limited(path), str(path))
+
+
+def read_limited(path: Path) -> bytes:
+    """The bytes of a regular file of at most ``MAXIMUM_DOCUMENT_BYTES``; raises as ``read_yaml``."""
+    name = str(path)
+    try:
+        # O_NONBLOCK: opening a pipe that poses as a manifest must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        _refuse(name, "DOC001", f"the file cannot be read: {error.strerror}", "check the path and its permissions")
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            _refuse(name, "DOC001", "this is not a regular file", "put the document in a plain file")
+        content = file.read(MAXIMUM_DOCUMENT_BYTES + 1) if status.st_size <= MAXIMUM_DOCUMENT_BYTES else b""
+        if status.st_size > MAXIMUM_DOCUMENT_BYTES or len(content) > MAXIMUM_DOCUMENT_BYTES:
+            _refuse(
+                name,
+                "DOC002",
+                f"the file has more than {MAXIMUM_DOCUMENT_BYTES // 1024} KiB",
+                "keep data in files of their own and refer to them",
+            )
+        return content
+
+
+def parse_yaml(content: bytes, path: str) -> YamlDocument:
+    """Parse one document whose top level is a mapping.
+
+    Args:
+        content: UTF-8 without a byte order mark.
+        path: the name to give in problems.
+
+    Raises:
+        DocumentError: codes DOC003 to DOC010; see ``onex explain``.
+    """
+    text = _decode(content, path)
+    too_deep = _TOO_MANY_INDICATORS.search(text)
+    if too_deep:
+        line = text.count("\n", 0, too_deep.start()) + 1
+        _refuse(path, "DOC007", _DEPTH_MESSAGE, _DEPTH_HINT, line, 1)
+    try:
+        data = yaml_rs.loads(text, parse_datetime=False, alias_limits=_NO_ALIASES)
+    except yaml_rs.YAMLDecodeError as error:
+        _refuse_syntax(text, path, error)
+    document = YamlDocument(path, text, data if isinstance(data, dict) else {})
+    is_suspicious = _MAY_HOLD_ANCHOR_OR_TAG.search(text) is not None
+    if is_suspicious or not isinstance(data, dict) or not _is_plain(data):
+        problems = PositionIndex.of(text).problems(path) + _value_problems(document)
+        if not problems and not isinstance(data, dict):
+            problems = [
+                Problem(
+                    "DOC009",
+                    Severity.ERROR,
+                    "the document is not a mapping of keys to values",
+                    Location(path, 1, 1),
+                    "start with a line such as name: my_node",
+                )
+            ]
+        if problems:
+            raise DocumentError(f"{path} cannot be used", problems)
+    return document
+
+
+_DEPTH_MESSAGE = f"values are nested more than {MAXIMUM_DEPTH} levels deep"
+_DEPTH_HINT = "flatten the document"
+
+
+def _decode(content: bytes, path: str) -> str:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        _refuse(path, "DOC003", "the file is not UTF-8", "save it as UTF-8", line)
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        _refuse(path, "DOC003", "the file holds a NUL character", "save it as plain text", line)
+    if text.startswith("\ufeff"):
+        _refuse(path, "DOC003", "the file starts with a byte order mark", "save it as UTF-8 without one", 1, 1)
+    return text
+
+
+def _refuse_syntax(text: str, path: str, error: ValueError) -> NoReturn:
+    index = PositionIndex.of(text)
+    problems = index.problems(path)
+    if problems:
+        raise DocumentError(f"{path} cannot be used", problems)
+    message = str(error)
+    reason = message.splitlines()[-1].strip() if message else "unknown"
+    if "recursion limit" in reason:
+        _refuse(path, "DOC007", _DEPTH_MESSAGE, _DEPTH_HINT)
+    position = _PARSER_POSITION.search(message)
+    line, column = (int(position[1]), int(position[2])) if position else (None, None)
+    _refuse(path, "DOC004", f"the YAML is not valid: {reason}", "check brackets, quotes and indentation", line, column)
+
+
+def _refuse(
+    path: str, code: str, message: str, hint: str, line: int | None = None, column: int | None = None
+) -> NoReturn:
+    problem = Problem(code, Severity.ERROR, message, Location(path, line, column), hint)
+    raise DocumentError(f"{path} cannot be used", [problem])
+
+
+def _is_plain(data: JsonValue) -> bool:
+    """Whether all keys are text, all numbers can be JSON, and the depth is within the limit."""
+    pending: list[tuple[object, int]] = [(data, 1)]
+    while pending:
+        value, depth = pending.pop()
+        if isinstance(value, dict):
+            if depth > MAXIMUM_DEPTH:
+                return False
+            for key, member in value.items():
+                if not isinstance(key, str) or key == "<<":
+                    return False
+                pending.append((member, depth + 1))
+        elif isinstance(value, list):
+            if depth > MAXIMUM_DEPTH:
+                return False
+            pending.extend((member, depth + 1) for member in value)
+        elif not _is_json_scalar(value):
+            return False
+    return True
+
+
+def _is_json_scalar(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value is None or isinstance(value, str)
+
+
+def _value_problems(document: YamlDocument) -> list[Problem]:
+    """The numbers that JSON cannot hold."""
+    problems = []
+    pending: list[tuple[object, tuple[str | int, ...]]] = [(document.data, ())]
+    while pending:
+        value, place = pending.pop()
+        if isinstance(value, dict):
+            pending.extend((member, (*place, str(key))) for key, member in as_object(value).items())
+        elif isinstance(value, list):
+            pending.extend((member, (*place, index)) for index, member in enumerate(value))
+        elif not _is_json_scalar(value):
+            problems.append(
+                Problem(
+                    "DOC010",
+                    Severity.ERROR,
+                    "this is not a number that JSON can hold",
+                    document.locate(place),
+                    "write a finite number below 2^63, or quote it to make it text",
+                )
+            )
+    return problems
+
+

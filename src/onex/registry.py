@@ -1,0 +1,263 @@
+"""Registry: the one object a user of the interface needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onex.configuration import Configuration, load_configuration
+from onex.discovery.engine import DiscoveryEngine, ScanReport
+from onex.discovery.filesystem import FileSystemDiscovery
+from onex.domain.errors import (
+    IsolationUnavailableError,
+    NodeNotFoundError,
+    RunNotFoundError,
+    UsageError,
+)
+from onex.domain.json_value import JsonObject
+from onex.domain.metadata import RegisteredNode
+from onex.domain.reference import NodeRef, NodeVersion
+from onex.domain.result import IsolationLevel, RunResult
+from onex.domain.workflow import Workflow
+from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
+from onex.resolver.version_resolver import resolve_version
+from onex.storage.query import MetadataQuery, Page
+from onex.storage.sqlite.backend import SqliteBackend
+from onex.storage.sqlite.journal import SqliteRunJournal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from onex.execution.engine import Engine
+    from onex.execution.orchestrator import Observer
+    from onex.execution.plan import ExecutionPlan
+    from onex.storage.backend import StorageBackend
+    from onex.storage.journal import RunJournal, RunRecord
+
+
+class Registry:
+    """Discovery, resolution, storage and execution behind one interface.
+
+    Opened by ``Registry.open``, closed by ``close`` or at the end of a ``with``
+    block. One object serves one thread.
+    """
+
+    def __init__(self, configuration: Configuration, environment: Mapping[str, str]) -> None:
+        self.configuration = configuration
+        self._environment = environment
+
+    @classmethod
+    def open(
+        cls,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        start: str | os.PathLike[str] = ".",
+        environment: Mapping[str, str] | None = None,
+    ) -> Registry:
+        """Open a registry; its folder is created by the first command that writes.
+
+        Args:
+            home: the folder of the registry's state; by default the one that
+                applies in ``start``.
+            start: where to look for ``onex.toml``, upwards.
+            environment: where ``ONEX_HOME`` and secrets come from; by default
+                the process's own.
+
+        Raises:
+            ConfigurationError: ``onex.toml`` is not valid.
+        """
+        environment = dict(os.environ) if environment is None else environment
+        chosen = None if home is None else Path(home)
+        return cls(load_configuration(Path(start), environment, chosen), environment)
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the databases."""
+        for name in ("_storage", "_journal"):
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
+
+    @cached_property
+    def _storage(self) -> StorageBackend:
+        return SqliteBackend(self.configuration.home / "registry.db")
+
+    @cached_property
+    def _journal(self) -> RunJournal:
+        return SqliteRunJournal(self.configuration.home / "history.db")
+
+    def scan(self, paths: Iterable[Path] = (), *, force: bool = False) -> ScanReport:
+        """Discover nodes below the given folders, or in the sources of ``onex.toml``.
+
+        Raises:
+            UsageError: no folder is given and no source is declared.
+            PathNotReadableError: the only folder cannot be read.
+            StorageError: the registry's database cannot be used.
+        """
+        engine = DiscoveryEngine(self._storage)
+        given = list(paths)
+        for path in given:
+            engine.register_discovery_source(FileSystemDiscovery(path))
+        if not given:
+            for source in self.configuration.sources:
+                engine.register_discovery_source(FileSystemDiscovery(source.path, source.name))
+        if not engine.sources:
+            raise UsageError(
+                "there is nothing to scan",
+                hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
+            )
+        return engine.scan(force=force)
+
+    def check_storage(self) -> int:
+        """Check the database and the chain of its log; returns the number of node versions.
+
+        Raises:
+            StorageError: the file is damaged, or an entry of the log was changed.
+        """
+        self._storage.check()
+        return self.query(MetadataQuery(all_versions=True, limit=0)).total
+
+    def query(self, query: MetadataQuery) -> Page:
+        """List node versions."""
+        return self._storage.query(query)
+
+    def versions(self, reference: NodeRef) -> Sequence[RegisteredNode]:
+        """Every version of the node that a reference means; raises as ``node``."""
+        return self._storage.versions(DependencyResolver(self._storage).identify(reference))
+
+    def node(self, reference: NodeRef) -> RegisteredNode:
+        """The version of a node that a reference means.
+
+        Raises:
+            NodeNotFoundError: no node, or no version of it, fits.
+            AmbiguousNodeError: a short name belongs to several nodes.
+        """
+        versions = self.versions(reference)
+        found = resolve_version(versions, reference.constraint)
+        if found is None:
+            known = ", ".join(str(node.metadata.version) for node in versions)
+            raise NodeNotFoundError(
+                f"no version of {versions[0].metadata.node} meets {reference.constraint}",
+                hint=f"its versions are: {known}",
+            )
+        return found
+
+    def dependents(self, node: RegisteredNode) -> Sequence[NodeVersion]:
+        """The node versions that name this node among their dependencies."""
+        return self._storage.dependents(node.metadata.node)
+
+    def resolve(self, references: Iterable[NodeRef]) -> DependencyResolution:
+        """Choose versions for references and all they need; raises ResolutionError."""
+        return DependencyResolver(self._storage).resolve_dependencies(references)
+
+    def plan(self, workflow: Workflow, inputs: JsonObject) -> ExecutionPlan:
+        """Resolve a workflow and complete its inputs, so that it can run.
+
+        Raises:
+            WorkflowInputError: the inputs are not what the workflow asks for.
+            ResolutionError: no choice of versions meets every constraint.
+            NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
+        """
+        from onex.execution.plan import ExecutionPlan
+        from onex.execution.schemas import complete_inputs
+
+        resolver = DependencyResolver(self._storage)
+        references = {name: step.node for name, step in workflow.steps.items()}
+        resolution = resolver.resolve_dependencies(references.values())
+        nodes = {
+            name: resolution.selected[resolver.identify(reference)]
+            for name, reference in references.items()
+        }
+        complete = complete_inputs(workflow.inputs, inputs)
+        return ExecutionPlan(workflow, nodes, complete, tuple(resolution.warnings))
+
+    def run(
+        self,
+        plan: ExecutionPlan,
+        *,
+        isolation: IsolationLevel = IsolationLevel.PROCESS,
+        jobs: int | None = None,
+        fail_fast: bool | None = None,
+        use_cache: bool = True,
+        observer: Observer = lambda event: None,
+    ) -> RunResult:
+        """Execute a plan; what happened is in the result and in the history.
+
+        Args:
+            isolation: how far nodes are kept apart.
+            jobs: how many calls run at once; by default one for each processor.
+            fail_fast: whether the first failure ends the run; by default as the
+                workflow says.
+            use_cache: whether results of earlier runs may be used.
+            observer: told of every event of the run, in the calling thread.
+
+        Raises:
+            IsolationUnavailableError: the level cannot be had.
+            DigestMismatchError: a node's files are not those that were registered.
+            NodeLoadError: a node has no code that can be run.
+        """
+        from onex.execution.artifacts import ArtifactStore
+        from onex.execution.node_loader import NodeLoader
+        from onex.execution.orchestrator import ExecutionOrchestrator, RunOptions
+
+        jobs = jobs or os.cpu_count() or 1
+        home = self.configuration.home
+        engine = _engine(isolation, jobs)
+        try:
+            orchestrator = ExecutionOrchestrator(
+                engine,
+                NodeLoader(home / "nodes"),
+                ArtifactStore(home / "artifacts"),
+                self._journal,
+                home / "runs",
+                self.configuration.node_config,
+                self._environment,
+            )
+            chosen = plan.workflow.fail_fast if fail_fast is None else fail_fast
+            options = RunOptions(jobs, fail_fast=chosen, use_cache=use_cache)
+            return orchestrator.execute_workflow(plan, options, observer)
+        finally:
+            engine.close()
+
+    def runs(self, limit: int) -> Sequence[RunRecord]:
+        """The latest runs, newest first."""
+        return self._journal.runs(limit)
+
+    def run_record(self, run_id: str) -> RunRecord:
+        """One run with its steps, by its identifier or the start of it; raises RunNotFoundError."""
+        record = self._journal.run(run_id)
+        if record is None:
+            raise RunNotFoundError(
+                f"there is no one run {run_id!r}", hint="onex runs list shows their identifiers"
+            )
+        return record
+
+
+def _engine(isolation: IsolationLevel, jobs: int) -> Engine:
+    match isolation:
+        case IsolationLevel.PROCESS:
+            from onex.execution.process_engine import ProcessEngine
+
+            return ProcessEngine(jobs)
+        case IsolationLevel.INLINE:
+            from onex.execution.inline_engine import InlineEngine
+
+            return InlineEngine()
+        case IsolationLevel.STRICT:
+            raise IsolationUnavailableError(
+                "strict isolation cannot be had in this version of onex",
+                hint="use --isolation process for nodes that you trust",
+            )

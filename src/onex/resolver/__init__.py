@@ -1,0 +1,6 @@
+"""Choosing versions. Pure: the solver is told what exists and never looks for itself."""
+
+from onex.resolver.provider import DependencyProvider, StableFirst, VersionPolicy
+from onex.resolver.solver import solve
+
+__all__ = ["DependencyProvider", "StableFirst", "VersionPolicy", "solve"]

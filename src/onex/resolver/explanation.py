@@ -1,0 +1,124 @@
+"""A failed resolution as an argument: from what was written to why it cannot be met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onex.resolver.incompatibility import (
+    CycleThrough,
+    DependencyOf,
+    Derived,
+    Incompatibility,
+    RootRequired,
+)
+from onex.resolver.version_table import ABSENT, VersionTable
+
+
+def explain(conclusion: Incompatibility, tables: Mapping[str, VersionTable], root: str) -> str:
+    """The derivation of a conclusion in numbered steps, one line each.
+
+    Each step rests on facts (what a manifest or the request says) and on the
+    numbers of earlier steps.
+    """
+    return _Explanation(tables, root).write(conclusion)
+
+
+class _Explanation:
+    def __init__(self, tables: Mapping[str, VersionTable], root: str) -> None:
+        self._tables = tables
+        self._root = root
+        self._numbers: dict[int, int] = {}
+
+    def write(self, conclusion: Incompatibility) -> str:
+        if not isinstance(conclusion.cause, Derived):
+            return f"{_capital(self._fact(conclusion))}."
+        lines = []
+        for step in _in_order(conclusion):
+            if not isinstance(step.cause, Derived):
+                continue
+            number = len(self._numbers) + 1
+            reasons = [self._reason(step.cause.first), self._reason(step.cause.second)]
+            self._numbers[id(step)] = number
+            said = self._statement(step)
+            lines.append(f"{number}. Because {reasons[0]} and {reasons[1]}, {said}.")
+        return "\n".join(lines)
+
+    def _reason(self, incompatibility: Incompatibility) -> str:
+        number = self._numbers.get(id(incompatibility))
+        if number is None:
+            return self._fact(incompatibility)
+        return f"{self._statement(incompatibility)} ({number})"
+
+    def _fact(self, incompatibility: Incompatibility) -> str:
+        cause = incompatibility.cause
+        match cause:
+            case RootRequired():
+                return "the request must be met"
+            case CycleThrough(nodes):
+                return "there is a cycle " + " -> ".join([*nodes, nodes[0]])
+            case DependencyOf(node, versions, needed, constraint, is_known):
+                wanted = f"{needed} {constraint}"
+                subject = (
+                    f"you asked for {wanted}"
+                    if node == self._root
+                    else f"{self._versions(node, versions)} needs {wanted}"
+                )
+                table = self._tables[needed]
+                if not is_known:
+                    return f"{subject} and no node has that name"
+                if not table.mask_of(constraint):
+                    return f"{subject} and only {_known(table)} exist"
+                return subject
+            case Derived():
+                return self._statement(incompatibility)
+
+    def _statement(self, incompatibility: Incompatibility) -> str:
+        """What an incompatibility says, with its positive terms as the subject."""
+        positive, negative = [], []
+        for node, mask in incompatibility.terms.items():
+            if node == self._root:
+                continue
+            if mask & ABSENT:
+                negative.append(self._versions(node, self._tables[node].full & ~mask))
+            else:
+                positive.append(self._versions(node, mask))
+        if not positive and not negative:
+            return "the request cannot be met"
+        if not positive:
+            return "the request needs " + " or ".join(negative)
+        if negative:
+            return " with ".join(positive) + " needs " + " or ".join(negative)
+        if len(positive) == 1:
+            return f"{positive[0]} cannot be used"
+        return " and ".join(positive) + " cannot be used together"
+
+    def _versions(self, node: str, mask: int) -> str:
+        return f"{node} {self._tables[node].describe(mask)}"
+
+
+def _in_order(conclusion: Incompatibility) -> list[Incompatibility]:
+    """Every incompatibility behind a conclusion, each after those it rests on."""
+    order: list[Incompatibility] = []
+    seen: set[int] = set()
+    stack: list[tuple[Incompatibility, bool]] = [(conclusion, False)]
+    while stack:
+        current, causes_are_done = stack.pop()
+        if causes_are_done:
+            order.append(current)
+        elif id(current) not in seen:
+            seen.add(id(current))
+            stack.append((current, True))
+            if isinstance(current.cause, Derived):
+                stack += ((current.cause.second, False), (current.cause.first, False))
+    return order
+
+
+def _known(table: VersionTable) -> str:
+    versions = [str(version) for version in table.versions]
+    shown = versions[-5:]
+    more = len(versions) - len(shown)
+    return ", ".join(shown) + (f" (and {more} older)" if more else "")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

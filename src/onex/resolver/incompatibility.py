@@ -1,0 +1,77 @@
+"""Incompatibilities: sets of terms that cannot all hold, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from onex.domain.constraint import VersionConstraint
+
+
+@dataclass(frozen=True, slots=True)
+class RootRequired:
+    """The request itself must be met."""
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyOf:
+    """Versions of a node need another node; ``is_known`` is False where it does not exist."""
+
+    node: str
+    versions: int
+    needed: str
+    constraint: VersionConstraint
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CycleThrough:
+    """These nodes, in the versions of the terms, need each other in a circle."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """Concluded from two other incompatibilities."""
+
+    first: Incompatibility
+    second: Incompatibility
+
+
+Cause: TypeAlias = RootRequired | DependencyOf | CycleThrough | Derived
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Incompatibility:
+    """Terms, as a version mask for each node, that cannot all be satisfied.
+
+    Identity, not content, distinguishes incompatibilities: the same terms may
+    be concluded in two ways.
+    """
+
+    terms: Mapping[str, int]
+    cause: Cause
+
+
+def resolve(
+    conflict: Incompatibility, cause: Incompatibility, pivot: str, full_mask_of_pivot: int
+) -> Incompatibility:
+    """The rule of resolution: what follows from two incompatibilities that share the pivot.
+
+    Either the pivot's version satisfies one of the two terms, and then the rest
+    of that incompatibility cannot hold; so both rests together cannot hold,
+    beyond the versions that satisfy either term.
+    """
+    terms = dict(conflict.terms)
+    for node, mask in cause.terms.items():
+        if node == pivot:
+            merged = terms[node] | mask
+            if merged == full_mask_of_pivot:
+                del terms[node]
+            else:
+                terms[node] = merged
+        else:
+            terms[node] = terms[node] & mask if node in terms else mask
+    return Incompatibility(terms, Derived(conflict, cause))

@@ -1,0 +1,45 @@
+"""What the solver is told: which versions exist, what they need, and which to prefer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from onex.domain.constraint import VersionConstraint
+from onex.domain.version import Version
+
+Preference = tuple[int, ...]
+
+
+class DependencyProvider(Protocol):
+    """The registry as the solver sees it. Nodes are named by text."""
+
+    def versions(self, node: str) -> Sequence[Version]:
+        """Every known version of a node in any order; none for an unknown node."""
+        ...
+
+    def dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        """The nodes that this version needs, and in which versions."""
+        ...
+
+
+class VersionPolicy(Protocol):
+    """Which of several possible versions is the better choice."""
+
+    def preference(self, node: str, version: Version) -> Preference:
+        """A sort key; among versions of equal keys the newest is chosen, else the greatest key."""
+        ...
+
+    def is_reserved(self, node: str, version: Version) -> bool:
+        """Whether only a constraint that names exactly this version may select it."""
+        ...
+
+
+class StableFirst:
+    """The policy for plain sets of versions: stable before prerelease, newest first."""
+
+    def preference(self, node: str, version: Version) -> Preference:
+        return (0 if version.is_prerelease else 1,)
+
+    def is_reserved(self, node: str, version: Version) -> bool:
+        return False

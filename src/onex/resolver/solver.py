@@ -1,0 +1,308 @@
+"""Version solving by PubGrub: propagate units, learn from conflicts, jump back.
+
+Source: Natalie Weizenbaum, "PubGrub: Next-Generation Version Solving" (2018),
+and the solver description in the documentation of Dart's pub. Terms are bit
+masks over known versions (see ``version_table``) in place of version ranges.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+
+from onex.domain.constraint import VersionConstraint
+from onex.domain.errors import DependencyCycleError, ResolutionError
+from onex.domain.version import Version
+from onex.resolver.explanation import explain
+from onex.resolver.graph import find_cycle
+from onex.resolver.incompatibility import (
+    CycleThrough,
+    DependencyOf,
+    Derived,
+    Incompatibility,
+    RootRequired,
+    resolve,
+)
+from onex.resolver.partial_solution import PartialSolution
+from onex.resolver.provider import DependencyProvider, StableFirst, VersionPolicy
+from onex.resolver.version_table import ABSENT, VersionTable
+
+ROOT = ""
+"""The name of the node that stands for the request; no real node can have it."""
+
+
+def solve(
+    requirements: Mapping[str, str | VersionConstraint],
+    provider: DependencyProvider,
+    policy: VersionPolicy | None = None,
+) -> Mapping[str, Version]:
+    """Choose one version for every node that the requirements need, directly or not.
+
+    Args:
+        requirements: for each node asked for, the constraint on its version.
+        provider: the versions that exist and what they need.
+        policy: which versions to prefer; by default stable ones, newest first.
+
+    Returns:
+        the chosen version of every needed node, by name, and of no other.
+
+    Raises:
+        ResolutionError: no choice meets all constraints; ``explanation`` says why.
+        DependencyCycleError: every choice has nodes that need each other in a circle.
+        ConstraintError: a requirement given as text does not follow the grammar.
+    """
+    parsed = {
+        node: VersionConstraint.parse(constraint) if isinstance(constraint, str) else constraint
+        for node, constraint in requirements.items()
+    }
+    return _Solver(parsed, provider, policy or StableFirst()).solve()
+
+
+class _Solver:
+    def __init__(
+        self,
+        requirements: Mapping[str, VersionConstraint],
+        provider: DependencyProvider,
+        policy: VersionPolicy,
+    ) -> None:
+        self._requirements = requirements
+        self._provider = provider
+        self._policy = policy
+        self._solution = PartialSolution()
+        self._tables: dict[str, VersionTable] = {
+            ROOT: VersionTable(ROOT, [Version(0, 0, 0)], lambda _: (), lambda _: False)
+        }
+        self._incompatibilities: dict[str, list[Incompatibility]] = {}
+        self._loaded: dict[str, int] = {}
+        self._needs: dict[str, dict[str, int]] = {}
+        self._conflicts: dict[str, int] = {}
+        self._undecided: list[tuple[int, int, str]] = []
+
+    def solve(self) -> Mapping[str, Version]:
+        self._add(Incompatibility({ROOT: ABSENT}, RootRequired()))
+        changed = [ROOT]
+        while True:
+            self._propagate(changed)
+            node = self._next_undecided()
+            if node is not None:
+                changed = self._choose(node)
+                continue
+            selected = self._selected()
+            cycle = find_cycle(
+                {n: [m for m in self._needs.get(n, ()) if m in selected and self._edge(n, m)]
+                 for n in selected}
+            )
+            if cycle is None:
+                return selected
+            changed = self._forbid_cycle(cycle)
+
+    def _table(self, node: str) -> VersionTable:
+        table = self._tables.get(node)
+        if table is None:
+            table = VersionTable(
+                node,
+                self._provider.versions(node),
+                lambda version: self._policy.preference(node, version),
+                lambda version: self._policy.is_reserved(node, version),
+            )
+            self._tables[node] = table
+        return table
+
+    def _current(self, node: str) -> int:
+        current = self._solution.current.get(node)
+        return self._table(node).full if current is None else current
+
+    def _add(self, incompatibility: Incompatibility) -> None:
+        for node in incompatibility.terms:
+            self._incompatibilities.setdefault(node, []).append(incompatibility)
+
+    def _propagate(self, changed: list[str]) -> None:
+        """Derive all that follows from the nodes that changed, resolving conflicts on the way."""
+        queue = dict.fromkeys(changed)
+        while queue:
+            node = next(iter(queue))
+            del queue[node]
+            for incompatibility in reversed(self._incompatibilities.get(node, ())):
+                unit = self._unit_of(incompatibility)
+                if unit is None:
+                    continue
+                if unit == _CONFLICT:
+                    learned = self._resolve_conflict(incompatibility)
+                    unit = self._unit_of(learned)
+                    if unit is None or unit == _CONFLICT:
+                        raise AssertionError("a learned incompatibility must be one term short")
+                    queue = dict.fromkeys([self._derive(unit, learned), *learned.terms])
+                    break
+                queue[self._derive(unit, incompatibility)] = None
+
+    def _unit_of(self, incompatibility: Incompatibility) -> str | None:
+        """The one node whose term is open while all others hold; ``_CONFLICT`` if all hold."""
+        unit = _CONFLICT
+        for node, mask in incompatibility.terms.items():
+            current = self._current(node)
+            if not current & mask:
+                return None
+            if current & ~mask:
+                if unit != _CONFLICT:
+                    return None
+                unit = node
+        return unit
+
+    def _derive(self, node: str, cause: Incompatibility) -> str:
+        full = self._table(node).full
+        self._solution.derive(node, full & ~cause.terms[node], full, cause)
+        self._offer(node)
+        return node
+
+    def _resolve_conflict(self, incompatibility: Incompatibility) -> Incompatibility:
+        """Learn the reason of a conflict and jump back to where it can be avoided.
+
+        Raises:
+            ResolutionError: the reason does not depend on any decision.
+        """
+        for node in incompatibility.terms:
+            if node != ROOT:
+                self._conflicts[node] = self._conflicts.get(node, 0) + 1
+        is_learned = False
+        while any(node != ROOT for node in incompatibility.terms):
+            satisfier, previous_level = self._solution.satisfier(incompatibility)
+            if satisfier.cause is None or previous_level < satisfier.level:
+                for node in self._solution.backtrack(previous_level):
+                    self._offer(node)
+                if is_learned:
+                    self._add(incompatibility)
+                for node in incompatibility.terms:
+                    self._load(node, self._table(node).present)
+                return incompatibility
+            incompatibility = resolve(
+                incompatibility,
+                satisfier.cause,
+                satisfier.node,
+                self._table(satisfier.node).full,
+            )
+            is_learned = True
+        raise self._failure(incompatibility)
+
+    def _offer(self, node: str) -> None:
+        """Queue a node for a decision if it is needed and not decided."""
+        current = self._current(node)
+        if not current & ABSENT and node not in self._solution.decisions:
+            entry = (-self._conflicts.get(node, 0), current.bit_count(), node)
+            heapq.heappush(self._undecided, entry)
+
+    def _next_undecided(self) -> str | None:
+        """The needed node with most conflicts and fewest versions left; None when all are decided."""
+        while self._undecided:
+            _, count, node = heapq.heappop(self._undecided)
+            current = self._current(node)
+            if (
+                node not in self._solution.decisions
+                and not current & ABSENT
+                and current.bit_count() == count
+            ):
+                return node
+        return None
+
+    def _choose(self, node: str) -> list[str]:
+        """Decide the preferred version of a node, unless what it needs is excluded already."""
+        table = self._table(node)
+        bit = 2 << table.preferred(self._current(node))
+        self._load(node, bit)
+        for incompatibility in self._incompatibilities.get(node, ()):
+            if incompatibility.terms[node] & bit and all(
+                other == node or not self._current(other) & ~mask
+                for other, mask in incompatibility.terms.items()
+            ):
+                self._offer(node)
+                return [node]
+        self._solution.decide(node, bit, table.full)
+        return [node]
+
+    def _load(self, node: str, versions: int) -> None:
+        """Turn what the given versions need into incompatibilities, each version once."""
+        missing = versions & ~self._loaded.get(node, 0)
+        if not missing:
+            return
+        self._loaded[node] = self._loaded.get(node, 0) | missing
+        grouped: dict[tuple[str, VersionConstraint], int] = {}
+        table = self._table(node)
+        for index in range(len(table.versions)):
+            bit = 2 << index
+            if missing & bit:
+                for needed, constraint in self._needs_of(node, table.versions[index]).items():
+                    key = (needed, constraint)
+                    grouped[key] = grouped.get(key, 0) | bit
+        edges = self._needs.setdefault(node, {})
+        for (needed, constraint), bits in grouped.items():
+            edges[needed] = edges.get(needed, 0) | bits
+            self._add(self._dependency(node, bits, needed, constraint))
+
+    def _needs_of(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        return self._requirements if node == ROOT else self._provider.dependencies(node, version)
+
+    def _dependency(
+        self, node: str, versions: int, needed: str, constraint: VersionConstraint
+    ) -> Incompatibility:
+        cause = DependencyOf(
+            node, versions, needed, constraint, bool(self._table(needed).versions)
+        )
+        if needed == node:
+            return Incompatibility({node: versions}, CycleThrough((node,)))
+        table = self._table(needed)
+        allowed = table.mask_of(constraint)
+        if not allowed:
+            return Incompatibility({node: versions}, cause)
+        return Incompatibility({node: versions, needed: table.full & ~allowed}, cause)
+
+    def _selected(self) -> dict[str, Version]:
+        return {
+            node: self._tables[node].versions[mask.bit_length() - 2]
+            for node, mask in sorted(self._solution.decisions.items())
+            if node != ROOT
+        }
+
+    def _edge(self, node: str, needed: str) -> bool:
+        return bool(self._needs[node][needed] & self._solution.decisions[node])
+
+    def _forbid_cycle(self, cycle: list[str]) -> list[str]:
+        """Learn that the nodes of a cycle cannot all be used in versions that close it."""
+        for node in cycle:
+            self._load(node, self._table(node).present)
+        terms = {
+            node: self._needs[node][cycle[(position + 1) % len(cycle)]]
+            for position, node in enumerate(cycle)
+        }
+        incompatibility = Incompatibility(terms, CycleThrough(tuple(cycle)))
+        self._add(incompatibility)
+        return [cycle[0]]
+
+    def _failure(self, incompatibility: Incompatibility) -> ResolutionError:
+        cycles = _cycles_behind(incompatibility)
+        if cycles:
+            return DependencyCycleError(cycles)
+        explanation = explain(incompatibility, self._tables, ROOT)
+        return ResolutionError(
+            "no choice of versions meets every constraint",
+            explanation=explanation,
+            hint="loosen one of the constraints named above, or add a version that meets them",
+        )
+
+
+_CONFLICT = "\0conflict"
+
+
+def _cycles_behind(incompatibility: Incompatibility) -> list[tuple[str, ...]]:
+    """Every cycle that a conclusion rests on."""
+    cycles: dict[tuple[str, ...], None] = {}
+    seen: set[int] = set()
+    stack = [incompatibility]
+    while stack:
+        current = stack.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current.cause, CycleThrough):
+            cycles[current.cause.nodes] = None
+        elif isinstance(current.cause, Derived):
+            stack += (current.cause.first, current.cause.second)
+    return list(cycles)

@@ -1,0 +1,126 @@
+"""The known versions of one node, and sets of them as bit masks.
+
+Bit 0 stands for "the node is absent"; bit ``i + 1`` for the i-th version in
+ascending order. A set that holds bit 0 is a negative statement ("not 2.x"), one
+that does not is a positive one ("1.x"), so the complement of a statement is the
+complement of its mask, and no interval arithmetic is needed while solving.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+from onex.domain.constraint import Alternative, VersionConstraint
+from onex.domain.version import Version
+
+ABSENT = 1
+
+
+class VersionTable:
+    """Versions of one node in ascending order, with masks for constraints over them."""
+
+    def __init__(
+        self,
+        name: str,
+        versions: Sequence[Version],
+        preference: Callable[[Version], tuple[int, ...]],
+        is_reserved: Callable[[Version], bool],
+    ) -> None:
+        self.name = name
+        self.versions = sorted(set(versions))
+        self.full = (1 << (len(self.versions) + 1)) - 1
+        self.present = self.full & ~ABSENT
+        self._keys = [version.key for version in self.versions]
+        self._masks: dict[str, int] = {}
+        self._by_preference = self._preference_order(preference)
+        self._prereleases = sum(
+            2 << index for index, version in enumerate(self.versions) if version.prerelease
+        )
+        self._reserved = sum(
+            2 << index for index, version in enumerate(self.versions) if is_reserved(version)
+        )
+
+    def _preference_order(self, preference: Callable[[Version], tuple[int, ...]]) -> list[int]:
+        indexes = range(len(self.versions))
+        return sorted(indexes, key=lambda i: (preference(self.versions[i]), i), reverse=True)
+
+    def mask_of(self, constraint: VersionConstraint) -> int:
+        """The versions that a constraint selects, never with the absent bit."""
+        mask = self._masks.get(constraint.text)
+        if mask is None:
+            mask = 0
+            for alternative in constraint.alternatives:
+                mask |= self._mask_of_alternative(alternative)
+            if not constraint.is_exact:
+                mask &= ~self._reserved
+            self._masks[constraint.text] = mask
+        return mask
+
+    def _mask_of_alternative(self, alternative: Alternative) -> int:
+        low, high = 0, len(self._keys)
+        named_prereleases = 0
+        for comparator in alternative:
+            key = comparator.version.key
+            match comparator.operator:
+                case ">=":
+                    low = max(low, bisect_left(self._keys, key))
+                case ">":
+                    low = max(low, bisect_right(self._keys, key))
+                case "<":
+                    high = min(high, bisect_left(self._keys, key))
+                case "<=":
+                    high = min(high, bisect_right(self._keys, key))
+                case "=":
+                    low = max(low, bisect_left(self._keys, key))
+                    high = min(high, bisect_right(self._keys, key))
+            if comparator.version.prerelease:
+                named_prereleases |= self._prereleases_of(comparator.version)
+        if low >= high:
+            return 0
+        between = (1 << (high + 1)) - (1 << (low + 1))
+        return between & (~self._prereleases | named_prereleases)
+
+    def _prereleases_of(self, version: Version) -> int:
+        """The known prereleases with the major, minor and patch of the given version."""
+        low = bisect_left(self._keys, (*version.triple, 0, ()))
+        high = bisect_left(self._keys, (*version.triple, 1, ()))
+        return (1 << (high + 1)) - (1 << (low + 1))
+
+    def preferred(self, mask: int) -> int:
+        """The index of the best version in a set that holds at least one."""
+        return next(index for index in self._by_preference if mask >> (index + 1) & 1)
+
+    def versions_in(self, mask: int) -> list[Version]:
+        """The versions of a set in ascending order."""
+        return [self.versions[index] for index in _indexes(mask)]
+
+    def describe(self, mask: int) -> str:
+        """A set of versions as a reader would say it, such as ``1.2.0 to 1.4.1 or 2.0.0``."""
+        mask &= self.present
+        if mask == 0:
+            return "(no version)"
+        if mask == self.present and len(self.versions) > 1:
+            return "(any version)"
+        spans: list[tuple[int, int]] = []
+        for index in _indexes(mask):
+            if spans and spans[-1][1] == index - 1:
+                spans[-1] = (spans[-1][0], index)
+            else:
+                spans.append((index, index))
+        return " or ".join(self._describe_span(low, high) for low, high in spans)
+
+    def _describe_span(self, low: int, high: int) -> str:
+        if low == high:
+            return str(self.versions[low])
+        joint = " or " if high == low + 1 else " to "
+        return f"{self.versions[low]}{joint}{self.versions[high]}"
+
+
+def _indexes(mask: int) -> Iterator[int]:
+    """The version indexes of the bits that are set, ascending."""
+    mask >>= 1
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest

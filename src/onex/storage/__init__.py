@@ -1,0 +1,1 @@
+"""Where the registry and the history of runs are kept."""

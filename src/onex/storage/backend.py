@@ -1,0 +1,118 @@
+"""StorageBackend: what the registry asks of any place that keeps metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from onex.domain.errors import Problem
+from onex.domain.event import Event
+from onex.domain.json_value import JsonObject
+from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.reference import NodeId, NodeVersion
+from onex.storage.query import MetadataQuery, Page
+
+Outcome = Literal["node", "rejected", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """What the last scan made of one manifest file.
+
+    ``fingerprint`` changes whenever a file of the node may have changed.
+    """
+
+    path: str
+    fingerprint: str
+    outcome: Outcome
+    problems: tuple[Problem, ...] = ()
+
+
+class StorageWriter(Protocol):
+    """One write transaction. Every change of a node appends its event here too."""
+
+    def find(self, node: NodeVersion) -> RegisteredNode | None:
+        """The node version as this transaction sees it."""
+        ...
+
+    def node_at(self, origin: Origin) -> NodeVersion | None:
+        """The node version that was found at an origin."""
+        ...
+
+    def insert(self, metadata: NodeMetadata, digest: str, origin: Origin) -> None:
+        """Register a node version that is not there yet."""
+        ...
+
+    def update(self, metadata: NodeMetadata, digest: str) -> None:
+        """Replace the metadata and digest of a node version that is there."""
+        ...
+
+    def add_origin(self, node: NodeVersion, origin: Origin) -> None:
+        """Note a further place that offers the same node version."""
+        ...
+
+    def remove_origin(self, origin: Origin) -> bool:
+        """Forget an origin, and its node when it was the last; returns whether it was."""
+        ...
+
+    def remember(self, source: str, file: SeenFile) -> None:
+        """Note what a scan made of a file."""
+        ...
+
+    def forget(self, source: str, path: str) -> None:
+        """Drop what was noted of a file that is gone."""
+        ...
+
+    def append(self, action: str, object_name: str, body: JsonObject) -> Event:
+        """Append an entry to the one log."""
+        ...
+
+
+class StorageBackend(Protocol):
+    """Reads, and write transactions. Raises StorageError where the storage fails."""
+
+    def writing(self) -> AbstractContextManager[StorageWriter]:
+        """A transaction: stored whole at the end of the block, or not at all on an exception."""
+        ...
+
+    def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
+        """Every registered version of a node, oldest version first."""
+        ...
+
+    def find_nodes(self, name: str) -> Sequence[NodeId]:
+        """The nodes whose namespace, short name or UUID is exactly this."""
+        ...
+
+    def all_nodes(self) -> Sequence[NodeId]:
+        """Every node, whatever its versions."""
+        ...
+
+    def query(self, query: MetadataQuery) -> Page:
+        """The node versions that match a query, ordered by namespace, type and version."""
+        ...
+
+    def nodes_sharing_uuid(self) -> Mapping[str, Sequence[NodeId]]:
+        """Each UUID that more than one node claims."""
+        ...
+
+    def dependents(self, node: NodeId) -> Sequence[NodeVersion]:
+        """The node versions that name this node among their dependencies."""
+        ...
+
+    def seen_files(self, source: str) -> Mapping[str, SeenFile]:
+        """What the last scan of a source saw, by path."""
+        ...
+
+    def events(self, after: int = 0) -> Sequence[Event]:
+        """The log from the entry after the given serial on."""
+        ...
+
+    def check(self) -> None:
+        """Raise StorageError where the storage is damaged or its log does not follow its chain."""
+        ...
+
+    def close(self) -> None:
+        """Release the storage."""
+        ...

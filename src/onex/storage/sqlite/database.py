@@ -1,0 +1,121 @@
+"""Opening a SQLite file: settings, numbered migrations, and errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from onex.domain.errors import FutureDatabaseError, StorageError
+
+BUSY_TIMEOUT_MILLISECONDS = 10_000
+
+_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
+
+
+def open_database(path: Path, migrations: str) -> sqlite3.Connection:
+    """Open or create a database and bring its schema up to date.
+
+    Args:
+        path: the file; its folder is created where it is missing.
+        migrations: the folder under ``migrations`` that holds the schema's steps.
+
+    Raises:
+        FutureDatabaseError: a newer onex has migrated the file.
+        StorageError: the file cannot be opened, is damaged, or stays locked.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: str) -> None:
+    scripts = _scripts(migrations)
+    newest = max(scripts)
+    if _schema_number(connection) == newest:
+        return
+    with transaction(connection):
+        # Read again under the lock: another process may just have migrated.
+        current = _schema_number(connection)
+        if current > newest:
+            raise FutureDatabaseError(
+                f"{path} has schema {current}, and this onex knows schemas up to {newest}",
+                hint="upgrade onex-registry, or choose another folder with --home",
+            )
+        for number in range(current + 1, newest + 1):
+            for statement in _statements(scripts[number]):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {newest}")
+
+
+def _schema_number(connection: sqlite3.Connection) -> int:
+    row: tuple[int] = connection.execute("PRAGMA user_version").fetchone()
+    return row[0]
+
+
+def _scripts(migrations: str) -> dict[int, str]:
+    folder = resources.files("onex.storage.sqlite") / "migrations" / migrations
+    found = {}
+    for entry in folder.iterdir():
+        match = _MIGRATION.fullmatch(entry.name)
+        if match:
+            found[int(match[1])] = entry.read_text(encoding="utf-8")
+    return found
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; ``executescript`` would commit the transaction that must hold it together."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction: all of the block is stored, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into a StorageError with a way out."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            hint = "another onex is writing; wait for it to end"
+        else:
+            hint = "check that the folder can be written and the disk has space, or use --home"
+        raise StorageError(f"{path} cannot be used: {error}", hint=hint) from error
+    except sqlite3.DatabaseError as error:
+        raise StorageError(
+            f"{path} is damaged: {error}",
+            hint="move the file away and run onex scan to build it again",
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be used: {error.strerror}",
+            hint="check that the folder can be written, or use --home",
+        ) from error

@@ -1,0 +1,58 @@
+-- The one log. Every other table of this database is a projection of it or a scan's memory.
+CREATE TABLE events (
+    serial        INTEGER PRIMARY KEY,
+    time          TEXT NOT NULL,
+    actor         TEXT NOT NULL,
+    action        TEXT NOT NULL,
+    object        TEXT NOT NULL,
+    outcome       TEXT NOT NULL,
+    body          TEXT NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash          TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE nodes (
+    id            INTEGER PRIMARY KEY,
+    type          TEXT NOT NULL,
+    namespace     TEXT NOT NULL,
+    version       TEXT NOT NULL,
+    version_order TEXT NOT NULL,
+    preference    INTEGER NOT NULL,
+    name          TEXT NOT NULL,
+    uuid          TEXT,
+    lifecycle     TEXT NOT NULL,
+    description   TEXT NOT NULL,
+    digest        TEXT NOT NULL,
+    registered_at TEXT NOT NULL,
+    yanked        INTEGER NOT NULL DEFAULT 0,
+    body          TEXT NOT NULL,
+    UNIQUE (namespace, type, version)
+) STRICT;
+CREATE INDEX nodes_by_name ON nodes (name);
+CREATE INDEX nodes_by_uuid ON nodes (uuid, namespace);
+
+CREATE TABLE labels (
+    kind    TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    node_id INTEGER NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+    PRIMARY KEY (kind, value, node_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX labels_by_node ON labels (node_id);
+
+CREATE TABLE origins (
+    node_id INTEGER NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+    source  TEXT NOT NULL,
+    path    TEXT NOT NULL,
+    PRIMARY KEY (source, path)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX origins_by_node ON origins (node_id);
+
+-- What the last scan of a source saw at each path, so that an unchanged file is not read again.
+CREATE TABLE seen_files (
+    source      TEXT NOT NULL,
+    path        TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    outcome     TEXT NOT NULL CHECK (outcome IN ('node', 'rejected', 'skipped')),
+    problems    TEXT NOT NULL,
+    PRIMARY KEY (source, path)
+) STRICT, WITHOUT ROWID;
