@@ -98,7 +98,7 @@ def _source(file: Path, entry: JsonValue) -> SourceConfiguration:
     path = table.get("path")
     name = table.get("name", path)
     if kind != "filesystem":
-        raise _refuse(file, f"{kind!r} is not a kind of source", "use kind = \"filesystem\"")
+        raise _refuse(file, f"{kind!r} is not a kind of source", 'use kind = "filesystem"')
     if not isinstance(path, str) or not isinstance(name, str) or not path or not name:
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     return SourceConfiguration(name, "filesystem", Path(os.path.normpath(file.parent / path)))

@@ -54,7 +54,9 @@ def demo(output: Output, folder: Path, inputs: tuple[str, ...], jobs: int | None
             reference = plan.workflow.steps[step].node
             chosen = node.metadata.version
             among = len(registry.versions(reference))
-            output.line(f"  {step}: {reference} is {chosen}" + (f", of {among}" if among > 1 else ""))
+            output.line(
+                f"  {step}: {reference} is {chosen}" + (f", of {among}" if among > 1 else "")
+            )
         with progress_observer(output, list(plan.workflow.steps)) as observer:
             result = registry.run(plan, jobs=jobs, observer=observer)
     files = _collect(result, folder / _RESULTS)
@@ -111,12 +113,16 @@ def _example() -> Path:
     for candidate in (package / "examples" / _EXAMPLE, package.parents[1] / "examples" / _EXAMPLE):
         if (candidate / PROJECT_FILE).is_file():
             return candidate
-    raise InternalError("the example is missing from this installation", hint="install onex-registry again")
+    raise InternalError(
+        "the example is missing from this installation", hint="install onex-registry again"
+    )
 
 
 def _files(source: Path) -> Iterator[Path]:
     for path in sorted(source.rglob("*")):
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(source).parts)
+        hidden = any(
+            part.startswith(".") or part == "__pycache__" for part in path.relative_to(source).parts
+        )
         if path.is_file() and not hidden:
             yield path
 

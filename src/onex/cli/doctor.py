@@ -31,7 +31,12 @@ class _Check:
     hint: str | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
-        return {"name": self.name, "status": self.status, "message": self.message, "hint": self.hint}
+        return {
+            "name": self.name,
+            "status": self.status,
+            "message": self.message,
+            "hint": self.hint,
+        }
 
 
 @click.command()
@@ -54,11 +59,9 @@ def doctor(output: Output, home: Path | None) -> int:
                 "run only nodes that you trust",
             ),
         ]
-        checks += [
-            _source(source.name, source.path) for source in registry.configuration.sources
-        ]
+        checks += [_source(source.name, source.path) for source in registry.configuration.sources]
     is_ok = all(check.status != "failed" for check in checks)
-    body = {"ok": is_ok, "checks": [check.to_json() for check in checks]}
+    body: dict[str, JsonValue] = {"ok": is_ok, "checks": [check.to_json() for check in checks]}
 
     def human() -> None:
         for check in checks:
@@ -132,7 +135,9 @@ def _process_isolation() -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "node.py")
-        file.write_text("import os\ndef execute(context):\n    return os.getpid()\n", encoding="utf-8")
+        file.write_text(
+            "import os\ndef execute(context):\n    return os.getpid()\n", encoding="utf-8"
+        )
         engine = ProcessEngine(jobs=1)
         try:
             node = LoadedNode("doctor", "doctor", file, "execute")

@@ -51,7 +51,9 @@ class _LazyGroup(click.Group):
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="onex-registry", prog_name="onex", message="%(prog)s %(version)s")
+@click.version_option(
+    package_name="onex-registry", prog_name="onex", message="%(prog)s %(version)s"
+)
 def onex() -> None:
     """A registry of versioned, executable nodes that runs what it resolves."""
 

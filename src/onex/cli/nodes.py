@@ -113,14 +113,18 @@ def show(output: Output, reference: str, home: Path | None) -> None:
         versions = registry.versions(wanted)
         dependents = registry.dependents(node)
     metadata = node.metadata
-    body = metadata.to_json() | summary(node) | {
-        "versions": [str(other.metadata.version) for other in reversed(versions)],
-        "dependencies": [dependency.to_json() for dependency in metadata.dependencies],
-        "dependents": [str(dependent) for dependent in dependents],
-        "origins": [{"source": o.source, "path": o.path} for o in node.origins],
-        "registered_at": node.registered_at,
-        "yanked": node.yanked,
-    }
+    body = (
+        metadata.to_json()
+        | summary(node)
+        | {
+            "versions": [str(other.metadata.version) for other in reversed(versions)],
+            "dependencies": [dependency.to_json() for dependency in metadata.dependencies],
+            "dependents": [str(dependent) for dependent in dependents],
+            "origins": [{"source": o.source, "path": o.path} for o in node.origins],
+            "registered_at": node.registered_at,
+            "yanked": node.yanked,
+        }
+    )
 
     def human() -> None:
         output.line(str(metadata.node_version), "bold")

@@ -27,11 +27,15 @@ from onex.registry import Registry
 @click.command()
 @click.argument("target", metavar="WORKFLOW|REF")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="One input.")
-@click.option("--inputs", "inputs_file", type=click.Path(path_type=Path), help="A JSON or YAML file.")
+@click.option(
+    "--inputs", "inputs_file", type=click.Path(path_type=Path), help="A JSON or YAML file."
+)
 @click.option("--args", "arguments", metavar="JSON", help="All inputs as one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="How many calls run at once.")
-@click.option("--fail-fast/--keep-going", default=None, help="Whether the first failure ends the run.")
+@click.option(
+    "--fail-fast/--keep-going", default=None, help="Whether the first failure ends the run."
+)
 @click.option(
     "--isolation",
     type=click.Choice([level.value for level in IsolationLevel]),
@@ -98,7 +102,12 @@ def exit_code(result: RunResult) -> ExitCode:
 
 def print_result(output: Output, result: RunResult) -> None:
     """The end of a run for people: outputs, failures, and where to look further."""
-    calls = [step for step in result.steps.values() if step.attempts or step.cached]
+    fanned_out = {name.partition("[")[0] for name in result.steps if "[" in name}
+    calls = [
+        step
+        for name, step in result.steps.items()
+        if name not in fanned_out and (step.attempts or step.cached)
+    ]
     cached = sum(step.cached for step in calls)
     output.line(
         f"run {result.run_id} {result.status} in {result.seconds:.2f} s"
@@ -170,9 +179,11 @@ def _read_inputs(file: Path | None, arguments: str | None) -> dict[str, JsonValu
         try:
             value = json.loads(arguments)
         except ValueError as error:
-            raise UsageError(f"--args is not JSON: {error}", hint="quote it for the shell") from error
+            raise UsageError(
+                f"--args is not JSON: {error}", hint="quote it for the shell"
+            ) from error
         if not isinstance(value, dict):
-            raise UsageError("--args is not a JSON object", hint='write --args \'{"name": 1}\'')
+            raise UsageError("--args is not a JSON object", hint="write --args '{\"name\": 1}'")
         given |= value
     return given
 

@@ -9,6 +9,7 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.domain.errors import ExitCode, Problem, Severity
+from onex.domain.json_value import JsonValue
 from onex.registry import Registry
 
 
@@ -31,7 +32,7 @@ def scan(output: Output, paths: tuple[Path, ...], force: bool, home: Path | None
                 hint="manifests are files that end in .onex.yaml; onex new NAME writes one",
             )
         )
-    body = {
+    body: dict[str, JsonValue] = {
         "sources": [source.to_json() for source in report.sources],
         "problems": [problem.to_json() for problem in problems],
         "nodes": report.nodes,
@@ -40,9 +41,10 @@ def scan(output: Output, paths: tuple[Path, ...], force: bool, home: Path | None
     def human() -> None:
         for source in report.sources:
             output.line(
-                f"{source.name}: {source.found} nodes ({source.added} added, {source.updated} updated, "
-                f"{source.removed} removed, {source.unchanged} unchanged), {source.rejected} rejected, "
-                f"{source.skipped} skipped, in {source.seconds:.3f} s"
+                f"{source.name}: {source.found} nodes"
+                f" ({source.added} added, {source.updated} updated, {source.removed} removed,"
+                f" {source.unchanged} unchanged), {source.rejected} rejected,"
+                f" {source.skipped} skipped, in {source.seconds:.3f} s"
             )
         output.problems(problems)
         output.line(f"the registry holds {report.nodes} node versions")

@@ -26,7 +26,9 @@ from onex.manifests.yaml_document import read_yaml
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
+)
 @output_options
 def validate(output: Output, paths: tuple[Path, ...]) -> int:
     """Check manifests and workflows: files, or whole folders of them."""
@@ -42,13 +44,19 @@ def validate(output: Output, paths: tuple[Path, ...]) -> int:
     is_valid = not any(problem.severity is Severity.ERROR for problem in problems)
     total = sum(map(len, outcomes.values()))
     counts: dict[str, JsonValue] = {name: len(files) for name, files in outcomes.items()}
-    body = {"valid": is_valid, "files": total, "problems": [p.to_json() for p in problems]} | counts
+    body: dict[str, JsonValue] = {
+        "valid": is_valid,
+        "files": total,
+        "problems": [p.to_json() for p in problems],
+        **counts,
+    }
 
     def human() -> None:
         output.problems(problems)
         output.line(
-            f"{total} files: {counts['accepted']} accepted, {counts['with_warnings']} with warnings, "
-            f"{counts['templates']} templates skipped, {counts['rejected']} rejected"
+            f"{total} files: {counts['accepted']} accepted,"
+            f" {counts['with_warnings']} with warnings,"
+            f" {counts['templates']} templates skipped, {counts['rejected']} rejected"
         )
 
     output.emit(body, human)
@@ -68,7 +76,9 @@ def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         message = f"the folder cannot be listed: {error.strerror}"
         location = Location(str(error.filename))
-        problems.append(Problem("DSC001", Severity.ERROR, message, location, "check its permissions"))
+        problems.append(
+            Problem("DSC001", Severity.ERROR, message, location, "check its permissions")
+        )
 
     for folder, names, files in os.walk(path, onerror=refuse):
         names[:] = sorted(name for name in names if not is_pruned(name))

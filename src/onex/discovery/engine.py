@@ -204,8 +204,7 @@ class _Merge:
         return [
             other
             for other in existing.origins
-            if other != origin
-            and not (other.source == self._source and other.path in self._gone)
+            if other != origin and not (other.source == self._source and other.path in self._gone)
         ]
 
     def drop(self, path: str) -> None:

@@ -9,13 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onex.manifests.node_files import (
-    NodeFilesError,
-    collect_files,
-    is_pruned,
-    locate_target,
-    read_node_files,
-)
 from onex.discovery.source import Discovery, Finding, FoundNode
 from onex.domain.errors import (
     DocumentError,
@@ -25,8 +18,15 @@ from onex.domain.errors import (
     Severity,
 )
 from onex.manifests.manifest import MANIFEST_SUFFIX, read_manifest
+from onex.manifests.node_files import (
+    NodeFilesError,
+    collect_files,
+    is_pruned,
+    locate_target,
+    read_node_files,
+)
 from onex.manifests.yaml_document import read_yaml
-from onex.storage.backend import SeenFile
+from onex.storage.backend import Outcome, SeenFile
 
 # File systems stamp changes with a clock that ticks every few milliseconds, so a file
 # changed this shortly before it was read may change again under the same stamp.
@@ -69,7 +69,7 @@ class FileSystemDiscovery:
         """
         if self._root.is_file():
             root = _Folder(str(self._root.parent))
-            self._note_file(root, self._root.name, os.stat(self._root))
+            self._note_file(root, self._root.name, self._root.stat())
             problems: list[Problem] = []
         else:
             self._check_root()
@@ -170,7 +170,7 @@ def _covered(folder: _Folder) -> Iterator[tuple[str, _Folder]]:
         prefix, current = pending.pop()
         yield prefix, current
         pending += (
-            (f"{prefix}{os.path.basename(child.path)}/", child)
+            (f"{prefix}{Path(child.path).name}/", child)
             for child in sorted(current.children, key=lambda child: child.path)
             if not child.manifests
         )
@@ -183,7 +183,7 @@ def _read(path: Path, fingerprint: str) -> Finding:
     except DocumentError as error:
         return Finding(SeenFile(name, fingerprint, "rejected", error.problems))
     if reading.metadata is None:
-        outcome = "skipped" if reading.is_template else "rejected"
+        outcome: Outcome = "skipped" if reading.is_template else "rejected"
         return Finding(SeenFile(name, fingerprint, outcome, reading.problems))
     entrypoint = reading.metadata.entrypoint
     problems = reading.problems

@@ -97,7 +97,9 @@ class VersionConstraint:
                 f"a constraint with {len(clauses)} alternatives is too long",
                 hint=f"join ranges so that at most {MAXIMUM_ALTERNATIVES} alternatives remain",
             )
-        return cls(tuple(_read_alternative(clause, stripped) for clause in clauses), stripped or "*")
+        return cls(
+            tuple(_read_alternative(clause, stripped) for clause in clauses), stripped or "*"
+        )
 
     @classmethod
     def exactly(cls, version: Version) -> VersionConstraint:
@@ -175,9 +177,7 @@ def _read_alternative(clause: str, whole: str) -> Alternative:
         raise _refuse(clause, whole)
     tokens = _DETACHED_OPERATOR.sub(r"\1", _COMMA.sub(" ", clause)).split()
     if len(tokens) == 3 and tokens[1] == "-":
-        return _hyphen_range(
-            _Partial.read(tokens[0], whole), _Partial.read(tokens[2], whole)
-        )
+        return _hyphen_range(_Partial.read(tokens[0], whole), _Partial.read(tokens[2], whole))
     comparators: list[Comparator] = []
     for token in tokens:
         comparators.extend(_read_simple(token, whole))

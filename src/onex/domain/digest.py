@@ -11,7 +11,7 @@ DIGEST_PREFIX = "sha256:"
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileEntry:
-    """One file of a node: its path with ``/`` from the node's folder, bytes, and hexadecimal hash."""
+    """One file of a node: its path with ``/`` from the node's folder, its size and its hash."""
 
     path: str
     size_bytes: int
@@ -31,5 +31,7 @@ def digest_of_files(files: Iterable[FileEntry]) -> str:
     """
     digest = hashlib.sha256()
     for entry in sorted(files):
-        digest.update(f"{entry.size_bytes} {entry.sha256} {entry.path}\0".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"{entry.size_bytes} {entry.sha256} {entry.path}\0".encode("utf-8", "surrogateescape")
+        )
     return DIGEST_PREFIX + digest.hexdigest()

@@ -177,7 +177,9 @@ class DocumentError(OnexError):
     code = "MAN000"
     exit_code = ExitCode.INVALID_DOCUMENT
 
-    def __init__(self, message: str, problems: Sequence[Problem], *, hint: str | None = None):
+    def __init__(
+        self, message: str, problems: Sequence[Problem], *, hint: str | None = None
+    ) -> None:
         first = next((p for p in problems if p.severity is Severity.ERROR), None)
         super().__init__(
             message,

@@ -31,8 +31,16 @@ class Event:
     def sealed(self) -> Event:
         """The same event with the hash of its content and of the event before it."""
         content = canonical_json(
-            [self.serial, self.time, self.actor, self.action, self.object, self.outcome,
-             self.body, self.previous_hash]
+            [
+                self.serial,
+                self.time,
+                self.actor,
+                self.action,
+                self.object,
+                self.outcome,
+                self.body,
+                self.previous_hash,
+            ]
         )
         return replace(self, hash=sha256_of(content))
 

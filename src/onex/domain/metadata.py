@@ -126,7 +126,9 @@ class NodeMetadata:
             version=Version.parse(as_text(body["version"])),
             lifecycle=Lifecycle(as_text(body["lifecycle"])),
             entrypoint=Entrypoint(
-                as_text(entrypoint["type"]), as_text(entrypoint["target"]), as_text(entrypoint["callable"])
+                as_text(entrypoint["type"]),
+                as_text(entrypoint["target"]),
+                as_text(entrypoint["callable"]),
             ),
             description=as_text(body["description"]),
             author=as_text(body["author"]),

@@ -52,7 +52,8 @@ class Permission:
         kind, separator, resource = text.partition(":")
         if not separator:
             raise InvalidPermissionError(
-                f"{text!r} is not a permission", hint="write kind:resource, such as file.read:/data/**"
+                f"{text!r} is not a permission",
+                hint="write kind:resource, such as file.read:/data/**",
             )
         return cls.of(kind, resource)
 

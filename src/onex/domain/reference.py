@@ -12,7 +12,9 @@ from onex.domain.version import Version
 MAXIMUM_REFERENCE_LENGTH = 512
 
 NODE_TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
-NAMESPACE = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_][A-Za-z0-9_-]*)*", re.ASCII)
+NAMESPACE = re.compile(
+    r"(?=.{1,255}\Z)[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_][A-Za-z0-9_-]*)*", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,7 +33,11 @@ class NodeId:
                 than letters, digits, ``_``, ``-`` and, in namespaces, dots.
         """
         node_type, separator, namespace = text.partition("://")
-        if not separator or not NODE_TYPE.fullmatch(node_type) or not NAMESPACE.fullmatch(namespace):
+        if (
+            not separator
+            or not NODE_TYPE.fullmatch(node_type)
+            or not NAMESPACE.fullmatch(namespace)
+        ):
             raise _refuse(text)
         return cls(node_type, namespace)
 

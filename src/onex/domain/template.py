@@ -1,4 +1,4 @@
-"""References in workflows: ``${{ steps.walk.files[0] }}``. They name values; they compute nothing."""
+"""References in workflows: ``${{ steps.walk.files[0] }}`` names a value and computes nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonValue, as_list
 
 _REFERENCE = re.compile(r"\$\{\{(?P<body>[^{}]*)\}\}")
 _HEAD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
@@ -55,7 +55,7 @@ def parse_reference(body: str) -> Reference:
         part = _PART.match(text, position)
         if part is None:
             raise TemplateSyntaxError(f"{text!r} is not a path of names and [indexes]")
-        parts.append(part["name"] if part["name"] else int(part["index"]))
+        parts.append(part["name"] or int(part["index"]))
         position = part.end()
     if parts[0] in ("inputs", "steps") and not (len(parts) > 1 and isinstance(parts[1], str)):
         raise TemplateSyntaxError(f"{text!r} must name one of the {parts[0]}")
@@ -109,18 +109,15 @@ def descend(value: JsonValue, parts: Sequence[str | int]) -> JsonValue:
     Raises:
         LookupError: the value has no such part; the message says where it ends.
     """
-    for depth, part in enumerate(parts):
+    for depth, part in enumerate(parts, start=1):
         if isinstance(part, str) and isinstance(value, Mapping) and part in value:
             value = value[part]
-        elif (
-            isinstance(part, int)
-            and isinstance(value, Sequence)
-            and not isinstance(value, str)
-            and part < len(value)
-        ):
-            value = value[part]
-        else:
-            raise LookupError(f"there is no {part!r} in {_outline(value)} (part {depth + 1})")
+            continue
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if isinstance(part, int) and is_list and part < len(as_list(value)):
+            value = as_list(value)[part]
+            continue
+        raise LookupError(f"there is no {part!r} in {_outline(value)} (part {depth})")
     return value
 
 

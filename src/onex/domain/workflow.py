@@ -16,6 +16,7 @@ from onex.domain.version import Version
 STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 DEFAULT_STEP_TIMEOUT_SECONDS = 300.0
+FIRST_VERSION = Version(1, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Workflow:
 
     name: str
     steps: Mapping[str, Step]
-    version: Version = Version(1, 0, 0)
+    version: Version = FIRST_VERSION
     description: str = ""
     inputs: Mapping[str, JsonObject] = field(default_factory=dict)
     outputs: JsonObject = field(default_factory=dict)
@@ -91,20 +92,22 @@ def check_references(workflow: Workflow) -> list[Problem]:
     problems: list[Problem] = []
     for step in workflow.steps.values():
         place = f"steps.{step.id}"
-        problems += _check_template(workflow, step.arguments, f"{place}.with", step.is_fan_out)
-        problems += _check_template(workflow, step.foreach, f"{place}.foreach", False)
-        problems += _check_template(workflow, step.when, f"{place}.when", False)
+        problems += _check_template(
+            workflow, step.arguments, f"{place}.with", has_item=step.is_fan_out
+        )
+        problems += _check_template(workflow, step.foreach, f"{place}.foreach")
+        problems += _check_template(workflow, step.when, f"{place}.when")
         problems += [
             _unknown_step(workflow, name, f"{place}.needs")
             for name in step.explicit_needs
             if name not in workflow.steps
         ]
-    problems += _check_template(workflow, workflow.outputs, "outputs", False)
+    problems += _check_template(workflow, workflow.outputs, "outputs")
     return problems or _check_cycles(workflow)
 
 
 def _check_template(
-    workflow: Workflow, template: JsonValue, place: str, has_item: bool
+    workflow: Workflow, template: JsonValue, place: str, *, has_item: bool = False
 ) -> list[Problem]:
     try:
         references = list(references_in(template))

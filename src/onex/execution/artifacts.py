@@ -59,7 +59,7 @@ class ArtifactStore:
             draft = target.with_name(f".{target.name}.{os.getpid()}")
             shutil.copyfile(file, draft)
             draft.chmod(0o444)
-            os.replace(draft, target)
+            draft.replace(target)
         return {
             ARTIFACT_KEY: digest,
             "name": file.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import BinaryIO, NoReturn
+from typing import IO, NoReturn
 
 from onex.domain.json_value import JsonObject, JsonValue
 
@@ -27,7 +27,7 @@ def encode(message: JsonObject) -> bytes:
     return _HEADER.pack(len(body)) + body
 
 
-def read(stream: BinaryIO) -> JsonObject | None:
+def read(stream: IO[bytes]) -> JsonObject | None:
     """The next message, or None at the end of the stream.
 
     Raises:

@@ -1,4 +1,4 @@
-"""InlineEngine: the node in the host's own process. For code of the user's own, trusted by choice."""
+"""InlineEngine: the node in the host's own process, for code that the user trusts by choice."""
 
 from __future__ import annotations
 

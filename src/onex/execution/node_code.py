@@ -60,7 +60,9 @@ def load_function(file: Path, callable_name: str) -> NodeFunction:
     return result
 
 
-def call(function: NodeFunction, file: Path, context: ExecutionContext, inputs: JsonObject) -> JsonValue:
+def call(
+    function: NodeFunction, file: Path, context: ExecutionContext, inputs: JsonObject
+) -> JsonValue:
     """Call a node with its inputs and check that what it returns is JSON.
 
     Inputs are keyword arguments, unless the second positional parameter is
@@ -88,7 +90,7 @@ def _takes_one_mapping(function: NodeFunction) -> bool:
     return len(positional) > 1 and positional[1] in ("args", "inputs")
 
 
-class _NotJson(Exception):
+class _NotJsonError(Exception):
     """A value within a result that JSON cannot hold; ``path`` grows while it travels outwards."""
 
     def __init__(self, reason: str) -> None:
@@ -104,7 +106,7 @@ def _checked_json(result: object) -> JsonValue:
     """
     try:
         return _plain(result, 1)
-    except _NotJson as error:
+    except _NotJsonError as error:
         place = "the result" + "".join(reversed(error.path))
         raise NodeCodeError("result", f"{place} {error.reason}") from None
 
@@ -115,7 +117,7 @@ def _plain(value: object, depth: int) -> JsonValue:
     if isinstance(value, float):
         if math.isfinite(value):
             return value
-        raise _NotJson(f"is {value}, which JSON cannot hold")
+        raise _NotJsonError(f"is {value}, which JSON cannot hold")
     if depth > MAXIMUM_RESULT_DEPTH:
         raise NodeCodeError(
             "result", f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep"
@@ -124,10 +126,10 @@ def _plain(value: object, depth: int) -> JsonValue:
         collected: dict[str, JsonValue] = {}
         for key, member in value.items():
             if not isinstance(key, str):
-                raise _NotJson(f"has a key of type {type(key).__name__}; JSON keys are text")
+                raise _NotJsonError(f"has a key of type {type(key).__name__}; JSON keys are text")
             try:
                 collected[key] = _plain(member, depth + 1)
-            except _NotJson as error:
+            except _NotJsonError as error:
                 error.path.append(f".{key}")
                 raise
         return collected
@@ -136,11 +138,11 @@ def _plain(value: object, depth: int) -> JsonValue:
         for index, member in enumerate(value):
             try:
                 listed.append(_plain(member, depth + 1))
-            except _NotJson as error:
+            except _NotJsonError as error:
                 error.path.append(f"[{index}]")
                 raise
         return listed
-    raise _NotJson(f"is of type {type(value).__name__}, which JSON cannot hold")
+    raise _NotJsonError(f"is of type {type(value).__name__}, which JSON cannot hold")
 
 
 def _summary(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -90,7 +89,7 @@ class NodeLoader:
                 file.chmod(0o444)
             if folder.exists():
                 shutil.rmtree(folder)
-            os.replace(draft, folder)
+            draft.replace(folder)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
             if not _holds(folder, contents):

@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,9 +156,7 @@ class _Run:
         self._engine = owner.engine
         self._artifacts = owner.artifacts
         self._journal = owner.journal
-        self._contexts = ExecutionContextFactory(
-            run_id, workdir, owner.config, owner.environment
-        )
+        self._contexts = ExecutionContextFactory(run_id, workdir, owner.config, owner.environment)
         self._run_id = run_id
         self._workdir = workdir
         self._plan = plan
@@ -236,9 +234,7 @@ class _Run:
         times = self._times[step_id]
         if times.first_start is None:
             times.first_start = now
-            self._observer(
-                RunEvent("started", step_id, self._scheduler.fan_out_size(step_id))
-            )
+            self._observer(RunEvent("started", step_id, self._scheduler.fan_out_size(step_id)))
         node = self._plan.nodes[step_id]
         inputs = as_object(with_paths(call.inputs))
         running = _Running(call, now, None, None)
@@ -266,28 +262,21 @@ class _Run:
                 RunEvent("progress", step_id, fraction=fraction, message=message)
             ),
         )
-        pool.submit(self._execute, call, node_call)
-
-    def _execute(self, call: Call, node_call: NodeCall) -> None:
-        """Runs in a thread of the pool; every way out puts exactly one end on the queue."""
         started = time.perf_counter()
-        outcome: CallOutcome | CallFailedError
-        try:
-            outcome = self._engine.execute(node_call)
-            outcome = replace(
-                outcome,
-                output=self._artifacts.take(outcome.output, Path(node_call.context.workdir)),
+        future = pool.submit(self._execute, step_id, node_call)
+        future.add_done_callback(
+            lambda done: self._events.put(
+                _Ended(call, _outcome(done), time.perf_counter() - started)
             )
-            self._schemas[call.step.id].check_output(outcome.output)
-        except CallFailedError as failure:
-            outcome = failure
-        except OnexError as error:
-            outcome = CallFailedError(error)
-        except BaseException as error:  # a defect of ours must not leave the run waiting
-            outcome = CallFailedError(
-                InternalError(f"{type(error).__name__}: {error}", hint="please report this")
-            )
-        self._events.put(_Ended(call, outcome, time.perf_counter() - started))
+        )
+
+    def _execute(self, step_id: str, node_call: NodeCall) -> CallOutcome:
+        """Runs in a thread of the pool."""
+        outcome = self._engine.execute(node_call)
+        workdir = Path(node_call.context.workdir)
+        outcome = replace(outcome, output=self._artifacts.take(outcome.output, workdir))
+        self._schemas[step_id].check_output(outcome.output)
+        return outcome
 
     def _cache_key(self, call: Call, node: RegisteredNode, inputs: JsonObject) -> str:
         if not call.is_reproducible:
@@ -410,7 +399,9 @@ class _Run:
         if self._is_cancelled:
             status = RunStatus.CANCELLED
             error = StepError(
-                RunCancelledError.code, "the run was cancelled", "start it again; finished steps are kept"
+                RunCancelledError.code,
+                "the run was cancelled",
+                "start it again; finished steps are kept",
             )
             outputs = self._scheduler.available_outputs()
         elif statuses & {StepStatus.FAILED, StepStatus.CANCELLED}:
@@ -455,3 +446,18 @@ class _Run:
 def new_run_id() -> str:
     """An identifier that sorts by time: seconds in UTC, then a random part."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def _outcome(done: Future[CallOutcome]) -> CallOutcome | CallFailedError:
+    """How a call ended; a defect of ours fails the call, and does not leave the run waiting."""
+    error = RunCancelledError("cancelled") if done.cancelled() else done.exception()
+    match error:
+        case None:
+            return done.result()
+        case CallFailedError():
+            return error
+        case OnexError():
+            return CallFailedError(error)
+        case _:
+            message = f"{type(error).__name__}: {error}"
+            return CallFailedError(InternalError(message, hint="please report this"))

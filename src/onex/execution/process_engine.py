@@ -17,9 +17,8 @@ import time
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
-import onex
 from onex.domain.errors import (
     ExecutionError,
     InvalidResultError,
@@ -43,7 +42,17 @@ MAXIMUM_LOG_BYTES = 64 * 1024
 IDLE_WORKERS_PER_JOB = 2
 
 # What a node may need of the environment to find programs, write text and make temporary files.
-_PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "HOME", "SYSTEMROOT")
+_PASSED_ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "HOME",
+    "SYSTEMROOT",
+)
 
 
 class ProcessEngine:
@@ -67,7 +76,8 @@ class ProcessEngine:
             self._release(process, is_usable=is_usable and process.is_alive)
             if self._is_cancelled and not is_usable:
                 raise CallFailedError(
-                    RunCancelledError("the run was cancelled", hint="start it again"), log=failure.log
+                    RunCancelledError("the run was cancelled", hint="start it again"),
+                    log=failure.log,
                 ) from failure
             raise
         except BaseException:
@@ -79,7 +89,9 @@ class ProcessEngine:
     def _acquire(self, node: LoadedNode) -> _Worker:
         with self._lock:
             if self._is_cancelled:
-                raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
+                raise CallFailedError(
+                    RunCancelledError("the run was cancelled", hint="start it again")
+                )
             found = next((w for w in reversed(self._idle) if w.digest == node.digest), None)
             if found is not None:
                 self._idle.remove(found)
@@ -118,7 +130,7 @@ class _Worker:
 
     def __init__(self, node: LoadedNode) -> None:
         self.digest = node.digest
-        package_folder = Path(onex.__file__).parent.parent
+        package_folder = Path(worker.__file__).parents[2]
         command = [sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)]
         try:
             self._process = subprocess.Popen(
@@ -172,7 +184,9 @@ class _Worker:
             request = frames.encode({"inputs": call.inputs, "context": asdict(call.context)})
         except frames.FrameError as error:
             raise CallFailedError(
-                ExecutionError(f"the inputs cannot be sent: {error}", hint="pass big values as artifacts")
+                ExecutionError(
+                    f"the inputs cannot be sent: {error}", hint="pass big values as artifacts"
+                )
             ) from error
         stdin = _require(self._process.stdin)
         # A write larger than the pipe blocks until the worker reads, which a dead one never does.
@@ -217,7 +231,7 @@ class _Worker:
         failure = code_failure(str(error.get("kind")), message)
         return CallFailedError(failure, detail, self._log.text())
 
-    def _death(self, reason: Exception | None) -> CallFailedError:
+    def _death(self, reason: object) -> CallFailedError:
         self.kill()
         self._printed.join(timeout=1.0)
         if reason is not None:
@@ -227,7 +241,8 @@ class _Worker:
             )
         else:
             failure = WorkerDiedError(
-                f"the node's process ended before it returned: {_exit_text(self._process.returncode)}",
+                "the node's process ended before it returned: "
+                + _exit_text(self._process.returncode),
                 hint="look at the step's log; a killed process may have run out of memory",
             )
         return CallFailedError(failure, log=self._log.text())
@@ -262,17 +277,17 @@ class _BoundedLog:
             return self._text
 
 
-def _send(stream: BinaryIO, request: bytes) -> None:
+def _send(stream: IO[bytes], request: bytes) -> None:
     # A broken pipe shows as the end of the worker's messages, with its exit code.
     with contextlib.suppress(OSError, ValueError):
         stream.write(request)
         stream.flush()
 
 
-def _require(stream: object) -> BinaryIO:
+def _require(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise AssertionError("the worker was started with pipes")
-    return stream  # type: ignore[return-value]
+    return stream
 
 
 def _exit_text(code: int | None) -> str:

@@ -39,9 +39,7 @@ def cache_key(node: RegisteredNode, inputs: JsonObject, *, allowed: bool) -> str
         is_path = isinstance(schema, Mapping) and schema.get("format") == "path"
         counted[name] = _content_hash(name, value) if is_path else value
     return sha256_of(
-        canonical_json(
-            [KEY_FORMAT, node.digest, sorted(map(str, metadata.permissions)), counted]
-        )
+        canonical_json([KEY_FORMAT, node.digest, sorted(map(str, metadata.permissions)), counted])
     )
 
 

@@ -120,7 +120,9 @@ class Scheduler:
         """Add an entry to what ``run.timeline`` refers to."""
         self._timeline.append(record)
 
-    def finished(self, call: Call, status: StepStatus, output: JsonValue, error: StepError | None) -> None:
+    def finished(
+        self, call: Call, status: StepStatus, output: JsonValue, error: StepError | None
+    ) -> None:
         """Report how a call that was taken ended."""
         self._open_calls -= 1
         step = call.step
@@ -156,7 +158,7 @@ class Scheduler:
                 self._settle(step, StepStatus.CANCELLED)
 
     def outputs(self) -> JsonObject:
-        """The workflow's outputs from what succeeded; raises ReferenceValueError for a missing part."""
+        """The workflow's outputs; raises ReferenceValueError where a part is missing."""
         return as_object(self._render(self._workflow.outputs, None))
 
     def available_outputs(self) -> JsonObject:
@@ -180,7 +182,9 @@ class Scheduler:
             else:
                 self._queue(step.id, step, None)
         except ReferenceValueError as error:
-            self._end(step, StepStatus.FAILED, error=StepError(error.code, error.message, error.hint))
+            self._end(
+                step, StepStatus.FAILED, error=StepError(error.code, error.message, error.hint)
+            )
 
     def _start_fan_out(self, step: Step) -> None:
         items = self._render(step.foreach, None)
@@ -284,7 +288,8 @@ class Scheduler:
             for dependent in self._dependents.get(needed, ()):
                 if self._status[dependent] is StepStatus.PENDING:
                     reason = StepError(
-                        StepSkippedError.code, f"the step needs {needed}, which {self._status[needed]}"
+                        StepSkippedError.code,
+                        f"the step needs {needed}, which {self._status[needed]}",
                     )
                     self._settle(self._workflow.steps[dependent], StepStatus.SKIPPED, error=reason)
                     pending.append(dependent)

@@ -46,7 +46,11 @@ def _read_mapping(entry: Mapping[str, JsonValue]) -> Dependency | str:
     name = next((entry[key] for key in ("id", "name", "target") if entry.get(key)), None)
     kind = entry.get("type") or entry.get("kind")
     written = entry.get("version_spec") or entry.get("version")
-    if not isinstance(name, str) or not isinstance(kind, str | None) or not isinstance(written, str | None):
+    if (
+        not isinstance(name, str)
+        or not isinstance(kind, str | None)
+        or not isinstance(written, str | None)
+    ):
         raise _refuse(str(dict(entry)))
     is_optional = entry.get("optional") is True or entry.get("required") is False
     if kind in ("library", "package", "python"):

@@ -38,7 +38,9 @@ class FieldReader:
     ) -> None:
         """Note a problem at a place in the document."""
         self.problems.append(
-            Problem(self._code_prefix + number, severity, message, self.document.locate(place), hint)
+            Problem(
+                self._code_prefix + number, severity, message, self.document.locate(place), hint
+            )
         )
 
     def text(self, place: PlacePath, value: JsonValue, default: str = "") -> str:
@@ -67,7 +69,8 @@ class FieldReader:
     def texts(self, place: PlacePath, value: JsonValue) -> tuple[str, ...]:
         """A list of texts; null is the empty list."""
         return tuple(
-            self.text((*place, index), member) for index, member in enumerate(self.list(place, value))
+            self.text((*place, index), member)
+            for index, member in enumerate(self.list(place, value))
         )
 
     def list(self, place: PlacePath, value: JsonValue) -> Sequence[JsonValue]:

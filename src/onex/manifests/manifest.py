@@ -29,21 +29,77 @@ MANIFEST_SUFFIX = ".onex.yaml"
 
 # The fields of the ONEX node schema; any other key is kept and reported as information.
 KNOWN_KEYS = frozenset(
-    """
-    architectures archived_reason author base_class capabilities compatibility compliance_profiles
-    container_image_reference copyright created_at data_handling_declaration dependencies
-    deprecated_by description entrypoint environment hash idempotent inputs last_modified_at license
-    lifecycle logging_config meta_type metadata_version name namespace os_requirements outputs owner
-    protocol_version protocols_supported runtime_language_hint schema_version signature_block
-    source_repository state_contract tags testing trust_score trust_score_stub uuid version
-    x-extensions x_extensions
-    """.split()
+    [
+        "architectures",
+        "archived_reason",
+        "author",
+        "base_class",
+        "capabilities",
+        "compatibility",
+        "compliance_profiles",
+        "container_image_reference",
+        "copyright",
+        "created_at",
+        "data_handling_declaration",
+        "dependencies",
+        "deprecated_by",
+        "description",
+        "entrypoint",
+        "environment",
+        "hash",
+        "idempotent",
+        "inputs",
+        "last_modified_at",
+        "license",
+        "lifecycle",
+        "logging_config",
+        "meta_type",
+        "metadata_version",
+        "name",
+        "namespace",
+        "os_requirements",
+        "outputs",
+        "owner",
+        "protocol_version",
+        "protocols_supported",
+        "runtime_language_hint",
+        "schema_version",
+        "signature_block",
+        "source_repository",
+        "state_contract",
+        "tags",
+        "testing",
+        "trust_score",
+        "trust_score_stub",
+        "uuid",
+        "version",
+        "x-extensions",
+        "x_extensions",
+    ]
 )
 _READ_KEYS = frozenset(
-    """
-    archived_reason author capabilities dependencies deprecated_by description entrypoint idempotent
-    inputs license lifecycle meta_type name namespace outputs owner state_contract tags uuid version
-    """.split()
+    [
+        "archived_reason",
+        "author",
+        "capabilities",
+        "dependencies",
+        "deprecated_by",
+        "description",
+        "entrypoint",
+        "idempotent",
+        "inputs",
+        "license",
+        "lifecycle",
+        "meta_type",
+        "name",
+        "namespace",
+        "outputs",
+        "owner",
+        "state_contract",
+        "tags",
+        "uuid",
+        "version",
+    ]
 )
 _IDENTITY_KEYS = ("name", "namespace", "version", "uuid", "author", "entrypoint")
 _PLACEHOLDER = re.compile(r"\{[A-Z][A-Z0-9_]*\}|\ATEMPLATE-")
@@ -225,14 +281,21 @@ class _ManifestReader(FieldReader):
         try:
             return str(UUID(text))
         except ValueError:
-            self.report("004", f"{text!r} is not a UUID", ("uuid",), "generate one, for example with uuidgen")
+            self.report(
+                "004",
+                f"{text!r} is not a UUID",
+                ("uuid",),
+                "generate one, for example with uuidgen",
+            )
             return None
 
     def _entrypoint(self) -> Entrypoint:
         value = self._data.get("entrypoint")
         place: PlacePath = ("entrypoint",)
         if value is None:
-            self.report("001", "entrypoint is missing", place, "add a line entrypoint: python@node.py")
+            self.report(
+                "001", "entrypoint is missing", place, "add a line entrypoint: python@node.py"
+            )
             return Entrypoint("python", "")
         if isinstance(value, Mapping):
             kind = self.text((*place, "type"), value.get("type")) or "python"
@@ -254,7 +317,9 @@ class _ManifestReader(FieldReader):
         target, separator, suffix = target.partition(":")
         name = suffix if separator else name
         if name and not _CALLABLE.fullmatch(name):
-            self.report("012", f"{name!r} is not the name of a callable", place, "write target:execute")
+            self.report(
+                "012", f"{name!r} is not the name of a callable", place, "write target:execute"
+            )
         if not target:
             self.report("012", "the entry point names no target", place, "name a file or a module")
         elif "\0" in target or target.startswith("/") or ".." in target.split("/"):
@@ -349,7 +414,10 @@ class _ManifestReader(FieldReader):
             )
         if metadata.lifecycle is Lifecycle.DEPRECATED and not metadata.deprecated_by:
             self.report(
-                "005", "a deprecated node must name its replacement", ("lifecycle",), "add deprecated_by"
+                "005",
+                "a deprecated node must name its replacement",
+                ("lifecycle",),
+                "add deprecated_by",
             )
         if metadata.lifecycle is Lifecycle.ARCHIVED and not metadata.archived_reason:
             self.report(

@@ -8,9 +8,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from onex.domain.digest import FileEntry, digest_of_files
 from onex.domain.metadata import Entrypoint
 from onex.manifests.manifest import MANIFEST_SUFFIX
-from onex.domain.digest import FileEntry, digest_of_files
 
 MAXIMUM_NODE_FILES = 2_000
 MAXIMUM_NODE_BYTES = 64 * 1024 * 1024
@@ -74,7 +74,7 @@ def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[Path]:
         NodeFilesError: there are more files than a node may have.
     """
     folder = manifest.parent
-    siblings = [name for name in os.listdir(folder) if name.endswith(MANIFEST_SUFFIX)]
+    siblings = [path for path in folder.iterdir() if path.name.endswith(MANIFEST_SUFFIX)]
     if len(siblings) > 1 or entrypoint.type not in ("python", "cli"):
         target = locate_target(manifest, entrypoint)
         return [manifest] if target is None else sorted({manifest, target})
@@ -118,7 +118,7 @@ def read_node_files(manifest: Path, files: Sequence[Path]) -> tuple[str, dict[st
     total = 0
     for path in files:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise NodeFilesError(f"{path.name} is not a regular file")
             content = file.read(MAXIMUM_NODE_BYTES - total + 1)

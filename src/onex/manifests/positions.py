@@ -126,7 +126,10 @@ class _Walk:
             self._find("DOC006", "an anchor stands here", "remove it", _place(event))
         if getattr(event, "tag", None):
             self._find(
-                "DOC006", "a tag stands here", "remove it; quote text that starts with !", _place(event)
+                "DOC006",
+                "a tag stands here",
+                "remove it; quote text that starts with !",
+                _place(event),
             )
 
     def _scalar(self, text: str, place: Place) -> None:

@@ -29,7 +29,9 @@ from onex.manifests.yaml_document import YamlDocument, read_yaml
 
 WORKFLOW_SUFFIX = ".workflow.yaml"
 
-_WORKFLOW_KEYS = frozenset({"name", "version", "description", "inputs", "steps", "outputs", "policy"})
+_WORKFLOW_KEYS = frozenset(
+    {"name", "version", "description", "inputs", "steps", "outputs", "policy"}
+)
 _STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache"})
 _POLICY_KEYS = frozenset({"fail_fast"})
 
@@ -44,7 +46,9 @@ def load_workflow(path: Path) -> Workflow:
     document = read_yaml(path)
     workflow, problems = read_workflow(document)
     if workflow is None:
-        raise WorkflowError(f"{path} is not a workflow that can run: {problems[0].message}", problems)
+        raise WorkflowError(
+            f"{path} is not a workflow that can run: {problems[0].message}", problems
+        )
     return workflow
 
 
@@ -105,7 +109,9 @@ class _WorkflowReader(FieldReader):
                 name = self.text(("steps", index, "id"), body.get("id"))
                 if name in steps:
                     self.report("009", f"there is a second step {name!r}", ("steps", index, "id"))
-                step = self._step(("steps", index), name, {k: v for k, v in body.items() if k != "id"})
+                step = self._step(
+                    ("steps", index), name, {k: v for k, v in body.items() if k != "id"}
+                )
                 if step is not None:
                     steps[name] = step
         else:
@@ -133,7 +139,9 @@ class _WorkflowReader(FieldReader):
             id=name,
             node=node,
             arguments=self.object((*place, "with"), body.get("with")),
-            explicit_needs=self.texts((*place, "needs"), [needs] if isinstance(needs, str) else needs),
+            explicit_needs=self.texts(
+                (*place, "needs"), [needs] if isinstance(needs, str) else needs
+            ),
             foreach=self._foreach((*place, "foreach"), body.get("foreach")),
             when=body.get("when"),
             timeout_seconds=self.seconds(
@@ -153,7 +161,9 @@ class _WorkflowReader(FieldReader):
     def _node(self, place: tuple[str | int, ...], value: JsonValue) -> NodeRef | None:
         text = self.text(place, value)
         if not text:
-            self.report("001", "the step names no node", place, "add node: type://namespace@constraint")
+            self.report(
+                "001", "the step names no node", place, "add node: type://namespace@constraint"
+            )
             return None
         try:
             return NodeRef.parse(text)

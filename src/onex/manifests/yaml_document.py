@@ -66,18 +66,29 @@ def read_yaml(path: Path) -> YamlDocument:
 
 
 def read_limited(path: Path) -> bytes:
-    """The bytes of a regular file of at most ``MAXIMUM_DOCUMENT_BYTES``; raises as ``read_yaml``."""
+    """The bytes of a regular file within the limit; raises as ``read_yaml`` does."""
     name = str(path)
     try:
         # O_NONBLOCK: opening a pipe that poses as a manifest must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        _refuse(name, "DOC001", f"the file cannot be read: {error.strerror}", "check the path and its permissions")
-    with open(descriptor, "rb") as file:
+        _refuse(
+            name,
+            "DOC001",
+            f"the file cannot be read: {error.strerror}",
+            "check the path and its permissions",
+        )
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            _refuse(name, "DOC001", "this is not a regular file", "put the document in a plain file")
-        content = file.read(MAXIMUM_DOCUMENT_BYTES + 1) if status.st_size <= MAXIMUM_DOCUMENT_BYTES else b""
+            _refuse(
+                name, "DOC001", "this is not a regular file", "put the document in a plain file"
+            )
+        content = (
+            file.read(MAXIMUM_DOCUMENT_BYTES + 1)
+            if status.st_size <= MAXIMUM_DOCUMENT_BYTES
+            else b""
+        )
         if status.st_size > MAXIMUM_DOCUMENT_BYTES or len(content) > MAXIMUM_DOCUMENT_BYTES:
             _refuse(
                 name,
@@ -140,7 +151,14 @@ def _decode(content: bytes, path: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         _refuse(path, "DOC003", "the file holds a NUL character", "save it as plain text", line)
     if text.startswith("\ufeff"):
-        _refuse(path, "DOC003", "the file starts with a byte order mark", "save it as UTF-8 without one", 1, 1)
+        _refuse(
+            path,
+            "DOC003",
+            "the file starts with a byte order mark",
+            "save it as UTF-8 without one",
+            1,
+            1,
+        )
     return text
 
 
@@ -155,11 +173,23 @@ def _refuse_syntax(text: str, path: str, error: ValueError) -> NoReturn:
         _refuse(path, "DOC007", _DEPTH_MESSAGE, _DEPTH_HINT)
     position = _PARSER_POSITION.search(message)
     line, column = (int(position[1]), int(position[2])) if position else (None, None)
-    _refuse(path, "DOC004", f"the YAML is not valid: {reason}", "check brackets, quotes and indentation", line, column)
+    _refuse(
+        path,
+        "DOC004",
+        f"the YAML is not valid: {reason}",
+        "check brackets, quotes and indentation",
+        line,
+        column,
+    )
 
 
 def _refuse(
-    path: str, code: str, message: str, hint: str, line: int | None = None, column: int | None = None
+    path: str,
+    code: str,
+    message: str,
+    hint: str,
+    line: int | None = None,
+    column: int | None = None,
 ) -> NoReturn:
     problem = Problem(code, Severity.ERROR, message, Location(path, line, column), hint)
     raise DocumentError(f"{path} cannot be used", [problem])
@@ -215,5 +245,3 @@ def _value_problems(document: YamlDocument) -> list[Problem]:
                 )
             )
     return problems
-
-

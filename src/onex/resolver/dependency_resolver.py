@@ -82,7 +82,8 @@ class DependencyResolver:
         view = _CatalogView(self._catalog)
         chosen = solve(requirements, view, view)
         needs = {
-            node: [str(n) for n in view.dependencies(node, version)] for node, version in chosen.items()
+            node: [str(n) for n in view.dependencies(node, version)]
+            for node, version in chosen.items()
         }
         by_name = {node: view.registered(node, version) for node, version in chosen.items()}
         return DependencyResolution(

@@ -51,9 +51,7 @@ class PartialSolution:
 
     def _append(self, node: str, mask: int, full: int, cause: Incompatibility | None) -> None:
         accumulated = self.current.get(node, full) & mask
-        assignment = Assignment(
-            len(self._assignments), node, mask, accumulated, self.level, cause
-        )
+        assignment = Assignment(len(self._assignments), node, mask, accumulated, self.level, cause)
         self.current[node] = accumulated
         self._assignments.append(assignment)
         self._by_node.setdefault(node, []).append(assignment)

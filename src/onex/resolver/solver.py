@@ -89,8 +89,10 @@ class _Solver:
                 continue
             selected = self._selected()
             cycle = find_cycle(
-                {n: [m for m in self._needs.get(n, ()) if m in selected and self._edge(n, m)]
-                 for n in selected}
+                {
+                    n: [m for m in self._needs.get(n, ()) if m in selected and self._edge(n, m)]
+                    for n in selected
+                }
             )
             if cycle is None:
                 return selected
@@ -191,7 +193,7 @@ class _Solver:
             heapq.heappush(self._undecided, entry)
 
     def _next_undecided(self) -> str | None:
-        """The needed node with most conflicts and fewest versions left; None when all are decided."""
+        """The needed node with most conflicts, then fewest versions; None when all are decided."""
         while self._undecided:
             _, count, node = heapq.heappop(self._undecided)
             current = self._current(node)
@@ -243,9 +245,7 @@ class _Solver:
     def _dependency(
         self, node: str, versions: int, needed: str, constraint: VersionConstraint
     ) -> Incompatibility:
-        cause = DependencyOf(
-            node, versions, needed, constraint, bool(self._table(needed).versions)
-        )
+        cause = DependencyOf(node, versions, needed, constraint, bool(self._table(needed).versions))
         if needed == node:
             return Incompatibility({node: versions}, CycleThrough((node,)))
         table = self._table(needed)

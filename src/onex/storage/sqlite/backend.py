@@ -141,7 +141,10 @@ class SqliteBackend:
                 " FROM events WHERE serial > ? ORDER BY serial",
                 (after,),
             ).fetchall()
-        return [Event(*row[:6], json.loads(row[6]), *row[7:]) for row in rows]
+        return [
+            Event(serial, at, actor, action, name, outcome, json.loads(body), previous, own)
+            for serial, at, actor, action, name, outcome, body, previous, own in rows
+        ]
 
     def check(self) -> None:
         with storage_errors(self._path):
@@ -174,7 +177,7 @@ class _SqliteWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._actor = _current_user()
-        last = connection.execute(
+        last: tuple[int, str] | None = connection.execute(
             "SELECT serial, hash FROM events ORDER BY serial DESC LIMIT 1"
         ).fetchone()
         self._serial, self._hash = last or (0, GENESIS_HASH)
@@ -292,9 +295,15 @@ class _SqliteWriter:
         self._connection.execute(
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                event.serial, event.time, event.actor, event.action, event.object, event.outcome,
+                event.serial,
+                event.time,
+                event.actor,
+                event.action,
+                event.object,
+                event.outcome,
                 json.dumps(event.body, sort_keys=True, ensure_ascii=False),
-                event.previous_hash, event.hash,
+                event.previous_hash,
+                event.hash,
             ),
         )
         self._serial, self._hash = event.serial, event.hash

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from onex.storage.sqlite.database import open_database, storage_errors
 _RUN_COLUMNS = (
     "run_id, workflow, status, started_at, seconds, overhead_seconds, plan, inputs, outputs, error"
 )
+
+RunRow = tuple[str, str, str, str, float | None, float | None, str, str, str | None, str | None]
 
 
 class SqliteRunJournal:
@@ -35,8 +38,12 @@ class SqliteRunJournal:
             "INSERT INTO runs (run_id, workflow, status, started_at, plan, inputs)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (
-                run_id, workflow, RunStatus.RUNNING.value, started_at,
-                json.dumps(plan), json.dumps(inputs),
+                run_id,
+                workflow,
+                RunStatus.RUNNING.value,
+                started_at,
+                json.dumps(plan),
+                json.dumps(inputs),
             ),
         )
 
@@ -46,7 +53,10 @@ class SqliteRunJournal:
             "INSERT OR REPLACE INTO steps (run_id, step_id, status, record, output)"
             " VALUES (?, ?, ?, ?, ?)",
             (
-                run_id, result.step_id, result.status.value, json.dumps(record),
+                run_id,
+                result.step_id,
+                result.status.value,
+                json.dumps(record),
                 None if result.output is None else json.dumps(result.output),
             ),
         )
@@ -56,7 +66,9 @@ class SqliteRunJournal:
             "UPDATE runs SET status = ?, seconds = ?, overhead_seconds = ?, outputs = ?, error = ?"
             " WHERE run_id = ?",
             (
-                result.status.value, result.seconds, result.overhead_seconds,
+                result.status.value,
+                result.seconds,
+                result.overhead_seconds,
                 json.dumps(result.outputs),
                 json.dumps(result.error.to_json()) if result.error else None,
                 result.run_id,
@@ -66,9 +78,10 @@ class SqliteRunJournal:
     def runs(self, limit: int) -> Sequence[RunRecord]:
         with storage_errors(self._path):
             rows = self._connection.execute(
-                f"SELECT {_RUN_COLUMNS} FROM runs ORDER BY started_at DESC, run_id LIMIT ?", (limit,)
+                f"SELECT {_RUN_COLUMNS} FROM runs ORDER BY started_at DESC, run_id LIMIT ?",
+                (limit,),
             ).fetchall()
-        return [RunRecord(*row[:6], {}, {}, None, None) for row in rows]
+        return [_record(row, with_content=False) for row in rows]
 
     def run(self, run_id: str) -> RunRecord | None:
         with storage_errors(self._path):
@@ -82,16 +95,13 @@ class SqliteRunJournal:
             steps = self._connection.execute(
                 "SELECT step_id, record, output FROM steps WHERE run_id = ?", (rows[0][0],)
             ).fetchall()
-        return RunRecord(
-            *rows[0][:6],
-            *(None if text is None else json.loads(text) for text in rows[0][6:]),
-            [
-                {"step_id": step_id}
-                | json.loads(record)
-                | {"output": None if output is None else json.loads(output)}
-                for step_id, record, output in steps
-            ],
-        )
+        listed = [
+            {"step_id": step_id}
+            | json.loads(record)
+            | {"output": None if output is None else json.loads(output)}
+            for step_id, record, output in steps
+        ]
+        return replace(_record(rows[0], with_content=True), steps=listed)
 
     def cached_output(self, key: str) -> tuple[JsonValue] | None:
         with storage_errors(self._path):
@@ -110,3 +120,19 @@ class SqliteRunJournal:
     def _write(self, statement: str, parameters: Sequence[str | float | None]) -> None:
         with storage_errors(self._path):
             self._connection.execute(statement, parameters)
+
+
+def _record(row: RunRow, *, with_content: bool) -> RunRecord:
+    run_id, workflow, status, started_at, seconds, overhead, plan, inputs, outputs, error = row
+    return RunRecord(
+        run_id,
+        workflow,
+        status,
+        started_at,
+        seconds,
+        overhead,
+        json.loads(plan) if with_content else {},
+        json.loads(inputs) if with_content else {},
+        json.loads(outputs) if with_content and outputs else None,
+        json.loads(error) if with_content and error else None,
+    )
