@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from onex.execution.engine import Engine
-    from onex.execution.orchestrator import Observer
     from onex.execution.plan import ExecutionPlan
+    from onex.execution.run_events import Observer
     from onex.storage.backend import StorageBackend
     from onex.storage.journal import RunJournal, RunRecord
 
@@ -211,7 +211,8 @@ class Registry:
         """
         from onex.execution.artifacts import ArtifactStore
         from onex.execution.node_loader import NodeLoader
-        from onex.execution.orchestrator import ExecutionOrchestrator, RunOptions
+        from onex.execution.orchestrator import ExecutionOrchestrator
+        from onex.execution.run_events import RunOptions
 
         jobs = jobs or os.cpu_count() or 1
         home = self.configuration.home

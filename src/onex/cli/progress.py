@@ -14,7 +14,7 @@ from onex.domain.result import NodeExecutionResult, StepStatus
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from onex.execution.orchestrator import Observer, RunEvent
+    from onex.execution.run_events import Observer, RunEvent
 
 _MARKS = {
     StepStatus.SUCCEEDED: ("✓", "green"),

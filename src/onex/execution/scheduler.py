@@ -85,6 +85,7 @@ class Scheduler:
         self._ready: deque[Call] = deque()
         self._ended: deque[StepEnd] = deque()
         self._open_calls = 0
+        self._is_stopping = False
         for step in workflow.steps.values():
             if not self._waiting[step.id]:
                 self._start(step)
@@ -93,6 +94,11 @@ class Scheduler:
     def is_done(self) -> bool:
         """Whether every step reached its final state."""
         return not self._ready and not self._open_calls
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more will start, and what still runs should be ended."""
+        return self._is_stopping
 
     @property
     def status(self) -> Mapping[str, StepStatus]:
@@ -142,6 +148,7 @@ class Scheduler:
 
     def cancel(self) -> None:
         """Start nothing more: whatever has not started is cancelled."""
+        self._is_stopping = True
         waiting = list(self._ready)
         self._ready.clear()
         for call in waiting:

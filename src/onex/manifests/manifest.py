@@ -17,11 +17,12 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.lifecycle import Lifecycle
-from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata
+from onex.domain.metadata import Dependency, NodeMetadata
 from onex.domain.permission import Permission
 from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId
 from onex.domain.version import Version
 from onex.manifests.dependency import read_dependency
+from onex.manifests.entrypoint import read_entrypoint
 from onex.manifests.field_reader import FieldReader, PlacePath
 from onex.manifests.yaml_document import YamlDocument
 
@@ -104,8 +105,6 @@ _READ_KEYS = frozenset(
 _IDENTITY_KEYS = ("name", "namespace", "version", "uuid", "author", "entrypoint")
 _PLACEHOLDER = re.compile(r"\{[A-Z][A-Z0-9_]*\}|\ATEMPLATE-")
 _UNDERSCORED_VERSION = re.compile(r"v(\d+)_(\d+)_(\d+)", re.ASCII)
-_ENTRYPOINT = re.compile(r"(?P<type>[a-z][a-z0-9_-]*)(?:://|@)(?P<target>.+)", re.ASCII)
-_CALLABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
@@ -159,7 +158,7 @@ class _ManifestReader(FieldReader):
             name=self._name(),
             version=self._version(),
             lifecycle=lifecycle,
-            entrypoint=self._entrypoint(),
+            entrypoint=read_entrypoint(self, data.get("entrypoint")),
             description=self.text(("description",), data.get("description")),
             author=self.text(("author",), data.get("author")),
             owner=self.text(("owner",), data.get("owner")),
@@ -288,48 +287,6 @@ class _ManifestReader(FieldReader):
                 "generate one, for example with uuidgen",
             )
             return None
-
-    def _entrypoint(self) -> Entrypoint:
-        value = self._data.get("entrypoint")
-        place: PlacePath = ("entrypoint",)
-        if value is None:
-            self.report(
-                "001", "entrypoint is missing", place, "add a line entrypoint: python@node.py"
-            )
-            return Entrypoint("python", "")
-        if isinstance(value, Mapping):
-            kind = self.text((*place, "type"), value.get("type")) or "python"
-            target = self.text((*place, "target"), value.get("target"))
-            name = self.text((*place, "callable"), value.get("callable"))
-        else:
-            text = self.text(place, value)
-            match = _ENTRYPOINT.fullmatch(text)
-            if match is None:
-                if text:
-                    self.report(
-                        "012",
-                        f"{text!r} is not an entry point",
-                        place,
-                        "write python@node.py, or a mapping of type and target",
-                    )
-                return Entrypoint("python", "")
-            kind, target, name = match["type"], match["target"], ""
-        target, separator, suffix = target.partition(":")
-        name = suffix if separator else name
-        if name and not _CALLABLE.fullmatch(name):
-            self.report(
-                "012", f"{name!r} is not the name of a callable", place, "write target:execute"
-            )
-        if not target:
-            self.report("012", "the entry point names no target", place, "name a file or a module")
-        elif "\0" in target or target.startswith("/") or ".." in target.split("/"):
-            self.report(
-                "012",
-                "the entry point leads out of the node's folder",
-                place,
-                "name a file below the manifest",
-            )
-        return Entrypoint(kind, target, name or "execute")
 
     def _capabilities(self) -> tuple[tuple[str, ...], tuple[Permission, ...]]:
         words: list[str] = []
