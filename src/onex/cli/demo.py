@@ -6,6 +6,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -63,10 +64,10 @@ def demo(output: Output, folder: Path, inputs: tuple[str, ...], jobs: int | None
     body = result.to_json() | {"files": {name: str(path) for name, path in files.items()}}
 
     def human() -> None:
-        print_result(output, result)
+        print_result(output, _without_files(result, files))
         for name, step in result.steps.items():
             if step.cache_note and "[" not in name and result.success:
-                output.line(f"  {name} ran again each time: {step.cache_note}", "dim")
+                output.line(f"  {name} is run every time: {step.cache_note}", "dim")
         for name, path in files.items():
             output.line(f"{name}: {path}", "bold")
 
@@ -125,6 +126,13 @@ def _files(source: Path) -> Iterator[Path]:
         )
         if path.is_file() and not hidden:
             yield path
+
+
+def _without_files(result: RunResult, files: dict[str, Path]) -> RunResult:
+    """The result without the outputs that are shown as files."""
+    if not isinstance(result.outputs, dict):
+        return result
+    return replace(result, outputs={k: v for k, v in result.outputs.items() if k not in files})
 
 
 def _collect(result: RunResult, folder: Path) -> dict[str, Path]:

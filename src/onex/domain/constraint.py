@@ -172,8 +172,7 @@ def _alternative_allows(alternative: Alternative, version: Version) -> bool:
 
 
 def _read_alternative(clause: str, whole: str) -> Alternative:
-    clause = clause.strip()
-    if clause.startswith(",") or clause.endswith(","):
+    if "," in clause and not all(part.strip() for part in clause.split(",")):
         raise _refuse(clause, whole)
     tokens = _DETACHED_OPERATOR.sub(r"\1", _COMMA.sub(" ", clause)).split()
     if len(tokens) == 3 and tokens[1] == "-":

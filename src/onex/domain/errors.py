@@ -322,16 +322,10 @@ class SchemaMismatchError(ExecutionError):
     code = "EXE008"
 
 
-class RunFailedError(ExecutionError):
-    """A run ended with failed steps."""
-
-    code = "EXE009"
-
-
 class StepSkippedError(ExecutionError):
     """A step that did not run because one that it needs gave no result."""
 
-    code = "EXE010"
+    code = "EXE009"
 
 
 class SecurityError(OnexError):

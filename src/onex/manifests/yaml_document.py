@@ -20,7 +20,7 @@ from typing import NoReturn
 import yaml_rs
 
 from onex.domain.errors import DocumentError, Location, Problem, Severity
-from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.json_value import JsonObject
 from onex.manifests.positions import PositionIndex
 
 MAXIMUM_DOCUMENT_BYTES = 256 * 1024
@@ -119,19 +119,13 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
     except yaml_rs.YAMLDecodeError as error:
         _refuse_syntax(text, path, error)
     document = YamlDocument(path, text, data if isinstance(data, dict) else {})
-    is_suspicious = _MAY_HOLD_ANCHOR_OR_TAG.search(text) is not None
-    if is_suspicious or not isinstance(data, dict) or not _is_plain(data):
-        problems = PositionIndex.of(text).problems(path) + _value_problems(document)
+    findings = _findings(data)
+    if findings or not isinstance(data, dict) or _MAY_HOLD_ANCHOR_OR_TAG.search(text):
+        problems = PositionIndex.of(text).problems(path) or [
+            _problem(code, document.locate(place)) for code, place in findings
+        ]
         if not problems and not isinstance(data, dict):
-            problems = [
-                Problem(
-                    "DOC009",
-                    Severity.ERROR,
-                    "the document is not a mapping of keys to values",
-                    Location(path, 1, 1),
-                    "start with a line such as name: my_node",
-                )
-            ]
+            problems = [_problem("DOC009", Location(path, 1, 1))]
         if problems:
             raise DocumentError(f"{path} cannot be used", problems)
     return document
@@ -139,6 +133,20 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
 
 _DEPTH_MESSAGE = f"values are nested more than {MAXIMUM_DEPTH} levels deep"
 _DEPTH_HINT = "flatten the document"
+_MESSAGES = {
+    "DOC006": ("a merge key stands here", "write the keys out"),
+    "DOC007": (_DEPTH_MESSAGE, _DEPTH_HINT),
+    "DOC009": ("the document is not a mapping of keys to values", "start with a line name: ..."),
+    "DOC010": (
+        "JSON cannot hold this key or number",
+        "write text as key, and a finite number below 2^63 or quoted text as value",
+    ),
+}
+
+
+def _problem(code: str, location: Location) -> Problem:
+    message, hint = _MESSAGES[code]
+    return Problem(code, Severity.ERROR, message, location, hint)
 
 
 def _decode(content: bytes, path: str) -> str:
@@ -163,8 +171,8 @@ def _decode(content: bytes, path: str) -> str:
 
 
 def _refuse_syntax(text: str, path: str, error: ValueError) -> NoReturn:
-    index = PositionIndex.of(text)
-    problems = index.problems(path)
+    found = PositionIndex.of(text).problems(path)
+    problems = [problem for problem in found if problem.code != "DOC004"]
     if problems:
         raise DocumentError(f"{path} cannot be used", problems)
     message = str(error)
@@ -195,25 +203,28 @@ def _refuse(
     raise DocumentError(f"{path} cannot be used", [problem])
 
 
-def _is_plain(data: JsonValue) -> bool:
-    """Whether all keys are text, all numbers can be JSON, and the depth is within the limit."""
-    pending: list[tuple[object, int]] = [(data, 1)]
+def _findings(data: object) -> list[tuple[str, tuple[str | int, ...]]]:
+    """What parsed but must not be used: the code and the place of each such value."""
+    findings: list[tuple[str, tuple[str | int, ...]]] = []
+    pending: list[tuple[object, tuple[str | int, ...]]] = [(data, ())]
     while pending:
-        value, depth = pending.pop()
-        if isinstance(value, dict):
-            if depth > MAXIMUM_DEPTH:
-                return False
-            for key, member in value.items():
-                if not isinstance(key, str) or key == "<<":
-                    return False
-                pending.append((member, depth + 1))
+        value, place = pending.pop()
+        if not isinstance(value, dict | list):
+            if not _is_json_scalar(value):
+                findings.append(("DOC010", place))
+        elif len(place) >= MAXIMUM_DEPTH:
+            findings.append(("DOC007", place))
         elif isinstance(value, list):
-            if depth > MAXIMUM_DEPTH:
-                return False
-            pending.extend((member, depth + 1) for member in value)
-        elif not _is_json_scalar(value):
-            return False
-    return True
+            pending.extend((member, (*place, index)) for index, member in enumerate(value))
+        else:
+            for key, member in value.items():
+                inner = (*place, str(key))
+                if not isinstance(key, str):
+                    findings.append(("DOC010", inner))
+                elif key == "<<":
+                    findings.append(("DOC006", inner))
+                pending.append((member, inner))
+    return findings
 
 
 def _is_json_scalar(value: object) -> bool:
@@ -222,26 +233,3 @@ def _is_json_scalar(value: object) -> bool:
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return value is None or isinstance(value, str)
-
-
-def _value_problems(document: YamlDocument) -> list[Problem]:
-    """The numbers that JSON cannot hold."""
-    problems = []
-    pending: list[tuple[object, tuple[str | int, ...]]] = [(document.data, ())]
-    while pending:
-        value, place = pending.pop()
-        if isinstance(value, dict):
-            pending.extend((member, (*place, str(key))) for key, member in as_object(value).items())
-        elif isinstance(value, list):
-            pending.extend((member, (*place, index)) for index, member in enumerate(value))
-        elif not _is_json_scalar(value):
-            problems.append(
-                Problem(
-                    "DOC010",
-                    Severity.ERROR,
-                    "this is not a number that JSON can hold",
-                    document.locate(place),
-                    "write a finite number below 2^63, or quote it to make it text",
-                )
-            )
-    return problems

@@ -1,0 +1,102 @@
+"""What every code means and what to do about it; ``onex explain`` prints it.
+
+The codes are a contract: one is never reused for something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ERROR_CATALOG: Mapping[str, str] = {
+    "ONEX001": "Something failed that has no code of its own. The message says what.",
+    "ONEX002": "onex itself has a defect. Set ONEX_DEBUG=1 to see where, and report it.",
+    "USE001": "The command line or a call cannot be understood. See the command's --help.",
+    "USE002": "A path that was named is missing or may not be read.",
+    "USE003": "A command that makes files found others in their place and left them alone.",
+    "CFG001": "onex.toml is not valid. Known tables are [[sources]] and [config].",
+    "VER001": "A text is not a semantic version. Versions are MAJOR.MINOR.PATCH, optionally with"
+    " -PRERELEASE and +BUILD, as semver.org defines them.",
+    "VER002": "A text is not a version constraint. Constraints follow node-semver: ^1.2, ~1.2.3,"
+    " 1.x, >=1 <2, 1.2 - 2.3, joined by spaces or commas for AND and by || for OR.",
+    "REF001": "A text does not refer to a node. References are type://namespace@constraint, or a"
+    " short name where exactly one node has it.",
+    "PER001": "A permission has an unknown kind, or a resource that could not be enforced exactly"
+    " as written. Patterns other than /path/** and *.host are refused, never widened.",
+    "DOC001": "A file cannot be read, or is not a regular file.",
+    "DOC002": "A document is larger than 256 KiB.",
+    "DOC003": "A document is not plain UTF-8 text: it has other bytes, a NUL character or a byte"
+    " order mark.",
+    "DOC004": "A document is not valid YAML.",
+    "DOC005": "A key stands twice in one mapping, so that one of its values would be lost.",
+    "DOC006": "A document uses an anchor, an alias, a merge key or a tag. These can blow a small"
+    " file up or make text mean something else, so they are refused.",
+    "DOC007": "Values are nested more than 32 levels deep.",
+    "DOC008": "A file holds more than one YAML document.",
+    "DOC009": "A document is not a mapping of keys to values.",
+    "DOC010": "A value cannot be held by JSON: a key that is not text, or a number that is not"
+    " finite or beyond 64 bits.",
+    "MAN000": "A document cannot be used; its problems are listed with it.",
+    "MAN001": "A manifest lacks a field that every node needs: name, namespace, version,"
+    " entrypoint, meta_type.",
+    "MAN002": "A field holds a value of another type than it must.",
+    "MAN003": "A text was written without quotes and YAML reads it as a number or a boolean:"
+    ' version: 1.10 would become 1.1. Write version: "1.10".',
+    "MAN004": "A field holds a value of the right type that is not allowed there.",
+    "MAN005": "A node that is not a draft lacks a field that its lifecycle asks for: description,"
+    " author, uuid, and inputs, outputs or state_contract; deprecated_by when deprecated;"
+    " archived_reason when archived.",
+    "MAN006": "A key is not part of the node schema. It is kept as it is.",
+    "MAN007": "A field has an unusual form that was understood; the message says how.",
+    "MAN008": "A manifest is a template that waits to be filled in. It is skipped.",
+    "MAN010": "An entry of dependencies is neither a node reference nor a Python requirement.",
+    "MAN011": "An entry of capabilities is a permission that cannot be enforced; see PER001.",
+    "MAN012": "An entry point has a form that is not known, or leads out of the node's folder.",
+    "WFL000": "A workflow cannot be used; its problems are listed with it.",
+    "WFL001": "A workflow lacks a name, its steps, or a step's node.",
+    "WFL002": "A field of a workflow holds a value of another type than it must.",
+    "WFL003": "A text in a workflow was written without quotes and YAML reads it otherwise.",
+    "WFL004": "A step refers to, or needs, a step that does not exist.",
+    "WFL005": "A reference names an input that the workflow does not declare.",
+    "WFL006": "Text between ${{ and }} is not a reference. References are inputs.NAME,"
+    " steps.ID.part[0], item, run.id and run.timeline.",
+    "WFL007": "item is used outside the arguments of a step with foreach.",
+    "WFL008": "Steps wait for each other in a circle, so none of them could start.",
+    "WFL009": "A field of a workflow is unknown or holds a value that is not allowed there.",
+    "WFL010": "The inputs given to a workflow are not those it asks for.",
+    "DSC001": "A folder could not be listed. What was found there before is kept.",
+    "DSC002": "Two places offer the same version of a node with different content. The first"
+    " stays registered; the other is set aside until one of them changes.",
+    "DSC003": "Several nodes carry one UUID. Only the versions of one node may share it.",
+    "DSC004": "A node's files cannot be read, or are more than a node may have.",
+    "DSC005": "A node's entry point is not there. The node is registered but cannot run.",
+    "DSC006": "A scan found no manifest at all.",
+    "RES001": "No choice of versions meets every constraint. The explanation derives this step by"
+    " step from what the manifests and the request say.",
+    "RES002": "Every possible choice of versions has nodes that need each other in a circle.",
+    "RES003": "No node has the name that was asked for, or no version fits.",
+    "RES004": "A short name belongs to several nodes. Write the one that is meant in full.",
+    "STO001": "A database of the registry cannot be opened, read or written.",
+    "STO002": "A database was written by a newer onex than this one.",
+    "RUN001": "No run, or more than one, has the identifier that was given.",
+    "EXE000": "A step could not be carried out.",
+    "EXE001": "A node's code raised an exception. The traceback is kept with the step.",
+    "EXE002": "A node returned something that is not JSON: another type, a key that is not text,"
+    " NaN, a nesting of more than 100 levels, or a file that is not its own.",
+    "EXE003": "A node did not return within its time limit, and its process was killed.",
+    "EXE004": "A node's process ended before it gave a result.",
+    "EXE005": "A run was cancelled. What had finished is kept in the history.",
+    "EXE006": "A node's code cannot be found or imported.",
+    "EXE007": "A reference points into a result that has no such part.",
+    "EXE008": "The inputs or the result of a node are not what its manifest declares.",
+    "EXE009": "A step did not run since a step that it needs gave no result.",
+    "SEC001": "Something was refused because it cannot be trusted or confined.",
+    "SEC002": "A node's files are not those that were registered. Look at the change, then run"
+    " onex scan to accept it.",
+    "SEC003": "The isolation level that was asked for cannot be had on this machine.",
+    "LC001": "A lifecycle transition would change nothing.",
+    "LC002": "An archived version never comes back.",
+    "LC003": "A lifecycle transition is not among the allowed ones: draft to active or archived,"
+    " active to deprecated or archived, deprecated to archived.",
+    "LC004": "A version cannot be deprecated without naming what replaces it.",
+    "LC005": "An active version cannot be archived without a reason.",
+}

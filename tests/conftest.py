@@ -1,0 +1,116 @@
+"""What tests share: a project on disk, and the command line run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onex import Registry
+
+
+@dataclass
+class CommandResult:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+@dataclass
+class Project:
+    """A folder with nodes, and a registry that keeps its state in it."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        base = {k: v for k, v in os.environ.items() if not k.startswith(("ONEX_", "COLUMNS"))}
+        self.environment = base | {"HOME": str(self.root / "home"), "ONEX_HOME": str(self.home)}
+
+    @property
+    def home(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def nodes(self) -> Path:
+        return self.root / "nodes"
+
+    def add(
+        self,
+        name: str,
+        code: str = "def execute(context, **inputs):\n    return inputs\n",
+        *,
+        version: str = "1.0.0",
+        folder: str | None = None,
+        **fields: object,
+    ) -> Path:
+        """Write a node and return its manifest; fields are given as JSON, which YAML includes."""
+        place = self.nodes / (folder or f"{name}-{version}")
+        place.mkdir(parents=True, exist_ok=True)
+        manifest = {
+            "name": name,
+            "namespace": f"test.{name}",
+            "version": version,
+            "meta_type": "tool",
+            "lifecycle": "draft",
+            "entrypoint": "python@node.py",
+        } | fields
+        lines = [f"{key}: {json.dumps(value)}" for key, value in manifest.items()]
+        path = place / "node.onex.yaml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (place / "node.py").write_text(code, encoding="utf-8")
+        return path
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def workflow(self, steps: Mapping[str, object], **fields: object) -> Path:
+        """Write a workflow of the given steps."""
+        body = {"name": "test", "steps": steps} | fields
+        return self.write("test.workflow.yaml", json.dumps(body, indent=1))
+
+    def registry(self) -> Registry:
+        return Registry.open(self.home, start=self.root, environment=self.environment)
+
+    def scan(self) -> None:
+        with self.registry() as registry:
+            registry.scan([self.nodes])
+
+    def onex(self, *arguments: str | Path, timeout: float = 60) -> CommandResult:
+        """Run ``onex`` in a process of its own, in the project's folder."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return CommandResult(done.returncode, done.stdout, done.stderr)
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "onex", *map(str, arguments)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "home").mkdir()
+    return Project(tmp_path)
