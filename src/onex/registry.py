@@ -17,6 +17,7 @@ from onex.domain.errors import (
     RunNotFoundError,
     UsageError,
 )
+from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
@@ -129,6 +130,10 @@ class Registry:
         """
         self._storage.check()
         return self.query(MetadataQuery(all_versions=True, limit=0)).total
+
+    def events(self, after: int = 0) -> Sequence[Event]:
+        """The log of changes from the entry after the given serial on."""
+        return self._storage.events(after)
 
     def query(self, query: MetadataQuery) -> Page:
         """List node versions."""

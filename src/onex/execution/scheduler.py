@@ -86,9 +86,8 @@ class Scheduler:
         self._ended: deque[StepEnd] = deque()
         self._open_calls = 0
         self._is_stopping = False
-        for step in workflow.steps.values():
-            if not self._waiting[step.id]:
-                self._start(step)
+        self._startable = deque(s for s in workflow.steps.values() if not self._waiting[s.id])
+        self._start_startable()
 
     @property
     def is_done(self) -> bool:
@@ -134,6 +133,7 @@ class Scheduler:
         step = call.step
         if not step.is_fan_out:
             self._end(step, status, output, error)
+            self._start_startable()
             return
         fan_out = self._fan_outs[step.id]
         if status is StepStatus.SUCCEEDED:
@@ -145,6 +145,7 @@ class Scheduler:
         fan_out.open_children -= 1
         if not fan_out.open_children:
             self._end_fan_out(step, fan_out)
+        self._start_startable()
 
     def cancel(self) -> None:
         """Start nothing more: whatever has not started is cancelled."""
@@ -178,6 +179,13 @@ class Scheduler:
                 continue
         return available
 
+    def _start_startable(self) -> None:
+        """Start steps whose needs are met; those that end at once may release further ones."""
+        while self._startable:
+            step = self._startable.popleft()
+            if self._status[step.id] is StepStatus.PENDING:
+                self._start(step)
+
     def _start(self, step: Step) -> None:
         """A step whose needs are all met: queue its call, or its children, or end it."""
         self._status[step.id] = StepStatus.RUNNING
@@ -187,7 +195,7 @@ class Scheduler:
             elif step.is_fan_out:
                 self._start_fan_out(step)
             else:
-                self._queue(step.id, step, None)
+                self._ready.append(self._call(step.id, step, None))
         except ReferenceValueError as error:
             self._end(
                 step, StepStatus.FAILED, error=StepError(error.code, error.message, error.hint)
@@ -204,16 +212,16 @@ class Scheduler:
                 f"foreach of {step.id} has {len(items)} items",
                 hint=f"pass at most {MAXIMUM_FAN_OUT} items, in groups if need be",
             )
-        self._fan_outs[step.id] = _FanOut([None] * len(items), len(items))
-        if not items:
+        calls = [self._call(f"{step.id}[{i}]", step, item) for i, item in enumerate(items)]
+        self._fan_outs[step.id] = _FanOut([None] * len(calls), len(calls))
+        self._ready.extend(calls)
+        if not calls:
             self._end(step, StepStatus.SUCCEEDED, [])
-        for index, item in enumerate(items):
-            self._queue(f"{step.id}[{index}]", step, item)
 
-    def _queue(self, call_id: str, step: Step, item: JsonValue) -> None:
+    def _call(self, call_id: str, step: Step, item: JsonValue) -> Call:
         is_reproducible = all(reference.root != "run" for reference in step.references())
         inputs = as_object(self._render(step.arguments, item))
-        self._ready.append(Call(call_id, step, inputs, item, is_reproducible))
+        return Call(call_id, step, inputs, item, is_reproducible)
 
     def _render(self, template: JsonValue, item: JsonValue) -> JsonValue:
         def look_up(reference: Reference) -> JsonValue:
@@ -285,7 +293,7 @@ class Scheduler:
         for dependent in self._dependents.get(step.id, ()):
             self._waiting[dependent].discard(step.id)
             if not self._waiting[dependent] and self._status[dependent] is StepStatus.PENDING:
-                self._start(self._workflow.steps[dependent])
+                self._startable.append(self._workflow.steps[dependent])
 
     def _skip_dependents(self, step: Step) -> None:
         """Skip everything that depends on a step that gave no result."""

@@ -1,3 +1,6 @@
+-- In tables WITHOUT ROWID the columns of the key come first: some SQLite versions report a
+-- sound STRICT table as damaged otherwise.
+
 -- The one log. Every other table of this database is a projection of it or a scan's memory.
 CREATE TABLE events (
     serial        INTEGER PRIMARY KEY,
@@ -40,9 +43,9 @@ CREATE TABLE labels (
 CREATE INDEX labels_by_node ON labels (node_id);
 
 CREATE TABLE origins (
-    node_id INTEGER NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     source  TEXT NOT NULL,
     path    TEXT NOT NULL,
+    node_id INTEGER NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     PRIMARY KEY (source, path)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX origins_by_node ON origins (node_id);
