@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,9 +102,13 @@ def test_pages_meet_without_gap_or_overlap_while_nodes_are_added(backend: Sqlite
 
 
 def test_a_failed_transaction_leaves_nothing(backend: SqliteBackend) -> None:
-    with pytest.raises(RuntimeError), backend.writing() as writer:
-        writer.insert(node("a"), "d", Origin("s", "/a"))
-        raise RuntimeError
+    def insert_twice() -> None:
+        with backend.writing() as writer:
+            writer.insert(node("a"), "d", Origin("s", "/a"))
+            writer.insert(node("a"), "d", Origin("s", "/b"))
+
+    with pytest.raises(StorageError):
+        insert_twice()
     assert backend.all_nodes() == []
     assert backend.events() == []
 
@@ -125,23 +129,14 @@ def test_a_tampered_log_is_noticed(backend: SqliteBackend, tmp_path: Path) -> No
 
 
 def test_eight_writers_lose_nothing_and_leave_one_chain(tmp_path: Path) -> None:
-    failures: list[BaseException] = []
-
     def write(worker: int) -> None:
-        try:
-            backend = SqliteBackend(tmp_path / "registry.db")
-            for number in range(20):
-                insert(backend, node(f"w{worker}n{number}"))
-            backend.close()
-        except BaseException as error:
-            failures.append(error)
+        backend = SqliteBackend(tmp_path / "registry.db")
+        for number in range(20):
+            insert(backend, node(f"w{worker}n{number}"))
+        backend.close()
 
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
     backend = SqliteBackend(tmp_path / "registry.db")
     assert len(backend.all_nodes()) == 160
     assert [event.serial for event in backend.events()] == list(range(1, 161))

@@ -62,7 +62,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code. Every error has been printed then."""
     output = _output_for_errors(arguments)
     try:
-        outcome = onex.main(args=list(arguments), prog_name="onex", standalone_mode=False)
+        # Not ``onex.main``: that one answers a closed pipe by itself, and as a failure.
+        with onex.make_context("onex", list(arguments)) as context:
+            outcome = onex.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return ExitCode.USAGE
