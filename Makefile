@@ -13,10 +13,9 @@ demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
 
 test: .venv/dev
-	$(BIN)/pytest -m "not slow" --cov --cov-report=term
-
-check: .venv/dev lint
 	$(BIN)/pytest --cov --cov-report=term
+
+check: lint test demo
 
 lint: .venv/dev
 	$(BIN)/ruff check .

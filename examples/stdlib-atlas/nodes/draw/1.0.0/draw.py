@@ -9,7 +9,7 @@ OUTLINED = 12
 
 def execute(context, *, modules, ranking):
     """Write the picture and return it as an artifact."""
-    drawn = [module for module in modules if module["lines"] > 1]
+    drawn = [{**module, "lines": max(module["lines"], 1)} for module in modules]
     rates = sorted(module["mean_complexity"] for module in drawn if module["functions"])
     worst = rates[int(len(rates) * 0.97)] if rates else 1.0
     important = {entry["module"] for entry in ranking[:OUTLINED]}

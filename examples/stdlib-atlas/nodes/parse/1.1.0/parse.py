@@ -15,7 +15,7 @@ def execute(context, *, path, module, is_package=False):
     with open(path, "rb") as file:
         source = file.read()
     found = {
-        "module": module, "is_package": is_package, "lines": source.count(b"\n") + 1,
+        "module": module, "is_package": is_package, "lines": len(source.splitlines()),
         "functions": [], "classes": 0, "imports": [], "lazy_imports": [], "error": None,
     }
     try:
