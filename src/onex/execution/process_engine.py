@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +40,7 @@ from onex.execution.engine import (
 )
 
 MAXIMUM_LOG_BYTES = 64 * 1024
+LOG_WAIT_SECONDS = 1.0
 IDLE_WORKERS_PER_JOB = 2
 
 # What a node may need of the environment to find programs, write text and make temporary files.
@@ -151,8 +153,7 @@ class _Worker:
             ) from error
         self._messages: queue.SimpleQueue[JsonObject | Exception | None] = queue.SimpleQueue()
         self._log = _BoundedLog()
-        self._printed = threading.Thread(target=self._read_printed, daemon=True)
-        self._printed.start()
+        threading.Thread(target=self._read_printed, daemon=True).start()
         threading.Thread(target=self._read_messages, daemon=True).start()
 
     @property
@@ -176,12 +177,18 @@ class _Worker:
         with contextlib.suppress(OSError, ValueError):
             while chunk := os.read(stream.fileno(), 65_536):
                 self._log.write(chunk.decode("utf-8", "replace"))
+        self._log.end()
 
     def execute(self, call: NodeCall) -> CallOutcome:
         deadline = time.monotonic() + call.timeout_seconds
-        self._log.clear()
+        mark = self._log.begin()
+        message: JsonObject = {
+            "inputs": call.inputs,
+            "context": asdict(call.context),
+            "mark": mark,
+        }
         try:
-            request = frames.encode({"inputs": call.inputs, "context": asdict(call.context)})
+            request = frames.encode(message)
         except frames.FrameError as error:
             raise CallFailedError(
                 ExecutionError(
@@ -197,7 +204,7 @@ class _Worker:
             _send(stdin, request)
         while True:
             try:
-                message = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
+                reply = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 self.kill()
                 raise CallFailedError(
@@ -207,13 +214,13 @@ class _Worker:
                     ),
                     log=self._log.text(),
                 ) from None
-            if not isinstance(message, dict):
-                raise self._death(message)
-            if "result" in message:
-                return CallOutcome(message["result"], self._log.text())
-            if "error" in message:
-                raise self._failure(as_object(message["error"]))
-            self._note(message, call)
+            if not isinstance(reply, dict):
+                raise self._death(reply)
+            if "result" in reply:
+                return CallOutcome(reply["result"], self._log.text())
+            if "error" in reply:
+                raise self._failure(as_object(reply["error"]))
+            self._note(reply, call)
 
     def _note(self, message: JsonObject, call: NodeCall) -> None:
         if "log" in message:
@@ -233,7 +240,6 @@ class _Worker:
 
     def _death(self, reason: object) -> CallFailedError:
         self.kill()
-        self._printed.join(timeout=1.0)
         if reason is not None:
             failure = WorkerDiedError(
                 f"the worker process broke the protocol: {reason}",
@@ -258,21 +264,43 @@ class _Worker:
 
 
 class _BoundedLog:
-    """The last part of what a node wrote, whatever it writes."""
+    """The last part of what a node wrote, whatever it writes.
+
+    What is printed comes through a pipe of its own, so a result may overtake it.
+    The worker therefore ends each call's output with a mark that only the host
+    knew before, and ``text`` waits for that mark.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._text = ""
+        self._mark = ""
+        self._is_complete = threading.Event()
+
+    def begin(self) -> str:
+        """Forget what was written, and return the mark that will end what follows."""
+        with self._lock:
+            self._text = ""
+            self._mark = f"\0{uuid.uuid4().hex}\0"
+            self._is_complete.clear()
+            return self._mark
 
     def write(self, text: str) -> None:
         with self._lock:
-            self._text = (self._text + text)[-MAXIMUM_LOG_BYTES:]
+            self._text += text
+            start = max(0, len(self._text) - len(text) - len(self._mark))
+            if self._mark and self._text.find(self._mark, start) >= 0:
+                self._text = self._text.replace(self._mark, "")
+                self._is_complete.set()
+            self._text = self._text[-MAXIMUM_LOG_BYTES:]
 
-    def clear(self) -> None:
-        with self._lock:
-            self._text = ""
+    def end(self) -> None:
+        """Nothing more will be written."""
+        self._is_complete.set()
 
     def text(self) -> str:
+        """What was written, after waiting for the rest of it for a moment."""
+        self._is_complete.wait(LOG_WAIT_SECONDS)
         with self._lock:
             return self._text
 

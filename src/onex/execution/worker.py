@@ -13,6 +13,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
 
+import contextlib
 import logging
 import os
 import queue
@@ -98,12 +99,19 @@ def main() -> None:
             reply = {
                 "error": {"kind": error.kind, "message": error.message, "detail": error.detail}
             }
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _end_output(as_text(request["mark"]))
         try:
             channel.send(reply)
         except frames.FrameError as error:
             channel.send({"error": {"kind": "result", "message": str(error), "detail": None}})
+
+
+def _end_output(mark: str) -> None:
+    """Mark the end of what this call printed; the node may have closed what it prints to."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.write(2, mark.encode())
 
 
 def _context_spec(body: JsonObject) -> ContextSpec:
