@@ -100,7 +100,9 @@ class Registry:
     def _journal(self) -> RunJournal:
         return SqliteRunJournal(self.configuration.home / "history.db")
 
-    def scan(self, paths: Iterable[Path] = (), *, force: bool = False) -> ScanReport:
+    def scan(
+        self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False
+    ) -> ScanReport:
         """Discover nodes below the given folders, or in the sources of ``onex.toml``.
 
         Raises:
@@ -111,7 +113,7 @@ class Registry:
         engine = DiscoveryEngine(self._storage)
         given = list(paths)
         for path in given:
-            engine.register_discovery_source(FileSystemDiscovery(path))
+            engine.register_discovery_source(FileSystemDiscovery(Path(path)))
         if not given:
             for source in self.configuration.sources:
                 engine.register_discovery_source(FileSystemDiscovery(source.path, source.name))
@@ -164,9 +166,16 @@ class Registry:
         """The node versions that name this node among their dependencies."""
         return self._storage.dependents(node.metadata.node)
 
-    def resolve(self, references: Iterable[NodeRef]) -> DependencyResolution:
-        """Choose versions for references and all they need; raises ResolutionError."""
-        return DependencyResolver(self._storage).resolve_dependencies(references)
+    def resolve(self, references: Iterable[NodeRef | str]) -> DependencyResolution:
+        """Choose versions for references and all they need.
+
+        Raises:
+            ResolutionError: no choice meets every constraint; ``explanation`` says why.
+            NodeNotFoundError, AmbiguousNodeError: a reference does not name one node.
+            InvalidReferenceError, ConstraintError: a text is not a reference.
+        """
+        wanted = [NodeRef.parse(r) if isinstance(r, str) else r for r in references]
+        return DependencyResolver(self._storage).resolve_dependencies(wanted)
 
     def plan(self, workflow: Workflow, inputs: JsonObject) -> ExecutionPlan:
         """Resolve a workflow and complete its inputs, so that it can run.

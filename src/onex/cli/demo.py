@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ from pathlib import Path
 import click
 
 import onex
-from onex.cli.options import output_options
-from onex.cli.output import Output
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output, counted
 from onex.cli.progress import progress_observer
 from onex.cli.run import exit_code, print_result
-from onex.configuration import PROJECT_FILE
+from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunResult
@@ -41,15 +40,22 @@ _RESULTS = "results"
     help="root=DIR maps another Python tree than the standard library.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="How many calls run at once.")
+@home_option
 @output_options
-def demo(output: Output, folder: Path, inputs: tuple[str, ...], jobs: int | None) -> int:
-    """Copy the stdlib-atlas example to FOLDER, run it, and say where its report is."""
+def demo(
+    output: Output, folder: Path, inputs: tuple[str, ...], jobs: int | None, home: Path | None
+) -> int:
+    """Run the stdlib-atlas example.
+
+    The example is copied to FOLDER, scanned and run; its report and its picture
+    are left there. Without --home its state is kept there too.
+    """
     root = _root(inputs)
     _copy_example(folder)
-    with Registry.open(start=folder, environment=_without_home()) as registry:
+    with Registry.open(home or folder / STATE_FOLDER, start=folder) as registry:
         report = registry.scan()
         output.problems(report.problems)
-        output.line(f"found {report.nodes} node versions in {folder / 'nodes'}")
+        output.line(f"found {counted(report.nodes, 'node version')} in {folder / 'nodes'}")
         plan = registry.plan(load_workflow(folder / _WORKFLOW), {"root": str(root)})
         for step, node in plan.nodes.items():
             reference = plan.workflow.steps[step].node
@@ -85,11 +91,6 @@ def _root(inputs: tuple[str, ...]) -> Path:
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder", hint="name a folder of Python files")
     return root.absolute()
-
-
-def _without_home() -> dict[str, str]:
-    """The demo keeps its state beside its own files, whatever ONEX_HOME says."""
-    return {name: value for name, value in os.environ.items() if name != "ONEX_HOME"}
 
 
 def _copy_example(folder: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from onex.cli.options import home_option, output_options
-from onex.cli.output import Output
+from onex.cli.output import Output, counted
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
 from onex.registry import Registry
@@ -125,7 +125,7 @@ def _home(home: Path) -> str:
 
 def _database(registry: Registry) -> str:
     total = registry.check_storage()
-    return f"the database is sound and holds {total} node versions"
+    return f"the database is sound and holds {counted(total, 'node version')}"
 
 
 def _process_isolation() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onex.cli.options import output_options
+from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output
 from onex.domain.error_catalog import ERROR_CATALOG
 from onex.domain.errors import UsageError
@@ -12,9 +12,13 @@ from onex.domain.errors import UsageError
 
 @click.command()
 @click.argument("code", required=False)
+@no_home_option
 @output_options
 def explain(output: Output, code: str | None) -> None:
-    """Say what an error CODE means and what to do; without CODE, list all of them."""
+    """Explain an error code.
+
+    Without CODE, all of them are listed.
+    """
     if code is None:
         listed = dict(ERROR_CATALOG)
     elif code.upper() in ERROR_CATALOG:

@@ -60,7 +60,10 @@ def list_nodes(
     cursor: str | None,
     home: Path | None,
 ) -> None:
-    """List nodes whose namespace or name matches PATTERN (a glob, or a part of the name)."""
+    """List nodes.
+
+    PATTERN is a glob, or a part of a name or namespace.
+    """
     query = MetadataQuery(
         pattern=pattern,
         type=node_type,
@@ -106,7 +109,7 @@ def list_nodes(
 @home_option
 @output_options
 def show(output: Output, reference: str, home: Path | None) -> None:
-    """Show one node: its metadata, versions, dependencies and where it was found."""
+    """Show one node with its versions, dependencies and origins."""
     with Registry.open(home) as registry:
         wanted = NodeRef.parse(reference)
         node = registry.node(wanted)

@@ -34,6 +34,13 @@ def output_options(command: Callable[Concatenate[Output, P], R]) -> Callable[...
     return wrapped
 
 
+no_home_option = click.option(
+    "--home",
+    type=click.Path(),
+    expose_value=False,
+    help="Taken by every command; this one keeps no state.",
+)
+
 home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),

@@ -102,6 +102,11 @@ class Output:
             _write(sys.stderr, printable(f"  {error.hint}"), "dim")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 node``, ``2 nodes``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _json_error(error: OnexError) -> JsonValue:
     body: JsonValue = json.loads(json.dumps(error.to_json()))
     return body

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from onex.cli.options import output_options
+from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output
 from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, Location, UsageError
@@ -81,9 +81,13 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+@no_home_option
 @output_options
 def init(output: Output, folder: Path) -> None:
-    """Make FOLDER a project: an onex.toml and a folder for nodes."""
+    """Make a folder a project.
+
+    It gets an onex.toml and a folder for nodes.
+    """
     project = folder / PROJECT_FILE
     if project.exists():
         raise FolderNotEmptyError(
@@ -109,9 +113,10 @@ def init(output: Output, folder: Path) -> None:
 @click.argument("name")
 @click.option("--type", "node_type", default="tool", show_default=True, help="The kind of node.")
 @click.option("--namespace", help="By default local.NAME.")
+@no_home_option
 @output_options
 def new(output: Output, name: str, node_type: str, namespace: str | None) -> None:
-    """Write a node called NAME that runs, and a workflow that calls it."""
+    """Write a node that runs, and a workflow for it."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is not a name for a node", hint="use lower-case letters, digits and _"

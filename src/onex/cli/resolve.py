@@ -8,7 +8,6 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
-from onex.domain.reference import NodeRef
 from onex.registry import Registry
 
 
@@ -17,9 +16,12 @@ from onex.registry import Registry
 @home_option
 @output_options
 def resolve(output: Output, references: tuple[str, ...], home: Path | None) -> None:
-    """Choose versions for REFs and all they need, or explain why that cannot be."""
+    """Choose versions, or explain why none fit.
+
+    The answer covers the REFs and all that they need.
+    """
     with Registry.open(home) as registry:
-        resolution = registry.resolve([NodeRef.parse(text) for text in references])
+        resolution = registry.resolve(references)
 
     def human() -> None:
         for node in resolution.execution_order:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from onex.cli.options import home_option, output_options
-from onex.cli.output import Output
+from onex.cli.output import Output, counted
 from onex.domain.errors import ExitCode, Problem, Severity
 from onex.domain.json_value import JsonValue
 from onex.registry import Registry
@@ -19,7 +19,10 @@ from onex.registry import Registry
 @home_option
 @output_options
 def scan(output: Output, paths: tuple[Path, ...], force: bool, home: Path | None) -> int:
-    """Discover nodes below PATHs, or in the sources that onex.toml declares."""
+    """Discover nodes and register them.
+
+    Without PATH the sources that onex.toml declares are scanned.
+    """
     with Registry.open(home) as registry:
         report = registry.scan(paths, force=force)
     problems = list(report.problems)
@@ -41,13 +44,13 @@ def scan(output: Output, paths: tuple[Path, ...], force: bool, home: Path | None
     def human() -> None:
         for source in report.sources:
             output.line(
-                f"{source.name}: {source.found} nodes"
+                f"{source.name}: {counted(source.found, 'node')}"
                 f" ({source.added} added, {source.updated} updated, {source.removed} removed,"
                 f" {source.unchanged} unchanged), {source.rejected} rejected,"
                 f" {source.skipped} skipped, in {source.seconds:.3f} s"
             )
         output.problems(problems)
-        output.line(f"the registry holds {report.nodes} node versions")
+        output.line(f"the registry holds {counted(report.nodes, 'node version')}")
 
     output.emit(body, human)
     return ExitCode.USAGE if report.has_failed_source else ExitCode.SUCCESS

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from onex.cli.options import output_options
-from onex.cli.output import Output
+from onex.cli.options import no_home_option, output_options
+from onex.cli.output import Output, counted
 from onex.domain.errors import (
     DocumentError,
     ExitCode,
@@ -29,9 +29,13 @@ from onex.manifests.yaml_document import read_yaml
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
+@no_home_option
 @output_options
 def validate(output: Output, paths: tuple[Path, ...]) -> int:
-    """Check manifests and workflows: files, or whole folders of them."""
+    """Check manifests and workflows.
+
+    A PATH is a file, or a folder of which every manifest and workflow is checked.
+    """
     outcomes: dict[str, list[Path]] = {
         name: [] for name in ("accepted", "with_warnings", "templates", "rejected")
     }
@@ -54,7 +58,7 @@ def validate(output: Output, paths: tuple[Path, ...]) -> int:
     def human() -> None:
         output.problems(problems)
         output.line(
-            f"{total} files: {counts['accepted']} accepted,"
+            f"{counted(total, 'file')}: {counts['accepted']} accepted,"
             f" {counts['with_warnings']} with warnings,"
             f" {counts['templates']} templates skipped, {counts['rejected']} rejected"
         )

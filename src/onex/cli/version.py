@@ -8,11 +8,12 @@ import sqlite3
 import click
 
 from onex import __version__
-from onex.cli.options import output_options
+from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output
 
 
 @click.command()
+@no_home_option
 @output_options
 def version(output: Output) -> None:
     """Show the versions of onex and of what it runs on."""

@@ -10,7 +10,6 @@ from onex.domain.errors import (
     ConstraintError,
     InvalidReferenceError,
     Problem,
-    Severity,
     VersionError,
     WorkflowError,
 )
@@ -33,6 +32,7 @@ _WORKFLOW_KEYS = frozenset(
     {"name", "version", "description", "inputs", "steps", "outputs", "policy"}
 )
 _STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache"})
+_PLANNED_STEP_KEYS = frozenset({"retry", "limits"})
 _POLICY_KEYS = frozenset({"fail_fast"})
 
 
@@ -175,11 +175,11 @@ class _WorkflowReader(FieldReader):
         self, place: tuple[str | int, ...], body: JsonObject, known: frozenset[str]
     ) -> None:
         for key in body:
-            if key not in known:
-                self.report(
-                    "009",
-                    f"{key!r} is not a key that belongs here",
-                    (*place, key),
-                    "known keys: " + ", ".join(sorted(known)),
-                    Severity.ERROR,
-                )
+            if key in known:
+                continue
+            if known is _STEP_KEYS and key in _PLANNED_STEP_KEYS:
+                message = f"{key} cannot be honoured by this version of onex"
+            else:
+                message = f"{key!r} is not a key that belongs here"
+            hint = "known keys: " + ", ".join(sorted(known))
+            self.report("009", message, (*place, key), hint)
