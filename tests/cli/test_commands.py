@@ -234,6 +234,7 @@ def test_run_of_one_node(project: Project) -> None:
     template = project.onex("run", "a", "-i", "x=${{ steps.node }}", "--format", "json")
     assert template.json["outputs"] == {"result": {"x": "${{ steps.node }}"}}
     assert_error(project.onex("run", "a", "--args", "{"), "USE001", 2)
+    assert_error(project.onex("run", "a", "--args", '{"a b": 1}'), "USE001", 2)
     assert_error(project.onex("run", "a", "--isolation", "strict"), "SEC003", 5)
 
 

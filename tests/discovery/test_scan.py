@@ -195,6 +195,17 @@ def test_an_odd_file_that_poses_as_a_manifest_is_rejected(project: Project) -> N
     assert problems == ["DOC001", "DOC001"]
 
 
+def test_names_that_are_not_text_cost_only_themselves(project: Project) -> None:
+    project.add("a")
+    broken = project.add("b")
+    (project.nodes / os.fsdecode(b"\xff")).mkdir()
+    (project.nodes / os.fsdecode(b"\xfe.onex.yaml")).write_text("a: 1\n")
+    (broken.parent / os.fsdecode(b"\xfd.txt")).write_text("x")
+    report, problems = scan(project)
+    assert report.found == 1
+    assert sorted(problems) == ["DSC004", "DSC007", "DSC007", "DSC007"]
+
+
 def test_every_change_is_an_event_of_one_chain(project: Project) -> None:
     manifest = project.add("a")
     scan(project)

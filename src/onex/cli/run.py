@@ -19,6 +19,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
+from onex.domain.template import INPUT_NAME
 from onex.domain.workflow import Workflow
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
@@ -166,7 +167,13 @@ def _workflow(target: str) -> Workflow | None:
 
 
 def _workflow_of_node(target: str, given: JsonObject) -> Workflow:
-    return Workflow.of_node(NodeRef.parse(target), tuple(given))
+    reference = NodeRef.parse(target)
+    for name in given:
+        if not INPUT_NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is not the name of an input", hint="use letters, digits, _ and -"
+            )
+    return Workflow.of_node(reference, tuple(given))
 
 
 def _read_inputs(file: Path | None, arguments: str | None) -> dict[str, JsonValue]:

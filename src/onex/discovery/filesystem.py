@@ -22,6 +22,7 @@ from onex.manifests.node_files import (
     NodeFilesError,
     collect_files,
     is_pruned,
+    is_text,
     locate_target,
     read_node_files,
 )
@@ -81,7 +82,7 @@ class FileSystemDiscovery:
             for name, fingerprint in self._fingerprints(folder, now)
         ]
         findings.sort(key=lambda finding: finding.file.path)
-        unreadable = [str(problem.location.path) for problem in problems]
+        unreadable = [str(p.location.path) for p in problems if p.code == "DSC001"]
         return Discovery(findings, problems, unreadable)
 
     def _check_root(self) -> None:
@@ -104,7 +105,9 @@ class FileSystemDiscovery:
             try:
                 with os.scandir(folder.path) as entries:
                     for entry in entries:
-                        if entry.is_dir(follow_symlinks=False):
+                        if not is_text(entry.name):
+                            problems.append(_unnameable(folder.path))
+                        elif entry.is_dir(follow_symlinks=False):
                             if not is_pruned(entry.name):
                                 folder.children.append(_Folder(entry.path))
                         elif entry.is_file(follow_symlinks=False):
@@ -153,6 +156,16 @@ class FileSystemDiscovery:
         if before is not None and fingerprint and before.fingerprint == fingerprint:
             return Finding(before, is_unchanged=True)
         return _read(path, fingerprint)
+
+
+def _unnameable(folder: str) -> Problem:
+    return Problem(
+        "DSC007",
+        Severity.WARNING,
+        "a name in this folder is not UTF-8, so what it names is left out",
+        Location(folder),
+        "rename it",
+    )
 
 
 def _folders(root: _Folder) -> Iterator[_Folder]:

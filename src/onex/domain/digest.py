@@ -18,11 +18,6 @@ class FileEntry:
     sha256: str
 
 
-def digest_of_bytes(content: bytes) -> str:
-    """The digest of one file's content, as ``sha256:`` and 64 hexadecimal digits."""
-    return DIGEST_PREFIX + hashlib.sha256(content).hexdigest()
-
-
 def digest_of_files(files: Iterable[FileEntry]) -> str:
     """The digest of a node.
 

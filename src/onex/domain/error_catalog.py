@@ -70,6 +70,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     "DSC004": "A node's files cannot be read, or are more than a node may have.",
     "DSC005": "A node's entry point is not there. The node is registered but cannot run.",
     "DSC006": "A scan found no manifest at all.",
+    "DSC007": "A file or folder has a name that is not UTF-8. It is left out.",
     "RES001": "No choice of versions meets every constraint. The explanation derives this step by"
     " step from what the manifests and the request say.",
     "RES002": "Every possible choice of versions has nodes that need each other in a circle.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from onex.domain.json_value import JsonValue, as_list
 
 _REFERENCE = re.compile(r"\$\{\{(?P<body>[^{}]*)\}\}")
-_HEAD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
+INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 _PART = re.compile(r"\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|\[(?P<index>[0-9]{1,9})\]", re.ASCII)
 
 ROOTS = ("inputs", "steps", "item", "run")
@@ -46,7 +46,7 @@ def parse_reference(body: str) -> Reference:
         TemplateSyntaxError: the text is not a path that starts at one of ``ROOTS``.
     """
     text = body.strip()
-    head = _HEAD.match(text)
+    head = INPUT_NAME.match(text)
     if head is None or head.group() not in ROOTS:
         raise TemplateSyntaxError(f"{text!r} is not a reference to inputs, steps, item or run")
     parts: list[str | int] = [head.group()]

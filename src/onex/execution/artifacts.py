@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onex.domain.digest import DIGEST_PREFIX, digest_of_bytes
+from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import InvalidResultError
 from onex.domain.json_value import JsonValue
 from onex.execution.context import ARTIFACT_KEY
@@ -52,7 +53,8 @@ class ArtifactStore:
                 f"the artifact {file.name} has {size} bytes, more than an artifact may have",
                 hint="split it",
             )
-        digest = digest_of_bytes(file.read_bytes())
+        with file.open("rb") as stream:
+            digest = DIGEST_PREFIX + hashlib.file_digest(stream, "sha256").hexdigest()
         target = self._path(digest, file.name)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from onex.domain.errors import InternalError, StorageError
+from onex.domain.errors import InternalError, RunCancelledError, StorageError
 from onex.domain.json_value import JsonObject
 from onex.domain.result import RunResult, RunStatus, StepError
 from onex.execution.active_run import ActiveRun
@@ -82,11 +82,12 @@ class ExecutionOrchestrator:
 
     def _record_breakdown(self, run_id: str, plan: ExecutionPlan, error: BaseException) -> None:
         """Say in the history that a run broke off, as far as the history can still be written."""
-        reason = StepError(InternalError.code, f"{type(error).__name__}: {error}")
+        is_interrupted = isinstance(error, KeyboardInterrupt)
+        status = RunStatus.CANCELLED if is_interrupted else RunStatus.FAILED
+        code = RunCancelledError.code if is_interrupted else InternalError.code
+        reason = StepError(code, f"{type(error).__name__}: {error}")
         with contextlib.suppress(StorageError):
-            self.journal.finish(
-                RunResult(run_id, plan.workflow.name, RunStatus.FAILED, error=reason)
-            )
+            self.journal.finish(RunResult(run_id, plan.workflow.name, status, error=reason))
 
 
 def new_run_id() -> str:

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
-    """Within the block SIGINT and SIGTERM call ``request`` in place of what they do otherwise.
+    """Within the block the first SIGINT or SIGTERM calls ``request``.
+
+    A second one does what it would do without the block, so that a user can
+    leave a run that does not end.
 
     Python delivers signals to the main thread alone; in any other thread the
     block leaves them as they are.
@@ -18,12 +21,20 @@ def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: signal.signal(number, lambda *_: request())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(*_: object) -> None:
+        restore()
+        request()
+
+    for number in numbers:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()

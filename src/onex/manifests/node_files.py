@@ -28,6 +28,11 @@ def is_pruned(folder_name: str) -> bool:
     return folder_name.startswith(".") or folder_name in _PRUNED_FOLDERS
 
 
+def is_text(name: str) -> bool:
+    """Whether a name on disk is UTF-8; Python marks other bytes by lone surrogates."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def locate_target(manifest: Path, entrypoint: Entrypoint) -> Path | None:
     """The file an entry point names, or None where there is none below the manifest.
 
@@ -98,6 +103,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         if current != folder and any(name.endswith(MANIFEST_SUFFIX) for name in names):
             continue
         for entry in listing:
+            if not is_text(entry.name):
+                raise NodeFilesError("the name of a file is not UTF-8")
             if entry.is_dir(follow_symlinks=False):
                 if not is_pruned(entry.name):
                     pending.append(Path(entry.path))
