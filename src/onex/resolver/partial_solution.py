@@ -25,11 +25,12 @@ class Assignment:
 
 
 class PartialSolution:
-    """Assignments in order, with the current mask of every node they mention."""
+    """Assignments in order, with the current mask of every node that was introduced."""
 
     def __init__(self) -> None:
         self.level = 0
         self.current: dict[str, int] = {}
+        self._full: dict[str, int] = {}
         self._assignments: list[Assignment] = []
         self._by_node: dict[str, list[Assignment]] = {}
         self._decisions: dict[str, int] = {}
@@ -39,18 +40,22 @@ class PartialSolution:
         """The mask of the version decided for each decided node."""
         return self._decisions
 
-    def decide(self, node: str, mask: int, full: int) -> None:
+    def introduce(self, node: str, full: int) -> None:
+        """Begin with a node of which nothing is known; ``full`` is every state it may have."""
+        self._full[node] = self.current[node] = full
+
+    def decide(self, node: str, mask: int) -> None:
         """Choose one version, which opens a new decision level."""
         self.level += 1
         self._decisions[node] = mask
-        self._append(node, mask, full, None)
+        self._append(node, mask, None)
 
-    def derive(self, node: str, mask: int, full: int, cause: Incompatibility) -> None:
-        """Note what an incompatibility forces a node to be."""
-        self._append(node, mask, full, cause)
+    def derive(self, node: str, cause: Incompatibility) -> None:
+        """Note what an incompatibility forces a node to be, when all its other terms hold."""
+        self._append(node, self._full[node] & ~cause.terms[node], cause)
 
-    def _append(self, node: str, mask: int, full: int, cause: Incompatibility | None) -> None:
-        accumulated = self.current.get(node, full) & mask
+    def _append(self, node: str, mask: int, cause: Incompatibility | None) -> None:
+        accumulated = self.current[node] & mask
         assignment = Assignment(len(self._assignments), node, mask, accumulated, self.level, cause)
         self.current[node] = accumulated
         self._assignments.append(assignment)
@@ -66,11 +71,7 @@ class PartialSolution:
             history.pop()
             if assignment.cause is None:
                 del self._decisions[node]
-            if history:
-                self.current[node] = history[-1].accumulated
-            else:
-                del self.current[node]
-                del self._by_node[node]
+            self.current[node] = history[-1].accumulated if history else self._full[node]
             changed.append(node)
         self.level = level
         return changed

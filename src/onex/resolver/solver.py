@@ -69,9 +69,9 @@ class _Solver:
         self._provider = provider
         self._policy = policy
         self._solution = PartialSolution()
-        self._tables: dict[str, VersionTable] = {
-            ROOT: VersionTable(ROOT, [Version(0, 0, 0)], lambda _: (), lambda _: False)
-        }
+        root = VersionTable(ROOT, [Version(0, 0, 0)], lambda _: (), lambda _: False)
+        self._tables: dict[str, VersionTable] = {ROOT: root}
+        self._solution.introduce(ROOT, root.full)
         self._incompatibilities: dict[str, list[Incompatibility]] = {}
         self._loaded: dict[str, int] = {}
         self._needs: dict[str, dict[str, int]] = {}
@@ -108,11 +108,8 @@ class _Solver:
                 lambda version: self._policy.is_reserved(node, version),
             )
             self._tables[node] = table
+            self._solution.introduce(node, table.full)
         return table
-
-    def _current(self, node: str) -> int:
-        current = self._solution.current.get(node)
-        return self._table(node).full if current is None else current
 
     def _add(self, incompatibility: Incompatibility) -> None:
         for node in incompatibility.terms:
@@ -140,8 +137,9 @@ class _Solver:
     def _unit_of(self, incompatibility: Incompatibility) -> str | None:
         """The one node whose term is open while all others hold; ``_CONFLICT`` if all hold."""
         unit = _CONFLICT
+        known = self._solution.current
         for node, mask in incompatibility.terms.items():
-            current = self._current(node)
+            current = known[node]
             if not current & mask:
                 return None
             if current & ~mask:
@@ -151,8 +149,7 @@ class _Solver:
         return unit
 
     def _derive(self, node: str, cause: Incompatibility) -> str:
-        full = self._table(node).full
-        self._solution.derive(node, full & ~cause.terms[node], full, cause)
+        self._solution.derive(node, cause)
         self._offer(node)
         return node
 
@@ -187,7 +184,7 @@ class _Solver:
 
     def _offer(self, node: str) -> None:
         """Queue a node for a decision if it is needed and not decided."""
-        current = self._current(node)
+        current = self._solution.current[node]
         if not current & ABSENT and node not in self._solution.decisions:
             entry = (-self._conflicts.get(node, 0), current.bit_count(), node)
             heapq.heappush(self._undecided, entry)
@@ -196,7 +193,7 @@ class _Solver:
         """The needed node with most conflicts, then fewest versions; None when all are decided."""
         while self._undecided:
             _, count, node = heapq.heappop(self._undecided)
-            current = self._current(node)
+            current = self._solution.current[node]
             if (
                 node not in self._solution.decisions
                 and not current & ABSENT
@@ -208,16 +205,16 @@ class _Solver:
     def _choose(self, node: str) -> list[str]:
         """Decide the preferred version of a node, unless what it needs is excluded already."""
         table = self._table(node)
-        bit = 2 << table.preferred(self._current(node))
+        bit = 2 << table.preferred(self._solution.current[node])
         self._load(node, bit)
         for incompatibility in self._incompatibilities.get(node, ()):
             if incompatibility.terms[node] & bit and all(
-                other == node or not self._current(other) & ~mask
+                other == node or not self._solution.current[other] & ~mask
                 for other, mask in incompatibility.terms.items()
             ):
                 self._offer(node)
                 return [node]
-        self._solution.decide(node, bit, table.full)
+        self._solution.decide(node, bit)
         return [node]
 
     def _load(self, node: str, versions: int) -> None:

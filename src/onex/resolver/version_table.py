@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 from onex.domain.constraint import Alternative, VersionConstraint
 from onex.domain.version import Version
@@ -28,12 +29,12 @@ class VersionTable:
         is_reserved: Callable[[Version], bool],
     ) -> None:
         self.name = name
-        self.versions = sorted(set(versions))
+        self.versions = sorted(set(versions), key=lambda version: version.key)
         self.full = (1 << (len(self.versions) + 1)) - 1
         self.present = self.full & ~ABSENT
         self._keys = [version.key for version in self.versions]
         self._masks: dict[str, int] = {}
-        self._by_preference = self._preference_order(preference)
+        self._preference = preference
         self._prereleases = sum(
             2 << index for index, version in enumerate(self.versions) if version.prerelease
         )
@@ -41,9 +42,10 @@ class VersionTable:
             2 << index for index, version in enumerate(self.versions) if is_reserved(version)
         )
 
-    def _preference_order(self, preference: Callable[[Version], tuple[int, ...]]) -> list[int]:
+    @cached_property
+    def _by_preference(self) -> list[int]:
         indexes = range(len(self.versions))
-        return sorted(indexes, key=lambda i: (preference(self.versions[i]), i), reverse=True)
+        return sorted(indexes, key=lambda i: (self._preference(self.versions[i]), i), reverse=True)
 
     def mask_of(self, constraint: VersionConstraint) -> int:
         """The versions that a constraint selects, never with the absent bit."""
