@@ -190,9 +190,12 @@ def test_an_odd_file_that_poses_as_a_manifest_is_rejected(project: Project) -> N
     project.add("a")
     os.mkfifo(project.nodes / "pipe.onex.yaml")
     (project.nodes / "dangling.onex.yaml").symlink_to("/nowhere")
-    report, problems = scan(project)
-    assert (report.found, report.rejected) == (1, 2)
-    assert problems == ["DOC001", "DOC001"]
+    (project.nodes / "foreign.onex.yaml").symlink_to("/etc/passwd")
+    with project.registry() as registry:
+        report = registry.scan([project.nodes])
+    assert (report.sources[0].found, report.sources[0].rejected) == (1, 3)
+    assert [problem.code for problem in report.problems] == ["DOC001"] * 3
+    assert "root:" not in str(report.problems)
 
 
 def test_names_that_are_not_text_cost_only_themselves(project: Project) -> None:

@@ -192,7 +192,7 @@ def _covered(folder: _Folder) -> Iterator[tuple[str, _Folder]]:
 def _read(path: Path, fingerprint: str) -> Finding:
     name = str(path)
     try:
-        reading = read_manifest(read_yaml(path))
+        reading = read_manifest(read_yaml(path, follow_link=False))
     except DocumentError as error:
         return Finding(SeenFile(name, fingerprint, "rejected", error.problems))
     if reading.metadata is None:

@@ -76,6 +76,11 @@ class Scheduler:
         self._status = dict.fromkeys(workflow.steps, StepStatus.PENDING)
         self._outputs: dict[str, JsonValue] = {}
         self._waiting = {step.id: set(step.needs) for step in workflow.steps.values()}
+        self._steps_that_see_the_run = {
+            step.id
+            for step in workflow.steps.values()
+            if any(reference.root == "run" for reference in step.references())
+        }
         self._dependents: dict[str, list[str]] = {}
         for step in workflow.steps.values():
             for needed in step.needs:
@@ -219,9 +224,8 @@ class Scheduler:
             self._end(step, StepStatus.SUCCEEDED, [])
 
     def _call(self, call_id: str, step: Step, item: JsonValue) -> Call:
-        is_reproducible = all(reference.root != "run" for reference in step.references())
         inputs = as_object(self._render(step.arguments, item))
-        return Call(call_id, step, inputs, item, is_reproducible)
+        return Call(call_id, step, inputs, item, step.id not in self._steps_that_see_the_run)
 
     def _render(self, template: JsonValue, item: JsonValue) -> JsonValue:
         def look_up(reference: Reference) -> JsonValue:

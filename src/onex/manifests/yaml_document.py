@@ -55,22 +55,24 @@ class YamlDocument:
         return self._positions.nearest(tuple(place)).text
 
 
-def read_yaml(path: Path) -> YamlDocument:
-    """Read a file.
+def read_yaml(path: Path, *, follow_link: bool = True) -> YamlDocument:
+    """Read a file; one found by a scan must not be a symbolic link, which may lead anywhere.
 
     Raises:
         DocumentError: the file is not a readable regular file within
             ``MAXIMUM_DOCUMENT_BYTES``, or its content is refused by ``parse_yaml``.
     """
-    return parse_yaml(read_limited(path), str(path))
+    return parse_yaml(_read_limited(path, follow_link=follow_link), str(path))
 
 
-def read_limited(path: Path) -> bytes:
-    """The bytes of a regular file within the limit; raises as ``read_yaml`` does."""
+def _read_limited(path: Path, *, follow_link: bool) -> bytes:
     name = str(path)
     try:
         # O_NONBLOCK: opening a pipe that poses as a manifest must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+        if not follow_link:
+            flags |= getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags)
     except OSError as error:
         _refuse(
             name,
