@@ -13,7 +13,7 @@ from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
-from onex.domain.selection import is_reserved, preference
+from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.resolver.graph import execution_order
 from onex.resolver.solver import solve
@@ -168,12 +168,9 @@ class _CatalogView:
         candidates = self._catalog.find_nodes(reference.name)
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
-    def preference(self, node: str, version: Version) -> tuple[int, ...]:
-        return (preference(version, self.registered(node, version).metadata.lifecycle),)
-
-    def is_reserved(self, node: str, version: Version) -> bool:
+    def preference(self, node: str, version: Version) -> int:
         registered = self.registered(node, version)
-        return is_reserved(registered.metadata.lifecycle, yanked=registered.yanked)
+        return preference(version, registered.metadata.lifecycle, yanked=registered.yanked)
 
 
 def _warnings(node: RegisteredNode) -> Iterable[str]:

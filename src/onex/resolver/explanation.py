@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from onex.domain.constraint import VersionConstraint
 from onex.resolver.incompatibility import (
     CycleThrough,
     DependencyOf,
@@ -12,6 +13,8 @@ from onex.resolver.incompatibility import (
     RootRequired,
 )
 from onex.resolver.version_table import ABSENT, VersionTable
+
+MAXIMUM_SHOWN = 4
 
 
 def explain(conclusion: Incompatibility, tables: Mapping[str, VersionTable], root: str) -> str:
@@ -56,17 +59,17 @@ class _Explanation:
                 return "the request must be met"
             case CycleThrough(nodes):
                 return "there is a cycle " + " -> ".join([*nodes, nodes[0]])
-            case DependencyOf(node, versions, needed, constraint, is_known):
-                wanted = f"{needed} {constraint}"
+            case DependencyOf(node, versions, needed, constraints):
+                wanted = f"{needed} {_either(constraints)}"
                 subject = (
                     f"you asked for {wanted}"
                     if node == self._root
                     else f"{self._versions(node, versions)} needs {wanted}"
                 )
                 table = self._tables[needed]
-                if not is_known:
+                if not table.versions:
                     return f"{subject} and no node has that name"
-                if not table.mask_of(constraint):
+                if not any(map(table.mask_of, constraints)):
                     return f"{subject} and only {_known(table)} exist"
                 return subject
             case Derived():
@@ -111,6 +114,13 @@ def _in_order(conclusion: Incompatibility) -> list[Incompatibility]:
             if isinstance(current.cause, Derived):
                 stack += ((current.cause.second, False), (current.cause.first, False))
     return order
+
+
+def _either(constraints: Sequence[VersionConstraint]) -> str:
+    """The ranges that different versions ask for, such as ``^1 or ^2``."""
+    texts = [str(constraint) for constraint in constraints]
+    shown = texts if len(texts) <= MAXIMUM_SHOWN else [*texts[: MAXIMUM_SHOWN - 1], "others"]
+    return " or ".join(shown)
 
 
 def _known(table: VersionTable) -> str:

@@ -16,13 +16,12 @@ class RootRequired:
 
 @dataclass(frozen=True, slots=True)
 class DependencyOf:
-    """Versions of a node need another node; ``is_known`` is False where it does not exist."""
+    """Versions of a node need another, each in one of these ranges."""
 
     node: str
     versions: int
     needed: str
-    constraint: VersionConstraint
-    is_known: bool
+    constraints: tuple[VersionConstraint, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from typing import Protocol
 from onex.domain.constraint import VersionConstraint
 from onex.domain.version import Version
 
-Preference = tuple[int, ...]
-
 
 class DependencyProvider(Protocol):
     """The registry as the solver sees it. Nodes are named by text."""
@@ -26,20 +24,17 @@ class DependencyProvider(Protocol):
 class VersionPolicy(Protocol):
     """Which of several possible versions is the better choice."""
 
-    def preference(self, node: str, version: Version) -> Preference:
-        """A sort key; among versions of equal keys the newest is chosen, else the greatest key."""
-        ...
+    def preference(self, node: str, version: Version) -> int:
+        """The greater, the better; among equals the newest version is chosen.
 
-    def is_reserved(self, node: str, version: Version) -> bool:
-        """Whether only a constraint that names exactly this version may select it."""
+        A version with a negative preference is reserved: only a constraint that
+        names exactly this version selects it.
+        """
         ...
 
 
 class StableFirst:
     """The policy for plain sets of versions: stable before prerelease, newest first."""
 
-    def preference(self, node: str, version: Version) -> Preference:
-        return (0 if version.is_prerelease else 1,)
-
-    def is_reserved(self, node: str, version: Version) -> bool:
-        return False
+    def preference(self, node: str, version: Version) -> int:
+        return 0 if version.prerelease else 1

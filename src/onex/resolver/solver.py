@@ -8,16 +8,16 @@ masks over known versions (see ``version_table``) in place of version ranges.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import DependencyCycleError, ResolutionError
 from onex.domain.version import Version
+from onex.resolver.dependency_column import DependencyColumn
 from onex.resolver.explanation import explain
 from onex.resolver.graph import find_cycle
 from onex.resolver.incompatibility import (
     CycleThrough,
-    DependencyOf,
     Derived,
     Incompatibility,
     RootRequired,
@@ -25,7 +25,7 @@ from onex.resolver.incompatibility import (
 )
 from onex.resolver.partial_solution import PartialSolution
 from onex.resolver.provider import DependencyProvider, StableFirst, VersionPolicy
-from onex.resolver.version_table import ABSENT, VersionTable
+from onex.resolver.version_table import ABSENT, VersionTable, indexes
 
 ROOT = ""
 """The name of the node that stands for the request; no real node can have it."""
@@ -69,12 +69,13 @@ class _Solver:
         self._provider = provider
         self._policy = policy
         self._solution = PartialSolution()
-        root = VersionTable(ROOT, [Version(0, 0, 0)], lambda _: (), lambda _: False)
+        root = VersionTable(ROOT, [Version(0, 0, 0)], lambda _: 0)
         self._tables: dict[str, VersionTable] = {ROOT: root}
         self._solution.introduce(ROOT, root.full)
         self._incompatibilities: dict[str, list[Incompatibility]] = {}
         self._loaded: dict[str, int] = {}
-        self._needs: dict[str, dict[str, int]] = {}
+        self._columns: dict[str, dict[str, DependencyColumn]] = {}
+        self._dependents: dict[str, list[DependencyColumn]] = {}
         self._conflicts: dict[str, int] = {}
         self._undecided: list[tuple[int, int, str]] = []
 
@@ -88,12 +89,7 @@ class _Solver:
                 changed = self._choose(node)
                 continue
             selected = self._selected()
-            cycle = find_cycle(
-                {
-                    n: [m for m in self._needs.get(n, ()) if m in selected and self._edge(n, m)]
-                    for n in selected
-                }
-            )
+            cycle = find_cycle({node: self._chosen_needs(node) for node in selected})
             if cycle is None:
                 return selected
             changed = self._forbid_cycle(cycle)
@@ -105,7 +101,6 @@ class _Solver:
                 node,
                 self._provider.versions(node),
                 lambda version: self._policy.preference(node, version),
-                lambda version: self._policy.is_reserved(node, version),
             )
             self._tables[node] = table
             self._solution.introduce(node, table.full)
@@ -121,7 +116,7 @@ class _Solver:
         while queue:
             node = next(iter(queue))
             del queue[node]
-            for incompatibility in reversed(self._incompatibilities.get(node, ())):
+            for incompatibility in self._affected_by(node):
                 unit = self._unit_of(incompatibility)
                 if unit is None:
                     continue
@@ -133,6 +128,22 @@ class _Solver:
                     queue = dict.fromkeys([self._derive(unit, learned), *learned.terms])
                     break
                 queue[self._derive(unit, incompatibility)] = None
+
+    def _affected_by(self, node: str) -> Iterator[Incompatibility]:
+        """Every incompatibility that may have become a unit or a conflict by a change of a node."""
+        known = self._solution.current
+        for column in self._columns.get(node, {}).values():
+            required = column.requirement(known[node])
+            if required is not None:
+                yield required
+            excluded = column.exclusion(known[node], known[column.needed])
+            if excluded is not None:
+                yield excluded
+        for column in self._dependents.get(node, ()):
+            excluded = column.exclusion(known[column.node], known[node])
+            if excluded is not None:
+                yield excluded
+        yield from reversed(self._incompatibilities.get(node, ()))
 
     def _unit_of(self, incompatibility: Incompatibility) -> str | None:
         """The one node whose term is open while all others hold; ``_CONFLICT`` if all hold."""
@@ -204,52 +215,48 @@ class _Solver:
 
     def _choose(self, node: str) -> list[str]:
         """Decide the preferred version of a node, unless what it needs is excluded already."""
-        table = self._table(node)
-        bit = 2 << table.preferred(self._solution.current[node])
+        known = self._solution.current
+        bit = self._table(node).preferred(known[node])
         self._load(node, bit)
-        for incompatibility in self._incompatibilities.get(node, ()):
-            if incompatibility.terms[node] & bit and all(
-                other == node or not self._solution.current[other] & ~mask
+        is_excluded = any(
+            not column.allows(bit, known[column.needed])
+            for column in self._columns.get(node, {}).values()
+        ) or any(
+            incompatibility.terms[node] & bit
+            and all(
+                other == node or not known[other] & ~mask
                 for other, mask in incompatibility.terms.items()
-            ):
-                self._offer(node)
-                return [node]
-        self._solution.decide(node, bit)
+            )
+            for incompatibility in self._incompatibilities.get(node, ())
+        )
+        if is_excluded:
+            self._offer(node)
+        else:
+            self._solution.decide(node, bit)
         return [node]
 
     def _load(self, node: str, versions: int) -> None:
-        """Turn what the given versions need into incompatibilities, each version once."""
+        """Turn what the given versions need into clauses, each version once."""
         missing = versions & ~self._loaded.get(node, 0)
         if not missing:
             return
         self._loaded[node] = self._loaded.get(node, 0) | missing
-        grouped: dict[tuple[str, VersionConstraint], int] = {}
-        table = self._table(node)
-        for index in range(len(table.versions)):
+        columns = self._columns.setdefault(node, {})
+        versions_of_node = self._table(node).versions
+        for index in indexes(missing):
             bit = 2 << index
-            if missing & bit:
-                for needed, constraint in self._needs_of(node, table.versions[index]).items():
-                    key = (needed, constraint)
-                    grouped[key] = grouped.get(key, 0) | bit
-        edges = self._needs.setdefault(node, {})
-        for (needed, constraint), bits in grouped.items():
-            edges[needed] = edges.get(needed, 0) | bits
-            self._add(self._dependency(node, bits, needed, constraint))
+            for needed, constraint in self._needs_of(node, versions_of_node[index]).items():
+                if needed == node:
+                    self._add(Incompatibility({node: bit}, CycleThrough((node,))))
+                    continue
+                column = columns.get(needed)
+                if column is None:
+                    column = columns[needed] = DependencyColumn(node, self._table(needed))
+                    self._dependents.setdefault(needed, []).append(column)
+                column.add(bit, constraint)
 
     def _needs_of(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
         return self._requirements if node == ROOT else self._provider.dependencies(node, version)
-
-    def _dependency(
-        self, node: str, versions: int, needed: str, constraint: VersionConstraint
-    ) -> Incompatibility:
-        cause = DependencyOf(node, versions, needed, constraint, bool(self._table(needed).versions))
-        if needed == node:
-            return Incompatibility({node: versions}, CycleThrough((node,)))
-        table = self._table(needed)
-        allowed = table.mask_of(constraint)
-        if not allowed:
-            return Incompatibility({node: versions}, cause)
-        return Incompatibility({node: versions, needed: table.full & ~allowed}, cause)
 
     def _selected(self) -> dict[str, Version]:
         return {
@@ -258,15 +265,17 @@ class _Solver:
             if node != ROOT
         }
 
-    def _edge(self, node: str, needed: str) -> bool:
-        return bool(self._needs[node][needed] & self._solution.decisions[node])
+    def _chosen_needs(self, node: str) -> list[str]:
+        """What the decided version of a node needs."""
+        bit = self._solution.decisions[node]
+        return [n for n, column in self._columns.get(node, {}).items() if column.versions & bit]
 
     def _forbid_cycle(self, cycle: list[str]) -> list[str]:
         """Learn that the nodes of a cycle cannot all be used in versions that close it."""
         for node in cycle:
             self._load(node, self._table(node).present)
         terms = {
-            node: self._needs[node][cycle[(position + 1) % len(cycle)]]
+            node: self._columns[node][cycle[(position + 1) % len(cycle)]].versions
             for position, node in enumerate(cycle)
         }
         incompatibility = Incompatibility(terms, CycleThrough(tuple(cycle)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.metadata import RegisteredNode
-from onex.domain.selection import is_reserved, preference
+from onex.domain.selection import RESERVED, preference
 
 
 def resolve_version(
@@ -16,17 +16,11 @@ def resolve_version(
 
     Archived and yanked versions are found only by an exact constraint.
     """
-    allowed = [
-        node
-        for node in registered
-        if constraint.allows(node.metadata.version)
-        and (constraint.is_exact or not is_reserved(node.metadata.lifecycle, yanked=node.yanked))
+    ranked = [
+        (preference(n.metadata.version, n.metadata.lifecycle, yanked=n.yanked), n)
+        for n in registered
+        if constraint.allows(n.metadata.version)
     ]
-    return max(
-        allowed,
-        key=lambda node: (
-            preference(node.metadata.version, node.metadata.lifecycle),
-            node.metadata.version,
-        ),
-        default=None,
-    )
+    allowed = [(rank, n) for rank, n in ranked if rank != RESERVED or constraint.is_exact]
+    best = max(allowed, key=lambda entry: (entry[0], entry[1].metadata.version), default=None)
+    return best[1] if best else None

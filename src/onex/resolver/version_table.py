@@ -22,11 +22,7 @@ class VersionTable:
     """Versions of one node in ascending order, with masks for constraints over them."""
 
     def __init__(
-        self,
-        name: str,
-        versions: Sequence[Version],
-        preference: Callable[[Version], tuple[int, ...]],
-        is_reserved: Callable[[Version], bool],
+        self, name: str, versions: Sequence[Version], preference: Callable[[Version], int]
     ) -> None:
         self.name = name
         self.versions = sorted(set(versions), key=lambda version: version.key)
@@ -34,18 +30,21 @@ class VersionTable:
         self.present = self.full & ~ABSENT
         self._keys = [version.key for version in self.versions]
         self._masks: dict[str, int] = {}
-        self._preference = preference
-        self._prereleases = sum(
-            2 << index for index, version in enumerate(self.versions) if version.prerelease
-        )
-        self._reserved = sum(
-            2 << index for index, version in enumerate(self.versions) if is_reserved(version)
-        )
+        self._preferences = [preference(version) for version in self.versions]
+        self._prereleases = self._reserved = 0
+        for index, version in enumerate(self.versions):
+            if version.prerelease:
+                self._prereleases |= 2 << index
+            if self._preferences[index] < 0:
+                self._reserved |= 2 << index
 
     @cached_property
     def _by_preference(self) -> list[int]:
-        indexes = range(len(self.versions))
-        return sorted(indexes, key=lambda i: (self._preference(self.versions[i]), i), reverse=True)
+        """A mask of versions for each preference, the best first."""
+        masks: dict[int, int] = {}
+        for index, preference in enumerate(self._preferences):
+            masks[preference] = masks.get(preference, 0) | 2 << index
+        return [masks[preference] for preference in sorted(masks, reverse=True)]
 
     def mask_of(self, constraint: VersionConstraint) -> int:
         """The versions that a constraint selects, never with the absent bit."""
@@ -90,12 +89,13 @@ class VersionTable:
         return (1 << (high + 1)) - (1 << (low + 1))
 
     def preferred(self, mask: int) -> int:
-        """The index of the best version in a set that holds at least one."""
-        return next(index for index in self._by_preference if mask >> (index + 1) & 1)
+        """The bit of the best version in a set that holds at least one."""
+        best = next(group & mask for group in self._by_preference if group & mask)
+        return 1 << (best.bit_length() - 1)
 
     def versions_in(self, mask: int) -> list[Version]:
         """The versions of a set in ascending order."""
-        return [self.versions[index] for index in _indexes(mask)]
+        return [self.versions[index] for index in indexes(mask)]
 
     def describe(self, mask: int) -> str:
         """A set of versions as a reader would say it, such as ``1.2.0 to 1.4.1 or 2.0.0``."""
@@ -105,7 +105,7 @@ class VersionTable:
         if mask == self.present and len(self.versions) > 1:
             return "(any version)"
         spans: list[tuple[int, int]] = []
-        for index in _indexes(mask):
+        for index in indexes(mask):
             if spans and spans[-1][1] == index - 1:
                 spans[-1] = (spans[-1][0], index)
             else:
@@ -119,7 +119,7 @@ class VersionTable:
         return f"{self.versions[low]}{joint}{self.versions[high]}"
 
 
-def _indexes(mask: int) -> Iterator[int]:
+def indexes(mask: int) -> Iterator[int]:
     """The version indexes of the bits that are set, ascending."""
     mask >>= 1
     while mask:
