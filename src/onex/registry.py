@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +12,21 @@ from onex.configuration import Configuration, load_configuration
 from onex.discovery.engine import DiscoveryEngine, ScanReport
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.domain.errors import (
+    ConstraintFact,
     IsolationUnavailableError,
     NodeNotFoundError,
+    ResolutionError,
     RunNotFoundError,
     UsageError,
 )
 from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import RegisteredNode
-from onex.domain.reference import NodeRef, NodeVersion
+from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
+from onex.domain.version import Version
 from onex.domain.workflow import Workflow
+from onex.manifests.dependency_place import locate_dependency
 from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
 from onex.resolver.version_resolver import resolve_version
 from onex.storage.query import MetadataQuery, Page
@@ -175,7 +179,37 @@ class Registry:
             InvalidReferenceError, ConstraintError: a text is not a reference.
         """
         wanted = [NodeRef.parse(r) if isinstance(r, str) else r for r in references]
-        return DependencyResolver(self._storage).resolve_dependencies(wanted)
+        return self._resolve(wanted)
+
+    def _resolve(self, references: Iterable[NodeRef]) -> DependencyResolution:
+        try:
+            return DependencyResolver(self._storage).resolve_dependencies(references)
+        except ResolutionError as error:
+            error.extend("Where this is written:", list(self._places(error.facts)))
+            error.extend("What would unblock it, each edit on its own:", error.remedies)
+            error.details["remedies"] = list(error.remedies)
+            if error.remedies:
+                error.hint = "make one of the edits that the explanation ends with"
+            raise
+
+    def _places(self, facts: Iterable[ConstraintFact]) -> Iterator[str]:
+        """The line of each constraint that a manifest holds."""
+        for fact in dict.fromkeys(facts):
+            if fact.dependant is None or fact.version is None:
+                continue
+            names = {fact.needed}
+            if "://" in fact.needed:
+                needed = NodeId.parse(fact.needed)
+                names.add(needed.namespace)
+                for known in self._storage.versions(needed):
+                    names |= {known.metadata.name, known.metadata.uuid or known.metadata.name}
+            node = self._storage.node(
+                NodeVersion(NodeId.parse(fact.dependant), Version.parse(fact.version))
+            )
+            place = node and locate_dependency(Path(node.origins[0].path), frozenset(names))
+            if place:
+                asked = f"{fact.dependant}@{fact.version} asks {fact.needed} {fact.constraint}"
+                yield f"{place}: {asked}"
 
     def plan(self, workflow: Workflow, inputs: JsonObject) -> ExecutionPlan:
         """Resolve a workflow and complete its inputs, so that it can run.
@@ -190,7 +224,7 @@ class Registry:
 
         resolver = DependencyResolver(self._storage)
         references = {name: step.node for name, step in workflow.steps.items()}
-        resolution = resolver.resolve_dependencies(references.values())
+        resolution = self._resolve(references.values())
         nodes = {
             name: resolution.selected[resolver.identify(reference)]
             for name, reference in references.items()

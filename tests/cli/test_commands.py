@@ -124,6 +124,28 @@ def test_resolve_success_failure_and_cycle(project: Project) -> None:
     assert "1. Because" in project.onex("resolve", "old").stderr
 
 
+def test_a_failure_ends_with_places_and_edits_that_unblock_it(project: Project) -> None:
+    project.add("web", dependencies=["tool://test.auth@^2", "log@^1"])
+    project.add("auth", version="1.0.0")
+    project.add("auth", version="2.0.0", dependencies=["tool://test.crypto@^2"])
+    project.add("log", dependencies=["tool://test.crypto@^1"])
+    project.add("crypto", version="1.0.0")
+    project.add("crypto", version="2.0.0")
+    project.scan()
+    error = project.onex("resolve", "web", "--format", "json").json["error"]
+    assert sorted(error["remedies"]) == [
+        "let tool://test.auth accept tool://test.crypto 1.0.0, where it asks ^2",
+        "let tool://test.log accept tool://test.crypto 2.0.0, where it asks ^1",
+        "let tool://test.web accept tool://test.auth 1.0.0, where it asks ^2",
+    ]
+    lines = error["explanation"].splitlines()
+    assert any(
+        "web-1.0.0/node.onex.yaml:7:" in line and "asks tool://test.log ^1" in line
+        for line in lines
+    )
+    assert lines[-1].strip() == error["remedies"][-1]
+
+
 def test_an_ambiguous_name_lists_its_candidates(project: Project) -> None:
     project.add("same", namespace="a.same", folder="a")
     project.add("same", namespace="b.same", folder="b")

@@ -203,30 +203,71 @@ class WorkflowInputError(OnexError):
     exit_code = ExitCode.USAGE
 
 
+@dataclass(frozen=True, slots=True)
+class ConstraintFact:
+    """One constraint on which a failed resolution rests.
+
+    ``dependant`` and ``version`` name the node version that wrote it; both are
+    None for the request itself.
+    """
+
+    dependant: str | None
+    version: str | None
+    needed: str
+    constraint: str
+
+
 class ResolutionError(OnexError):
-    """No choice of versions meets every constraint; ``explanation`` is the argument."""
+    """No choice of versions meets every constraint.
+
+    ``explanation`` is the argument; ``facts`` are the constraints it starts from;
+    ``remedies`` are edits that were found to unblock it, each in words.
+    """
 
     code = "RES001"
     exit_code = ExitCode.RESOLUTION_FAILED
 
-    def __init__(self, message: str, *, explanation: str, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        explanation: str,
+        facts: Sequence[ConstraintFact] = (),
+        hint: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint, details={"explanation": explanation})
         self.explanation = explanation
+        self.facts = tuple(facts)
+        self.remedies: tuple[str, ...] = ()
+
+    def extend(self, heading: str, lines: Sequence[str]) -> None:
+        """Add a section to the explanation."""
+        if lines:
+            section = "\n".join([heading, *(f"  {line}" for line in lines)])
+            self.explanation = f"{self.explanation}\n{section}"
+            self.details["explanation"] = self.explanation
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.explanation}"
 
 
 class DependencyCycleError(ResolutionError):
-    """The chosen versions depend on each other in a circle."""
+    """Every choice of versions has nodes that depend on each other in a circle."""
 
     code = "RES002"
 
-    def __init__(self, cycles: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self,
+        cycles: Sequence[Sequence[str]],
+        *,
+        explanation: str,
+        facts: Sequence[ConstraintFact] = (),
+    ) -> None:
         shown = "; ".join(" -> ".join([*cycle, cycle[0]]) for cycle in cycles)
         super().__init__(
             f"the dependencies form a cycle: {shown}",
-            explanation=f"Every version that could be chosen is part of a cycle: {shown}",
+            explanation=explanation,
+            facts=facts,
             hint="remove one of these dependencies, or ask for versions that do not have it",
         )
         self.cycles = tuple(tuple(cycle) for cycle in cycles)

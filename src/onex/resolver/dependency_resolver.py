@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onex.domain.constraint import VersionConstraint
-from onex.domain.errors import AmbiguousNodeError, NodeNotFoundError
+from onex.domain.errors import AmbiguousNodeError, NodeNotFoundError, ResolutionError
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
@@ -16,6 +16,7 @@ from onex.domain.reference import NodeId, NodeRef
 from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.resolver.graph import execution_order
+from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve
 
 
@@ -80,7 +81,12 @@ class DependencyResolver:
                 constraint = requirements[node].intersection(constraint)
             requirements[node] = constraint
         view = _CatalogView(self._catalog)
-        chosen = solve(requirements, view, view)
+        try:
+            chosen = solve(requirements, view, view)
+        except ResolutionError as error:
+            remedies = find_remedies(requirements, view, view, error.facts)
+            error.remedies = tuple(" and ".join(map(str, edits)) for edits in remedies)
+            raise
         needs = {
             node: [str(n) for n in view.dependencies(node, version)]
             for node, version in chosen.items()

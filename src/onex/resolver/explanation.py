@@ -36,7 +36,7 @@ class _Explanation:
         if not isinstance(conclusion.cause, Derived):
             return f"{_capital(self._fact(conclusion))}."
         lines = []
-        for step in _in_order(conclusion):
+        for step in derivation(conclusion):
             if not isinstance(step.cause, Derived):
                 continue
             number = len(self._numbers) + 1
@@ -99,7 +99,7 @@ class _Explanation:
         return f"{node} {self._tables[node].describe(mask)}"
 
 
-def _in_order(conclusion: Incompatibility) -> list[Incompatibility]:
+def derivation(conclusion: Incompatibility) -> list[Incompatibility]:
     """Every incompatibility behind a conclusion, each after those it rests on."""
     order: list[Incompatibility] = []
     seen: set[int] = set()

@@ -11,14 +11,14 @@ import heapq
 from collections.abc import Iterator, Mapping
 
 from onex.domain.constraint import VersionConstraint
-from onex.domain.errors import DependencyCycleError, ResolutionError
+from onex.domain.errors import ConstraintFact, DependencyCycleError, ResolutionError
 from onex.domain.version import Version
 from onex.resolver.dependency_column import DependencyColumn
-from onex.resolver.explanation import explain
+from onex.resolver.explanation import derivation, explain
 from onex.resolver.graph import find_cycle
 from onex.resolver.incompatibility import (
     CycleThrough,
-    Derived,
+    DependencyOf,
     Incompatibility,
     RootRequired,
     resolve,
@@ -282,33 +282,33 @@ class _Solver:
         self._add(incompatibility)
         return [cycle[0]]
 
-    def _failure(self, incompatibility: Incompatibility) -> ResolutionError:
-        cycles = _cycles_behind(incompatibility)
+    def _failure(self, conclusion: Incompatibility) -> ResolutionError:
+        explanation = explain(conclusion, self._tables, ROOT)
+        causes = [incompatibility.cause for incompatibility in derivation(conclusion)]
+        facts = [
+            fact
+            for cause in causes
+            if isinstance(cause, DependencyOf)
+            for fact in self._facts(cause)
+        ]
+        cycles = dict.fromkeys(c.nodes for c in causes if isinstance(c, CycleThrough))
         if cycles:
-            return DependencyCycleError(cycles)
-        explanation = explain(incompatibility, self._tables, ROOT)
+            return DependencyCycleError(list(cycles), explanation=explanation, facts=facts)
         return ResolutionError(
             "no choice of versions meets every constraint",
             explanation=explanation,
+            facts=facts,
             hint="loosen one of the constraints named above, or add a version that meets them",
         )
 
+    def _facts(self, cause: DependencyOf) -> Iterator[ConstraintFact]:
+        """The constraints behind a cause, one for each version that wrote it."""
+        if cause.node == ROOT:
+            yield ConstraintFact(None, None, cause.needed, str(self._requirements[cause.needed]))
+            return
+        for version in self._tables[cause.node].versions_in(cause.versions):
+            constraint = self._provider.dependencies(cause.node, version)[cause.needed]
+            yield ConstraintFact(cause.node, str(version), cause.needed, str(constraint))
+
 
 _CONFLICT = "\0conflict"
-
-
-def _cycles_behind(incompatibility: Incompatibility) -> list[tuple[str, ...]]:
-    """Every cycle that a conclusion rests on."""
-    cycles: dict[tuple[str, ...], None] = {}
-    seen: set[int] = set()
-    stack = [incompatibility]
-    while stack:
-        current = stack.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current.cause, CycleThrough):
-            cycles[current.cause.nodes] = None
-        elif isinstance(current.cause, Derived):
-            stack += (current.cause.first, current.cause.second)
-    return list(cycles)

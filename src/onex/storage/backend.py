@@ -77,6 +77,10 @@ class StorageBackend(Protocol):
         """A transaction: stored whole at the end of the block, or not at all on an exception."""
         ...
 
+    def node(self, node: NodeVersion) -> RegisteredNode | None:
+        """One node version, None where it is not registered."""
+        ...
+
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         """Every registered version of a node, oldest version first."""
         ...

@@ -46,6 +46,13 @@ class SqliteBackend:
         with storage_errors(self._path), transaction(self._connection):
             yield _SqliteWriter(self._connection)
 
+    def node(self, node: NodeVersion) -> RegisteredNode | None:
+        found = self._nodes(
+            f"SELECT {_NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? AND version = ?",
+            (node.node.namespace, node.node.type, _identity(node.version)),
+        )
+        return found[0] if found else None
+
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         return self._nodes(
             f"SELECT {_NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? "

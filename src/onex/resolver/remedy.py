@@ -1,0 +1,123 @@
+"""Remedies: the smallest edits after which a failed request can be met, found by solving again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.errors import ConstraintFact, ResolutionError
+from onex.domain.version import Version
+from onex.resolver.provider import DependencyProvider, VersionPolicy
+from onex.resolver.solver import solve
+
+MAXIMUM_ATTEMPTS = 40
+MAXIMUM_REMEDIES = 4
+MAXIMUM_EDITS = 3
+
+Place = tuple[str | None, str]
+"""Whose constraint (None: the request's), and on which node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One constraint to change: whose it is (None for the request), and what it is about.
+
+    ``accept`` is the version it should admit; None means that the dependency
+    must go, since no node has that name.
+    """
+
+    dependant: str | None
+    needed: str
+    constraints: tuple[str, ...]
+    accept: Version | None
+
+    def __str__(self) -> str:
+        asked = " or ".join(self.constraints)
+        if self.accept is None:
+            whose = "the request" if self.dependant is None else self.dependant
+            return f"drop {self.needed} from {whose}, or register a node of that name"
+        if self.dependant is None:
+            return f"ask for {self.needed}@{self.accept} in place of {asked}"
+        return f"let {self.dependant} accept {self.needed} {self.accept}, where it asks {asked}"
+
+
+def find_remedies(
+    requirements: Mapping[str, VersionConstraint],
+    provider: DependencyProvider,
+    policy: VersionPolicy,
+    facts: Sequence[ConstraintFact],
+) -> list[tuple[Edit, ...]]:
+    """The smallest sets of edits that make the request solvable.
+
+    Only constraints on which a failure rests are tried: those of the given one,
+    and with an edit made, those of the failure that is left. Each remedy that is
+    returned was solved; at most ``MAXIMUM_ATTEMPTS`` are tried.
+    """
+    remedies: list[tuple[Edit, ...]] = []
+    tried: set[frozenset[Place]] = set()
+    level: list[tuple[tuple[Place, ...], Sequence[ConstraintFact]]] = [((), facts)]
+    for _ in range(MAXIMUM_EDITS):
+        following: list[tuple[tuple[Place, ...], Sequence[ConstraintFact]]] = []
+        for made, known in level:
+            for place in dict.fromkeys((fact.dependant, fact.needed) for fact in known):
+                chosen = (*made, place)
+                if frozenset(chosen) in tried or place in made:
+                    continue
+                if len(tried) == MAXIMUM_ATTEMPTS or len(remedies) == MAXIMUM_REMEDIES:
+                    return remedies
+                tried.add(frozenset(chosen))
+                relaxed = _Relaxed(requirements, provider, chosen)
+                try:
+                    selected = solve(relaxed.requirements, relaxed, policy)
+                except ResolutionError as error:
+                    left = [f for f in error.facts if (f.dependant, f.needed) not in chosen]
+                    following.append((chosen, [*known, *left]))
+                else:
+                    remedies.append(tuple(_edit(place, known, selected) for place in chosen))
+        if remedies:
+            return remedies
+        level = following
+    return remedies
+
+
+def _edit(place: Place, facts: Iterable[ConstraintFact], selected: Mapping[str, Version]) -> Edit:
+    dependant, needed = place
+    constraints = dict.fromkeys(
+        fact.constraint for fact in facts if (fact.dependant, fact.needed) == place
+    )
+    return Edit(dependant, needed, tuple(constraints), selected.get(needed))
+
+
+class _Relaxed:
+    """A provider in which some constraints are lifted, and needs of unknown nodes dropped."""
+
+    def __init__(
+        self,
+        requirements: Mapping[str, VersionConstraint],
+        provider: DependencyProvider,
+        places: Iterable[Place],
+    ) -> None:
+        self._provider = provider
+        self._places = frozenset(places)
+        self.requirements = self._relax(None, requirements)
+
+    def versions(self, node: str) -> Sequence[Version]:
+        return self._provider.versions(node)
+
+    def dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        return self._relax(node, self._provider.dependencies(node, version))
+
+    def _relax(
+        self, dependant: str | None, needs: Mapping[str, VersionConstraint]
+    ) -> Mapping[str, VersionConstraint]:
+        lifted = [needed for needed in needs if (dependant, needed) in self._places]
+        if not lifted:
+            return needs
+        relaxed = dict(needs)
+        for needed in lifted:
+            if self._provider.versions(needed):
+                relaxed[needed] = ANY_VERSION
+            else:
+                del relaxed[needed]
+        return relaxed
