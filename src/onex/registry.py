@@ -12,9 +12,11 @@ from onex.configuration import Configuration, load_configuration
 from onex.discovery.engine import DiscoveryEngine, ScanReport
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.domain.errors import (
+    ConfigurationError,
     ConstraintFact,
     IsolationUnavailableError,
     NodeNotFoundError,
+    OutdatedLockError,
     ResolutionError,
     RunNotFoundError,
     UsageError,
@@ -28,6 +30,7 @@ from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.manifests.dependency_place import locate_dependency
 from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
+from onex.resolver.lockfile import LOCKFILE, Lockfile
 from onex.resolver.version_resolver import resolve_version
 from onex.storage.query import MetadataQuery, Page
 from onex.storage.sqlite.backend import SqliteBackend
@@ -170,8 +173,10 @@ class Registry:
         """The node versions that name this node among their dependencies."""
         return self._storage.dependents(node.metadata.node)
 
-    def resolve(self, references: Iterable[NodeRef | str]) -> DependencyResolution:
-        """Choose versions for references and all they need.
+    def resolve(
+        self, references: Iterable[NodeRef | str], lock: Lockfile | None = None
+    ) -> DependencyResolution:
+        """Choose versions for references and all they need, if possible those of a lock.
 
         Raises:
             ResolutionError: no choice meets every constraint; ``explanation`` says why.
@@ -179,11 +184,9 @@ class Registry:
             InvalidReferenceError, ConstraintError: a text is not a reference.
         """
         wanted = [NodeRef.parse(r) if isinstance(r, str) else r for r in references]
-        return self._resolve(wanted)
-
-    def _resolve(self, references: Iterable[NodeRef]) -> DependencyResolution:
+        resolver = DependencyResolver(self._storage)
         try:
-            return DependencyResolver(self._storage).resolve_dependencies(references)
+            return resolver.resolve_dependencies(wanted, lock)
         except ResolutionError as error:
             error.extend("Where this is written:", list(self._places(error.facts)))
             error.extend("What would unblock it, each edit on its own:", error.remedies)
@@ -211,10 +214,33 @@ class Registry:
                 asked = f"{fact.dependant}@{fact.version} asks {fact.needed} {fact.constraint}"
                 yield f"{place}: {asked}"
 
-    def plan(self, workflow: Workflow, inputs: JsonObject) -> ExecutionPlan:
-        """Resolve a workflow and complete its inputs, so that it can run.
+    def read_lock(self, path: Path | None = None) -> Lockfile | None:
+        """Read a lockfile, by default the one beside ``onex.toml``; None where there is none.
 
         Raises:
+            ConfigurationError: the file cannot be read as a lockfile.
+        """
+        project = self.configuration.project
+        if path is None and project is not None and (project / LOCKFILE).is_file():
+            path = project / LOCKFILE
+        if path is None:
+            return None
+        try:
+            return Lockfile.parse(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} cannot be read", hint="check the path") from error
+
+    def plan(
+        self, workflow: Workflow, inputs: JsonObject, lock: Lockfile | None = None
+    ) -> ExecutionPlan:
+        """Resolve a workflow and complete its inputs, so that it can run.
+
+        A lock that has any of the workflow's nodes must have all of them, in
+        versions that fit and with the digests that are registered.
+
+        Raises:
+            OutdatedLockError: the lock does not fit the workflow any more.
+            DigestMismatchError: a node's files are not those that were locked.
             WorkflowInputError: the inputs are not what the workflow asks for.
             ResolutionError: no choice of versions meets every constraint.
             NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
@@ -224,7 +250,12 @@ class Registry:
 
         resolver = DependencyResolver(self._storage)
         references = {name: step.node for name, step in workflow.steps.items()}
-        resolution = self._resolve(references.values())
+        resolution = self.resolve(references.values(), lock)
+        if lock is not None and any(str(node) in lock.nodes for node in resolution.selected):
+            lock.check_digests(resolution.selected)
+            departures = lock.departures(resolution.selected)
+            if departures:
+                raise OutdatedLockError("; ".join(departures), hint="run onex lock")
         nodes = {
             name: resolution.selected[resolver.identify(reference)]
             for name, reference in references.items()

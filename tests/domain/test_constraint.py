@@ -172,6 +172,7 @@ def test_intersection_is_both(a: str, b: str, version: Version) -> None:
     first, second = VersionConstraint.parse(a), VersionConstraint.parse(b)
     both = first.intersection(second)
     assert both.allows(version) == (first.allows(version) and second.allows(version))
+    assert VersionConstraint.parse(both.text).allows(version) == both.allows(version)
 
 
 def test_equal_meaning_is_equal() -> None:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "explain": "onex.cli.explain:explain",
     "init": "onex.cli.project:init",
     "list": "onex.cli.nodes:list_nodes",
+    "lock": "onex.cli.lock:lock",
     "new": "onex.cli.project:new",
     "resolve": "onex.cli.resolve:resolve",
     "run": "onex.cli.run:run",

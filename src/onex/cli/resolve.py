@@ -13,15 +13,19 @@ from onex.registry import Registry
 
 @click.command()
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
+@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Prefer its versions.")
 @home_option
 @output_options
-def resolve(output: Output, references: tuple[str, ...], home: Path | None) -> None:
+def resolve(
+    output: Output, references: tuple[str, ...], lock_file: Path | None, home: Path | None
+) -> None:
     """Choose versions, or explain why none fit.
 
     The answer covers the REFs and all that they need.
     """
     with Registry.open(home) as registry:
-        resolution = registry.resolve(references)
+        lock = registry.read_lock(lock_file) if lock_file else None
+        resolution = registry.resolve(references, lock)
 
     def human() -> None:
         for node in resolution.execution_order:

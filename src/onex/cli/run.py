@@ -44,6 +44,12 @@ from onex.registry import Registry
     show_default=True,
     help="How far nodes are kept apart.",
 )
+@click.option(
+    "--lock",
+    "lock_file",
+    type=click.Path(path_type=Path),
+    help="By default the project's onex.lock.",
+)
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever earlier runs gave.")
 @home_option
 @output_options
@@ -57,6 +63,7 @@ def run(
     jobs: int | None,
     fail_fast: bool | None,
     isolation: str,
+    lock_file: Path | None,
     no_cache: bool,
     home: Path | None,
 ) -> int:
@@ -71,7 +78,7 @@ def run(
     with Registry.open(home) as registry:
         if registry.configuration.sources:
             output.problems([p for p in registry.scan().problems if p.severity == "error"])
-        plan = registry.plan(workflow, given)
+        plan = registry.plan(workflow, given, registry.read_lock(lock_file))
         for warning in plan.warnings:
             output.note(f"warning: {warning}", "yellow")
         if dry_run:

@@ -130,17 +130,12 @@ class VersionConstraint:
                 f"{self} and {other} have too many alternatives to be joined",
                 hint="simplify one of the two",
             )
-        return VersionConstraint(
-            tuple(mine + its for mine in self.alternatives for its in other.alternatives),
-            f"({self}) ({other})",
-        )
+        joined = tuple(mine + its for mine in self.alternatives for its in other.alternatives)
+        return VersionConstraint(joined, _normalized(joined))
 
     def normalized(self) -> str:
         """The comparators this constraint was rewritten to, in node-semver's notation."""
-        return "||".join(
-            " ".join(str(comparator) for comparator in alternative) or "*"
-            for alternative in self.alternatives
-        )
+        return _normalized(self.alternatives)
 
     def __str__(self) -> str:
         return self.text
@@ -158,6 +153,10 @@ class VersionConstraint:
 
 
 ANY_VERSION = VersionConstraint(((),), "*")
+
+
+def _normalized(alternatives: tuple[Alternative, ...]) -> str:
+    return "||".join(" ".join(map(str, alternative)) or "*" for alternative in alternatives)
 
 
 def _alternative_allows(alternative: Alternative, version: Version) -> bool:

@@ -76,6 +76,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "RES002": "Every possible choice of versions has nodes that need each other in a circle.",
     "RES003": "No node has the name that was asked for, or no version fits.",
     "RES004": "A short name belongs to several nodes. Write the one that is meant in full.",
+    "RES005": "onex.lock cannot be honoured: what is needed now differs from what was locked. Run"
+    " onex lock and look at the difference.",
     "STO001": "A database of the registry cannot be opened, read or written.",
     "STO002": "A database was written by a newer onex than this one.",
     "RUN001": "No run, or more than one, has the identifier that was given.",

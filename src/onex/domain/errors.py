@@ -274,6 +274,13 @@ class DependencyCycleError(ResolutionError):
         self.details["cycles"] = [list(cycle) for cycle in cycles]
 
 
+class OutdatedLockError(OnexError):
+    """The lockfile cannot be honoured: what is needed now differs from what was locked."""
+
+    code = "RES005"
+    exit_code = ExitCode.RESOLUTION_FAILED
+
+
 class NodeNotFoundError(OnexError):
     """No node carries the name that was asked for."""
 

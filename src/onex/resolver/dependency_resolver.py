@@ -13,9 +13,10 @@ from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
-from onex.domain.selection import preference
+from onex.domain.selection import LOCKED, preference
 from onex.domain.version import Version
 from onex.resolver.graph import execution_order
+from onex.resolver.lockfile import Lockfile
 from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve
 
@@ -38,11 +39,17 @@ class NodeCatalog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DependencyResolution:
-    """The chosen version of every node that is needed, and an order that respects needs."""
+    """The chosen version of every node that is needed, and an order that respects needs.
+
+    ``requirements`` is what was asked for, and ``needs`` what each chosen node
+    asks of others, by full name.
+    """
 
     selected: Mapping[NodeId, RegisteredNode]
     execution_order: Sequence[RegisteredNode]
     warnings: Sequence[str]
+    requirements: Mapping[str, VersionConstraint]
+    needs: Mapping[str, Mapping[str, VersionConstraint]]
 
     def to_json(self) -> dict[str, JsonValue]:
         """The resolution in the shape that ``resolve`` prints."""
@@ -63,10 +70,13 @@ class DependencyResolver:
     def __init__(self, catalog: NodeCatalog) -> None:
         self._catalog = catalog
 
-    def resolve_dependencies(self, references: Iterable[NodeRef]) -> DependencyResolution:
+    def resolve_dependencies(
+        self, references: Iterable[NodeRef], lock: Lockfile | None = None
+    ) -> DependencyResolution:
         """Choose versions for the references and all that they need.
 
-        Several references to one node must agree on one version of it.
+        Several references to one node must agree on one version of it. Versions
+        in ``lock`` are preferred to all others, even if they were yanked since.
 
         Raises:
             NodeNotFoundError: a reference names no node; the hint lists close names.
@@ -80,22 +90,21 @@ class DependencyResolver:
             if node in requirements and requirements[node] != constraint:
                 constraint = requirements[node].intersection(constraint)
             requirements[node] = constraint
-        view = _CatalogView(self._catalog)
+        view = _CatalogView(self._catalog, lock or Lockfile())
         try:
             chosen = solve(requirements, view, view)
         except ResolutionError as error:
             remedies = find_remedies(requirements, view, view, error.facts)
             error.remedies = tuple(" and ".join(map(str, edits)) for edits in remedies)
             raise
-        needs = {
-            node: [str(n) for n in view.dependencies(node, version)]
-            for node, version in chosen.items()
-        }
+        needs = {node: view.dependencies(node, version) for node, version in chosen.items()}
         by_name = {node: view.registered(node, version) for node, version in chosen.items()}
         return DependencyResolution(
             {NodeId.parse(name): node for name, node in by_name.items()},
             [by_name[name] for name in execution_order(needs)],
             [warning for node in by_name.values() for warning in _warnings(node)],
+            requirements,
+            needs,
         )
 
     def identify(self, reference: NodeRef) -> NodeId:
@@ -134,8 +143,9 @@ class DependencyResolver:
 class _CatalogView:
     """The catalog as the solver's provider and policy; asks for each node once."""
 
-    def __init__(self, catalog: NodeCatalog) -> None:
+    def __init__(self, catalog: NodeCatalog, lock: Lockfile) -> None:
         self._catalog = catalog
+        self._lock = lock
         self._nodes: dict[str, dict[Version, RegisteredNode]] = {}
         self._dependencies: dict[tuple[str, Version], Mapping[str, VersionConstraint]] = {}
 
@@ -175,6 +185,9 @@ class _CatalogView:
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
     def preference(self, node: str, version: Version) -> int:
+        locked = self._lock.nodes.get(node)
+        if locked is not None and locked.version == version:
+            return LOCKED
         registered = self.registered(node, version)
         return preference(version, registered.metadata.lifecycle, yanked=registered.yanked)
 
