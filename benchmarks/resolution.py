@@ -1,11 +1,16 @@
-"""The solver on registries of known difficulty. Milliseconds, median of eight seeds."""
+"""The solver on registries of known difficulty, beside resolvelib in the same run."""
 
 from __future__ import annotations
 
+import functools
 import random
+import signal
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import resolvelib
 
 from onex import ResolutionError, Version, VersionConstraint
 from onex.resolver import solve
@@ -101,33 +106,104 @@ def random_registry(seed: int) -> tuple[Registry, dict[str, str]]:
     return registry, {"n0": "*"}
 
 
-def main() -> None:
+class TooSlowError(Exception):
+    """The time limit has passed."""
+
+
+class _ResolvelibProvider(resolvelib.AbstractProvider):
+    """The same registry, as resolvelib asks for it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def identify(self, requirement_or_candidate):
+        return requirement_or_candidate[0]
+
+    def get_preference(self, identifier, resolutions, candidates, information, backtrack_causes):
+        return sum(1 for _ in candidates[identifier])
+
+    def find_matches(self, identifier, requirements, incompatibilities):
+        constraints = [constraint for _, constraint in requirements[identifier]]
+        refused = {version for _, version in incompatibilities[identifier]}
+        found = [
+            version
+            for version in self._registry.get(identifier, ())
+            if version not in refused and all(c.allows(version) for c in constraints)
+        ]
+        return [(identifier, version) for version in sorted(found, reverse=True)]
+
+    def is_satisfied_by(self, requirement, candidate):
+        return requirement[1].allows(candidate[1])
+
+    def get_dependencies(self, candidate):
+        return list(self._registry[candidate[0]][candidate[1]].items())
+
+
+def ours(registry: Registry, requirements: dict[str, str]) -> str:
+    try:
+        solve(requirements, Provider(registry))
+    except ResolutionError:
+        return "none"
+    return "found"
+
+
+def theirs(registry: Registry, requirements: dict[str, str]) -> str:
+    resolver = resolvelib.Resolver(_ResolvelibProvider(registry), resolvelib.BaseReporter())
+    asked = [(node, VersionConstraint.parse(text)) for node, text in requirements.items()]
+    try:
+        resolver.resolve(asked, max_rounds=10**9)
+    except resolvelib.ResolutionImpossible:
+        return "none"
+    except RecursionError:
+        return "stack overflow"
+    return "found"
+
+
+def measured(work: Callable[[], str], limit_seconds: int) -> tuple[float, str]:
+    """Milliseconds and outcome of the best of three rounds, within a time limit."""
+
+    def stop(*_: object) -> None:
+        raise TooSlowError
+
+    signal.signal(signal.SIGALRM, stop)
+    best, outcome = float("inf"), ""
+    for _ in range(3):
+        signal.alarm(limit_seconds)
+        started = time.perf_counter()
+        try:
+            outcome = work()
+        except TooSlowError:
+            return float("inf"), "no answer"
+        finally:
+            signal.alarm(0)
+        best = min(best, time.perf_counter() - started)
+    return best * 1000, outcome
+
+
+def main(limit_seconds: int = 2) -> None:
     sets = {
         "simple": simple,
         "easy": easy,
+        "random": random_registry,
+        "unsatisfiable": unsatisfiable,
         "backtracking": backtracking,
         "backtracking 60 x 40": lambda seed: backtracking(seed, 60, 40),
-        "unsatisfiable": unsatisfiable,
-        "random": random_registry,
+        "backtracking 120 x 60": lambda seed: backtracking(seed, 120, 60),
     }
+    print(f"{'':22} {'onex':>12} {'resolvelib':>12}   (milliseconds, median of eight seeds)")
     for name, make in sets.items():
-        times, solved = [], 0
-        for seed in range(8):
-            registry, requirements = make(seed)
-            provider = Provider(registry)
-            best = float("inf")
-            for _ in range(3):
-                started = time.perf_counter()
-                try:
-                    solve(requirements, provider)
-                except ResolutionError:
-                    is_solved = False
-                else:
-                    is_solved = True
-                best = min(best, time.perf_counter() - started)
-            solved += is_solved
-            times.append(best * 1000)
-        print(f"{name:22} {statistics.median(times):8.2f} ms   solved {solved} of 8")
+        columns = []
+        for work in (ours, theirs):
+            results = []
+            for seed in range(8):
+                registry, requirements = make(seed)
+                call = functools.partial(work, registry, requirements)
+                results.append(measured(call, limit_seconds))
+            middle = statistics.median(time for time, _ in results)
+            shown = f"{middle:.2f}" if middle < float("inf") else f"> {limit_seconds * 1000}"
+            columns.append((shown, Counter(outcome for _, outcome in results)))
+        outcomes = "; ".join(", ".join(f"{n} {o}" for o, n in c.items()) for _, c in columns)
+        print(f"{name:22} {columns[0][0]:>12} {columns[1][0]:>12}   {outcomes}")
 
 
 if __name__ == "__main__":

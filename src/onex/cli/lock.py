@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.domain.errors import ExitCode, UsageError
+from onex.cli.targets import references, targets_argument
+from onex.domain.errors import ExitCode
 from onex.domain.reference import NodeRef
-from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow
 from onex.registry import Registry
 from onex.resolver.lockfile import LOCKFILE, Lockfile
 
 
 @click.command()
-@click.argument("targets", nargs=-1, metavar="[WORKFLOW|REF]...")
+@targets_argument
 @click.option(
     "--upgrade", multiple=True, metavar="REF", help="Let this node move; may be repeated."
 )
@@ -43,10 +42,10 @@ def lock(
             registry.scan()
         path = (registry.configuration.project or Path()) / LOCKFILE
         before = (registry.read_lock(path) if path.is_file() else None) or Lockfile()
-        references = list(_references(targets or _workflows(path.parent)))
+        wanted = references(registry, targets)
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
         kept = Lockfile() if upgrade_all else before.without(free)
-        resolution = registry.resolve(references, kept)
+        resolution = registry.resolve(wanted, kept)
     after = Lockfile.of(
         resolution.requirements,
         resolution.selected,
@@ -66,23 +65,6 @@ def lock(
 
     output.emit(body, human)
     return ExitCode.RESOLUTION_FAILED if check and not is_current else ExitCode.SUCCESS
-
-
-def _workflows(folder: Path) -> list[str]:
-    found = sorted(str(path) for path in folder.glob(f"*{WORKFLOW_SUFFIX}"))
-    if not found:
-        raise UsageError(
-            f"there is no workflow in {folder}", hint="name one, or a node: onex lock REF"
-        )
-    return found
-
-
-def _references(targets: Iterable[str]) -> Iterator[NodeRef]:
-    for target in targets:
-        if target.endswith((".yaml", ".yml")):
-            yield from (step.node for step in load_workflow(Path(target)).steps.values())
-        else:
-            yield NodeRef.parse(target)
 
 
 def _changes(before: Lockfile, after: Lockfile) -> list[str]:

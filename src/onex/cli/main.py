@@ -16,17 +16,22 @@ _COMMANDS = {
     "demo": "onex.cli.demo:demo",
     "doctor": "onex.cli.doctor:doctor",
     "explain": "onex.cli.explain:explain",
+    "graph": "onex.cli.dependencies:graph",
     "init": "onex.cli.project:init",
     "list": "onex.cli.nodes:list_nodes",
     "lock": "onex.cli.lock:lock",
     "new": "onex.cli.project:new",
+    "outdated": "onex.cli.dependencies:outdated",
     "resolve": "onex.cli.resolve:resolve",
     "run": "onex.cli.run:run",
     "runs": "onex.cli.runs:runs",
     "scan": "onex.cli.scan:scan",
     "show": "onex.cli.nodes:show",
+    "tree": "onex.cli.dependencies:tree",
     "validate": "onex.cli.validate:validate",
     "version": "onex.cli.version:version",
+    "why": "onex.cli.dependencies:why",
+    "why-not": "onex.cli.dependencies:why_not",
 }
 _ALIASES = {"list-nodes": "list", "node-info": "show"}
 

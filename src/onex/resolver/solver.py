@@ -161,6 +161,9 @@ class _Solver:
 
     def _derive(self, node: str, cause: Incompatibility) -> str:
         self._solution.derive(node, cause)
+        if self._solution.level <= 1 and not self._solution.current[node] & ABSENT:
+            # Every solution has this node, so all that its versions need is worth knowing now.
+            self._load(node, self._table(node).present)
         self._offer(node)
         return node
 
