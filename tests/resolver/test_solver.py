@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import DependencyCycleError, ResolutionError
 from onex.domain.version import Version
-from onex.resolver import solve
+from onex.resolver import StableFirst, solve
 
 Registry = dict[str, dict[str, dict[str, str]]]
 """For each node, for each version, what it needs."""
@@ -49,9 +49,13 @@ def is_valid(
             pending += registry[node][chosen[node]].items()
     if reached != set(chosen):
         return False
-    remaining = {node: set(registry[node][version]) for node, version in chosen.items()}
-    while free := {node for node, needs in remaining.items() if not needs}:
-        remaining = {n: needs - free for n, needs in remaining.items() if n not in free}
+    return is_acyclic({node: set(registry[node][version]) for node, version in chosen.items()})
+
+
+def is_acyclic(needs: Mapping[str, set[str]]) -> bool:
+    remaining = dict(needs)
+    while free := {node for node, needed in remaining.items() if not needed}:
+        remaining = {n: needed - free for n, needed in remaining.items() if n not in free}
     return not remaining
 
 
@@ -196,3 +200,83 @@ def test_long_unsatisfiable_chain_is_explained_without_recursion() -> None:
     with pytest.raises(ResolutionError) as caught:
         solve({"n00000": "*"}, Provider(registry))
     assert "n03000 ^1 and no node has that name" in caught.value.explanation
+
+
+class Optional(StableFirst):
+    """A policy with optional dependencies: node, version, what it takes, in which versions."""
+
+    def __init__(self, *entries: tuple[str, str, str, str]) -> None:
+        self.entries = entries
+
+    def optional_dependencies(self, node: str, version: Version) -> dict[str, VersionConstraint]:
+        return {
+            needed: VersionConstraint.parse(constraint)
+            for owner, at, needed, constraint in self.entries
+            if (owner, at) == (node, str(version))
+        }
+
+
+def test_an_optional_dependency_asks_for_nothing_but_limits_what_is_there() -> None:
+    registry: Registry = {"a": {"1.0.0": {}}, "b": {"1.0.0": {}, "2.0.0": {}}}
+    policy = Optional(("a", "1.0.0", "b", "^1"))
+    assert solve({"a": "*"}, Provider(registry), policy) == {"a": Version.parse("1.0.0")}
+    together = solve({"a": "*", "b": "*"}, Provider(registry), policy)
+    assert str(together["b"]) == "1.0.0"
+    with pytest.raises(ResolutionError) as caught:
+        solve({"a": "*", "b": "^2"}, Provider(registry), policy)
+    assert "a 1.0.0 takes only b ^1" in caught.value.explanation
+
+
+def test_an_optional_dependency_on_a_missing_node_does_no_harm() -> None:
+    policy = Optional(("a", "1.0.0", "ghost", "^1"))
+    assert solve({"a": "*"}, Provider({"a": {"1.0.0": {}}}), policy) == {
+        "a": Version.parse("1.0.0")
+    }
+
+
+optional_entries = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.sampled_from(VERSIONS),
+        st.sampled_from(NAMES),
+        st.sampled_from(CONSTRAINTS),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(registries, requests, optional_entries)
+def test_optional_dependencies_agree_with_brute_force(registry, requirements, entries) -> None:
+    policy = Optional(*((o, v, n, c) for o, v, n, c in entries if o != n))
+
+    def fits(chosen: dict[str, str]) -> bool:
+        taken = {
+            node: {
+                needed: constraint
+                for needed, constraint in policy.optional_dependencies(
+                    node, Version.parse(v)
+                ).items()
+                if needed in chosen
+            }
+            for node, v in chosen.items()
+        }
+        return (
+            is_valid(registry, requirements, chosen)
+            and is_acyclic({n: {*registry[n][v], *taken[n]} for n, v in chosen.items()})
+            and all(
+                constraint.allows(Version.parse(chosen[needed]))
+                for limits in taken.values()
+                for needed, constraint in limits.items()
+            )
+        )
+
+    names = sorted(registry)
+    options = itertools.product(*([None, *registry[name]] for name in names))
+    candidates = [{n: v for n, v in zip(names, choice, strict=True) if v} for choice in options]
+    try:
+        chosen = solve(requirements, Provider(registry), policy)
+    except ResolutionError:
+        assert not any(fits(candidate) for candidate in candidates)
+    else:
+        assert fits({n: str(v) for n, v in chosen.items()})

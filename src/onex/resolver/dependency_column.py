@@ -33,9 +33,9 @@ class DependencyColumn:
         self._table = needed
         self._clauses: dict[int, _Clause] = {}
 
-    def add(self, versions: int, constraint: VersionConstraint) -> None:
-        """Note that these versions of the node ask this of the other."""
-        allowed = self._table.mask_of(constraint)
+    def add(self, versions: int, constraint: VersionConstraint, *, is_optional: bool) -> None:
+        """Note that these versions of the node ask this of the other, if it is there at all."""
+        allowed = self._table.mask_of(constraint) | (ABSENT if is_optional else 0)
         clause = self._clauses.setdefault(allowed, _Clause(0, allowed))
         clause.versions |= versions
         clause.constraints[constraint.text] = constraint

@@ -97,7 +97,15 @@ class DependencyResolver:
             remedies = find_remedies(requirements, view, view, error.facts)
             error.remedies = tuple(" and ".join(map(str, edits)) for edits in remedies)
             raise
-        needs = {node: view.dependencies(node, version) for node, version in chosen.items()}
+        needs = {
+            node: view.dependencies(node, version)
+            | {
+                needed: constraint
+                for needed, constraint in view.optional_dependencies(node, version).items()
+                if needed in chosen
+            }
+            for node, version in chosen.items()
+        }
         by_name = {node: view.registered(node, version) for node, version in chosen.items()}
         return DependencyResolution(
             {NodeId.parse(name): node for name, node in by_name.items()},
@@ -140,6 +148,9 @@ class DependencyResolver:
         )
 
 
+_Asked = tuple[dict[str, VersionConstraint], dict[str, VersionConstraint]]
+
+
 class _CatalogView:
     """The catalog as the solver's provider and policy; asks for each node once."""
 
@@ -147,7 +158,7 @@ class _CatalogView:
         self._catalog = catalog
         self._lock = lock
         self._nodes: dict[str, dict[Version, RegisteredNode]] = {}
-        self._dependencies: dict[tuple[str, Version], Mapping[str, VersionConstraint]] = {}
+        self._dependencies: dict[tuple[str, Version], _Asked] = {}
 
     def _versions(self, node: str) -> dict[Version, RegisteredNode]:
         known = self._nodes.get(node)
@@ -163,17 +174,26 @@ class _CatalogView:
     def versions(self, node: str) -> Sequence[Version]:
         return list(self._versions(node))
 
-    def dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+    def dependencies(self, node: str, version: Version) -> dict[str, VersionConstraint]:
+        return self._asked(node, version)[0]
+
+    def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        return self._asked(node, version)[1]
+
+    def _asked(self, node: str, version: Version) -> _Asked:
+        """What a version needs, and what it takes only in some versions."""
         key = (node, version)
         known = self._dependencies.get(key)
         if known is None:
-            known = {}
-            for dependency in self._versions(node)[version].metadata.dependencies:
-                if dependency.optional:
-                    continue
-                name = self._name(dependency.reference)
-                constraint = dependency.reference.constraint
-                known[name] = known[name].intersection(constraint) if name in known else constraint
+            known = ({}, {})
+            if node:
+                for dependency in self._versions(node)[version].metadata.dependencies:
+                    asked = known[1] if dependency.optional else known[0]
+                    name = self._name(dependency.reference)
+                    constraint = dependency.reference.constraint
+                    asked[name] = (
+                        asked[name].intersection(constraint) if name in asked else constraint
+                    )
             self._dependencies[key] = known
         return known
 

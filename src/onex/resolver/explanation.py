@@ -61,6 +61,8 @@ class _Explanation:
                 return "there is a cycle " + " -> ".join([*nodes, nodes[0]])
             case DependencyOf(node, versions, needed, constraints):
                 wanted = f"{needed} {_either(constraints)}"
+                if not incompatibility.terms.get(needed, ABSENT) & ABSENT:
+                    return f"{self._versions(node, versions)} takes only {wanted}"
                 subject = (
                     f"you asked for {wanted}"
                     if node == self._root

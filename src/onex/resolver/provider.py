@@ -32,9 +32,16 @@ class VersionPolicy(Protocol):
         """
         ...
 
+    def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        """The nodes that this version does without, but takes only in these versions."""
+        ...
+
 
 class StableFirst:
     """The policy for plain sets of versions: stable before prerelease, newest first."""
 
     def preference(self, node: str, version: Version) -> int:
         return 0 if version.prerelease else 1
+
+    def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        return {}

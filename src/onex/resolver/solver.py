@@ -248,15 +248,24 @@ class _Solver:
         versions_of_node = self._table(node).versions
         for index in indexes(missing):
             bit = 2 << index
-            for needed, constraint in self._needs_of(node, versions_of_node[index]).items():
+            version = versions_of_node[index]
+            for needed, constraint in self._needs_of(node, version).items():
                 if needed == node:
                     self._add(Incompatibility({node: bit}, CycleThrough((node,))))
-                    continue
-                column = columns.get(needed)
-                if column is None:
-                    column = columns[needed] = DependencyColumn(node, self._table(needed))
-                    self._dependents.setdefault(needed, []).append(column)
-                column.add(bit, constraint)
+                else:
+                    self._column(columns, node, needed).add(bit, constraint, is_optional=False)
+            for needed, constraint in self._policy.optional_dependencies(node, version).items():
+                if needed != node:
+                    self._column(columns, node, needed).add(bit, constraint, is_optional=True)
+
+    def _column(
+        self, columns: dict[str, DependencyColumn], node: str, needed: str
+    ) -> DependencyColumn:
+        column = columns.get(needed)
+        if column is None:
+            column = columns[needed] = DependencyColumn(node, self._table(needed))
+            self._dependents.setdefault(needed, []).append(column)
+        return column
 
     def _needs_of(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
         return self._requirements if node == ROOT else self._provider.dependencies(node, version)
@@ -310,7 +319,9 @@ class _Solver:
             yield ConstraintFact(None, None, cause.needed, str(self._requirements[cause.needed]))
             return
         for version in self._tables[cause.node].versions_in(cause.versions):
-            constraint = self._provider.dependencies(cause.node, version)[cause.needed]
+            constraint = self._provider.dependencies(cause.node, version).get(cause.needed)
+            if constraint is None:
+                constraint = self._policy.optional_dependencies(cause.node, version)[cause.needed]
             yield ConstraintFact(cause.node, str(version), cause.needed, str(constraint))
 
 
