@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from onex.configuration import Configuration, load_configuration
 from onex.discovery.engine import DiscoveryEngine, ScanReport
 from onex.discovery.filesystem import FileSystemDiscovery
+from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
     ConstraintFact,
@@ -103,6 +105,11 @@ class Registry:
     def _storage(self) -> StorageBackend:
         return SqliteBackend(self.configuration.home / "registry.db")
 
+    @property
+    def _resolver(self) -> DependencyResolver:
+        python = Version(*sys.version_info[:3])
+        return DependencyResolver(self._storage, HostEnvironment(python, sys.platform))
+
     @cached_property
     def _journal(self) -> RunJournal:
         return SqliteRunJournal(self.configuration.home / "history.db")
@@ -150,7 +157,7 @@ class Registry:
 
     def versions(self, reference: NodeRef) -> Sequence[RegisteredNode]:
         """Every version of the node that a reference means; raises as ``node``."""
-        return self._storage.versions(DependencyResolver(self._storage).identify(reference))
+        return self._storage.versions(self._resolver.identify(reference))
 
     def node(self, reference: NodeRef) -> RegisteredNode:
         """The version of a node that a reference means.
@@ -184,9 +191,8 @@ class Registry:
             InvalidReferenceError, ConstraintError: a text is not a reference.
         """
         wanted = [NodeRef.parse(r) if isinstance(r, str) else r for r in references]
-        resolver = DependencyResolver(self._storage)
         try:
-            return resolver.resolve_dependencies(wanted, lock)
+            return self._resolver.resolve_dependencies(wanted, lock)
         except ResolutionError as error:
             error.extend("Where this is written:", list(self._places(error.facts)))
             error.extend("What would unblock it, each edit on its own:", error.remedies)
@@ -248,7 +254,6 @@ class Registry:
         from onex.execution.plan import ExecutionPlan
         from onex.execution.schemas import complete_inputs
 
-        resolver = DependencyResolver(self._storage)
         references = {name: step.node for name, step in workflow.steps.items()}
         resolution = self.resolve(references.values(), lock)
         if lock is not None and any(str(node) in lock.nodes for node in resolution.selected):
@@ -257,7 +262,7 @@ class Registry:
             if departures:
                 raise OutdatedLockError("; ".join(departures), hint="run onex lock")
         nodes = {
-            name: resolution.selected[resolver.identify(reference)]
+            name: resolution.selected[self._resolver.identify(reference)]
             for name, reference in references.items()
         }
         complete = complete_inputs(workflow.inputs, inputs)

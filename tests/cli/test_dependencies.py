@@ -103,3 +103,39 @@ def test_without_a_target_the_workflows_of_the_project_are_meant(shop: Project) 
     assert "USE001" in missing.stderr
     shop.workflow({"a": {"node": "web@^1"}})
     assert shop.onex("tree").stdout.startswith("tool://test.web@1.0.0  (^1)")
+
+
+def test_a_version_for_another_python_or_platform_is_passed_over_with_its_reason(
+    project: Project,
+) -> None:
+    project.add("a", version="1.0.0", compatibility={"required_python": ">=3.8"})
+    project.add("a", version="2.0.0", compatibility={"required_python": ">=9.1"})
+    project.add("b", compatibility={"supported_platforms": ["plan9"]})
+    project.add("c", compatibility={"python": "something else"})
+    project.scan()
+    assert project.onex("resolve", "a", "c", "--format", "json").json["selected"] == {
+        "tool://test.a": "1.0.0",
+        "tool://test.c": "1.0.0",
+    }
+    wrong_python = project.onex("resolve", "a@^2", "--format", "json")
+    assert wrong_python.code == 3
+    assert (
+        "tool://test.a 2.0.0 needs Python >=9.1, and this is 3."
+        in wrong_python.json["error"]["explanation"]
+    )
+    wrong_platform = project.onex("resolve", "b").stderr
+    assert "tool://test.b 1.0.0 runs on plan9, and this is linux" in wrong_platform
+
+
+def test_optional_dependencies_limit_what_is_there(project: Project) -> None:
+    project.add(
+        "app", dependencies=[{"id": "tool://test.plugin", "version_spec": "^1", "optional": True}]
+    )
+    project.add("plugin", version="1.0.0")
+    project.add("plugin", version="2.0.0")
+    project.scan()
+    alone = project.onex("resolve", "app", "--format", "json").json["selected"]
+    assert alone == {"tool://test.app": "1.0.0"}
+    both = project.onex("resolve", "app", "plugin", "--format", "json").json
+    assert both["selected"]["tool://test.plugin"] == "1.0.0"
+    assert both["execution_order"] == ["tool://test.plugin@1.0.0", "tool://test.app@1.0.0"]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import AmbiguousNodeError, NodeNotFoundError, ResolutionError
 from onex.domain.json_value import JsonValue
@@ -67,8 +68,10 @@ class DependencyResolution:
 class DependencyResolver:
     """Looks names up in a catalog and solves for versions."""
 
-    def __init__(self, catalog: NodeCatalog) -> None:
+    def __init__(self, catalog: NodeCatalog, host: HostEnvironment) -> None:
+        """``host`` is the machine on which the chosen versions must run."""
         self._catalog = catalog
+        self._host = host
 
     def resolve_dependencies(
         self, references: Iterable[NodeRef], lock: Lockfile | None = None
@@ -90,7 +93,7 @@ class DependencyResolver:
             if node in requirements and requirements[node] != constraint:
                 constraint = requirements[node].intersection(constraint)
             requirements[node] = constraint
-        view = _CatalogView(self._catalog, lock or Lockfile())
+        view = _CatalogView(self._catalog, lock or Lockfile(), self._host)
         try:
             chosen = solve(requirements, view, view)
         except ResolutionError as error:
@@ -154,8 +157,9 @@ _Asked = tuple[dict[str, VersionConstraint], dict[str, VersionConstraint]]
 class _CatalogView:
     """The catalog as the solver's provider and policy; asks for each node once."""
 
-    def __init__(self, catalog: NodeCatalog, lock: Lockfile) -> None:
+    def __init__(self, catalog: NodeCatalog, lock: Lockfile, host: HostEnvironment) -> None:
         self._catalog = catalog
+        self._host = host
         self._lock = lock
         self._nodes: dict[str, dict[Version, RegisteredNode]] = {}
         self._dependencies: dict[tuple[str, Version], _Asked] = {}
@@ -203,6 +207,9 @@ class _CatalogView:
             return str(reference.node)
         candidates = self._catalog.find_nodes(reference.name)
         return str(candidates[0]) if len(candidates) == 1 else reference.name
+
+    def obstacle(self, node: str, version: Version) -> str | None:
+        return self._host.obstacle(self.registered(node, version).metadata.extra) if node else None
 
     def preference(self, node: str, version: Version) -> int:
         locked = self._lock.nodes.get(node)

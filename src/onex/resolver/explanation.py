@@ -10,6 +10,7 @@ from onex.resolver.incompatibility import (
     DependencyOf,
     Derived,
     Incompatibility,
+    Obstacle,
     RootRequired,
 )
 from onex.resolver.version_table import ABSENT, VersionTable
@@ -57,6 +58,8 @@ class _Explanation:
         match cause:
             case RootRequired():
                 return "the request must be met"
+            case Obstacle(node, versions, reason):
+                return f"{self._versions(node, versions)} {reason}"
             case CycleThrough(nodes):
                 return "there is a cycle " + " -> ".join([*nodes, nodes[0]])
             case DependencyOf(node, versions, needed, constraints):

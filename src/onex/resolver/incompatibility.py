@@ -25,6 +25,15 @@ class DependencyOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Versions of a node cannot be used here, for a reason that no choice can change."""
+
+    node: str
+    versions: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CycleThrough:
     """These nodes, in the versions of the terms, need each other in a circle."""
 
@@ -39,7 +48,7 @@ class Derived:
     second: Incompatibility
 
 
-Cause: TypeAlias = RootRequired | DependencyOf | CycleThrough | Derived
+Cause: TypeAlias = RootRequired | DependencyOf | Obstacle | CycleThrough | Derived
 
 
 @dataclass(frozen=True, slots=True, eq=False)

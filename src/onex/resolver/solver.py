@@ -20,6 +20,7 @@ from onex.resolver.incompatibility import (
     CycleThrough,
     DependencyOf,
     Incompatibility,
+    Obstacle,
     RootRequired,
     resolve,
 )
@@ -246,9 +247,13 @@ class _Solver:
         self._loaded[node] = self._loaded.get(node, 0) | missing
         columns = self._columns.setdefault(node, {})
         versions_of_node = self._table(node).versions
+        obstacles: dict[str, int] = {}
         for index in indexes(missing):
             bit = 2 << index
             version = versions_of_node[index]
+            obstacle = self._policy.obstacle(node, version)
+            if obstacle is not None:
+                obstacles[obstacle] = obstacles.get(obstacle, 0) | bit
             for needed, constraint in self._needs_of(node, version).items():
                 if needed == node:
                     self._add(Incompatibility({node: bit}, CycleThrough((node,))))
@@ -257,6 +262,9 @@ class _Solver:
             for needed, constraint in self._policy.optional_dependencies(node, version).items():
                 if needed != node:
                     self._column(columns, node, needed).add(bit, constraint, is_optional=True)
+
+        for reason, bits in obstacles.items():
+            self._add(Incompatibility({node: bits}, Obstacle(node, bits, reason)))
 
     def _column(
         self, columns: dict[str, DependencyColumn], node: str, needed: str
