@@ -31,6 +31,7 @@ from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.manifests.dependency_place import locate_dependency
+from onex.resolver.compatibility import Demand
 from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
 from onex.resolver.lockfile import LOCKFILE, Lockfile
 from onex.resolver.version_resolver import resolve_version
@@ -179,6 +180,24 @@ class Registry:
     def dependents(self, node: RegisteredNode) -> Sequence[NodeVersion]:
         """The node versions that name this node among their dependencies."""
         return self._storage.dependents(node.metadata.node)
+
+    def demands(self, node: RegisteredNode) -> Sequence[Demand]:
+        """What each dependent asks of a node."""
+        identity = node.metadata.node
+        return [
+            Demand(str(dependent), dependency.reference.constraint)
+            for dependent in self.dependents(node)
+            for registered in [self._storage.node(dependent)]
+            if registered is not None
+            for dependency in registered.metadata.dependencies
+            if self._means(dependency.reference, identity)
+        ]
+
+    def _means(self, reference: NodeRef, node: NodeId) -> bool:
+        """Whether a reference leads to this node and no other."""
+        if reference.node is not None:
+            return reference.node == node
+        return list(self._storage.find_nodes(reference.name)) == [node]
 
     def resolve(
         self, references: Iterable[NodeRef | str], lock: Lockfile | None = None

@@ -139,3 +139,14 @@ def test_optional_dependencies_limit_what_is_there(project: Project) -> None:
     both = project.onex("resolve", "app", "plugin", "--format", "json").json
     assert both["selected"]["tool://test.plugin"] == "1.0.0"
     assert both["execution_order"] == ["tool://test.plugin@1.0.0", "tool://test.app@1.0.0"]
+
+
+def test_compat_shows_who_takes_which_version(shop: Project) -> None:
+    shop.add("legacy", dependencies=["crypto@<1.5"])
+    shop.scan()
+    newest, oldest = shop.onex("compat", "crypto", "--format", "json").json["versions"]
+    assert (newest["version"], newest["lifecycle"]) == ("2.0.0", "draft")
+    assert newest["allowed_by"] == ["tool://test.auth@1.0.0 (>=1)"]
+    assert newest["refused_by"] == ["tool://test.legacy@1.0.0 (<1.5)", "tool://test.log@1.0.0 (^1)"]
+    assert len(oldest["allowed_by"]) == 3
+    assert shop.onex("compat", "web", "--format", "json").json["versions"][0]["allowed_by"] == []

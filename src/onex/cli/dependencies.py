@@ -1,4 +1,4 @@
-"""``onex tree``, ``why``, ``why-not``, ``outdated`` and ``graph``"""
+"""``onex tree``, ``why``, ``why-not``, ``outdated``, ``graph`` and ``compat``"""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from onex.domain.errors import NodeNotFoundError, ResolutionError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.reference import NodeRef
 from onex.registry import Registry
+from onex.resolver.compatibility import compatibility
 from onex.resolver.dependency_graph import DependencyGraph
 from onex.resolver.graph_drawing import to_dot, to_mermaid, to_svg
 from onex.resolver.outdated import find_outdated
@@ -188,3 +189,30 @@ def graph(output: Output, targets: tuple[str, ...], drawing: str, home: Path | N
     with Registry.open(home) as registry:
         found = _graph(registry, targets)
     output.emit(found.to_json(), lambda: click.echo(_DRAWINGS[drawing](found), nl=False))
+
+
+@click.command()
+@click.argument("reference", metavar="REF")
+@home_option
+@output_options
+def compat(output: Output, reference: str, home: Path | None) -> None:
+    """Show which dependants would take which version of a node."""
+    with Registry.open(home) as registry:
+        wanted = NodeRef.parse(reference)
+        node = registry.node(wanted)
+        found = compatibility(registry.versions(wanted), registry.demands(node))
+    body: JsonValue = {
+        "node": str(node.metadata.node),
+        "versions": [entry.to_json() for entry in found],
+    }
+
+    def human() -> None:
+        output.table(
+            ("VERSION", "LIFECYCLE", "ALLOWED BY", "REFUSED BY"),
+            [
+                (str(e.version), e.lifecycle, ", ".join(e.allowed_by), ", ".join(e.refused_by))
+                for e in found
+            ],
+        )
+
+    output.emit(body, human)

@@ -13,6 +13,7 @@ from onex.cli.output import Output
 from onex.domain.errors import ExitCode, InternalError, OnexError, RunCancelledError, UsageError
 
 _COMMANDS = {
+    "compat": "onex.cli.dependencies:compat",
     "demo": "onex.cli.demo:demo",
     "doctor": "onex.cli.doctor:doctor",
     "explain": "onex.cli.explain:explain",

@@ -102,7 +102,7 @@ class StorageBackend(Protocol):
         ...
 
     def dependents(self, node: NodeId) -> Sequence[NodeVersion]:
-        """The node versions that name this node among their dependencies."""
+        """The node versions with a dependency that goes by any name of this node."""
         ...
 
     def seen_files(self, source: str) -> Mapping[str, SeenFile]:

@@ -124,9 +124,11 @@ class SqliteBackend:
         with storage_errors(self._path):
             rows = self._connection.execute(
                 "SELECT type, namespace, version FROM nodes JOIN labels ON node_id = id"
-                " WHERE kind = 'needs' AND value IN (?, ?)"
+                " WHERE kind = 'needs' AND value IN (SELECT ?1 UNION SELECT ?2"
+                " UNION SELECT name FROM nodes WHERE namespace = ?2 AND type = ?3"
+                " UNION SELECT uuid FROM nodes WHERE namespace = ?2 AND type = ?3)"
                 " ORDER BY namespace, type, version_order",
-                (str(node), node.namespace),
+                (str(node), node.namespace, node.type),
             ).fetchall()
         return [NodeVersion(NodeId(t, namespace), Version.parse(v)) for t, namespace, v in rows]
 
