@@ -98,7 +98,7 @@ def test_agrees_with_brute_force(registry: Registry, requirements: dict[str, str
         assert caught.value.explanation
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(registries, requests, st.randoms(use_true_random=False))
 def test_order_of_discovery_does_not_matter(registry, requirements, random) -> None:
     def shuffled(mapping):
@@ -106,7 +106,10 @@ def test_order_of_discovery_does_not_matter(registry, requirements, random) -> N
         random.shuffle(items)
         return dict(items)
 
-    other = {name: shuffled(versions) for name, versions in shuffled(registry).items()}
+    other = {
+        name: {version: shuffled(needed) for version, needed in shuffled(versions).items()}
+        for name, versions in shuffled(registry).items()
+    }
     outcomes = []
     for given_registry, given_request in (
         (registry, requirements),

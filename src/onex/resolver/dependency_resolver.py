@@ -190,14 +190,11 @@ class _CatalogView:
         known = self._dependencies.get(key)
         if known is None:
             known = ({}, {})
-            if node:
-                for dependency in self._versions(node)[version].metadata.dependencies:
-                    asked = known[1] if dependency.optional else known[0]
-                    name = self._name(dependency.reference)
-                    constraint = dependency.reference.constraint
-                    asked[name] = (
-                        asked[name].intersection(constraint) if name in asked else constraint
-                    )
+            for dependency in self._versions(node)[version].metadata.dependencies:
+                asked = known[1] if dependency.optional else known[0]
+                name = self._name(dependency.reference)
+                constraint = dependency.reference.constraint
+                asked[name] = asked[name].intersection(constraint) if name in asked else constraint
             self._dependencies[key] = known
         return known
 
@@ -209,7 +206,7 @@ class _CatalogView:
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
     def obstacle(self, node: str, version: Version) -> str | None:
-        return self._host.obstacle(self.registered(node, version).metadata.extra) if node else None
+        return self._host.obstacle(self.registered(node, version).metadata.extra)
 
     def preference(self, node: str, version: Version) -> int:
         locked = self._lock.nodes.get(node)

@@ -133,7 +133,8 @@ class _Solver:
     def _affected_by(self, node: str) -> Iterator[Incompatibility]:
         """Every incompatibility that may have become a unit or a conflict by a change of a node."""
         known = self._solution.current
-        for column in self._columns.get(node, {}).values():
+        # A copy, since what is derived from one column may load further ones.
+        for column in list(self._columns.get(node, {}).values()):
             required = column.requirement(known[node])
             if required is not None:
                 yield required
@@ -245,38 +246,44 @@ class _Solver:
         if not missing:
             return
         self._loaded[node] = self._loaded.get(node, 0) | missing
-        columns = self._columns.setdefault(node, {})
-        versions_of_node = self._table(node).versions
+        if node == ROOT:
+            self._add_clauses(ROOT, missing, self._requirements, is_optional=False)
+            return
         obstacles: dict[str, int] = {}
         for index in indexes(missing):
-            bit = 2 << index
-            version = versions_of_node[index]
+            bit, version = 2 << index, self._table(node).versions[index]
+            self._add_clauses(
+                node, bit, self._provider.dependencies(node, version), is_optional=False
+            )
+            self._add_clauses(
+                node, bit, self._policy.optional_dependencies(node, version), is_optional=True
+            )
             obstacle = self._policy.obstacle(node, version)
             if obstacle is not None:
                 obstacles[obstacle] = obstacles.get(obstacle, 0) | bit
-            for needed, constraint in self._needs_of(node, version).items():
-                if needed == node:
-                    self._add(Incompatibility({node: bit}, CycleThrough((node,))))
-                else:
-                    self._column(columns, node, needed).add(bit, constraint, is_optional=False)
-            for needed, constraint in self._policy.optional_dependencies(node, version).items():
-                if needed != node:
-                    self._column(columns, node, needed).add(bit, constraint, is_optional=True)
-
         for reason, bits in obstacles.items():
             self._add(Incompatibility({node: bits}, Obstacle(node, bits, reason)))
 
-    def _column(
-        self, columns: dict[str, DependencyColumn], node: str, needed: str
-    ) -> DependencyColumn:
-        column = columns.get(needed)
-        if column is None:
-            column = columns[needed] = DependencyColumn(node, self._table(needed))
-            self._dependents.setdefault(needed, []).append(column)
-        return column
-
-    def _needs_of(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
-        return self._requirements if node == ROOT else self._provider.dependencies(node, version)
+    def _add_clauses(
+        self,
+        node: str,
+        versions: int,
+        needs: Mapping[str, VersionConstraint],
+        *,
+        is_optional: bool,
+    ) -> None:
+        columns = self._columns.setdefault(node, {})
+        # Sorted, so that the answer does not depend on the order in which needs were written.
+        for needed in sorted(needs):
+            if needed == node:
+                if not is_optional:
+                    self._add(Incompatibility({node: versions}, CycleThrough((node,))))
+                continue
+            column = columns.get(needed)
+            if column is None:
+                column = columns[needed] = DependencyColumn(node, self._table(needed))
+                self._dependents.setdefault(needed, []).append(column)
+            column.add(versions, needs[needed], is_optional=is_optional)
 
     def _selected(self) -> dict[str, Version]:
         return {
