@@ -41,14 +41,19 @@ class DependencyColumn:
         clause.constraints[constraint.text] = constraint
         self.versions |= versions
 
-    def requirement(self, node_mask: int) -> Incompatibility | None:
-        """What the other must be, when every version left of the node asks something of it."""
+    def requirement(self, node_mask: int, needed_mask: int) -> Incompatibility | None:
+        """What the other must be, when every version left of the node asks something of it.
+
+        None where that is no news, since the other cannot be anything else.
+        """
         if node_mask & ABSENT or node_mask & ~self.versions:
             return None
         allowed = 0
         for clause in self._clauses.values():
             if clause.versions & node_mask:
                 allowed |= clause.allowed
+        if not needed_mask & ~allowed:
+            return None
         return self._incompatibility(
             [c for c in self._clauses.values() if not c.allowed & ~allowed], allowed
         )
@@ -77,13 +82,20 @@ class DependencyColumn:
 
     def _incompatibility(self, clauses: list[_Clause], allowed: int) -> Incompatibility:
         versions = 0
-        constraints: dict[str, VersionConstraint] = {}
         for clause in clauses:
             versions |= clause.versions
-            constraints |= clause.constraints
         terms = {self.node: versions}
         # Where nothing is allowed the other's term always holds, so it says nothing.
         if allowed:
             terms[self.needed] = self._full & ~allowed
-        cause = DependencyOf(self.node, versions, self.needed, tuple(constraints.values()))
-        return Incompatibility(terms, cause)
+        return Incompatibility(
+            terms, DependencyOf(self.node, versions, self.needed, self.constraints)
+        )
+
+    def constraints(self, versions: int) -> list[VersionConstraint]:
+        """What these versions of the node ask, each constraint once."""
+        found: dict[str, VersionConstraint] = {}
+        for clause in self._clauses.values():
+            if clause.versions & versions:
+                found |= clause.constraints
+        return list(found.values())

@@ -62,7 +62,8 @@ class _Explanation:
                 return f"{self._versions(node, versions)} {reason}"
             case CycleThrough(nodes):
                 return "there is a cycle " + " -> ".join([*nodes, nodes[0]])
-            case DependencyOf(node, versions, needed, constraints):
+            case DependencyOf(node, versions, needed, constraints_of):
+                constraints = constraints_of(versions)
                 wanted = f"{needed} {_either(constraints)}"
                 if not incompatibility.terms.get(needed, ABSENT) & ABSENT:
                     return f"{self._versions(node, versions)} takes only {wanted}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,12 +16,12 @@ class RootRequired:
 
 @dataclass(frozen=True, slots=True)
 class DependencyOf:
-    """Versions of a node need another, each in one of these ranges."""
+    """Versions of a node need another; ``constraints`` gives what a set of them asks."""
 
     node: str
     versions: int
     needed: str
-    constraints: tuple[VersionConstraint, ...]
+    constraints: Callable[[int], Sequence[VersionConstraint]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class _Solver:
         known = self._solution.current
         # A copy, since what is derived from one column may load further ones.
         for column in list(self._columns.get(node, {}).values()):
-            required = column.requirement(known[node])
+            required = column.requirement(known[node], known[column.needed])
             if required is not None:
                 yield required
             excluded = column.exclusion(known[node], known[column.needed])
