@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,26 +15,21 @@ from onex.discovery.filesystem import FileSystemDiscovery
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
-    ConstraintFact,
     IsolationUnavailableError,
-    NodeNotFoundError,
-    OutdatedLockError,
-    ResolutionError,
     RunNotFoundError,
     UsageError,
 )
 from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import RegisteredNode
-from onex.domain.reference import NodeId, NodeRef, NodeVersion
+from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
-from onex.manifests.dependency_place import locate_dependency
+from onex.resolution import RegistryResolution
 from onex.resolver.compatibility import Demand
-from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
+from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LOCKFILE, Lockfile
-from onex.resolver.version_resolver import resolve_version
 from onex.storage.query import MetadataQuery, Page
 from onex.storage.sqlite.backend import SqliteBackend
 from onex.storage.sqlite.journal import SqliteRunJournal
@@ -107,9 +102,9 @@ class Registry:
         return SqliteBackend(self.configuration.home / "registry.db")
 
     @property
-    def _resolver(self) -> DependencyResolver:
+    def _resolution(self) -> RegistryResolution:
         python = Version(*sys.version_info[:3])
-        return DependencyResolver(self._storage, HostEnvironment(python, sys.platform))
+        return RegistryResolution(self._storage, HostEnvironment(python, sys.platform))
 
     @cached_property
     def _journal(self) -> RunJournal:
@@ -158,7 +153,7 @@ class Registry:
 
     def versions(self, reference: NodeRef) -> Sequence[RegisteredNode]:
         """Every version of the node that a reference means; raises as ``node``."""
-        return self._storage.versions(self._resolver.identify(reference))
+        return self._storage.versions(self._resolution.identify(reference))
 
     def node(self, reference: NodeRef) -> RegisteredNode:
         """The version of a node that a reference means.
@@ -167,15 +162,7 @@ class Registry:
             NodeNotFoundError: no node, or no version of it, fits.
             AmbiguousNodeError: a short name belongs to several nodes.
         """
-        versions = self.versions(reference)
-        found = resolve_version(versions, reference.constraint)
-        if found is None:
-            known = ", ".join(str(node.metadata.version) for node in versions)
-            raise NodeNotFoundError(
-                f"no version of {versions[0].metadata.node} meets {reference.constraint}",
-                hint=f"its versions are: {known}",
-            )
-        return found
+        return self._resolution.node(reference)
 
     def dependents(self, node: RegisteredNode) -> Sequence[NodeVersion]:
         """The node versions that name this node among their dependencies."""
@@ -183,21 +170,7 @@ class Registry:
 
     def demands(self, node: RegisteredNode) -> Sequence[Demand]:
         """What each dependent asks of a node."""
-        identity = node.metadata.node
-        return [
-            Demand(str(dependent), dependency.reference.constraint)
-            for dependent in self.dependents(node)
-            for registered in [self._storage.node(dependent)]
-            if registered is not None
-            for dependency in registered.metadata.dependencies
-            if self._means(dependency.reference, identity)
-        ]
-
-    def _means(self, reference: NodeRef, node: NodeId) -> bool:
-        """Whether a reference leads to this node and no other."""
-        if reference.node is not None:
-            return reference.node == node
-        return list(self._storage.find_nodes(reference.name)) == [node]
+        return self._resolution.demands(node)
 
     def resolve(
         self, references: Iterable[NodeRef | str], lock: Lockfile | None = None
@@ -210,34 +183,7 @@ class Registry:
             InvalidReferenceError, ConstraintError: a text is not a reference.
         """
         wanted = [NodeRef.parse(r) if isinstance(r, str) else r for r in references]
-        try:
-            return self._resolver.resolve_dependencies(wanted, lock)
-        except ResolutionError as error:
-            error.extend("Where this is written:", list(self._places(error.facts)))
-            error.extend("What would unblock it, each edit on its own:", error.remedies)
-            error.details["remedies"] = list(error.remedies)
-            if error.remedies:
-                error.hint = "make one of the edits that the explanation ends with"
-            raise
-
-    def _places(self, facts: Iterable[ConstraintFact]) -> Iterator[str]:
-        """The line of each constraint that a manifest holds."""
-        for fact in dict.fromkeys(facts):
-            if fact.dependant is None or fact.version is None:
-                continue
-            names = {fact.needed}
-            if "://" in fact.needed:
-                needed = NodeId.parse(fact.needed)
-                names.add(needed.namespace)
-                for known in self._storage.versions(needed):
-                    names |= {known.metadata.name, known.metadata.uuid or known.metadata.name}
-            node = self._storage.node(
-                NodeVersion(NodeId.parse(fact.dependant), Version.parse(fact.version))
-            )
-            place = node and locate_dependency(Path(node.origins[0].path), frozenset(names))
-            if place:
-                asked = f"{fact.dependant}@{fact.version} asks {fact.needed} {fact.constraint}"
-                yield f"{place}: {asked}"
+        return self._resolution.resolve(wanted, lock)
 
     def read_lock(self, path: Path | None = None) -> Lockfile | None:
         """Read a lockfile, by default the one beside ``onex.toml``; None where there is none.
@@ -274,14 +220,11 @@ class Registry:
         from onex.execution.schemas import complete_inputs
 
         references = {name: step.node for name, step in workflow.steps.items()}
-        resolution = self.resolve(references.values(), lock)
-        if lock is not None and any(str(node) in lock.nodes for node in resolution.selected):
-            lock.check_digests(resolution.selected)
-            departures = lock.departures(resolution.selected)
-            if departures:
-                raise OutdatedLockError("; ".join(departures), hint="run onex lock")
+        resolution = self._resolution.resolve(references.values(), lock)
+        if lock is not None:
+            lock.require(resolution.selected)
         nodes = {
-            name: resolution.selected[self._resolver.identify(reference)]
+            name: resolution.selected[self._resolution.identify(reference)]
             for name, reference in references.items()
         }
         complete = complete_inputs(workflow.inputs, inputs)

@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onex.domain.constraint import VersionConstraint
-from onex.domain.errors import ConfigurationError, DigestMismatchError, OnexError
+from onex.domain.errors import (
+    ConfigurationError,
+    DigestMismatchError,
+    OnexError,
+    OutdatedLockError,
+)
 from onex.domain.json_value import JsonObject, JsonValue, as_list, as_object, as_text, as_texts
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId
@@ -118,12 +123,20 @@ class Lockfile:
         kept = {name: node for name, node in self.nodes.items() if name not in names}
         return Lockfile(self.requirements, kept)
 
-    def check_digests(self, selected: Mapping[NodeId, RegisteredNode]) -> None:
-        """Refuse nodes whose files are not those that were locked.
+    def require(self, selected: Mapping[NodeId, RegisteredNode]) -> None:
+        """Hold a resolution to the lock, if the lock has any of its nodes.
 
         Raises:
             DigestMismatchError: a chosen version has another digest than the lock.
+            OutdatedLockError: a chosen version is not the locked one, or not locked.
         """
+        if any(str(node) in self.nodes for node in selected):
+            self._check_digests(selected)
+            departures = self._departures(selected)
+            if departures:
+                raise OutdatedLockError("; ".join(departures), hint="run onex lock")
+
+    def _check_digests(self, selected: Mapping[NodeId, RegisteredNode]) -> None:
         for node, chosen in selected.items():
             locked = self.nodes.get(str(node))
             if locked is None or locked.version != chosen.metadata.version:
@@ -135,7 +148,7 @@ class Lockfile:
                     details={"expected": locked.digest, "found": chosen.digest},
                 )
 
-    def departures(self, selected: Mapping[NodeId, RegisteredNode]) -> list[str]:
+    def _departures(self, selected: Mapping[NodeId, RegisteredNode]) -> list[str]:
         """Where a resolution differs from the lock, in words."""
         found = []
         for node, chosen in selected.items():

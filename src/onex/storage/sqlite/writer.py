@@ -1,0 +1,197 @@
+"""SqliteWriter: the changes of the registry inside one transaction, each with its event."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sqlite3
+from datetime import UTC, datetime
+
+from onex.domain.event import GENESIS_HASH, Event
+from onex.domain.json_value import JsonObject
+from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.selection import preference
+from onex.domain.version import Version
+from onex.storage.backend import SeenFile
+from onex.storage.sqlite.rows import (
+    NODE_COLUMNS,
+    Parameter,
+    Row,
+    origins_of,
+    registered_node,
+    stored_version,
+    version_order,
+    write_problems,
+)
+
+
+class SqliteWriter:
+    """The StorageWriter inside one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._actor = _current_user()
+        last: tuple[int, str] | None = connection.execute(
+            "SELECT serial, hash FROM events ORDER BY serial DESC LIMIT 1"
+        ).fetchone()
+        self._serial, self._hash = last or (0, GENESIS_HASH)
+
+    def find(self, node: NodeVersion) -> RegisteredNode | None:
+        row = self._row(node)
+        return None if row is None else registered_node(self._connection, row)
+
+    def _row(self, node: NodeVersion) -> Row | None:
+        row: Row | None = self._connection.execute(
+            f"SELECT {NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? AND version = ?",
+            (node.node.namespace, node.node.type, stored_version(node.version)),
+        ).fetchone()
+        return row
+
+    def node_at(self, origin: Origin) -> NodeVersion | None:
+        row = self._connection.execute(
+            "SELECT type, namespace, version FROM nodes JOIN origins ON node_id = id"
+            " WHERE source = ? AND path = ?",
+            (origin.source, origin.path),
+        ).fetchone()
+        return row and NodeVersion(NodeId(row[0], row[1]), Version.parse(row[2]))
+
+    def insert(self, metadata: NodeMetadata, digest: str, origin: Origin) -> None:
+        values = _values(metadata, digest)
+        values["registered_at"] = _now()
+        columns = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        node_id = self._connection.execute(
+            f"INSERT INTO nodes ({columns}) VALUES ({marks})", tuple(values.values())
+        ).lastrowid
+        self._write_labels(node_id, metadata)
+        self._connection.execute(
+            "INSERT INTO origins (node_id, source, path) VALUES (?, ?, ?)",
+            (node_id, origin.source, origin.path),
+        )
+        self.append(
+            "node.registered",
+            str(metadata.node_version),
+            {"before": None, "after": _state(metadata, digest), "origin": origin.path},
+        )
+
+    def update(self, metadata: NodeMetadata, digest: str) -> None:
+        before = self._row(metadata.node_version)
+        if before is None:
+            raise LookupError(f"{metadata.node_version} is not registered")
+        values = _values(metadata, digest)
+        settings = ", ".join(f"{column} = ?" for column in values)
+        self._connection.execute(
+            f"UPDATE nodes SET {settings} WHERE id = ?", (*values.values(), before[0])
+        )
+        self._connection.execute("DELETE FROM labels WHERE node_id = ?", (before[0],))
+        self._write_labels(before[0], metadata)
+        old = NodeMetadata.from_json(json.loads(before[1]))
+        self.append(
+            "node.updated",
+            str(metadata.node_version),
+            {"before": _state(old, before[2]), "after": _state(metadata, digest)},
+        )
+
+    def _write_labels(self, node_id: int | None, metadata: NodeMetadata) -> None:
+        labels = [("tag", tag) for tag in metadata.tags]
+        labels += [("capability", word) for word in metadata.capabilities]
+        labels += [("permission", str(permission)) for permission in metadata.permissions]
+        labels += [
+            ("needs", str(dependency.reference.node or dependency.reference.name))
+            for dependency in metadata.dependencies
+        ]
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO labels (kind, value, node_id) VALUES (?, ?, ?)",
+            [(kind, value, node_id) for kind, value in labels],
+        )
+
+    def add_origin(self, node: NodeVersion, origin: Origin) -> None:
+        row = self._row(node)
+        if row is None:
+            raise LookupError(f"{node} is not registered")
+        self._connection.execute(
+            "INSERT OR REPLACE INTO origins (node_id, source, path) VALUES (?, ?, ?)",
+            (row[0], origin.source, origin.path),
+        )
+        self.append("node.origin_added", str(node), {"origin": origin.path})
+
+    def remove_origin(self, origin: Origin) -> bool:
+        node = self.node_at(origin)
+        if node is None:
+            return False
+        row = self._row(node)
+        self._connection.execute(
+            "DELETE FROM origins WHERE source = ? AND path = ?", (origin.source, origin.path)
+        )
+        if row is None or origins_of(self._connection, row[0]):
+            self.append("node.origin_removed", str(node), {"origin": origin.path})
+            return False
+        self._connection.execute("DELETE FROM nodes WHERE id = ?", (row[0],))
+        before = _state(NodeMetadata.from_json(json.loads(row[1])), row[2])
+        self.append("node.removed", str(node), {"before": before, "after": None})
+        return True
+
+    def remember(self, source: str, file: SeenFile) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO seen_files VALUES (?, ?, ?, ?, ?)",
+            (source, file.path, file.fingerprint, file.outcome, write_problems(file.problems)),
+        )
+
+    def forget(self, source: str, path: str) -> None:
+        self._connection.execute(
+            "DELETE FROM seen_files WHERE source = ? AND path = ?", (source, path)
+        )
+
+    def append(self, action: str, object_name: str, body: JsonObject) -> Event:
+        event = Event(
+            self._serial + 1, _now(), self._actor, action, object_name, "allowed", body, self._hash
+        ).sealed()
+        self._connection.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                event.serial,
+                event.time,
+                event.actor,
+                event.action,
+                event.object,
+                event.outcome,
+                json.dumps(event.body, sort_keys=True, ensure_ascii=False),
+                event.previous_hash,
+                event.hash,
+            ),
+        )
+        self._serial, self._hash = event.serial, event.hash
+        return event
+
+
+def _values(metadata: NodeMetadata, digest: str) -> dict[str, Parameter]:
+    return {
+        "type": metadata.node.type,
+        "namespace": metadata.node.namespace,
+        "version": stored_version(metadata.version),
+        "version_order": version_order(metadata.version),
+        "preference": preference(metadata.version, metadata.lifecycle),
+        "name": metadata.name,
+        "uuid": metadata.uuid,
+        "lifecycle": metadata.lifecycle.value,
+        "description": metadata.description,
+        "digest": digest,
+        "body": json.dumps(metadata.to_json(), ensure_ascii=False),
+    }
+
+
+def _state(metadata: NodeMetadata, digest: str) -> dict[str, str]:
+    """What of a node version its history keeps."""
+    return {"digest": digest, "lifecycle": metadata.lifecycle.value}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _current_user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
