@@ -351,7 +351,8 @@ def test_a_killed_host_leaves_no_worker(project: Project) -> None:
     running.kill()
     running.wait()
     wait_until(lambda: not processes_of(project.home / "nodes"))
-    assert project.onex("runs", "list").code == 0
+    (run,) = project.onex("runs", "list", "--format", "json").json["runs"]
+    assert run["status"] == "interrupted"
 
 
 def wait_until(condition) -> None:

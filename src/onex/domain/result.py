@@ -26,12 +26,13 @@ class StepStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """Where a run stands; interrupted is one whose process died before it could say more."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
 
 
 class IsolationLevel(StrEnum):

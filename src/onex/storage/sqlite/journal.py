@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,10 +15,12 @@ from onex.storage.journal import RunRecord
 from onex.storage.sqlite.database import open_database, storage_errors
 
 _RUN_COLUMNS = (
-    "run_id, workflow, status, started_at, seconds, overhead_seconds, plan, inputs, outputs, error"
+    "run_id, workflow, status, started_at, process_id, seconds, overhead_seconds,"
+    " plan, inputs, outputs, error"
 )
-
-RunRow = tuple[str, str, str, str, float | None, float | None, str, str, str | None, str | None]
+RunRow = tuple[
+    str, str, str, str, int, float | None, float | None, str, str, str | None, str | None
+]
 
 
 class SqliteRunJournal:
@@ -35,13 +38,14 @@ class SqliteRunJournal:
         self, run_id: str, workflow: str, started_at: str, plan: JsonObject, inputs: JsonObject
     ) -> None:
         self._write(
-            "INSERT INTO runs (run_id, workflow, status, started_at, plan, inputs)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (run_id, workflow, status, started_at, process_id, plan, inputs)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id,
                 workflow,
                 RunStatus.RUNNING.value,
                 started_at,
+                os.getpid(),
                 json.dumps(plan),
                 json.dumps(inputs),
             ),
@@ -123,7 +127,10 @@ class SqliteRunJournal:
 
 
 def _record(row: RunRow, *, with_content: bool) -> RunRecord:
-    run_id, workflow, status, started_at, seconds, overhead, plan, inputs, outputs, error = row
+    run_id, workflow, status, started_at, process_id, seconds, overhead = row[:7]
+    plan, inputs, outputs, error = row[7:]
+    if status == RunStatus.RUNNING and not _is_alive(process_id):
+        status = RunStatus.INTERRUPTED.value
     return RunRecord(
         run_id,
         workflow,
@@ -136,3 +143,16 @@ def _record(row: RunRow, *, with_content: bool) -> RunRecord:
         json.loads(outputs) if with_content and outputs else None,
         json.loads(error) if with_content and error else None,
     )
+
+
+def _is_alive(process_id: int) -> bool:
+    """Whether a process exists; where that cannot be asked safely, it is taken to exist."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -3,6 +3,7 @@ CREATE TABLE runs (
     workflow         TEXT NOT NULL,
     status           TEXT NOT NULL,
     started_at       TEXT NOT NULL,
+    process_id       INTEGER NOT NULL,
     seconds          REAL,
     overhead_seconds REAL,
     plan             TEXT NOT NULL,
