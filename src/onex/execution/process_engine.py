@@ -41,6 +41,7 @@ from onex.execution.engine import (
 
 MAXIMUM_LOG_BYTES = 64 * 1024
 LOG_WAIT_SECONDS = 1.0
+PIPE_BYTES = 64 * 1024
 IDLE_WORKERS_PER_JOB = 2
 
 # What a node may need of the environment to find programs, write text and make temporary files.
@@ -175,7 +176,7 @@ class _Worker:
     def _read_printed(self) -> None:
         stream = _require(self._process.stderr)
         with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(stream.fileno(), 65_536):
+            while chunk := os.read(stream.fileno(), PIPE_BYTES):
                 self._log.write(chunk.decode("utf-8", "replace"))
         self._log.end()
 
@@ -196,12 +197,11 @@ class _Worker:
                 )
             ) from error
         stdin = _require(self._process.stdin)
-        # A write larger than the pipe blocks until the worker reads, which a dead one never does.
-        sender = threading.Thread(target=_send, args=(stdin, request), daemon=True)
-        if len(request) > 65_536:
-            sender.start()
-        else:
+        if len(request) <= PIPE_BYTES:
             _send(stdin, request)
+        else:
+            # Such a write blocks until the worker reads, which one that hangs never does.
+            threading.Thread(target=_send, args=(stdin, request), daemon=True).start()
         while True:
             try:
                 reply = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
