@@ -219,13 +219,13 @@ class Registry:
         from onex.execution.plan import ExecutionPlan
         from onex.execution.schemas import complete_inputs
 
-        references = {name: step.node for name, step in workflow.steps.items()}
-        resolution = self._resolution.resolve(references.values(), lock)
+        references = [step.node for step in workflow.steps.values()]
+        resolution = self._resolution.resolve(references, lock)
         if lock is not None:
             lock.require(resolution.selected)
         nodes = {
-            name: resolution.selected[self._resolution.identify(reference)]
-            for name, reference in references.items()
+            name: resolution.selected[root]
+            for name, root in zip(workflow.steps, resolution.roots, strict=True)
         }
         complete = complete_inputs(workflow.inputs, inputs)
         return ExecutionPlan(workflow, nodes, complete, tuple(resolution.warnings))

@@ -19,6 +19,8 @@ from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunResult
+from onex.execution.artifacts import is_artifact
+from onex.manifests.node_files import is_pruned
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
 
@@ -122,10 +124,7 @@ def _example() -> Path:
 
 def _files(source: Path) -> Iterator[Path]:
     for path in sorted(source.rglob("*")):
-        hidden = any(
-            part.startswith(".") or part == "__pycache__" for part in path.relative_to(source).parts
-        )
-        if path.is_file() and not hidden:
+        if path.is_file() and not any(map(is_pruned, path.relative_to(source).parts)):
             yield path
 
 
@@ -141,7 +140,7 @@ def _collect(result: RunResult, folder: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     outputs: JsonValue = result.outputs
     for name, value in outputs.items() if isinstance(outputs, dict) else ():
-        if isinstance(value, dict) and "$artifact" in value:
+        if isinstance(value, dict) and is_artifact(value):
             target = folder / str(value["name"])
             folder.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)

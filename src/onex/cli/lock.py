@@ -46,11 +46,7 @@ def lock(
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
         kept = Lockfile() if upgrade_all else before.without(free)
         resolution = registry.resolve(wanted, kept)
-    after = Lockfile.of(
-        resolution.requirements,
-        resolution.selected,
-        {name: list(needs) for name, needs in resolution.needs.items()},
-    )
+    after = Lockfile.of(resolution.requirements, resolution.selected, resolution.needs)
     changes = _changes(before, after)
     is_current = before == after
     if not check and not is_current:

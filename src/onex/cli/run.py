@@ -21,6 +21,7 @@ from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
 from onex.domain.template import INPUT_NAME
 from onex.domain.workflow import Workflow
+from onex.execution.artifacts import is_artifact
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
 
@@ -143,7 +144,7 @@ def print_result(output: Output, result: RunResult) -> None:
 
 
 def _brief(value: JsonValue) -> str:
-    if isinstance(value, dict) and "$artifact" in value:
+    if isinstance(value, dict) and is_artifact(value):
         return str(value["path"])
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 400 else text[:397] + "..."

@@ -101,11 +101,6 @@ class VersionConstraint:
             tuple(_read_alternative(clause, stripped) for clause in clauses), stripped or "*"
         )
 
-    @classmethod
-    def exactly(cls, version: Version) -> VersionConstraint:
-        """The constraint that only this version meets."""
-        return cls(((Comparator("=", version),),), str(version))
-
     @property
     def is_exact(self) -> bool:
         """Whether the constraint names one version, as a bare ``1.2.3`` does."""

@@ -45,17 +45,26 @@ class DependencyGraph:
 
     def dependants(self, node: str) -> dict[str, VersionConstraint]:
         """The nodes that need this one, with what they ask."""
-        return {other: needs[node] for other, needs in sorted(self.needs.items()) if node in needs}
+        return self._inverted().get(node, {})
+
+    def _inverted(self) -> dict[str, dict[str, VersionConstraint]]:
+        """For each node that is needed, who needs it and what they ask."""
+        inverted: dict[str, dict[str, VersionConstraint]] = {}
+        for dependant, needs in sorted(self.needs.items()):
+            for node, constraint in needs.items():
+                inverted.setdefault(node, {})[dependant] = constraint
+        return inverted
 
     def tree(self, roots: Sequence[str], *, invert: bool = False) -> Iterator[TreeLine]:
         """The needs of the roots, depth first; inverted, those who need them."""
+        relations = self._inverted() if invert else self.needs
         seen: set[str] = set()
         pending: list[tuple[int, str, str]] = [
             (0, root, str(self.requirements.get(root, ""))) for root in reversed(roots)
         ]
         while pending:
             depth, node, asked = pending.pop()
-            related = self.dependants(node) if invert else self.needs[node]
+            related = relations.get(node, {})
             is_repeated = node in seen and bool(related)
             yield TreeLine(depth, node, asked, is_repeated)
             if node not in seen:
@@ -67,10 +76,11 @@ class DependencyGraph:
 
     def duplicates(self) -> list[str]:
         """The nodes that more than one other, or one other and the request, ask for."""
+        inverted = self._inverted()
         return [
             node
             for node in sorted(self.versions)
-            if len(self.dependants(node)) + (node in self.requirements) > 1
+            if len(inverted.get(node, ())) + (node in self.requirements) > 1
         ]
 
     def paths_to(self, node: str) -> list[list[str]]:

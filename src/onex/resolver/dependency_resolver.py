@@ -42,13 +42,15 @@ class NodeCatalog(Protocol):
 class DependencyResolution:
     """The chosen version of every node that is needed, and an order that respects needs.
 
-    ``requirements`` is what was asked for, and ``needs`` what each chosen node
-    asks of others, by full name.
+    ``roots`` are the nodes that the references mean, in their order;
+    ``requirements`` is what they ask, and ``needs`` what each chosen node asks of
+    others, by full name.
     """
 
     selected: Mapping[NodeId, RegisteredNode]
     execution_order: Sequence[RegisteredNode]
     warnings: Sequence[str]
+    roots: Sequence[NodeId]
     requirements: Mapping[str, VersionConstraint]
     needs: Mapping[str, Mapping[str, VersionConstraint]]
 
@@ -87,8 +89,10 @@ class DependencyResolver:
             ResolutionError: no choice of versions meets every constraint.
         """
         requirements: dict[str, VersionConstraint] = {}
+        roots: list[NodeId] = []
         for reference in references:
-            node = str(self.identify(reference))
+            roots.append(self.identify(reference))
+            node = str(roots[-1])
             constraint = reference.constraint
             if node in requirements and requirements[node] != constraint:
                 constraint = requirements[node].intersection(constraint)
@@ -114,17 +118,18 @@ class DependencyResolver:
             {NodeId.parse(name): node for name, node in by_name.items()},
             [by_name[name] for name in execution_order(needs)],
             [warning for node in by_name.values() for warning in _warnings(node)],
+            roots,
             requirements,
             needs,
         )
 
     def identify(self, reference: NodeRef) -> NodeId:
         """The one node that a reference means; raises as ``resolve_dependencies`` does."""
+        candidates = self._catalog.find_nodes(reference.name)
         if reference.node is not None:
-            if not self._catalog.versions(reference.node):
+            if reference.node not in candidates:
                 raise self._not_found(str(reference.node))
             return reference.node
-        candidates = self._catalog.find_nodes(reference.name)
         if not candidates:
             raise self._not_found(reference.name)
         if len(candidates) > 1:

@@ -6,7 +6,7 @@ The text is TOML, sorted and one fact to a line, so that differences read well.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onex.domain.constraint import VersionConstraint
@@ -67,7 +67,7 @@ class Lockfile:
         cls,
         requirements: Mapping[str, VersionConstraint],
         selected: Mapping[NodeId, RegisteredNode],
-        needs: Mapping[str, Sequence[str]],
+        needs: Mapping[str, Iterable[str]],
     ) -> Lockfile:
         """The lock of a resolution; ``needs`` names for each node those it needs."""
         versions = {str(node): str(chosen.metadata.version) for node, chosen in selected.items()}

@@ -21,10 +21,10 @@ from onex.storage.sqlite.rows import (
     NODE_COLUMNS,
     Parameter,
     Row,
+    find_row,
     read_outcome,
     read_problems,
     registered_node,
-    stored_version,
 )
 from onex.storage.sqlite.writer import SqliteWriter
 
@@ -48,11 +48,9 @@ class SqliteBackend:
             yield SqliteWriter(self._connection)
 
     def node(self, node: NodeVersion) -> RegisteredNode | None:
-        found = self._nodes(
-            f"SELECT {NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? AND version = ?",
-            (node.node.namespace, node.node.type, stored_version(node.version)),
-        )
-        return found[0] if found else None
+        with storage_errors(self._path):
+            row = find_row(self._connection, node)
+        return None if row is None else self._read(row)
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         return self._nodes(

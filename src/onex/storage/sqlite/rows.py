@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from onex.domain.errors import Location, Problem, Severity
 from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.reference import NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import Outcome
 
@@ -32,6 +33,15 @@ def version_order(version: Version) -> str:
 def stored_version(version: Version) -> str:
     """The version without build metadata, which does not distinguish versions."""
     return str(version).partition("+")[0]
+
+
+def find_row(connection: sqlite3.Connection, node: NodeVersion) -> Row | None:
+    """The row of one node version, None where it is not registered."""
+    row: Row | None = connection.execute(
+        f"SELECT {NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? AND version = ?",
+        (node.node.namespace, node.node.type, stored_version(node.version)),
+    ).fetchone()
+    return row
 
 
 def registered_node(connection: sqlite3.Connection, row: Row) -> RegisteredNode:

@@ -15,9 +15,8 @@ from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
 from onex.storage.sqlite.rows import (
-    NODE_COLUMNS,
     Parameter,
-    Row,
+    find_row,
     origins_of,
     registered_node,
     stored_version,
@@ -38,15 +37,8 @@ class SqliteWriter:
         self._serial, self._hash = last or (0, GENESIS_HASH)
 
     def find(self, node: NodeVersion) -> RegisteredNode | None:
-        row = self._row(node)
+        row = find_row(self._connection, node)
         return None if row is None else registered_node(self._connection, row)
-
-    def _row(self, node: NodeVersion) -> Row | None:
-        row: Row | None = self._connection.execute(
-            f"SELECT {NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? AND version = ?",
-            (node.node.namespace, node.node.type, stored_version(node.version)),
-        ).fetchone()
-        return row
 
     def node_at(self, origin: Origin) -> NodeVersion | None:
         row = self._connection.execute(
@@ -76,7 +68,7 @@ class SqliteWriter:
         )
 
     def update(self, metadata: NodeMetadata, digest: str) -> None:
-        before = self._row(metadata.node_version)
+        before = find_row(self._connection, metadata.node_version)
         if before is None:
             raise LookupError(f"{metadata.node_version} is not registered")
         values = _values(metadata, digest)
@@ -107,7 +99,7 @@ class SqliteWriter:
         )
 
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
-        row = self._row(node)
+        row = find_row(self._connection, node)
         if row is None:
             raise LookupError(f"{node} is not registered")
         self._connection.execute(
@@ -120,7 +112,7 @@ class SqliteWriter:
         node = self.node_at(origin)
         if node is None:
             return False
-        row = self._row(node)
+        row = find_row(self._connection, node)
         self._connection.execute(
             "DELETE FROM origins WHERE source = ? AND path = ?", (origin.source, origin.path)
         )
