@@ -17,7 +17,7 @@ PROJECT_FILE = "onex.toml"
 STATE_FOLDER = ".onex"
 HOME_VARIABLE = "ONEX_HOME"
 
-_KNOWN_TABLES = frozenset({"sources", "config"})
+_KNOWN_TABLES = frozenset({"sources", "config", "overrides"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,15 @@ class SourceConfiguration:
 class Configuration:
     """What applies here: where state lives, which sources are declared, settings for nodes.
 
-    ``project`` is the folder of the nearest ``onex.toml``, None without one.
+    ``project`` is the folder of the nearest ``onex.toml``, None without one;
+    ``overrides`` gives for a node the version or path that is forced.
     """
 
     home: Path
     project: Path | None = None
     sources: tuple[SourceConfiguration, ...] = ()
     node_config: JsonObject = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_configuration(
@@ -74,6 +76,7 @@ def load_configuration(
         project,
         tuple(_source(file, entry) for entry in _list(file, "sources", body.get("sources", []))),
         _table(file, "config", body.get("config", {})),
+        _overrides(file, _table(file, "overrides", body.get("overrides", {}))),
     )
 
 
@@ -102,6 +105,15 @@ def _source(file: Path, entry: JsonValue) -> SourceConfiguration:
     if not isinstance(path, str) or not isinstance(name, str) or not path or not name:
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     return SourceConfiguration(name, "filesystem", Path(os.path.normpath(file.parent / path)))
+
+
+def _overrides(file: Path, table: JsonObject) -> dict[str, str]:
+    overrides = {name: value for name, value in table.items() if isinstance(value, str)}
+    wrong = next((name for name in table if name not in overrides), None)
+    if wrong is not None:
+        hint = 'write "tool://my.node" = "1.2.3", or the path of a folder in place of the version'
+        raise _refuse(file, f"the override of {wrong} is not text", hint)
+    return overrides
 
 
 def _list(file: Path, name: str, value: JsonValue) -> list[JsonValue]:

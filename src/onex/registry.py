@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onex.cache.file_cache import FileCache
 from onex.configuration import Configuration, load_configuration
 from onex.discovery.engine import DiscoveryEngine, ScanReport
 from onex.discovery.filesystem import FileSystemDiscovery
@@ -26,8 +27,9 @@ from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
-from onex.resolution import RegistryResolution
-from onex.resolver.compatibility import Demand
+from onex.resolution.override import Override
+from onex.resolution.registry_resolution import CacheReport, RegistryResolution
+from onex.resolver.compatibility import VersionCompatibility
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LOCKFILE, Lockfile
 from onex.storage.query import MetadataQuery, Page
@@ -92,7 +94,10 @@ class Registry:
 
     def close(self) -> None:
         """Release the databases."""
-        for name in ("_storage", "_journal"):
+        resolution = self.__dict__.pop("_resolution", None)
+        if resolution is not None:
+            resolution.keep_statistics()
+        for name in ("_storage", "_journal", "_cache_file"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()
@@ -101,10 +106,14 @@ class Registry:
     def _storage(self) -> StorageBackend:
         return SqliteBackend(self.configuration.home / "registry.db")
 
-    @property
+    @cached_property
+    def _cache_file(self) -> FileCache:
+        return FileCache(self.configuration.home / "cache.db")
+
+    @cached_property
     def _resolution(self) -> RegistryResolution:
-        python = Version(*sys.version_info[:3])
-        return RegistryResolution(self._storage, HostEnvironment(python, sys.platform))
+        host = HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
+        return RegistryResolution(self._storage, host, self._cache_file)
 
     @cached_property
     def _journal(self) -> RunJournal:
@@ -168,22 +177,68 @@ class Registry:
         """The node versions that name this node among their dependencies."""
         return self._storage.dependents(node.metadata.node)
 
-    def demands(self, node: RegisteredNode) -> Sequence[Demand]:
-        """What each dependent asks of a node."""
-        return self._resolution.demands(node)
+    def compatibility(self, node: RegisteredNode) -> Sequence[VersionCompatibility]:
+        """Every version of a node, newest first, against everyone who asks for it."""
+        return self._resolution.compatibility(node.metadata.node)
 
     def resolve(
-        self, references: Iterable[NodeRef | str], lock: Lockfile | None = None
+        self,
+        references: Sequence[NodeRef | str],
+        lock: Lockfile | None = None,
+        *,
+        overrides: Sequence[Override] = (),
+        as_of: str | None = None,
     ) -> DependencyResolution:
         """Choose versions for references and all they need, if possible those of a lock.
+
+        Args:
+            references: what must be there.
+            lock: versions to prefer to all others.
+            overrides: nodes that are forced, beside those of ``onex.toml``.
+            as_of: a date or time (RFC 3339); the registry is taken as it stood then,
+                without a lock and without overrides.
 
         Raises:
             ResolutionError: no choice meets every constraint; ``explanation`` says why.
             NodeNotFoundError, AmbiguousNodeError: a reference does not name one node.
             InvalidReferenceError, ConstraintError: a text is not a reference.
         """
-        wanted = [NodeRef.parse(r) if isinstance(r, str) else r for r in references]
-        return self._resolution.resolve(wanted, lock)
+        if as_of is not None:
+            return self._resolution.resolve_as_of(references, as_of)
+        return self._resolution.resolve(references, lock, self._overrides(overrides))
+
+    def _overrides(self, given: Sequence[Override]) -> tuple[Override, ...]:
+        """The overrides of ``onex.toml``, then those given."""
+        configured = self.configuration.overrides
+        folder = self.configuration.project or Path()
+        return (*(Override.parse(n, value, folder) for n, value in configured.items()), *given)
+
+    def yank(
+        self, reference: NodeRef, *, yanked: bool = True, reason: str | None = None
+    ) -> RegisteredNode:
+        """Withdraw a version from new resolutions, or bring it back; locks still get it.
+
+        Raises:
+            UsageError: the reference does not name one version.
+            NodeNotFoundError, AmbiguousNodeError: there is no such version.
+        """
+        if not reference.constraint.is_exact:
+            raise UsageError(
+                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
+            )
+        node = self._resolution.node(reference)
+        if node.yanked != yanked:
+            with self._storage.writing() as writer:
+                writer.set_yanked(node.metadata.node_version, yanked=yanked, reason=reason)
+        return self._resolution.node(reference)
+
+    def caches(self) -> Sequence[CacheReport]:
+        """What the caches of resolutions hold, and how often they had an answer."""
+        return self._resolution.caches()
+
+    def clear_caches(self) -> None:
+        """Forget every cached resolution."""
+        self._resolution.clear_caches()
 
     def read_lock(self, path: Path | None = None) -> Lockfile | None:
         """Read a lockfile, by default the one beside ``onex.toml``; None where there is none.
@@ -202,7 +257,12 @@ class Registry:
             raise ConfigurationError(f"{path} cannot be read", hint="check the path") from error
 
     def plan(
-        self, workflow: Workflow, inputs: JsonObject, lock: Lockfile | None = None
+        self,
+        workflow: Workflow,
+        inputs: JsonObject,
+        lock: Lockfile | None = None,
+        *,
+        overrides: Sequence[Override] = (),
     ) -> ExecutionPlan:
         """Resolve a workflow and complete its inputs, so that it can run.
 
@@ -220,9 +280,11 @@ class Registry:
         from onex.execution.schemas import complete_inputs
 
         references = [step.node for step in workflow.steps.values()]
-        resolution = self._resolution.resolve(references, lock)
+        resolution = self._resolution.resolve(references, lock, self._overrides(overrides))
         if lock is not None:
-            lock.require(resolution.selected)
+            lock.require(
+                {n: v for n, v in resolution.selected.items() if n not in resolution.overrides}
+            )
         nodes = {
             name: resolution.selected[root]
             for name, root in zip(workflow.steps, resolution.roots, strict=True)

@@ -44,7 +44,7 @@ def test_a_second_scan_reads_nothing_again(
         project.add(f"n{number}")
     settle()
     assert counts(scan(project)[0]) == {"added": 5}
-    monkeypatch.setattr("onex.discovery.filesystem.read_yaml", None)
+    monkeypatch.setattr("onex.manifests.local_node.read_yaml", None)
     assert counts(scan(project)[0]) == {"unchanged": 5}
 
 
@@ -223,7 +223,7 @@ def test_every_change_is_an_event_of_one_chain(project: Project) -> None:
     assert {event.object for event in events} == {"tool://test.a@1.0.0"}
     assert [event.serial for event in events] == [1, 2, 3]
     assert first_broken_link(events) is None
-    assert events[1].body["before"] == events[0].body["after"]
+    assert events[1].facts["before"] == events[0].facts["after"]
 
 
 def test_thousand_nodes_scan_in_under_a_second(project: Project) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ResolutionError
 from onex.resolver import StableFirst, solve
+from onex.resolver.compatibility_matrix import CompatibilityMatrix
 from onex.resolver.remedy import find_remedies
 from tests.resolver.test_solver import Provider, Registry, registries, requests
 
@@ -17,7 +18,7 @@ def remedies(registry: Registry, requirements: dict[str, str]) -> list[list[str]
     provider = Provider(registry)
     with pytest.raises(ResolutionError) as caught:
         solve(parsed, provider)
-    found = find_remedies(parsed, provider, StableFirst(), caught.value.facts)
+    found = find_remedies(parsed, CompatibilityMatrix(provider, StableFirst()), caught.value.facts)
     return [[str(edit) for edit in edits] for edits in found]
 
 
@@ -63,7 +64,9 @@ def test_every_remedy_unblocks(registry: Registry, requirements: dict[str, str])
     try:
         solve(parsed, Provider(registry))
     except ResolutionError as error:
-        for edits in find_remedies(parsed, Provider(registry), StableFirst(), error.facts):
+        for edits in find_remedies(
+            parsed, CompatibilityMatrix(Provider(registry), StableFirst()), error.facts
+        ):
             edited = {n: {v: dict(needs) for v, needs in vs.items()} for n, vs in registry.items()}
             request = dict(requirements)
             for edit in edits:

@@ -14,7 +14,6 @@ from onex.domain.errors import NodeNotFoundError, ResolutionError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.reference import NodeRef
 from onex.registry import Registry
-from onex.resolver.compatibility import compatibility
 from onex.resolver.dependency_graph import DependencyGraph
 from onex.resolver.graph_drawing import to_dot, to_mermaid, to_svg
 from onex.resolver.outdated import find_outdated
@@ -198,9 +197,8 @@ def graph(output: Output, targets: tuple[str, ...], drawing: str, home: Path | N
 def compat(output: Output, reference: str, home: Path | None) -> None:
     """Show which dependants would take which version of a node."""
     with Registry.open(home) as registry:
-        wanted = NodeRef.parse(reference)
-        node = registry.node(wanted)
-        found = compatibility(registry.versions(wanted), registry.demands(node))
+        node = registry.node(NodeRef.parse(reference))
+        found = registry.compatibility(node)
     body: JsonValue = {
         "node": str(node.metadata.node),
         "versions": [entry.to_json() for entry in found],

@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from onex.discovery.source import Discovery, DiscoverySource, Finding, FoundNode
+from onex.discovery.source import Discovery, DiscoverySource, Finding
 from onex.domain.errors import Location, OnexError, Problem, Severity
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Origin, RegisteredNode
+from onex.manifests.local_node import LocalNode
 from onex.storage.backend import SeenFile, StorageBackend, StorageWriter
 from onex.storage.query import MetadataQuery
 
@@ -172,7 +173,7 @@ class _Merge:
         self._writer.remember(self._source, file)
         return file
 
-    def _take_node(self, file: SeenFile, node: FoundNode, origin: Origin) -> SeenFile:
+    def _take_node(self, file: SeenFile, node: LocalNode, origin: Origin) -> SeenFile:
         identity = node.metadata.node_version
         before_at_path = self._writer.node_at(origin)
         if before_at_path is not None and before_at_path != identity:
@@ -213,7 +214,7 @@ class _Merge:
         self._writer.forget(self._source, path)
 
 
-def _conflict(file: SeenFile, node: FoundNode, rival: Origin) -> SeenFile:
+def _conflict(file: SeenFile, node: LocalNode, rival: Origin) -> SeenFile:
     problem = Problem(
         "DSC002",
         Severity.ERROR,

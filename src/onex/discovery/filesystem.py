@@ -9,25 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onex.discovery.source import Discovery, Finding, FoundNode
-from onex.domain.errors import (
-    DocumentError,
-    Location,
-    PathNotReadableError,
-    Problem,
-    Severity,
-)
-from onex.manifests.manifest import MANIFEST_SUFFIX, read_manifest
-from onex.manifests.node_files import (
-    NodeFilesError,
-    collect_files,
-    is_pruned,
-    is_text,
-    locate_target,
-    read_node_files,
-)
-from onex.manifests.yaml_document import read_yaml
-from onex.storage.backend import Outcome, SeenFile
+from onex.discovery.source import Discovery, Finding
+from onex.domain.errors import Location, PathNotReadableError, Problem, Severity
+from onex.manifests.local_node import read_local_node
+from onex.manifests.manifest import MANIFEST_SUFFIX
+from onex.manifests.node_files import is_pruned, is_text
+from onex.storage.backend import SeenFile
 
 # File systems stamp changes with a clock that ticks every few milliseconds, so a file
 # changed this shortly before it was read may change again under the same stamp.
@@ -190,38 +177,6 @@ def _covered(folder: _Folder) -> Iterator[tuple[str, _Folder]]:
 
 
 def _read(path: Path, fingerprint: str) -> Finding:
-    name = str(path)
-    try:
-        reading = read_manifest(read_yaml(path, follow_link=False))
-    except DocumentError as error:
-        return Finding(SeenFile(name, fingerprint, "rejected", error.problems))
-    if reading.metadata is None:
-        outcome: Outcome = "skipped" if reading.is_template else "rejected"
-        return Finding(SeenFile(name, fingerprint, outcome, reading.problems))
-    entrypoint = reading.metadata.entrypoint
-    problems = reading.problems
-    try:
-        digest, _ = read_node_files(path, collect_files(path, entrypoint))
-    except (NodeFilesError, OSError) as error:
-        reason = str(error) if isinstance(error, NodeFilesError) else str(error.strerror)
-        problem = Problem(
-            "DSC004",
-            Severity.ERROR,
-            f"the node's files cannot be read: {reason}",
-            Location(name),
-            "give the node a folder of its own with only its own files",
-        )
-        return Finding(SeenFile(name, fingerprint, "rejected", (*problems, problem)))
-    if locate_target(path, entrypoint) is None:
-        problems += (
-            Problem(
-                "DSC005",
-                Severity.WARNING,
-                f"the entry point {entrypoint.target} is not there, so the node cannot run",
-                Location(name),
-                "add the file below the manifest, or correct entrypoint",
-            ),
-        )
-    return Finding(
-        SeenFile(name, fingerprint, "node", problems), FoundNode(reading.metadata, digest)
-    )
+    reading = read_local_node(path)
+    file = SeenFile(str(path), fingerprint, reading.outcome, reading.problems)
+    return Finding(file, reading.node)

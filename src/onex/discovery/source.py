@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onex.domain.errors import Problem
-from onex.domain.metadata import NodeMetadata
+from onex.manifests.local_node import LocalNode
 from onex.storage.backend import SeenFile
-
-
-@dataclass(frozen=True, slots=True)
-class FoundNode:
-    """A node version and the digest of its files."""
-
-    metadata: NodeMetadata
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +20,7 @@ class Finding:
     """
 
     file: SeenFile
-    node: FoundNode | None = None
+    node: LocalNode | None = None
     is_unchanged: bool = False
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from onex.domain.errors import ConstraintError
 from onex.domain.version import MAXIMUM_VERSION_LENGTH, Version, prerelease_parts
@@ -62,6 +63,15 @@ class Comparator:
 
 Alternative = tuple[Comparator, ...]
 
+
+class ParseStatistics(NamedTuple):
+    """Of the constraints that were read before: how often they were asked for, and their number."""
+
+    hits: int
+    misses: int
+    entries: int
+
+
 _NOTHING: Alternative = (Comparator("<", Version(0, 0, 0, (0,))),)
 
 
@@ -83,23 +93,13 @@ class VersionConstraint:
         Raises:
             ConstraintError: the text does not follow the grammar, or is too long.
         """
-        if len(text) > MAXIMUM_CONSTRAINT_LENGTH:
-            raise ConstraintError(
-                f"a constraint of {len(text)} characters is too long",
-                hint=f"constraints have at most {MAXIMUM_CONSTRAINT_LENGTH} characters",
-            )
-        stripped = text.strip()
-        if stripped == "latest":
-            return cls(((),), "latest")
-        clauses = stripped.split("||")
-        if len(clauses) > MAXIMUM_ALTERNATIVES:
-            raise ConstraintError(
-                f"a constraint with {len(clauses)} alternatives is too long",
-                hint=f"join ranges so that at most {MAXIMUM_ALTERNATIVES} alternatives remain",
-            )
-        return cls(
-            tuple(_read_alternative(clause, stripped) for clause in clauses), stripped or "*"
-        )
+        return _parse(text)
+
+    @staticmethod
+    def parse_statistics() -> ParseStatistics:
+        """How often ``parse`` was asked for a text that it had read before."""
+        hits, misses, _, entries = _parse.cache_info()
+        return ParseStatistics(hits, misses, entries)
 
     @property
     def is_exact(self) -> bool:
@@ -148,6 +148,27 @@ class VersionConstraint:
 
 
 ANY_VERSION = VersionConstraint(((),), "*")
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> VersionConstraint:
+    if len(text) > MAXIMUM_CONSTRAINT_LENGTH:
+        raise ConstraintError(
+            f"a constraint of {len(text)} characters is too long",
+            hint=f"constraints have at most {MAXIMUM_CONSTRAINT_LENGTH} characters",
+        )
+    stripped = text.strip()
+    if stripped == "latest":
+        return VersionConstraint(((),), "latest")
+    clauses = stripped.split("||")
+    if len(clauses) > MAXIMUM_ALTERNATIVES:
+        raise ConstraintError(
+            f"a constraint with {len(clauses)} alternatives is too long",
+            hint=f"join ranges so that at most {MAXIMUM_ALTERNATIVES} alternatives remain",
+        )
+    return VersionConstraint(
+        tuple(_read_alternative(clause, stripped) for clause in clauses), stripped or "*"
+    )
 
 
 def _normalized(alternatives: tuple[Alternative, ...]) -> str:

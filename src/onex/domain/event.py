@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from onex.domain.json_value import JsonObject, canonical_json, sha256_of
+from onex.domain.json_value import JsonObject, as_object, canonical_json, sha256_of
 
 GENESIS_HASH = "0" * 64
 
@@ -15,7 +16,8 @@ class Event:
     """Who did what to which object, and whether it was allowed.
 
     ``serial`` counts from 1 without gaps; ``time`` is an RFC 3339 timestamp in
-    UTC; ``body`` holds what was there before and after.
+    UTC; ``body`` is the canonical JSON of an object that holds what was there
+    before and after.
     """
 
     serial: int
@@ -24,9 +26,14 @@ class Event:
     action: str
     object: str
     outcome: str
-    body: JsonObject
+    body: str
     previous_hash: str
     hash: str = ""
+
+    @property
+    def facts(self) -> JsonObject:
+        """The body, read."""
+        return as_object(json.loads(self.body))
 
     def sealed(self) -> Event:
         """The same event with the hash of its content and of the event before it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from onex.domain.json_value import (
     JsonObject,
@@ -153,12 +154,24 @@ class NodeMetadata:
         )
 
 
+Outcome = Literal["node", "rejected", "skipped"]
+"""What became of a manifest that was read; templates are skipped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """One place a node version was found: the source's name and the manifest's path."""
 
     source: str
     path: str
+
+    def to_json(self) -> JsonObject:
+        return {"source": self.source, "path": self.path}
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Origin:
+        """Read back what ``to_json`` wrote."""
+        return cls(as_text(body["source"]), as_text(body["path"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,12 @@ class NodeVersion:
     node: NodeId
     version: Version
 
+    @classmethod
+    def parse(cls, text: str) -> NodeVersion:
+        """Read ``type://namespace@1.2.3``; raises InvalidReferenceError or VersionError."""
+        node, _, version = text.partition("@")
+        return cls(NodeId.parse(node), Version.parse(version))
+
     def __str__(self) -> str:
         return f"{self.node}@{self.version}"
 

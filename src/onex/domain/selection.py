@@ -6,7 +6,6 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.version import Version
 
 RESERVED = -1
-LOCKED = 100
 
 _OF_STABLE = {Lifecycle.ACTIVE: 3, Lifecycle.DEPRECATED: 2, Lifecycle.DRAFT: 0}
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.json_value import JsonValue
-from onex.domain.metadata import RegisteredNode
 from onex.domain.version import Version
 from onex.resolver.version_table import VersionTable, indexes
 
@@ -40,11 +39,9 @@ class VersionCompatibility:
 
 
 def compatibility(
-    versions: Sequence[RegisteredNode], demands: Iterable[Demand]
+    table: VersionTable, lifecycles: Mapping[Version, str], demands: Iterable[Demand]
 ) -> list[VersionCompatibility]:
     """Every version of a node, newest first, against every demand for the node."""
-    lifecycles = {n.metadata.version: n.metadata.lifecycle.value for n in versions}
-    table = VersionTable("", list(lifecycles), lambda _: 0)
     masks = [(demand, table.mask_of(demand.constraint)) for demand in demands]
     found = []
     for index in reversed(list(indexes(table.full))):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import VersionConstraint
@@ -14,28 +13,15 @@ from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
-from onex.domain.selection import LOCKED, preference
 from onex.domain.version import Version
+from onex.resolver.catalog import CatalogView, NodeCatalog
+from onex.resolver.compatibility_matrix import CompatibilityMatrix, Needs, VersionMatrix
 from onex.resolver.graph import execution_order
 from onex.resolver.lockfile import Lockfile
+from onex.resolver.matrix_views import ForcedMatrix, LockedMatrix
 from onex.resolver.remedy import find_remedies
-from onex.resolver.solver import solve
-
-
-class NodeCatalog(Protocol):
-    """Where the resolver learns which nodes exist."""
-
-    def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
-        """Every registered version of a node."""
-        ...
-
-    def find_nodes(self, name: str) -> Sequence[NodeId]:
-        """The nodes with this namespace, short name or UUID."""
-        ...
-
-    def all_nodes(self) -> Sequence[NodeId]:
-        """Every node."""
-        ...
+from onex.resolver.solver import solve_with
+from onex.resolver.version_table import VersionTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +30,7 @@ class DependencyResolution:
 
     ``roots`` are the nodes that the references mean, in their order;
     ``requirements`` is what they ask, and ``needs`` what each chosen node asks of
-    others, by full name.
+    others, by full name. ``overrides`` are the chosen versions that the user forced.
     """
 
     selected: Mapping[NodeId, RegisteredNode]
@@ -53,6 +39,7 @@ class DependencyResolution:
     roots: Sequence[NodeId]
     requirements: Mapping[str, VersionConstraint]
     needs: Mapping[str, Mapping[str, VersionConstraint]]
+    overrides: Mapping[NodeId, RegisteredNode] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The resolution in the shape that ``resolve`` prints."""
@@ -63,69 +50,158 @@ class DependencyResolution:
             "execution_order": [
                 str(chosen.metadata.node_version) for chosen in self.execution_order
             ],
+            "overrides": {
+                str(node): chosen.origins[0].path for node, chosen in self.overrides.items()
+            },
             "warnings": list(self.warnings),
         }
 
 
+@dataclass(frozen=True, slots=True)
+class DependencyRequest:
+    """What is asked of the resolver, with every name looked up.
+
+    ``names`` are the names that were looked up; an answer is good as long as
+    they and the nodes it rests on stay what they are.
+    """
+
+    roots: Sequence[NodeId]
+    requirements: Mapping[str, VersionConstraint]
+    names: frozenset[str]
+    locked: Mapping[str, Version]
+    overrides: Mapping[NodeId, RegisteredNode]
+
+
 class DependencyResolver:
-    """Looks names up in a catalog and solves for versions."""
+    """Looks names up in a catalog and solves for versions.
+
+    What it learns of the catalog is kept until ``forget`` names what changed.
+    """
 
     def __init__(self, catalog: NodeCatalog, host: HostEnvironment) -> None:
         """``host`` is the machine on which the chosen versions must run."""
-        self._catalog = catalog
-        self._host = host
+        self.view = CatalogView(catalog, host)
+        self.matrix = CompatibilityMatrix(self.view, self.view)
 
-    def resolve_dependencies(
-        self, references: Iterable[NodeRef], lock: Lockfile | None = None
-    ) -> DependencyResolution:
-        """Choose versions for the references and all that they need.
+    def forget(self, names: frozenset[str] | None) -> None:
+        """Drop what is known of nodes that go by these names; None drops everything."""
+        if names is None:
+            self.view.clear()
+            self.matrix.clear()
+        else:
+            self.matrix.forget(self.view.forget(names))
+
+    def request(
+        self,
+        references: Iterable[NodeRef],
+        lock: Lockfile | None = None,
+        overrides: Mapping[NodeId, RegisteredNode] | None = None,
+    ) -> DependencyRequest:
+        """Look the references up.
 
         Several references to one node must agree on one version of it. Versions
-        in ``lock`` are preferred to all others, even if they were yanked since.
+        in ``lock`` are preferred to all others, even if they were yanked since;
+        those in ``overrides`` are taken whatever anyone asks.
 
         Raises:
             NodeNotFoundError: a reference names no node; the hint lists close names.
             AmbiguousNodeError: a short name belongs to several nodes.
-            ResolutionError: no choice of versions meets every constraint.
+            ConstraintError: references to one node cannot be joined.
         """
+        overrides = overrides or {}
         requirements: dict[str, VersionConstraint] = {}
         roots: list[NodeId] = []
+        names: set[str] = set()
         for reference in references:
-            roots.append(self.identify(reference))
+            names |= {reference.name, str(reference.node or reference.name)}
+            roots.append(self.identify(reference, overrides))
             node = str(roots[-1])
             constraint = reference.constraint
             if node in requirements and requirements[node] != constraint:
                 constraint = requirements[node].intersection(constraint)
             requirements[node] = constraint
-        view = _CatalogView(self._catalog, lock or Lockfile(), self._host)
+        locked = {name: node.version for name, node in (lock or Lockfile()).nodes.items()}
+        return DependencyRequest(roots, requirements, frozenset(names), locked, overrides)
+
+    def resolve_dependencies(
+        self, request: DependencyRequest
+    ) -> tuple[DependencyResolution, frozenset[str]]:
+        """Choose versions; returns them with the names of all that the choice rests on.
+
+        Raises:
+            ResolutionError: no choice of versions meets every constraint.
+        """
+        matrix = _Consulted(self._matrix_for(request))
         try:
-            chosen = solve(requirements, view, view)
+            chosen = solve_with(matrix, request.requirements)
         except ResolutionError as error:
-            remedies = find_remedies(requirements, view, view, error.facts)
+            remedies = find_remedies(request.requirements, matrix, error.facts)
             error.remedies = tuple(" and ".join(map(str, edits)) for edits in remedies)
             raise
-        needs = {
-            node: view.dependencies(node, version)
-            | {
-                needed: constraint
-                for needed, constraint in view.optional_dependencies(node, version).items()
-                if needed in chosen
-            }
-            for node, version in chosen.items()
+        names = self.view.names_behind(matrix.nodes) | request.names
+        return self.assemble(request, chosen), frozenset(names)
+
+    def assemble(
+        self, request: DependencyRequest, chosen: Mapping[str, Version]
+    ) -> DependencyResolution:
+        """The resolution that a choice of versions, once found, amounts to.
+
+        Raises:
+            KeyError: a chosen version is not registered.
+        """
+        nodes = {
+            name: request.overrides.get(NodeId.parse(name)) or self.view.registered(name)[version]
+            for name, version in chosen.items()
         }
-        by_name = {node: view.registered(node, version) for node, version in chosen.items()}
+        needs: dict[str, Mapping[str, VersionConstraint]] = {}
+        for name, node in nodes.items():
+            required, optional = self.view.needs_of(node)
+            needs[name] = required | {n: c for n, c in optional.items() if n in chosen}
+        overrides = {
+            node: registered
+            for node, registered in request.overrides.items()
+            if str(node) in chosen
+        }
+        warnings = [warning for node in nodes.values() for warning in _warnings(node)]
+        for forced in overrides.values():
+            warnings += _forced_warnings(forced, request.requirements, needs)
         return DependencyResolution(
-            {NodeId.parse(name): node for name, node in by_name.items()},
-            [by_name[name] for name in execution_order(needs)],
-            [warning for node in by_name.values() for warning in _warnings(node)],
-            roots,
-            requirements,
+            {NodeId.parse(name): node for name, node in nodes.items()},
+            [nodes[name] for name in execution_order(needs)],
+            warnings,
+            request.roots,
+            request.requirements,
             needs,
+            overrides,
         )
 
-    def identify(self, reference: NodeRef) -> NodeId:
-        """The one node that a reference means; raises as ``resolve_dependencies`` does."""
-        candidates = self._catalog.find_nodes(reference.name)
+    def _matrix_for(self, request: DependencyRequest) -> VersionMatrix:
+        """The matrix with what the request locks and forces."""
+        matrix: VersionMatrix = self.matrix
+        if request.locked:
+            matrix = LockedMatrix(matrix, request.locked)
+        if request.overrides:
+            forced = {}
+            for node, registered in request.overrides.items():
+                required, optional = self.view.needs_of(registered)
+                obstacle = self.view.obstacle_of(registered)
+                forced[str(node)] = (
+                    registered.metadata.version,
+                    Needs.of(required, optional, obstacle),
+                )
+            matrix = ForcedMatrix(matrix, forced)
+        return matrix
+
+    def identify(
+        self, reference: NodeRef, overrides: Mapping[NodeId, RegisteredNode] | None = None
+    ) -> NodeId:
+        """The one node that a reference means; raises as ``request`` does."""
+        candidates = list(self.view.find_nodes(reference.name))
+        candidates += [
+            node
+            for node, forced in (overrides or {}).items()
+            if node not in candidates and reference.name in (node.namespace, forced.metadata.name)
+        ]
         if reference.node is not None:
             if reference.node not in candidates:
                 raise self._not_found(str(reference.node))
@@ -142,7 +218,7 @@ class DependencyResolver:
         return candidates[0]
 
     def _not_found(self, name: str) -> NodeNotFoundError:
-        known = [str(node) for node in self._catalog.all_nodes()]
+        known = [str(node) for node in self.view.catalog.all_nodes()]
         by_part = {part: full for full in known for part in (full, full.partition("://")[2])}
         close = dict.fromkeys(by_part[part] for part in difflib.get_close_matches(name, by_part, 3))
         if close:
@@ -156,72 +232,22 @@ class DependencyResolver:
         )
 
 
-_Asked = tuple[dict[str, VersionConstraint], dict[str, VersionConstraint]]
+class _Consulted:
+    """A matrix that remembers which nodes were asked about."""
+
+    def __init__(self, matrix: VersionMatrix) -> None:
+        self._matrix = matrix
+        self.nodes: set[str] = set()
+
+    def table(self, node: str) -> VersionTable:
+        self.nodes.add(node)
+        return self._matrix.table(node)
+
+    def needs(self, node: str, index: int) -> Needs:
+        return self._matrix.needs(node, index)
 
 
-class _CatalogView:
-    """The catalog as the solver's provider and policy; asks for each node once."""
-
-    def __init__(self, catalog: NodeCatalog, lock: Lockfile, host: HostEnvironment) -> None:
-        self._catalog = catalog
-        self._host = host
-        self._lock = lock
-        self._nodes: dict[str, dict[Version, RegisteredNode]] = {}
-        self._dependencies: dict[tuple[str, Version], _Asked] = {}
-
-    def _versions(self, node: str) -> dict[Version, RegisteredNode]:
-        known = self._nodes.get(node)
-        if known is None:
-            registered = self._catalog.versions(NodeId.parse(node)) if "://" in node else ()
-            known = {item.metadata.version: item for item in registered}
-            self._nodes[node] = known
-        return known
-
-    def registered(self, node: str, version: Version) -> RegisteredNode:
-        return self._versions(node)[version]
-
-    def versions(self, node: str) -> Sequence[Version]:
-        return list(self._versions(node))
-
-    def dependencies(self, node: str, version: Version) -> dict[str, VersionConstraint]:
-        return self._asked(node, version)[0]
-
-    def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
-        return self._asked(node, version)[1]
-
-    def _asked(self, node: str, version: Version) -> _Asked:
-        """What a version needs, and what it takes only in some versions."""
-        key = (node, version)
-        known = self._dependencies.get(key)
-        if known is None:
-            known = ({}, {})
-            for dependency in self._versions(node)[version].metadata.dependencies:
-                asked = known[1] if dependency.optional else known[0]
-                name = self._name(dependency.reference)
-                constraint = dependency.reference.constraint
-                asked[name] = asked[name].intersection(constraint) if name in asked else constraint
-            self._dependencies[key] = known
-        return known
-
-    def _name(self, reference: NodeRef) -> str:
-        """The full name of a dependency; as it is written where no one node has that name."""
-        if reference.node is not None:
-            return str(reference.node)
-        candidates = self._catalog.find_nodes(reference.name)
-        return str(candidates[0]) if len(candidates) == 1 else reference.name
-
-    def obstacle(self, node: str, version: Version) -> str | None:
-        return self._host.obstacle(self.registered(node, version).metadata.extra)
-
-    def preference(self, node: str, version: Version) -> int:
-        locked = self._lock.nodes.get(node)
-        if locked is not None and locked.version == version:
-            return LOCKED
-        registered = self.registered(node, version)
-        return preference(version, registered.metadata.lifecycle, yanked=registered.yanked)
-
-
-def _warnings(node: RegisteredNode) -> Iterable[str]:
+def _warnings(node: RegisteredNode) -> Iterator[str]:
     metadata = node.metadata
     if node.yanked:
         yield f"{metadata.node_version} was yanked"
@@ -234,3 +260,17 @@ def _warnings(node: RegisteredNode) -> Iterable[str]:
             yield f"{metadata.node_version} is a draft"
         case Lifecycle.ACTIVE:
             pass
+
+
+def _forced_warnings(
+    forced: RegisteredNode,
+    requirements: Mapping[str, VersionConstraint],
+    needs: Mapping[str, Mapping[str, VersionConstraint]],
+) -> Iterator[str]:
+    metadata = forced.metadata
+    node = str(metadata.node)
+    yield f"{metadata.node_version} is forced, from {forced.origins[0].path}"
+    askers = [("the request", requirements), *needs.items()]
+    for dependant, asked in askers:
+        if node in asked and not asked[node].allows(metadata.version):
+            yield f"{dependant} asks {node} {asked[node]}, which the override ignores"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ConstraintFact, ResolutionError
 from onex.domain.version import Version
-from onex.resolver.provider import DependencyProvider, VersionPolicy
-from onex.resolver.solver import solve
+from onex.resolver.compatibility_matrix import VersionMatrix
+from onex.resolver.matrix_views import RelaxedMatrix
+from onex.resolver.solver import solve_with
 
 MAXIMUM_ATTEMPTS = 40
 MAXIMUM_REMEDIES = 4
@@ -44,8 +45,7 @@ class Edit:
 
 def find_remedies(
     requirements: Mapping[str, VersionConstraint],
-    provider: DependencyProvider,
-    policy: VersionPolicy,
+    matrix: VersionMatrix,
     facts: Sequence[ConstraintFact],
 ) -> list[tuple[Edit, ...]]:
     """The smallest sets of edits that make the request solvable.
@@ -67,9 +67,9 @@ def find_remedies(
                 if len(tried) == MAXIMUM_ATTEMPTS or len(remedies) == MAXIMUM_REMEDIES:
                     return remedies
                 tried.add(frozenset(chosen))
-                relaxed = _Relaxed(requirements, provider, chosen)
+                relaxed = RelaxedMatrix(matrix, chosen)
                 try:
-                    selected = solve(relaxed.requirements, relaxed, policy)
+                    selected = solve_with(relaxed, relaxed.requirements(requirements))
                 except ResolutionError as error:
                     left = [f for f in error.facts if (f.dependant, f.needed) not in chosen]
                     following.append((chosen, [*known, *left]))
@@ -87,37 +87,3 @@ def _edit(place: Place, facts: Iterable[ConstraintFact], selected: Mapping[str, 
         fact.constraint for fact in facts if (fact.dependant, fact.needed) == place
     )
     return Edit(dependant, needed, tuple(constraints), selected.get(needed))
-
-
-class _Relaxed:
-    """A provider in which some constraints are lifted, and needs of unknown nodes dropped."""
-
-    def __init__(
-        self,
-        requirements: Mapping[str, VersionConstraint],
-        provider: DependencyProvider,
-        places: Iterable[Place],
-    ) -> None:
-        self._provider = provider
-        self._places = frozenset(places)
-        self.requirements = self._relax(None, requirements)
-
-    def versions(self, node: str) -> Sequence[Version]:
-        return self._provider.versions(node)
-
-    def dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
-        return self._relax(node, self._provider.dependencies(node, version))
-
-    def _relax(
-        self, dependant: str | None, needs: Mapping[str, VersionConstraint]
-    ) -> Mapping[str, VersionConstraint]:
-        lifted = [needed for needed in needs if (dependant, needed) in self._places]
-        if not lifted:
-            return needs
-        relaxed = dict(needs)
-        for needed in lifted:
-            if self._provider.versions(needed):
-                relaxed[needed] = ANY_VERSION
-            else:
-                del relaxed[needed]
-        return relaxed

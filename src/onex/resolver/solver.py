@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ConstraintFact, DependencyCycleError, ResolutionError
 from onex.domain.version import Version
+from onex.resolver.compatibility_matrix import Asked, CompatibilityMatrix, VersionMatrix
 from onex.resolver.dependency_column import DependencyColumn
 from onex.resolver.explanation import derivation, explain
 from onex.resolver.graph import find_cycle
@@ -56,19 +57,22 @@ def solve(
         node: VersionConstraint.parse(constraint) if isinstance(constraint, str) else constraint
         for node, constraint in requirements.items()
     }
-    return _Solver(parsed, provider, policy or StableFirst()).solve()
+    return solve_with(CompatibilityMatrix(provider, policy or StableFirst()), parsed)
+
+
+def solve_with(
+    matrix: VersionMatrix, requirements: Mapping[str, VersionConstraint]
+) -> Mapping[str, Version]:
+    """As ``solve``, on a matrix that may have served other requests before."""
+    return _Solver(matrix, requirements).solve()
 
 
 class _Solver:
     def __init__(
-        self,
-        requirements: Mapping[str, VersionConstraint],
-        provider: DependencyProvider,
-        policy: VersionPolicy,
+        self, matrix: VersionMatrix, requirements: Mapping[str, VersionConstraint]
     ) -> None:
         self._requirements = requirements
-        self._provider = provider
-        self._policy = policy
+        self._matrix = matrix
         self._solution = PartialSolution()
         root = VersionTable(ROOT, [Version(0, 0, 0)], lambda _: 0)
         self._tables: dict[str, VersionTable] = {ROOT: root}
@@ -98,12 +102,7 @@ class _Solver:
     def _table(self, node: str) -> VersionTable:
         table = self._tables.get(node)
         if table is None:
-            table = VersionTable(
-                node,
-                self._provider.versions(node),
-                lambda version: self._policy.preference(node, version),
-            )
-            self._tables[node] = table
+            table = self._tables[node] = self._matrix.table(node)
             self._solution.introduce(node, table.full)
         return table
 
@@ -247,34 +246,22 @@ class _Solver:
             return
         self._loaded[node] = self._loaded.get(node, 0) | missing
         if node == ROOT:
-            self._add_clauses(ROOT, missing, self._requirements, is_optional=False)
+            asked = tuple(sorted(self._requirements.items()))
+            self._add_clauses(ROOT, missing, asked, is_optional=False)
             return
         obstacles: dict[str, int] = {}
         for index in indexes(missing):
-            bit, version = 2 << index, self._table(node).versions[index]
-            self._add_clauses(
-                node, bit, self._provider.dependencies(node, version), is_optional=False
-            )
-            self._add_clauses(
-                node, bit, self._policy.optional_dependencies(node, version), is_optional=True
-            )
-            obstacle = self._policy.obstacle(node, version)
-            if obstacle is not None:
-                obstacles[obstacle] = obstacles.get(obstacle, 0) | bit
+            bit, needs = 2 << index, self._matrix.needs(node, index)
+            self._add_clauses(node, bit, needs.required, is_optional=False)
+            self._add_clauses(node, bit, needs.optional, is_optional=True)
+            if needs.obstacle is not None:
+                obstacles[needs.obstacle] = obstacles.get(needs.obstacle, 0) | bit
         for reason, bits in obstacles.items():
             self._add(Incompatibility({node: bits}, Obstacle(node, bits, reason)))
 
-    def _add_clauses(
-        self,
-        node: str,
-        versions: int,
-        needs: Mapping[str, VersionConstraint],
-        *,
-        is_optional: bool,
-    ) -> None:
+    def _add_clauses(self, node: str, versions: int, asked: Asked, *, is_optional: bool) -> None:
         columns = self._columns.setdefault(node, {})
-        # Sorted, so that the answer does not depend on the order in which needs were written.
-        for needed in sorted(needs):
+        for needed, constraint in asked:
             if needed == node:
                 if not is_optional:
                     self._add(Incompatibility({node: versions}, CycleThrough((node,))))
@@ -283,7 +270,7 @@ class _Solver:
             if column is None:
                 column = columns[needed] = DependencyColumn(node, self._table(needed))
                 self._dependents.setdefault(needed, []).append(column)
-            column.add(versions, needs[needed], is_optional=is_optional)
+            column.add(versions, constraint, is_optional=is_optional)
 
     def _selected(self) -> dict[str, Version]:
         return {
@@ -333,11 +320,11 @@ class _Solver:
         if cause.node == ROOT:
             yield ConstraintFact(None, None, cause.needed, str(self._requirements[cause.needed]))
             return
-        for version in self._tables[cause.node].versions_in(cause.versions):
-            constraint = self._provider.dependencies(cause.node, version).get(cause.needed)
-            if constraint is None:
-                constraint = self._policy.optional_dependencies(cause.node, version)[cause.needed]
-            yield ConstraintFact(cause.node, str(version), cause.needed, str(constraint))
+        table = self._tables[cause.node]
+        for index in indexes(cause.versions):
+            constraint = self._matrix.needs(cause.node, index).constraint_on(cause.needed)
+            version = str(table.versions[index])
+            yield ConstraintFact(cause.node, version, cause.needed, str(constraint))
 
 
 _CONFLICT = "\0conflict"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from onex.domain.constraint import VersionConstraint
-from onex.domain.metadata import RegisteredNode
-from onex.domain.selection import RESERVED, preference
+from onex.domain.version import Version
+from onex.resolver.compatibility_matrix import VersionMatrix
 
 
 def resolve_version(
-    registered: Iterable[RegisteredNode], constraint: VersionConstraint
-) -> RegisteredNode | None:
+    matrix: VersionMatrix, node: str, constraint: VersionConstraint
+) -> Version | None:
     """The version that ``latest`` or another constraint means, or None where none meets it.
 
     Archived and yanked versions are found only by an exact constraint.
     """
-    ranked = [
-        (preference(n.metadata.version, n.metadata.lifecycle, yanked=n.yanked), n)
-        for n in registered
-        if constraint.allows(n.metadata.version)
-    ]
-    allowed = [(rank, n) for rank, n in ranked if rank != RESERVED or constraint.is_exact]
-    best = max(allowed, key=lambda entry: (entry[0], entry[1].metadata.version), default=None)
-    return best[1] if best else None
+    table = matrix.table(node)
+    mask = table.mask_of(constraint)
+    return table.versions[table.preferred(mask).bit_length() - 2] if mask else None

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from copy import copy
+from operator import attrgetter, eq
 
 from onex.domain.constraint import Alternative, VersionConstraint
 from onex.domain.version import Version
 
 ABSENT = 1
+MAXIMUM_MASKS = 4096
+
+_KEY = attrgetter("key")
 
 
 class VersionTable:
@@ -25,26 +29,47 @@ class VersionTable:
         self, name: str, versions: Sequence[Version], preference: Callable[[Version], int]
     ) -> None:
         self.name = name
-        self.versions = sorted(set(versions), key=lambda version: version.key)
+        self.versions = sorted(versions, key=_KEY)
+        self._keys = [version.key for version in self.versions]
+        if any(map(eq, self._keys, self._keys[1:])):
+            self.versions = list({version.key: version for version in self.versions}.values())
+            self._keys = [version.key for version in self.versions]
         self.full = (1 << (len(self.versions) + 1)) - 1
         self.present = self.full & ~ABSENT
-        self._keys = [version.key for version in self.versions]
         self._masks: dict[str, int] = {}
-        self._preferences = [preference(version) for version in self.versions]
         self._prereleases = self._reserved = 0
-        for index, version in enumerate(self.versions):
+        by_preference: dict[int, int] = {}
+        bit = 2
+        for version in self.versions:
+            value = preference(version)
+            by_preference[value] = by_preference.get(value, 0) | bit
+            if value < 0:
+                self._reserved |= bit
             if version.prerelease:
-                self._prereleases |= 2 << index
-            if self._preferences[index] < 0:
-                self._reserved |= 2 << index
+                self._prereleases |= bit
+            bit <<= 1
+        self._by_preference = [
+            by_preference[value] for value in sorted(by_preference, reverse=True)
+        ]
 
-    @cached_property
-    def _by_preference(self) -> list[int]:
-        """A mask of versions for each preference, the best first."""
-        masks: dict[int, int] = {}
-        for index, preference in enumerate(self._preferences):
-            masks[preference] = masks.get(preference, 0) | 2 << index
-        return [masks[preference] for preference in sorted(masks, reverse=True)]
+    def index_of(self, version: Version) -> int | None:
+        """Where a version stands, None where it is not known."""
+        index = bisect_left(self._keys, version.key)
+        is_known = index < len(self._keys) and self._keys[index] == version.key
+        return index if is_known else None
+
+    def favouring(self, version: Version) -> VersionTable:
+        """The same table in which one version comes before all others, even if it is reserved."""
+        index = self.index_of(version)
+        if index is None:
+            return self
+        bit = 2 << index
+        table = copy(self)
+        table._by_preference = [bit, *self._by_preference]
+        if self._reserved & bit:
+            table._reserved = self._reserved & ~bit
+            table._masks = {}
+        return table
 
     def mask_of(self, constraint: VersionConstraint) -> int:
         """The versions that a constraint selects, never with the absent bit."""
@@ -55,6 +80,8 @@ class VersionTable:
                 mask |= self._mask_of_alternative(alternative)
             if not constraint.is_exact:
                 mask &= ~self._reserved
+            if len(self._masks) >= MAXIMUM_MASKS:
+                self._masks.clear()
             self._masks[constraint.text] = mask
         return mask
 
@@ -117,6 +144,20 @@ class VersionTable:
             return str(self.versions[low])
         joint = " or " if high == low + 1 else " to "
         return f"{self.versions[low]}{joint}{self.versions[high]}"
+
+
+class ForcedTable(VersionTable):
+    """The table of a node that the user forced to one version: every constraint takes it."""
+
+    def __init__(self, name: str, version: Version) -> None:
+        super().__init__(name, [version], lambda _: 0)
+
+    def mask_of(self, constraint: VersionConstraint) -> int:
+        return self.present
+
+    def describe(self, mask: int) -> str:
+        described = super().describe(mask)
+        return f"{described} (forced)" if mask & self.present else described
 
 
 def indexes(mask: int) -> Iterator[int]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from onex.domain.errors import Problem
 from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
-from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.query import MetadataQuery, Page
-
-Outcome = Literal["node", "rejected", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,10 @@ class StorageWriter(Protocol):
         """Replace the metadata and digest of a node version that is there."""
         ...
 
+    def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
+        """Withdraw a node version from new resolutions, or bring it back."""
+        ...
+
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         """Note a further place that offers the same node version."""
         ...
@@ -65,8 +67,10 @@ class StorageWriter(Protocol):
         """Drop what was noted of a file that is gone."""
         ...
 
-    def append(self, action: str, object_name: str, body: JsonObject) -> Event:
-        """Append an entry to the one log."""
+    def append(
+        self, action: str, object_name: str, body: JsonObject, time: str | None = None
+    ) -> Event:
+        """Append an entry to the one log; ``time`` is now where it is not given."""
         ...
 
 
@@ -111,6 +115,18 @@ class StorageBackend(Protocol):
 
     def events(self, after: int = 0) -> Sequence[Event]:
         """The log from the entry after the given serial on."""
+        ...
+
+    def serial(self) -> int:
+        """The serial of the last entry of the log; 0 where there is none."""
+        ...
+
+    def names_changed(self, after: int) -> frozenset[str] | None:
+        """Every name of the nodes that changed after an entry; None where these are very many.
+
+        The names of a node are ``type://namespace``, its namespace, its short
+        names and its UUIDs.
+        """
         ...
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from onex.domain.errors import StorageError, UsageError
 from onex.domain.event import Event, first_broken_link
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
+from onex.domain.projection import changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
@@ -27,6 +28,8 @@ from onex.storage.sqlite.rows import (
     registered_node,
 )
 from onex.storage.sqlite.writer import SqliteWriter
+
+MAXIMUM_CHANGES = 1000
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -149,10 +152,24 @@ class SqliteBackend:
                 " FROM events WHERE serial > ? ORDER BY serial",
                 (after,),
             ).fetchall()
-        return [
-            Event(serial, at, actor, action, name, outcome, json.loads(body), previous, own)
-            for serial, at, actor, action, name, outcome, body, previous, own in rows
-        ]
+        return [Event(*row) for row in rows]
+
+    def serial(self) -> int:
+        with storage_errors(self._path):
+            found: tuple[int | None] = self._connection.execute(
+                "SELECT max(serial) FROM events"
+            ).fetchone()
+        return found[0] or 0
+
+    def names_changed(self, after: int) -> frozenset[str] | None:
+        with storage_errors(self._path):
+            rows = self._connection.execute(
+                "SELECT object, body FROM events WHERE serial > ? AND action LIKE 'node.%' LIMIT ?",
+                (after, MAXIMUM_CHANGES + 1),
+            ).fetchall()
+        if len(rows) > MAXIMUM_CHANGES:
+            return None
+        return frozenset(name for row in rows for name in changed_names(*row))
 
     def check(self) -> None:
         with storage_errors(self._path):

@@ -7,10 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 
 from onex.domain.errors import Location, Problem, Severity
-from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeVersion
 from onex.domain.version import Version
-from onex.storage.backend import Outcome
 
 NODE_COLUMNS = "id, body, digest, registered_at, yanked"
 

@@ -8,8 +8,9 @@ import sqlite3
 from datetime import UTC, datetime
 
 from onex.domain.event import GENESIS_HASH, Event
-from onex.domain.json_value import JsonObject
+from onex.domain.json_value import JsonObject, canonical_json
 from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.projection import node_state
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
 from onex.domain.version import Version
@@ -49,8 +50,8 @@ class SqliteWriter:
         return row and NodeVersion(NodeId(row[0], row[1]), Version.parse(row[2]))
 
     def insert(self, metadata: NodeMetadata, digest: str, origin: Origin) -> None:
-        values = _values(metadata, digest)
-        values["registered_at"] = _now()
+        values = _values(metadata, digest, yanked=False)
+        values["registered_at"] = now = _now()
         columns = ", ".join(values)
         marks = ", ".join("?" * len(values))
         node_id = self._connection.execute(
@@ -64,25 +65,54 @@ class SqliteWriter:
         self.append(
             "node.registered",
             str(metadata.node_version),
-            {"before": None, "after": _state(metadata, digest), "origin": origin.path},
+            {
+                "before": None,
+                "after": node_state(metadata, digest, yanked=False),
+                "origin": origin.to_json(),
+            },
+            now,
         )
 
     def update(self, metadata: NodeMetadata, digest: str) -> None:
         before = find_row(self._connection, metadata.node_version)
         if before is None:
             raise LookupError(f"{metadata.node_version} is not registered")
-        values = _values(metadata, digest)
+        node_id, body, old_digest, _, yanked = before
+        values = _values(metadata, digest, yanked=bool(yanked))
         settings = ", ".join(f"{column} = ?" for column in values)
         self._connection.execute(
-            f"UPDATE nodes SET {settings} WHERE id = ?", (*values.values(), before[0])
+            f"UPDATE nodes SET {settings} WHERE id = ?", (*values.values(), node_id)
         )
-        self._connection.execute("DELETE FROM labels WHERE node_id = ?", (before[0],))
-        self._write_labels(before[0], metadata)
-        old = NodeMetadata.from_json(json.loads(before[1]))
+        self._connection.execute("DELETE FROM labels WHERE node_id = ?", (node_id,))
+        self._write_labels(node_id, metadata)
+        old = NodeMetadata.from_json(json.loads(body))
         self.append(
             "node.updated",
             str(metadata.node_version),
-            {"before": _state(old, before[2]), "after": _state(metadata, digest)},
+            {
+                "before": node_state(old, old_digest, yanked=bool(yanked)),
+                "after": node_state(metadata, digest, yanked=bool(yanked)),
+            },
+        )
+
+    def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
+        row = find_row(self._connection, node)
+        if row is None:
+            raise LookupError(f"{node} is not registered")
+        node_id, body, digest, _, was_yanked = row
+        metadata = NodeMetadata.from_json(json.loads(body))
+        self._connection.execute(
+            "UPDATE nodes SET yanked = ?, preference = ? WHERE id = ?",
+            (yanked, preference(metadata.version, metadata.lifecycle, yanked=yanked), node_id),
+        )
+        self.append(
+            "node.yanked" if yanked else "node.unyanked",
+            str(node),
+            {
+                "before": node_state(metadata, digest, yanked=bool(was_yanked)),
+                "after": node_state(metadata, digest, yanked=yanked),
+                "reason": reason,
+            },
         )
 
     def _write_labels(self, node_id: int | None, metadata: NodeMetadata) -> None:
@@ -106,7 +136,7 @@ class SqliteWriter:
             "INSERT OR REPLACE INTO origins (node_id, source, path) VALUES (?, ?, ?)",
             (row[0], origin.source, origin.path),
         )
-        self.append("node.origin_added", str(node), {"origin": origin.path})
+        self.append("node.origin_added", str(node), {"origin": origin.to_json()})
 
     def remove_origin(self, origin: Origin) -> bool:
         node = self.node_at(origin)
@@ -117,10 +147,11 @@ class SqliteWriter:
             "DELETE FROM origins WHERE source = ? AND path = ?", (origin.source, origin.path)
         )
         if row is None or origins_of(self._connection, row[0]):
-            self.append("node.origin_removed", str(node), {"origin": origin.path})
+            self.append("node.origin_removed", str(node), {"origin": origin.to_json()})
             return False
         self._connection.execute("DELETE FROM nodes WHERE id = ?", (row[0],))
-        before = _state(NodeMetadata.from_json(json.loads(row[1])), row[2])
+        metadata = NodeMetadata.from_json(json.loads(row[1]))
+        before = node_state(metadata, row[2], yanked=bool(row[4]))
         self.append("node.removed", str(node), {"before": before, "after": None})
         return True
 
@@ -135,9 +166,18 @@ class SqliteWriter:
             "DELETE FROM seen_files WHERE source = ? AND path = ?", (source, path)
         )
 
-    def append(self, action: str, object_name: str, body: JsonObject) -> Event:
+    def append(
+        self, action: str, object_name: str, body: JsonObject, time: str | None = None
+    ) -> Event:
         event = Event(
-            self._serial + 1, _now(), self._actor, action, object_name, "allowed", body, self._hash
+            self._serial + 1,
+            time or _now(),
+            self._actor,
+            action,
+            object_name,
+            "allowed",
+            canonical_json(body),
+            self._hash,
         ).sealed()
         self._connection.execute(
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -148,7 +188,7 @@ class SqliteWriter:
                 event.action,
                 event.object,
                 event.outcome,
-                json.dumps(event.body, sort_keys=True, ensure_ascii=False),
+                event.body,
                 event.previous_hash,
                 event.hash,
             ),
@@ -157,13 +197,13 @@ class SqliteWriter:
         return event
 
 
-def _values(metadata: NodeMetadata, digest: str) -> dict[str, Parameter]:
+def _values(metadata: NodeMetadata, digest: str, *, yanked: bool) -> dict[str, Parameter]:
     return {
         "type": metadata.node.type,
         "namespace": metadata.node.namespace,
         "version": stored_version(metadata.version),
         "version_order": version_order(metadata.version),
-        "preference": preference(metadata.version, metadata.lifecycle),
+        "preference": preference(metadata.version, metadata.lifecycle, yanked=yanked),
         "name": metadata.name,
         "uuid": metadata.uuid,
         "lifecycle": metadata.lifecycle.value,
@@ -171,11 +211,6 @@ def _values(metadata: NodeMetadata, digest: str) -> dict[str, Parameter]:
         "digest": digest,
         "body": json.dumps(metadata.to_json(), ensure_ascii=False),
     }
-
-
-def _state(metadata: NodeMetadata, digest: str) -> dict[str, str]:
-    """What of a node version its history keeps."""
-    return {"digest": digest, "lifecycle": metadata.lifecycle.value}
 
 
 def _now() -> str:

@@ -1,0 +1,1 @@
+"""Keeping answers that cost time to find."""

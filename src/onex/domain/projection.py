@@ -1,0 +1,68 @@
+"""What the log says is registered: the present, or any moment of the past, from its entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from onex.domain.event import Event
+from onex.domain.json_value import JsonObject, as_object, as_text
+from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.reference import NodeId, NodeVersion
+
+
+def node_state(metadata: NodeMetadata, digest: str, *, yanked: bool) -> JsonObject:
+    """All that an entry of the log says of a node version before or after a change."""
+    return {"digest": digest, "yanked": yanked, "metadata": metadata.to_json()}
+
+
+def changed_names(object_name: str, body: str) -> Iterator[str]:
+    """Every name of the node that an entry of the log is about."""
+    node = object_name.partition("@")[0]
+    yield node
+    yield NodeId.parse(node).namespace
+    facts = json.loads(body)
+    for state in (facts.get("before"), facts.get("after")):
+        if state:
+            yield state["metadata"]["name"]
+            if state["metadata"]["uuid"]:
+                yield state["metadata"]["uuid"]
+
+
+def project(events: Iterable[Event]) -> dict[NodeVersion, RegisteredNode]:
+    """The node versions that are registered after the given entries, from the first on."""
+    nodes: dict[NodeVersion, RegisteredNode] = {}
+    for event in events:
+        if not event.action.startswith("node."):
+            continue
+        node = NodeVersion.parse(event.object)
+        facts = event.facts
+        match event.action:
+            case "node.removed":
+                del nodes[node]
+            case "node.origin_added":
+                origin = Origin.from_json(as_object(facts["origin"]))
+                others = [o for o in nodes[node].origins if o != origin]
+                nodes[node] = _with_origins(nodes[node], [*others, origin])
+            case "node.origin_removed":
+                origin = Origin.from_json(as_object(facts["origin"]))
+                nodes[node] = _with_origins(
+                    nodes[node], [o for o in nodes[node].origins if o != origin]
+                )
+            case _:
+                before = nodes.get(node)
+                state = as_object(facts["after"])
+                nodes[node] = RegisteredNode(
+                    NodeMetadata.from_json(as_object(state["metadata"])),
+                    as_text(state["digest"]),
+                    before.origins if before else (Origin.from_json(as_object(facts["origin"])),),
+                    before.registered_at if before else event.time,
+                    bool(state["yanked"]),
+                )
+    return nodes
+
+
+def _with_origins(node: RegisteredNode, origins: list[Origin]) -> RegisteredNode:
+    ordered = sorted(origins, key=lambda origin: (origin.source, origin.path))
+    return replace(node, origins=tuple(ordered))

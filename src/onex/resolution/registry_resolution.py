@@ -1,0 +1,269 @@
+"""RegistryResolution: the resolver on what is registered, with caches that follow the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onex.cache.file_cache import CacheStatistics, FileCache
+from onex.domain.compatibility import HostEnvironment
+from onex.domain.constraint import VersionConstraint
+from onex.domain.errors import ConstraintFact, NodeNotFoundError, ResolutionError
+from onex.domain.json_value import JsonValue, as_object, as_text, canonical_json
+from onex.domain.metadata import RegisteredNode
+from onex.domain.reference import NodeId, NodeRef, NodeVersion
+from onex.domain.version import Version
+from onex.manifests.dependency_place import locate_dependency
+from onex.resolution.answer_cache import AnswerCache
+from onex.resolution.historical_catalog import HistoricalCatalog, parse_moment
+from onex.resolution.override import Override, check_names, read_override
+from onex.resolver.compatibility import Demand, VersionCompatibility, compatibility
+from onex.resolver.dependency_resolver import (
+    DependencyRequest,
+    DependencyResolution,
+    DependencyResolver,
+)
+from onex.resolver.lockfile import Lockfile
+from onex.resolver.version_resolver import resolve_version
+from onex.storage.backend import StorageBackend
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """One cache: its name, how many entries it holds, and how often it had an answer."""
+
+    name: str
+    entries: int
+    statistics: CacheStatistics
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The cache in the shape that ``cache stats`` prints."""
+        return {
+            "name": self.name,
+            "entries": self.entries,
+            "hits": self.statistics.hits,
+            "misses": self.statistics.misses,
+            "hit_ratio": self.statistics.hit_ratio,
+        }
+
+
+class RegistryResolution:
+    """Answers about versions from what is registered. One object serves one thread."""
+
+    def __init__(self, storage: StorageBackend, host: HostEnvironment, file: FileCache) -> None:
+        """``host`` is where nodes will run; ``file`` keeps answers for later processes."""
+        self._storage = storage
+        self._host = host
+        self._file = file
+        self._resolver = DependencyResolver(storage, host)
+        self._serial = storage.serial()
+        self._versions: AnswerCache[Version] = AnswerCache(
+            "versions", file, storage.names_changed, str
+        )
+        self._resolutions: AnswerCache[DependencyResolution] = AnswerCache(
+            "dependencies", file, storage.names_changed, _chosen_versions
+        )
+
+    def identify(self, reference: NodeRef) -> NodeId:
+        """The one node that a reference means.
+
+        Raises:
+            NodeNotFoundError, AmbiguousNodeError: it means none, or several.
+        """
+        self._follow_log()
+        return self._resolver.identify(reference)
+
+    def node(self, reference: NodeRef) -> RegisteredNode:
+        """The version that a reference means; raises as ``identify``, and where none fits."""
+        identity = self.identify(reference)
+        name = str(identity)
+        constraint = reference.constraint
+        key = f"{name}@{constraint}"
+        version = self._versions.get(key, lambda stored: Version.parse(as_text(stored)))
+        registered = self._resolver.view.registered(name)
+        if version is None:
+            version = resolve_version(self._resolver.matrix, name, constraint)
+            if version is None:
+                known = ", ".join(map(str, registered))
+                raise NodeNotFoundError(
+                    f"no version of {name} meets {constraint}", hint=f"its versions are: {known}"
+                )
+            self._versions.put(key, version, frozenset([name]), self._serial)
+        return registered[version]
+
+    def resolve(
+        self,
+        references: Sequence[NodeRef | str],
+        lock: Lockfile | None = None,
+        overrides: Sequence[Override] = (),
+    ) -> DependencyResolution:
+        """Choose versions; a failure also says where its constraints are written.
+
+        Raises:
+            ResolutionError: no choice of versions meets every constraint.
+            NodeNotFoundError, AmbiguousNodeError: a reference does not name one node.
+            DocumentError: the manifest of an override cannot be used.
+        """
+        self._follow_log()
+        if overrides:
+            # Files of an override may change at any time, unseen by the log.
+            request = self._resolver.request(_parsed(references), lock, self._forced(overrides))
+            return self._solve(self._resolver, request)[0]
+        key = _key(references, lock, self._host)
+        known = self._resolutions.get(
+            key, lambda stored: self._assemble(self._request(references, lock), stored)
+        )
+        if known is not None:
+            return known
+        found, names = self._solve(self._resolver, self._request(references, lock))
+        self._resolutions.put(key, found, names, self._serial)
+        return found
+
+    def resolve_as_of(self, references: Sequence[NodeRef | str], when: str) -> DependencyResolution:
+        """Choose versions as the registry stood at a date or time; raises as ``resolve``.
+
+        Raises:
+            UsageError: ``when`` is neither a date nor a time.
+        """
+        catalog = HistoricalCatalog(self._storage.events(), parse_moment(when))
+        resolver = DependencyResolver(catalog, self._host)
+        return self._solve(resolver, resolver.request(_parsed(references)))[0]
+
+    def demands(self, node: NodeId) -> Sequence[Demand]:
+        """What each dependent asks of a node."""
+        self._follow_log()
+        return [
+            Demand(str(dependent), constraint)
+            for dependent in self._storage.dependents(node)
+            for registered in [self._storage.node(dependent)]
+            if registered is not None
+            for asked in self._resolver.view.needs_of(registered)
+            for needed, constraint in asked.items()
+            if needed == str(node)
+        ]
+
+    def compatibility(self, node: NodeId) -> list[VersionCompatibility]:
+        """Every version of a node against everyone who asks for it."""
+        demands = self.demands(node)
+        registered = self._resolver.view.registered(str(node))
+        lifecycles = {v: found.metadata.lifecycle.value for v, found in registered.items()}
+        return compatibility(self._resolver.matrix.table(str(node)), lifecycles, demands)
+
+    def caches(self) -> list[CacheReport]:
+        """What the caches hold, and their hits in this and all earlier processes."""
+        self.keep_statistics()
+        reports = [
+            CacheReport(name, self._file.count(f"{name}:"), self._file.statistics(name))
+            for name in (self._versions.name, self._resolutions.name)
+        ]
+        parsed = VersionConstraint.parse_statistics()
+        statistics = CacheStatistics(parsed.hits, parsed.misses)
+        return [CacheReport("constraints", parsed.entries, statistics), *reports]
+
+    def keep_statistics(self) -> None:
+        """Add this process's hits and misses to those that the file keeps."""
+        for cache in (self._versions, self._resolutions):
+            taken = cache.take_statistics()
+            if taken != CacheStatistics():
+                self._file.add_statistics(cache.name, taken)
+
+    def clear_caches(self) -> None:
+        """Forget every answer and all statistics."""
+        for cache in (self._versions, self._resolutions):
+            cache.forget(None)
+            cache.take_statistics()
+        self._file.clear()
+
+    def _follow_log(self) -> None:
+        """Forget what has changed since the last question."""
+        serial = self._storage.serial()
+        if serial == self._serial:
+            return
+        names = self._storage.names_changed(self._serial)
+        self._resolver.forget(names)
+        self._versions.forget(names)
+        self._resolutions.forget(names)
+        self._serial = serial
+
+    def _request(
+        self, references: Sequence[NodeRef | str], lock: Lockfile | None
+    ) -> DependencyRequest:
+        return self._resolver.request(_parsed(references), lock)
+
+    def _assemble(self, request: DependencyRequest, stored: JsonValue) -> DependencyResolution:
+        chosen = {node: Version.parse(as_text(v)) for node, v in as_object(stored).items()}
+        return self._resolver.assemble(request, chosen)
+
+    def _forced(self, overrides: Iterable[Override]) -> dict[NodeId, RegisteredNode]:
+        """The node that each override puts in place."""
+        forced = {}
+        for override in overrides:
+            if override.manifest is not None:
+                found = read_override(override.manifest)
+                check_names(override, found)
+            else:
+                exact = VersionConstraint.parse(str(override.version))
+                reference = override.reference
+                found = self.node(NodeRef(reference.type, reference.name, exact))
+            forced[found.metadata.node] = found
+        return forced
+
+    def _solve(
+        self, resolver: DependencyResolver, request: DependencyRequest
+    ) -> tuple[DependencyResolution, frozenset[str]]:
+        try:
+            return resolver.resolve_dependencies(request)
+        except ResolutionError as error:
+            error.extend("Where this is written:", list(self._places(resolver, error.facts)))
+            error.extend("What would unblock it, each edit on its own:", error.remedies)
+            error.details["remedies"] = list(error.remedies)
+            if error.remedies:
+                error.hint = "make one of the edits that the explanation ends with"
+            raise
+
+    def _places(
+        self, resolver: DependencyResolver, facts: Iterable[ConstraintFact]
+    ) -> Iterator[str]:
+        """The line of each constraint that a manifest holds."""
+        for fact in dict.fromkeys(facts):
+            if fact.dependant is None or fact.version is None:
+                continue
+            owner = NodeVersion(NodeId.parse(fact.dependant), Version.parse(fact.version))
+            registered = resolver.view.registered(fact.dependant).get(owner.version)
+            if registered is None:
+                continue
+            manifest = Path(registered.origins[0].path)
+            names = frozenset(_names(resolver, fact.needed))
+            place = locate_dependency(manifest, names)
+            if place is not None:
+                yield f"{place}: {owner} asks {fact.needed} {fact.constraint}"
+
+
+def _names(resolver: DependencyResolver, needed: str) -> Iterator[str]:
+    """Everything that a manifest may call a node."""
+    yield needed
+    if "://" in needed:
+        yield NodeId.parse(needed).namespace
+        for known in resolver.view.registered(needed).values():
+            yield known.metadata.name
+            if known.metadata.uuid is not None:
+                yield known.metadata.uuid
+
+
+def _parsed(references: Iterable[NodeRef | str]) -> Iterator[NodeRef]:
+    for reference in references:
+        yield NodeRef.parse(reference) if isinstance(reference, str) else reference
+
+
+def _key(references: Sequence[NodeRef | str], lock: Lockfile | None, host: HostEnvironment) -> str:
+    """One text for everything an answer depends on, but for what is registered."""
+    locked: Mapping[str, str] = (
+        {name: str(node.version) for name, node in lock.nodes.items()} if lock else {}
+    )
+    asked = "\0".join(map(str, references))
+    return f"{asked}\0{host}" if not locked else f"{asked}\0{host}\0{canonical_json(locked)}"
+
+
+def _chosen_versions(resolution: DependencyResolution) -> JsonValue:
+    return {str(node): str(n.metadata.version) for node, n in resolution.selected.items()}

@@ -1,0 +1,123 @@
+"""What is registered, as the solver asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from onex.domain.compatibility import HostEnvironment
+from onex.domain.constraint import VersionConstraint
+from onex.domain.metadata import RegisteredNode
+from onex.domain.reference import NodeId, NodeRef
+from onex.domain.selection import preference
+from onex.domain.version import Version
+
+
+class NodeCatalog(Protocol):
+    """Where the resolver learns which nodes exist."""
+
+    def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
+        """Every registered version of a node."""
+        ...
+
+    def find_nodes(self, name: str) -> Sequence[NodeId]:
+        """The nodes with this namespace, short name or UUID."""
+        ...
+
+    def all_nodes(self) -> Sequence[NodeId]:
+        """Every node."""
+        ...
+
+
+Asked = dict[str, VersionConstraint]
+
+
+class CatalogView:
+    """A catalog as the solver's provider and policy; asks for each node and each name once."""
+
+    def __init__(self, catalog: NodeCatalog, host: HostEnvironment) -> None:
+        """``host`` is the machine on which the chosen versions must run."""
+        self.catalog = catalog
+        self._host = host
+        self._nodes: dict[str, dict[Version, RegisteredNode]] = {}
+        self._names: dict[str, Sequence[NodeId]] = {}
+        self._looked_up: dict[str, set[str]] = {}
+
+    def registered(self, node: str) -> Mapping[Version, RegisteredNode]:
+        """The registered versions of a node by its full name."""
+        known = self._nodes.get(node)
+        if known is None:
+            found = self.catalog.versions(NodeId.parse(node)) if "://" in node else ()
+            known = self._nodes[node] = {item.metadata.version: item for item in found}
+        return known
+
+    def find_nodes(self, name: str) -> Sequence[NodeId]:
+        """The nodes that go by a name."""
+        found = self._names.get(name)
+        if found is None:
+            found = self._names[name] = self.catalog.find_nodes(name)
+        return found
+
+    def names_behind(self, nodes: Iterable[str]) -> set[str]:
+        """The nodes, and every name by which their manifests call others."""
+        names = set(nodes)
+        for node in tuple(names):
+            names |= self._looked_up.get(node, set())
+        return names
+
+    def forget(self, names: frozenset[str]) -> set[str]:
+        """Drop all that rests on nodes with these names; returns the nodes that may differ now."""
+        stale = set(names)
+        stale |= {node for node, used in self._looked_up.items() if not used.isdisjoint(names)}
+        for name in stale:
+            self._nodes.pop(name, None)
+            self._names.pop(name, None)
+            self._looked_up.pop(name, None)
+        return stale
+
+    def clear(self) -> None:
+        """Drop everything that was learned."""
+        self._nodes.clear()
+        self._names.clear()
+        self._looked_up.clear()
+
+    def needs_of(self, registered: RegisteredNode) -> tuple[Asked, Asked]:
+        """What a version needs, and what it takes only in some versions, by full name."""
+        required: Asked = {}
+        optional: Asked = {}
+        for dependency in registered.metadata.dependencies:
+            asked = optional if dependency.optional else required
+            name = self._full_name(str(registered.metadata.node), dependency.reference)
+            constraint = dependency.reference.constraint
+            asked[name] = asked[name].intersection(constraint) if name in asked else constraint
+        return required, optional
+
+    def _full_name(self, dependant: str, reference: NodeRef) -> str:
+        """The full name of a dependency; as it is written where no one node has that name."""
+        if reference.node is not None:
+            return str(reference.node)
+        self._looked_up.setdefault(dependant, set()).add(reference.name)
+        candidates = self.find_nodes(reference.name)
+        return str(candidates[0]) if len(candidates) == 1 else reference.name
+
+    def obstacle_of(self, registered: RegisteredNode) -> str | None:
+        """Why a version cannot run here, None where it can."""
+        return self._host.obstacle(registered.metadata.extra)
+
+    # What the solver asks, by name and version.
+
+    def versions(self, node: str) -> Sequence[Version]:
+        return list(self.registered(node))
+
+    def dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        return self.needs_of(self.registered(node)[version])[0]
+
+    def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
+        return self.needs_of(self.registered(node)[version])[1]
+
+    def obstacle(self, node: str, version: Version) -> str | None:
+        return self.obstacle_of(self.registered(node)[version])
+
+    def preference(self, node: str, version: Version) -> int:
+        found = self.registered(node)[version]
+        return preference(version, found.metadata.lifecycle, yanked=found.yanked)

@@ -1,0 +1,81 @@
+"""The matrix as one request sees it: with locked versions, forced ones, or lifted constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.version import Version
+from onex.resolver.compatibility_matrix import Asked, Needs, VersionMatrix
+from onex.resolver.version_table import ForcedTable, VersionTable
+
+
+class LockedMatrix:
+    """Versions of a lock come before all others, even if they were yanked since."""
+
+    def __init__(self, matrix: VersionMatrix, locked: Mapping[str, Version]) -> None:
+        self._matrix = matrix
+        self._locked = locked
+        self._tables: dict[str, VersionTable] = {}
+
+    def table(self, node: str) -> VersionTable:
+        version = self._locked.get(node)
+        if version is None:
+            return self._matrix.table(node)
+        table = self._tables.get(node)
+        if table is None:
+            table = self._tables[node] = self._matrix.table(node).favouring(version)
+        return table
+
+    def needs(self, node: str, index: int) -> Needs:
+        return self._matrix.needs(node, index)
+
+
+class ForcedMatrix:
+    """Some nodes have one version alone, which every constraint on them takes."""
+
+    def __init__(self, matrix: VersionMatrix, forced: Mapping[str, tuple[Version, Needs]]) -> None:
+        self._matrix = matrix
+        self._forced = forced
+
+    def table(self, node: str) -> VersionTable:
+        forced = self._forced.get(node)
+        return self._matrix.table(node) if forced is None else ForcedTable(node, forced[0])
+
+    def needs(self, node: str, index: int) -> Needs:
+        forced = self._forced.get(node)
+        return self._matrix.needs(node, index) if forced is None else forced[1]
+
+
+class RelaxedMatrix:
+    """Some constraints are lifted, and needs of unknown nodes dropped.
+
+    A place is whose constraint it is (None for the request's) and on which node.
+    """
+
+    def __init__(self, matrix: VersionMatrix, places: Iterable[tuple[str | None, str]]) -> None:
+        self._matrix = matrix
+        self._places = frozenset(places)
+        self._dependants = {dependant for dependant, _ in self._places}
+
+    def table(self, node: str) -> VersionTable:
+        return self._matrix.table(node)
+
+    def needs(self, node: str, index: int) -> Needs:
+        needs = self._matrix.needs(node, index)
+        if node not in self._dependants:
+            return needs
+        return Needs(self._relaxed(node, needs.required), needs.optional, needs.obstacle)
+
+    def requirements(
+        self, requirements: Mapping[str, VersionConstraint]
+    ) -> dict[str, VersionConstraint]:
+        """What is left of the request."""
+        return dict(self._relaxed(None, tuple(requirements.items())))
+
+    def _relaxed(self, dependant: str | None, asked: Asked) -> Asked:
+        return tuple(
+            (needed, ANY_VERSION if (dependant, needed) in self._places else constraint)
+            for needed, constraint in asked
+            if (dependant, needed) not in self._places or self._matrix.table(needed).versions
+        )
