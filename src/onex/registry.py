@@ -22,15 +22,16 @@ from onex.domain.errors import (
 )
 from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
-from onex.resolution.override import Override
+from onex.resolution.override import Override, find_manifest, read_override
 from onex.resolution.registry_resolution import CacheReport, RegistryResolution
 from onex.resolver.compatibility import VersionCompatibility
 from onex.resolver.dependency_resolver import DependencyResolution
+from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LOCKFILE, Lockfile
 from onex.storage.query import MetadataQuery, Page
 from onex.storage.sqlite.backend import SqliteBackend
@@ -213,6 +214,31 @@ class Registry:
         folder = self.configuration.project or Path()
         return (*(Override.parse(n, value, folder) for n, value in configured.items()), *given)
 
+    def impact(
+        self, proposed: NodeRef | Path, workflows: Mapping[str, Workflow]
+    ) -> tuple[NodeMetadata, Sequence[Impact]]:
+        """What a version would do to the dependants of its node and to workflows.
+
+        Args:
+            proposed: one version of a node, registered or not, or the manifest
+                (or the folder of the manifest) that proposes it.
+            workflows: further requests to judge, by name.
+
+        Raises:
+            UsageError: no one version is named.
+            DocumentError: the manifest cannot be used.
+            NodeNotFoundError, AmbiguousNodeError: there is no such node.
+        """
+        if isinstance(proposed, Path):
+            metadata = read_override(find_manifest(proposed)).metadata
+        else:
+            metadata = self._resolution.proposal(proposed)
+        asked = {
+            name: [step.node for step in workflow.steps.values()]
+            for name, workflow in workflows.items()
+        }
+        return metadata, self._resolution.impact(metadata, asked)
+
     def yank(
         self, reference: NodeRef, *, yanked: bool = True, reason: str | None = None
     ) -> RegisteredNode:
@@ -235,6 +261,11 @@ class Registry:
     def caches(self) -> Sequence[CacheReport]:
         """What the caches of resolutions hold, and how often they had an answer."""
         return self._resolution.caches()
+
+    @property
+    def cache_failure(self) -> str | None:
+        """Why answers are not kept for later processes; None while they are."""
+        return self._cache_file.failure
 
     def clear_caches(self) -> None:
         """Forget every cached resolution."""

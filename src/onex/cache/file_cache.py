@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,8 @@ CREATE TABLE IF NOT EXISTS statistics (
     misses INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+_Column = str | bytes | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,63 +59,43 @@ class FileCache:
 
     def get(self, key: str) -> bytes | None:
         """The value stored under a key, or None."""
-        with self._connection() as connection:
-            if connection is not None:
-                row: tuple[bytes] | None = connection.execute(
-                    "SELECT value FROM entries WHERE key = ?", (key,)
-                ).fetchone()
-                return row and row[0]
-        return None
+        rows = self._execute("SELECT value FROM entries WHERE key = ?", (key,))
+        value = rows[0][0] if rows else None
+        return value if isinstance(value, bytes) else None
 
     def set(self, key: str, value: bytes) -> None:
         """Store a value; the oldest make room for it when there are too many."""
-        with self._connection() as connection:
-            if connection is not None:
-                connection.execute(
-                    "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (key, value, time.time())
-                )
-                connection.execute(
-                    "DELETE FROM entries WHERE key IN (SELECT key FROM entries"
-                    " ORDER BY stored_at DESC LIMIT -1 OFFSET ?)",
-                    (MAXIMUM_ENTRIES,),
-                )
+        self._execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (key, value, time.time()))
+        self._execute(
+            "DELETE FROM entries WHERE key IN (SELECT key FROM entries"
+            " ORDER BY stored_at DESC LIMIT -1 OFFSET ?)",
+            (MAXIMUM_ENTRIES,),
+        )
 
     def count(self, prefix: str) -> int:
         """How many keys begin with a prefix."""
-        with self._connection() as connection:
-            if connection is not None:
-                row: tuple[int] = connection.execute(
-                    "SELECT count(*) FROM entries WHERE substr(key, 1, length(?1)) = ?1", (prefix,)
-                ).fetchone()
-                return row[0]
-        return 0
+        rows = self._execute(
+            "SELECT count(*) FROM entries WHERE substr(key, 1, length(?1)) = ?1", (prefix,)
+        )
+        return int(rows[0][0]) if rows else 0
 
     def clear(self) -> None:
         """Drop every value and all statistics."""
-        with self._connection() as connection:
-            if connection is not None:
-                connection.execute("DELETE FROM entries")
-                connection.execute("DELETE FROM statistics")
+        self._execute("DELETE FROM entries")
+        self._execute("DELETE FROM statistics")
 
     def add_statistics(self, cache: str, statistics: CacheStatistics) -> None:
         """Add to what is known of a cache."""
-        with self._connection() as connection:
-            if connection is not None:
-                connection.execute(
-                    "INSERT INTO statistics VALUES (?1, ?2, ?3) ON CONFLICT (cache)"
-                    " DO UPDATE SET hits = hits + ?2, misses = misses + ?3",
-                    (cache, statistics.hits, statistics.misses),
-                )
+        self._execute(
+            "INSERT INTO statistics VALUES (?1, ?2, ?3) ON CONFLICT (cache)"
+            " DO UPDATE SET hits = hits + ?2, misses = misses + ?3",
+            (cache, statistics.hits, statistics.misses),
+        )
 
     def statistics(self, cache: str) -> CacheStatistics:
         """What is known of a cache from all processes that used this file."""
-        with self._connection() as connection:
-            if connection is not None:
-                row = connection.execute(
-                    "SELECT hits, misses FROM statistics WHERE cache = ?", (cache,)
-                ).fetchone()
-                return CacheStatistics(*row) if row else CacheStatistics()
-        return CacheStatistics()
+        rows = self._execute("SELECT hits, misses FROM statistics WHERE cache = ?", (cache,))
+        return CacheStatistics(int(rows[0][0]), int(rows[0][1])) if rows else CacheStatistics()
 
     def close(self) -> None:
         """Release the file."""
@@ -122,19 +103,20 @@ class FileCache:
             self._opened.close()
             self._opened = None
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection | None]:
-        """The open file; None once it has failed."""
+    def _execute(
+        self, statement: str, parameters: Sequence[_Column] = ()
+    ) -> list[tuple[_Column, ...]]:
+        """The rows of a statement; none once the file has failed."""
         if self.failure is not None:
-            yield None
-            return
+            return []
         try:
             if self._opened is None:
                 self._opened = _open(self._path)
-            yield self._opened
+            return self._opened.execute(statement, parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
             self.failure = f"{self._path} cannot be used: {error}"
             self.close()
+            return []
 
 
 def _open(path: Path) -> sqlite3.Connection:

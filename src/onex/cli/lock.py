@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.cli.targets import references, targets_argument
+from onex.cli.targets import override_option, parse_overrides, references, targets_argument
 from onex.domain.errors import ExitCode
 from onex.domain.reference import NodeRef
 from onex.registry import Registry
@@ -22,6 +23,12 @@ from onex.resolver.lockfile import LOCKFILE, Lockfile
 )
 @click.option("--upgrade-all", is_flag=True, help="Let every node move.")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 3 if it would change.")
+@override_option
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the versions as JSON, such as resolved_versions.json for ONEX tools.",
+)
 @home_option
 @output_options
 def lock(
@@ -30,6 +37,8 @@ def lock(
     upgrade: tuple[str, ...],
     upgrade_all: bool,
     check: bool,
+    overrides: tuple[str, ...],
+    export: Path | None,
     home: Path | None,
 ) -> int:
     """Write the chosen versions and digests to onex.lock.
@@ -45,15 +54,20 @@ def lock(
         wanted = references(registry, targets)
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
         kept = Lockfile() if upgrade_all else before.without(free)
-        resolution = registry.resolve(wanted, kept)
+        resolution = registry.resolve(wanted, kept, overrides=parse_overrides(overrides))
     after = Lockfile.of(resolution.requirements, resolution.selected, resolution.needs)
     changes = _changes(before, after)
     is_current = before == after
     if not check and not is_current:
         path.write_text(after.to_toml(), encoding="utf-8")
+    if export is not None:
+        text = json.dumps(after.to_resolved_versions(), indent=2, sort_keys=True)
+        export.write_text(f"{text}\n", encoding="utf-8")
     body = after.to_json() | {"path": str(path), "current": is_current, "changes": list(changes)}
 
     def human() -> None:
+        for warning in resolution.warnings:
+            output.note(f"warning: {warning}", "yellow")
         for change in changes:
             output.line(change)
         state = "is current" if is_current else "would change" if check else "is written"

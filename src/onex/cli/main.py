@@ -13,11 +13,13 @@ from onex.cli.output import Output
 from onex.domain.errors import ExitCode, InternalError, OnexError, RunCancelledError, UsageError
 
 _COMMANDS = {
+    "cache": "onex.cli.cache:cache",
     "compat": "onex.cli.dependencies:compat",
     "demo": "onex.cli.demo:demo",
     "doctor": "onex.cli.doctor:doctor",
     "explain": "onex.cli.explain:explain",
     "graph": "onex.cli.dependencies:graph",
+    "impact": "onex.cli.impact:impact",
     "init": "onex.cli.project:init",
     "list": "onex.cli.nodes:list_nodes",
     "lock": "onex.cli.lock:lock",
@@ -33,6 +35,7 @@ _COMMANDS = {
     "version": "onex.cli.version:version",
     "why": "onex.cli.dependencies:why",
     "why-not": "onex.cli.dependencies:why_not",
+    "yank": "onex.cli.yank:yank",
 }
 _ALIASES = {"list-nodes": "list", "node-info": "show"}
 

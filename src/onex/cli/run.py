@@ -10,6 +10,7 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.cli.progress import progress_observer
+from onex.cli.targets import override_option, parse_overrides
 from onex.domain.errors import (
     ExitCode,
     Location,
@@ -51,6 +52,7 @@ from onex.registry import Registry
     type=click.Path(path_type=Path),
     help="By default the project's onex.lock.",
 )
+@override_option
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever earlier runs gave.")
 @home_option
 @output_options
@@ -65,6 +67,7 @@ def run(
     fail_fast: bool | None,
     isolation: str,
     lock_file: Path | None,
+    overrides: tuple[str, ...],
     no_cache: bool,
     home: Path | None,
 ) -> int:
@@ -79,7 +82,9 @@ def run(
     with Registry.open(home) as registry:
         if registry.configuration.sources:
             output.problems([p for p in registry.scan().problems if p.severity == "error"])
-        plan = registry.plan(workflow, given, registry.read_lock(lock_file))
+        forced = parse_overrides(overrides)
+        lock = registry.read_lock(lock_file)
+        plan = registry.plan(workflow, given, lock, overrides=forced)
         for warning in plan.warnings:
             output.note(f"warning: {warning}", "yellow")
         if dry_run:

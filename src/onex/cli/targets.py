@@ -11,6 +11,7 @@ from onex.domain.errors import UsageError
 from onex.domain.reference import NodeRef
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow
 from onex.registry import Registry
+from onex.resolution.override import Override
 
 targets_argument = click.argument("targets", nargs=-1, metavar="[WORKFLOW|REF]...")
 
@@ -32,11 +33,36 @@ def references(registry: Registry, targets: Iterable[str]) -> list[NodeRef]:
     """
     chosen = list(targets)
     if not chosen:
-        folder = registry.configuration.project or Path()
-        chosen = sorted(str(path) for path in folder.glob(f"*{WORKFLOW_SUFFIX}"))
+        chosen = workflow_files(registry)
         if not chosen:
-            raise UsageError(f"there is no workflow in {folder}", hint="name a workflow or a node")
+            raise UsageError("there is no workflow here", hint="name a workflow or a node")
     return list(_references(chosen))
+
+
+def workflow_files(registry: Registry) -> list[str]:
+    """The workflows in the project's folder, by path."""
+    folder = registry.configuration.project or Path()
+    return sorted(str(path) for path in folder.glob(f"*{WORKFLOW_SUFFIX}"))
+
+
+override_option = click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="NODE=VERSION|PATH",
+    help="Force a node to one version, or to the manifest at a path; may be repeated.",
+)
+
+
+def parse_overrides(texts: Iterable[str]) -> list[Override]:
+    """What ``--override`` says; raises UsageError, or as ``Override.parse``."""
+    parsed = []
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not value:
+            raise UsageError(f"{text!r} is not NODE=VERSION", hint="write tool://my.node=1.2.3")
+        parsed.append(Override.parse(name, value, Path()))
+    return parsed
 
 
 def _references(targets: Iterable[str]) -> Iterator[NodeRef]:

@@ -106,6 +106,11 @@ class VersionConstraint:
         """Whether the constraint names one version, as a bare ``1.2.3`` does."""
         return len(self.alternatives) == 1 and [c.operator for c in self.alternatives[0]] == ["="]
 
+    @property
+    def exact_version(self) -> Version | None:
+        """The one version that the constraint names, None where it does not name one."""
+        return self.alternatives[0][0].version if self.is_exact else None
+
     def allows(self, version: Version) -> bool:
         """Whether the version meets the constraint.
 

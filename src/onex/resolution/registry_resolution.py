@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onex.cache.file_cache import CacheStatistics, FileCache
 from onex.domain.compatibility import HostEnvironment
-from onex.domain.constraint import VersionConstraint
-from onex.domain.errors import ConstraintFact, NodeNotFoundError, ResolutionError
+from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.errors import (
+    AmbiguousNodeError,
+    ConstraintFact,
+    NodeNotFoundError,
+    ResolutionError,
+    UsageError,
+)
 from onex.domain.json_value import JsonValue, as_object, as_text, canonical_json
-from onex.domain.metadata import RegisteredNode
+from onex.domain.lifecycle import Lifecycle
+from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
+from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.manifests.dependency_place import locate_dependency
 from onex.resolution.answer_cache import AnswerCache
 from onex.resolution.historical_catalog import HistoricalCatalog, parse_moment
 from onex.resolution.override import Override, check_names, read_override
 from onex.resolver.compatibility import Demand, VersionCompatibility, compatibility
+from onex.resolver.compatibility_matrix import Needs
 from onex.resolver.dependency_resolver import (
     DependencyRequest,
     DependencyResolution,
     DependencyResolver,
 )
+from onex.resolver.impact import Impact, assess
 from onex.resolver.lockfile import Lockfile
+from onex.resolver.matrix_views import ProposedMatrix
 from onex.resolver.version_resolver import resolve_version
 from onex.storage.backend import StorageBackend
 
@@ -138,7 +149,7 @@ class RegistryResolution:
             for dependent in self._storage.dependents(node)
             for registered in [self._storage.node(dependent)]
             if registered is not None
-            for asked in self._resolver.view.needs_of(registered)
+            for asked in self._resolver.view.needs_of(registered.metadata)
             for needed, constraint in asked.items()
             if needed == str(node)
         ]
@@ -149,6 +160,80 @@ class RegistryResolution:
         registered = self._resolver.view.registered(str(node))
         lifecycles = {v: found.metadata.lifecycle.value for v, found in registered.items()}
         return compatibility(self._resolver.matrix.table(str(node)), lifecycles, demands)
+
+    def proposal(self, reference: NodeRef) -> NodeMetadata:
+        """The version that a reference proposes.
+
+        One that is not registered is taken to need what the newest version needs.
+
+        Raises:
+            UsageError: the reference does not name one version.
+            NodeNotFoundError, AmbiguousNodeError: it means no node, or several.
+        """
+        version = reference.constraint.exact_version
+        if version is None:
+            raise UsageError(
+                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
+            )
+        known = self._resolver.view.registered(str(self.identify(reference)))
+        if version in known:
+            return known[version].metadata
+        return replace(known[max(known)].metadata, version=version, lifecycle=Lifecycle.ACTIVE)
+
+    def impact(
+        self, proposed: NodeMetadata, workflows: Mapping[str, Sequence[NodeRef]]
+    ) -> list[Impact]:
+        """What a proposed version does to each dependant of its node and to workflows.
+
+        A dependant is judged by its best version. ``workflows`` gives the
+        references of each by name. Where the version is registered with the same
+        manifest, the registry without it is what it is compared with.
+        """
+        self._follow_log()
+        view, matrix, node = self._resolver.view, self._resolver.matrix, str(proposed.node)
+        rows = {
+            version: (view.preference(node, version), matrix.needs(node, index))
+            for index, version in enumerate(matrix.table(node).versions)
+        }
+        registered = view.registered(node).get(proposed.version)
+        if registered is not None and registered.metadata == proposed:
+            before = {v: row for v, row in rows.items() if v != proposed.version}
+        else:
+            before = rows
+        required, optional = view.needs_of(proposed)
+        needs = Needs.of(required, optional, view.obstacle_of(proposed))
+        rank = preference(proposed.version, proposed.lifecycle)
+        after = {**rows, proposed.version: (rank, needs)}
+        worlds = ProposedMatrix(matrix, node, before), ProposedMatrix(matrix, node, after)
+        found: list[Impact] = []
+        asked = {str(d): {str(d): ANY_VERSION} for d in self._dependants(proposed.node)}
+        for name, references in workflows.items():
+            try:
+                asked[name] = dict(self._resolver.request(references).requirements)
+            except (NodeNotFoundError, AmbiguousNodeError) as error:
+                found.append(Impact(name, "unresolved", (), error.message))
+        for dependant, requirements in asked.items():
+            entry = assess(dependant, requirements, node, proposed.version, *worlds)
+            if entry is not None:
+                found.append(self._located(entry))
+        return found
+
+    def _dependants(self, node: NodeId) -> list[NodeId]:
+        """The nodes that need a node in any version, directly or not, by name."""
+        seen = {node}
+        pending = [node]
+        while pending:
+            for dependent in self._storage.dependents(pending.pop()):
+                if dependent.node not in seen:
+                    seen.add(dependent.node)
+                    pending.append(dependent.node)
+        return sorted(seen - {node}, key=str)
+
+    def _located(self, entry: Impact) -> Impact:
+        places = [f"  {place}" for place in self._places(self._resolver, entry.facts)]
+        if not places:
+            return entry
+        return replace(entry, reason="\n".join([entry.reason, "Where this is written:", *places]))
 
     def caches(self) -> list[CacheReport]:
         """What the caches hold, and their hits in this and all earlier processes."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import VersionConstraint
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.selection import preference
 from onex.domain.version import Version
@@ -81,13 +81,13 @@ class CatalogView:
         self._names.clear()
         self._looked_up.clear()
 
-    def needs_of(self, registered: RegisteredNode) -> tuple[Asked, Asked]:
+    def needs_of(self, metadata: NodeMetadata) -> tuple[Asked, Asked]:
         """What a version needs, and what it takes only in some versions, by full name."""
         required: Asked = {}
         optional: Asked = {}
-        for dependency in registered.metadata.dependencies:
+        for dependency in metadata.dependencies:
             asked = optional if dependency.optional else required
-            name = self._full_name(str(registered.metadata.node), dependency.reference)
+            name = self._full_name(str(metadata.node), dependency.reference)
             constraint = dependency.reference.constraint
             asked[name] = asked[name].intersection(constraint) if name in asked else constraint
         return required, optional
@@ -100,9 +100,9 @@ class CatalogView:
         candidates = self.find_nodes(reference.name)
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
-    def obstacle_of(self, registered: RegisteredNode) -> str | None:
+    def obstacle_of(self, metadata: NodeMetadata) -> str | None:
         """Why a version cannot run here, None where it can."""
-        return self._host.obstacle(registered.metadata.extra)
+        return self._host.obstacle(metadata.extra)
 
     # What the solver asks, by name and version.
 
@@ -110,13 +110,13 @@ class CatalogView:
         return list(self.registered(node))
 
     def dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
-        return self.needs_of(self.registered(node)[version])[0]
+        return self.needs_of(self.registered(node)[version].metadata)[0]
 
     def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
-        return self.needs_of(self.registered(node)[version])[1]
+        return self.needs_of(self.registered(node)[version].metadata)[1]
 
     def obstacle(self, node: str, version: Version) -> str | None:
-        return self.obstacle_of(self.registered(node)[version])
+        return self.obstacle_of(self.registered(node)[version].metadata)
 
     def preference(self, node: str, version: Version) -> int:
         found = self.registered(node)[version]

@@ -155,7 +155,7 @@ class DependencyResolver:
         }
         needs: dict[str, Mapping[str, VersionConstraint]] = {}
         for name, node in nodes.items():
-            required, optional = self.view.needs_of(node)
+            required, optional = self.view.needs_of(node.metadata)
             needs[name] = required | {n: c for n, c in optional.items() if n in chosen}
         overrides = {
             node: registered
@@ -183,8 +183,8 @@ class DependencyResolver:
         if request.overrides:
             forced = {}
             for node, registered in request.overrides.items():
-                required, optional = self.view.needs_of(registered)
-                obstacle = self.view.obstacle_of(registered)
+                required, optional = self.view.needs_of(registered.metadata)
+                obstacle = self.view.obstacle_of(registered.metadata)
                 forced[str(node)] = (
                     registered.metadata.version,
                     Needs.of(required, optional, obstacle),

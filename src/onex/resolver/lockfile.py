@@ -118,6 +118,10 @@ class Lockfile:
             ],
         }
 
+    def to_resolved_versions(self) -> dict[str, JsonValue]:
+        """The chosen version of each node by full name, for other ONEX tools."""
+        return {name: str(node.version) for name, node in self.nodes.items()}
+
     def without(self, names: Sequence[str]) -> Lockfile:
         """The lock with some nodes free to move."""
         kept = {name: node for name, node in self.nodes.items() if name not in names}

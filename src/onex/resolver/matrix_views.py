@@ -1,4 +1,4 @@
-"""The matrix as one request sees it: with locked versions, forced ones, or lifted constraints."""
+"""The matrix as one request sees it: locked or forced or proposed versions, lifted constraints."""
 
 from __future__ import annotations
 
@@ -45,6 +45,24 @@ class ForcedMatrix:
     def needs(self, node: str, index: int) -> Needs:
         forced = self._forced.get(node)
         return self._matrix.needs(node, index) if forced is None else forced[1]
+
+
+class ProposedMatrix:
+    """One node has other versions than are known, each with its preference and its needs."""
+
+    def __init__(
+        self, matrix: VersionMatrix, node: str, versions: Mapping[Version, tuple[int, Needs]]
+    ) -> None:
+        self._matrix = matrix
+        self._node = node
+        self._table = VersionTable(node, list(versions), lambda version: versions[version][0])
+        self._needs = [versions[version][1] for version in self._table.versions]
+
+    def table(self, node: str) -> VersionTable:
+        return self._table if node == self._node else self._matrix.table(node)
+
+    def needs(self, node: str, index: int) -> Needs:
+        return self._needs[index] if node == self._node else self._matrix.needs(node, index)
 
 
 class RelaxedMatrix:

@@ -1,0 +1,60 @@
+"""``onex cache``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output
+from onex.domain.json_value import JsonValue
+from onex.registry import Registry
+
+
+@click.group()
+def cache() -> None:
+    """Answers that are kept, so that they need not be found again."""
+
+
+@cache.command()
+@home_option
+@output_options
+def stats(output: Output, home: Path | None) -> None:
+    """Show what the caches hold, and how often they had an answer.
+
+    "constraints" counts this command alone, the others count since the last clear.
+    """
+    with Registry.open(home) as registry:
+        found = registry.caches()
+        failure = registry.cache_failure
+    body: JsonValue = {"caches": [entry.to_json() for entry in found], "failure": failure}
+
+    def human() -> None:
+        rows = []
+        for entry in found:
+            ratio = entry.statistics.hit_ratio
+            rows.append(
+                (
+                    entry.name,
+                    str(entry.entries),
+                    str(entry.statistics.hits),
+                    str(entry.statistics.misses),
+                    "" if ratio is None else f"{ratio:.1%}",
+                )
+            )
+        output.table(("CACHE", "ENTRIES", "HITS", "MISSES", "HIT RATIO"), rows)
+        if failure is not None:
+            output.note(f"warning: answers are not kept: {failure}", "yellow")
+
+    output.emit(body, human)
+
+
+@cache.command()
+@home_option
+@output_options
+def clear(output: Output, home: Path | None) -> None:
+    """Forget every answer; the next commands find them again."""
+    with Registry.open(home) as registry:
+        registry.clear_caches()
+    output.emit({"cleared": True}, lambda: output.line("the caches are empty"))

@@ -1,0 +1,136 @@
+"""Kept answers against fresh ones, while nodes come, change and go."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from onex.cache.file_cache import FileCache
+from onex.domain.compatibility import HostEnvironment
+from onex.domain.errors import OnexError
+from onex.domain.lifecycle import Lifecycle
+from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata, Origin
+from onex.domain.projection import project
+from onex.domain.reference import NodeId, NodeRef, NodeVersion
+from onex.domain.version import Version
+from onex.resolution.registry_resolution import RegistryResolution
+from onex.storage.query import MetadataQuery
+from onex.storage.sqlite.backend import SqliteBackend
+
+HOST = HostEnvironment(Version(3, 11, 0), "linux")
+NAMESPACES = ["x.a", "y.a", "x.b", "x.c"]
+VERSIONS = ["1.0.0", "1.1.0", "2.0.0"]
+REFERENCES = ["a", "b", "c", "tool://x.a@^1", "tool://y.a", "tool://x.b@>=1.1", "tool://x.c@2.0.0"]
+
+nodes = st.tuples(st.sampled_from(NAMESPACES), st.sampled_from(VERSIONS))
+registrations = st.tuples(
+    st.just("register"),
+    nodes,
+    st.lists(st.sampled_from(REFERENCES), max_size=2, unique=True),
+    st.sampled_from([Lifecycle.ACTIVE, Lifecycle.DRAFT]),
+)
+removals = st.tuples(st.just("remove"), nodes)
+yanks = st.tuples(st.just("yank"), nodes, st.booleans())
+questions = st.tuples(
+    st.just("resolve"), st.lists(st.sampled_from(REFERENCES), min_size=1, max_size=2)
+)
+
+
+def change(storage: SqliteBackend, action: str, node: tuple[str, str], *details: object) -> None:
+    namespace, version = node
+    identity = NodeVersion(NodeId("tool", namespace), Version.parse(version))
+    origin = Origin("test", f"/{namespace}/{version}")
+    with storage.writing() as writer:
+        is_there = writer.find(identity) is not None
+        if action == "register":
+            dependencies, lifecycle = details
+            metadata = NodeMetadata(
+                identity.node,
+                namespace.partition(".")[2],
+                identity.version,
+                lifecycle,
+                Entrypoint("python", "node.py"),
+                dependencies=tuple(Dependency(NodeRef.parse(text)) for text in dependencies),
+            )
+            if is_there:
+                writer.update(metadata, "sha256:1")
+            else:
+                writer.insert(metadata, "sha256:0", origin)
+        elif is_there and action == "remove":
+            writer.remove_origin(origin)
+        elif is_there:
+            writer.set_yanked(identity, yanked=bool(details[0]), reason=None)
+
+
+def answer(resolution: RegistryResolution, references: list[str]) -> object:
+    try:
+        return resolution.resolve(references).to_json()
+    except OnexError as error:
+        return error.code, error.message
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    st.lists(
+        st.one_of(registrations, registrations, questions, questions, removals, yanks), max_size=30
+    )
+)
+def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = FileCache(Path(folder, "cache.db"))
+        storage = SqliteBackend(Path(folder, "registry.db"))
+        other = SqliteBackend(Path(folder, "registry.db"))
+        kept = RegistryResolution(storage, HOST, file)
+        for number, (action, *details) in enumerate(steps):
+            if action != "resolve":
+                # Half of the changes come from elsewhere, as from another process.
+                change(other if number % 2 else storage, action, *details)
+                continue
+            fresh = RegistryResolution(storage, HOST, FileCache(Path(folder, f"{number}.db")))
+            expected = answer(fresh, *details)
+            assert answer(kept, *details) == expected
+            assert answer(kept, *details) == expected
+            later = RegistryResolution(storage, HOST, file)
+            assert answer(later, *details) == expected
+        assert file.failure is None
+        registered = storage.query(MetadataQuery(all_versions=True)).nodes
+        assert {n.metadata.node_version: n for n in registered} == project(storage.events())
+        for opened in (storage, other, file):
+            opened.close()
+
+
+def test_an_unrelated_change_costs_no_answer(tmp_path: Path) -> None:
+    storage = SqliteBackend(tmp_path / "registry.db")
+    change(storage, "register", ("x.a", "1.0.0"), [], Lifecycle.ACTIVE)
+    resolution = RegistryResolution(storage, HOST, FileCache(tmp_path / "cache.db"))
+    first = resolution.resolve(["tool://x.a"])
+    change(storage, "register", ("x.b", "1.0.0"), [], Lifecycle.ACTIVE)
+    assert resolution.resolve(["tool://x.a"]) is first
+    change(storage, "register", ("x.a", "1.1.0"), [], Lifecycle.ACTIVE)
+    assert [
+        str(n.metadata.version) for n in resolution.resolve(["tool://x.a"]).selected.values()
+    ] == ["1.1.0"]
+    found = {report.name: report.statistics for report in resolution.caches()}
+    assert (found["dependencies"].hits, found["dependencies"].misses) == (1, 2)
+    storage.close()
+
+
+def test_a_damaged_or_unusable_cache_file_costs_answers_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    path.write_bytes(b"no database at all" * 500)
+    damaged = FileCache(path)
+    damaged.set("k", b"v")
+    assert (damaged.get("k"), damaged.failure) == (b"v", None)
+    damaged.close()
+    (tmp_path / "file").write_text("")
+    unusable = FileCache(tmp_path / "file" / "cache.db")
+    unusable.set("k", b"v")
+    assert unusable.get("k") is None
+    assert "cannot be used" in (unusable.failure or "")
