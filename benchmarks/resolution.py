@@ -6,14 +6,20 @@ import functools
 import random
 import signal
 import statistics
+import tempfile
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import resolvelib
 
-from onex import ResolutionError, Version, VersionConstraint
-from onex.resolver import solve
+from onex import NodeRef, ResolutionError, Version, VersionConstraint
+from onex import Registry as OnexRegistry
+from onex.resolver import StableFirst, solve
+from onex.resolver.compatibility_matrix import CompatibilityMatrix
+from onex.resolver.solver import solve_with
 
 Registry = dict[str, dict[Version, dict[str, VersionConstraint]]]
 
@@ -106,6 +112,38 @@ def random_registry(seed: int) -> tuple[Registry, dict[str, str]]:
     return registry, {"n0": "*"}
 
 
+def package_index(seed: int, count: int = 4000) -> tuple[Registry, dict[str, str]]:
+    """The shape of a package index: a few nodes that many need, a long tail, 1 to 60 versions.
+
+    Majors break what asked for the one before; newer versions ask for newer ones. The request
+    is an application with thirty direct needs.
+    """
+    chance = random.Random(seed)
+    counts = [1 + min(59, int(chance.paretovariate(0.9))) for _ in range(count)]
+    numbers = [
+        [Version(1 + k // 12, k % 12, 0) for k in range(versions_of)] for versions_of in counts
+    ]
+    registry: Registry = {f"n{i}": {} for i in range(count)}
+    for i in range(count):
+        # Those with low numbers are needed most, and need little themselves.
+        popular = [int(i * chance.random() ** 3) for _ in range(min(i, chance.randrange(8)))]
+        for k, version in enumerate(numbers[i]):
+            needs = {}
+            for j in popular:
+                newest = numbers[j][(len(numbers[j]) - 1) * (k + 1) // counts[i]]
+                style = chance.random()
+                text = (
+                    f"^{newest.major}"
+                    if style < 0.6
+                    else f">={newest.major}.{newest.minor}"
+                    if style < 0.9
+                    else f"~{newest.major}.{newest.minor}"
+                )
+                needs[f"n{j}"] = VersionConstraint.parse(text)
+            registry[f"n{i}"][version] = needs
+    return registry, {f"n{i}": "*" for i in chance.sample(range(count // 2, count), 30)}
+
+
 class TooSlowError(Exception):
     """The time limit has passed."""
 
@@ -147,6 +185,22 @@ def ours(registry: Registry, requirements: dict[str, str]) -> str:
     return "found"
 
 
+def ours_again(registry: Registry, requirements: dict[str, str]) -> Callable[[], str]:
+    """The same on a matrix that has served the request before, as a registry keeps it."""
+    matrix = CompatibilityMatrix(Provider(registry), StableFirst())
+    parsed = {node: VersionConstraint.parse(text) for node, text in requirements.items()}
+
+    def again() -> str:
+        try:
+            solve_with(matrix, parsed)
+        except ResolutionError:
+            return "none"
+        return "found"
+
+    again()
+    return again
+
+
 def theirs(registry: Registry, requirements: dict[str, str]) -> str:
     resolver = resolvelib.Resolver(_ResolvelibProvider(registry), resolvelib.BaseReporter())
     asked = [(node, VersionConstraint.parse(text)) for node, text in requirements.items()]
@@ -180,30 +234,110 @@ def measured(work: Callable[[], str], limit_seconds: int) -> tuple[float, str]:
     return best * 1000, outcome
 
 
-def main(limit_seconds: int = 2) -> None:
+def compare(limit_seconds: int) -> None:
+    """Each set cold, on a kept matrix, and by resolvelib, in one run."""
     sets = {
         "simple": simple,
         "easy": easy,
         "random": random_registry,
         "unsatisfiable": unsatisfiable,
-        "backtracking": backtracking,
+        "backtracking 30 x 20": backtracking,
         "backtracking 60 x 40": lambda seed: backtracking(seed, 60, 40),
         "backtracking 120 x 60": lambda seed: backtracking(seed, 120, 60),
+        "package index": package_index,
     }
-    print(f"{'':22} {'onex':>12} {'resolvelib':>12}   (milliseconds, median of eight seeds)")
+    print("milliseconds, median of eight seeds")
+    print(f"{'':22} {'onex':>9} {'kept':>9} {'resolvelib':>11}   onex; kept; resolvelib")
     for name, make in sets.items():
+        made = [make(seed) for seed in range(8)]
         columns = []
-        for work in (ours, theirs):
-            results = []
-            for seed in range(8):
-                registry, requirements = make(seed)
-                call = functools.partial(work, registry, requirements)
-                results.append(measured(call, limit_seconds))
+        for calls in (
+            [functools.partial(ours, *given) for given in made],
+            [ours_again(*given) for given in made],
+            [functools.partial(theirs, *given) for given in made],
+        ):
+            results = [measured(call, limit_seconds) for call in calls]
             middle = statistics.median(time for time, _ in results)
             shown = f"{middle:.2f}" if middle < float("inf") else f"> {limit_seconds * 1000}"
             columns.append((shown, Counter(outcome for _, outcome in results)))
         outcomes = "; ".join(", ".join(f"{n} {o}" for o, n in c.items()) for _, c in columns)
-        print(f"{name:22} {columns[0][0]:>12} {columns[1][0]:>12}   {outcomes}")
+        times = [shown for shown, _ in columns]
+        print(f"{name:22} {times[0]:>9} {times[1]:>9} {times[2]:>11}   {outcomes}")
+
+
+def memory() -> None:
+    """The peak of what Python allocates while solving, beyond the registry itself."""
+    print("\nmemory while solving, MiB at the peak")
+    for name, make in (
+        ("easy", easy),
+        ("backtracking 120 x 60", lambda seed: backtracking(seed, 120, 60)),
+        ("package index", package_index),
+    ):
+        registry, requirements = make(0)
+        tracemalloc.start()
+        ours(registry, requirements)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        print(f"{name:22} {peak / 2**20:9.1f}")
+
+
+def cached() -> None:
+    """Whole questions to a registry: first, again, and hit ratios on a mix with changes.
+
+    Twenty applications need libraries, which need foundations, twenty of each. The mix: 10,000
+    questions, half for resolutions and half for single versions, about nodes chosen by Zipf's
+    law, while one node gets a new version after every 500 questions.
+    """
+    with tempfile.TemporaryDirectory() as folder, OnexRegistry.open(Path(folder, "home")) as onex:
+        tree = Path(folder, "nodes")
+        chance = random.Random(1)
+        for i in range(60):
+            below = range(i // 20 * 20 + 20, i // 20 * 20 + 40) if i < 40 else ()
+            needs = [f"tool://mix.n{j}@^1" for j in chance.sample(below, 3 if below else 0)]
+            write_node(tree, i, "1.0.0", needs)
+        onex.scan([tree])
+        whole = ["tool://mix.n0@^1"]
+        started = time.perf_counter()
+        onex.resolve(whole)
+        first = time.perf_counter() - started
+        rounds = 2000
+        started = time.perf_counter()
+        for _ in range(rounds):
+            onex.resolve(whole)
+        again = (time.perf_counter() - started) / rounds
+        onex.clear_caches()
+        weights = [1 / (rank + 1) for rank in range(60)]
+        for number in range(10_000):
+            if number and number % 500 == 0:
+                write_node(tree, chance.randrange(60), f"1.{number}.0", [])
+                onex.scan([tree])
+            name = f"tool://mix.n{chance.choices(range(60), weights)[0]}"
+            if chance.random() < 0.5:
+                onex.resolve([f"{name}@^1"])
+            else:
+                onex.node(NodeRef.parse(f"{name}@^1"))
+        print("\na registry of 60 nodes, on disk")
+        print(f"first resolution       {first * 1e3:9.2f} ms")
+        print(f"the same again         {again * 1e6:9.1f} us")
+        for report in onex.caches():
+            ratio = report.statistics.hit_ratio
+            print(f"hits among {report.name:12} {ratio or 0:8.1%}")
+
+
+def write_node(tree: Path, number: int, version: str, needs: list[str]) -> None:
+    folder = tree / f"n{number}" / version
+    folder.mkdir(parents=True)
+    (folder / "node.onex.yaml").write_text(
+        f"name: n{number}\nnamespace: mix.n{number}\nversion: {version!r}\nmeta_type: tool\n"
+        f"lifecycle: draft\nentrypoint: python@node.py\ndependencies: {needs}\n"
+    )
+    (folder / "node.py").write_text("def execute(context):\n    return None\n")
+
+
+def main() -> None:
+    compare(limit_seconds=2)
+    memory()
+    cached()
 
 
 if __name__ == "__main__":

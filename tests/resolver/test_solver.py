@@ -98,6 +98,34 @@ def test_agrees_with_brute_force(registry: Registry, requirements: dict[str, str
         assert caught.value.explanation
 
 
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(registries, requests)
+def test_no_node_alone_could_be_a_better_version(registry, requirements) -> None:
+    """The documented sense of newest first: each choice is the best beside all the others."""
+    try:
+        found = solve(requirements, Provider(registry))
+    except ResolutionError:
+        return
+    chosen = {node: str(version) for node, version in found.items()}
+    policy = StableFirst()
+    for node, version in found.items():
+        rank = (policy.preference(node, version), version)
+        for text in registry[node]:
+            other = Version.parse(text)
+            if (policy.preference(node, other), other) > rank:
+                assert not holds(registry, requirements, chosen | {node: text})
+
+
+def holds(registry: Registry, requirements: Mapping[str, str], chosen: Mapping[str, str]) -> bool:
+    """Whether every need is met, without a cycle; some of the chosen may be superfluous."""
+    asked = [requirements, *(registry[node][version] for node, version in chosen.items())]
+    return all(
+        node in chosen and VersionConstraint.parse(constraint).allows(Version.parse(chosen[node]))
+        for needs in asked
+        for node, constraint in needs.items()
+    ) and is_acyclic({node: set(registry[node][version]) for node, version in chosen.items()})
+
+
 @settings(max_examples=600, deadline=None)
 @given(registries, requests, st.randoms(use_true_random=False))
 def test_order_of_discovery_does_not_matter(registry, requirements, random) -> None:
@@ -196,6 +224,19 @@ def test_chain_of_5000_needs_no_recursion() -> None:
     started = time.perf_counter()
     assert len(solve({"n00000": "*"}, Provider(registry))) == 5000
     assert time.perf_counter() - started < 10
+
+
+def test_diamond_of_10000_resolves() -> None:
+    middle = [f"m{i:05}" for i in range(9998)]
+    registry: Registry = {
+        "top": {"1.0.0": dict.fromkeys(middle, "^1")},
+        **{name: {"1.0.0": {"bottom": "^1"}, "1.1.0": {"bottom": "^1.1"}} for name in middle},
+        "bottom": {"1.0.0": {}, "1.1.0": {}},
+    }
+    started = time.perf_counter()
+    found = solve({"top": "*"}, Provider(registry))
+    assert (len(found), str(found["bottom"])) == (10_000, "1.1.0")
+    assert time.perf_counter() - started < 20
 
 
 def test_long_unsatisfiable_chain_is_explained_without_recursion() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def impact(output: Output, proposed: str, workflows: tuple[str, ...], home: Path
     is_path = proposed.endswith((".yaml", ".yml")) or path.is_dir()
     with Registry.open(home) as registry:
         files = workflows or workflow_files(registry)
-        loaded = {file: load_workflow(Path(file)) for file in files}
+        loaded = {os.path.relpath(file): load_workflow(Path(file)) for file in files}
         metadata, found = registry.impact(path if is_path else NodeRef.parse(proposed), loaded)
     counts = Counter(entry.effect for entry in found)
     body: JsonValue = {

@@ -13,7 +13,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     "USE001": "The command line or a call cannot be understood. See the command's --help.",
     "USE002": "A path that was named is missing or may not be read.",
     "USE003": "A command that makes files found others in their place and left them alone.",
-    "CFG001": "onex.toml is not valid. Known tables are [[sources]] and [config].",
+    "CFG001": "onex.toml is not valid. Known tables are [[sources]], [config] and [overrides].",
     "VER001": "A text is not a semantic version. Versions are MAJOR.MINOR.PATCH, optionally with"
     " -PRERELEASE and +BUILD, as semver.org defines them.",
     "VER002": "A text is not a version constraint. Constraints follow node-semver: ^1.2, ~1.2.3,"

@@ -94,7 +94,9 @@ def assess(
         return Impact(dependant, "moves", changes)
     exact = VersionConstraint.parse(str(version))
     asked = requirements.get(node)
-    prevented = _solve(after, {**requirements, node: asked.intersection(exact) if asked else exact})
+    if asked is not None and not asked.allows(version):
+        return Impact(dependant, "held", changes, f"it asks {node} {asked} itself")
+    prevented = _solve(after, {**requirements, node: exact})
     if isinstance(prevented, ResolutionError):
         return Impact(dependant, "held", changes, prevented.explanation, prevented.facts)
     better = f"{node} {new[node]} is preferred" if node in new else f"{node} is not needed any more"
