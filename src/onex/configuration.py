@@ -17,16 +17,26 @@ PROJECT_FILE = "onex.toml"
 STATE_FOLDER = ".onex"
 HOME_VARIABLE = "ONEX_HOME"
 
-_KNOWN_TABLES = frozenset({"sources", "config", "overrides"})
+_KNOWN_TABLES = frozenset({"sources", "config", "overrides", "policy"})
+_SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces"})
+_TRUST_POLICIES = ("quarantine", "local_prefer", "remote_prefer")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceConfiguration:
-    """One declared source of nodes; ``path`` is absolute."""
+    """One declared source of nodes.
+
+    ``path`` is absolute, None where the kind needs none; ``namespaces`` may come from this
+    source alone; ``options`` are further keys, for kinds that a third party adds.
+    """
 
     name: str
     kind: str
-    path: Path
+    path: Path | None
+    blocks: bool = False
+    timeout_seconds: float | None = None
+    namespaces: tuple[str, ...] = ()
+    options: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class Configuration:
     sources: tuple[SourceConfiguration, ...] = ()
     node_config: JsonObject = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
+    trust_policy: str = _TRUST_POLICIES[0]
 
 
 def load_configuration(
@@ -74,9 +85,10 @@ def load_configuration(
     return Configuration(
         home.absolute(),
         project,
-        tuple(_source(file, entry) for entry in _list(file, "sources", body.get("sources", []))),
+        _sources(file, _list(file, "sources", body.get("sources", []))),
         _table(file, "config", body.get("config", {})),
         _overrides(file, _table(file, "overrides", body.get("overrides", {}))),
+        _trust_policy(file, _table(file, "policy", body.get("policy", {}))),
     )
 
 
@@ -95,16 +107,58 @@ def _read_toml(file: Path) -> dict[str, JsonValue]:
         raise _refuse(file, f"the file cannot be read: {error}") from error
 
 
-def _source(file: Path, entry: JsonValue) -> SourceConfiguration:
-    table = _table(file, "sources", entry)
-    kind = table.get("kind", "filesystem")
-    path = table.get("path")
-    name = table.get("name", path)
-    if kind != "filesystem":
-        raise _refuse(file, f"{kind!r} is not a kind of source", 'use kind = "filesystem"')
-    if not isinstance(path, str) or not isinstance(name, str) or not path or not name:
+def _sources(file: Path, entries: list[JsonValue]) -> tuple[SourceConfiguration, ...]:
+    sources = tuple(_source(file, _table(file, "sources", entry)) for entry in entries)
+    names: set[str] = set()
+    bound: dict[str, str] = {}
+    for source in sources:
+        if source.name in names:
+            raise _refuse(file, f"two sources are called {source.name!r}", "give each a name")
+        names.add(source.name)
+        for namespace in source.namespaces:
+            if bound.setdefault(namespace, source.name) != source.name:
+                raise _refuse(
+                    file,
+                    f"the namespace {namespace} is bound to {bound[namespace]} and {source.name}",
+                    "bind it to one of them",
+                )
+    return sources
+
+
+def _source(file: Path, table: JsonObject) -> SourceConfiguration:
+    kind, path, timeout = table.get("kind", "filesystem"), table.get("path"), table.get("timeout")
+    name = table.get("name", path if path is not None else kind)
+    namespaces, blocks = table.get("namespaces", []), table.get("blocks", False)
+    if not isinstance(kind, str) or not isinstance(path, str | None) or not isinstance(name, str):
+        raise _refuse(file, "kind, path and name of a source must be text")
+    if not kind or not name or path == "" or (kind == "filesystem" and path is None):
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
-    return SourceConfiguration(name, "filesystem", Path(os.path.normpath(file.parent / path)))
+    if not isinstance(blocks, bool):
+        raise _refuse(file, "blocks of a source must be true or false")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+        raise _refuse(file, "timeout of a source must be a number of seconds")
+    if not isinstance(namespaces, list) or not all(isinstance(n, str) for n in namespaces):
+        raise _refuse(file, "namespaces of a source must be a list of texts")
+    return SourceConfiguration(
+        name,
+        kind,
+        None if path is None else Path(os.path.normpath(file.parent / path)),
+        blocks,
+        None if timeout is None else float(timeout),
+        tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
+        {key: value for key, value in table.items() if key not in _SOURCE_KEYS},
+    )
+
+
+def _trust_policy(file: Path, table: JsonObject) -> str:
+    policy = table.get("trust_policy", _TRUST_POLICIES[0])
+    if policy not in _TRUST_POLICIES or set(table) - {"trust_policy"}:
+        raise _refuse(
+            file,
+            "the [policy] table is not valid",
+            "write trust_policy = one of " + ", ".join(_TRUST_POLICIES),
+        )
+    return str(policy)
 
 
 def _overrides(file: Path, table: JsonObject) -> dict[str, str]:

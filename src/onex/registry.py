@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onex.cache.file_cache import FileCache
-from onex.configuration import Configuration, load_configuration
-from onex.discovery.engine import DiscoveryEngine, ScanReport
+from onex.configuration import Configuration, SourceConfiguration, load_configuration
+from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, ScanReport
 from onex.discovery.filesystem import FileSystemDiscovery
+from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
     IsolationUnavailableError,
+    OnexError,
     RunNotFoundError,
     UsageError,
 )
@@ -130,19 +133,46 @@ class Registry:
             PathNotReadableError: the only folder cannot be read.
             StorageError: the registry's database cannot be used.
         """
-        engine = DiscoveryEngine(self._storage)
+        declared = self.configuration.sources
+        rules = merge_rules(declared, self.configuration.trust_policy)
+        engine = DiscoveryEngine(self._storage, rules)
         given = list(paths)
         for path in given:
             engine.register_discovery_source(FileSystemDiscovery(Path(path)))
-        if not given:
-            for source in self.configuration.sources:
-                engine.register_discovery_source(FileSystemDiscovery(source.path, source.name))
+        for source in () if given else declared:
+            timeout = source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+            engine.register_discovery_source(make_source(source), timeout)
         if not engine.sources:
             raise UsageError(
                 "there is nothing to scan",
                 hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
             )
         return engine.scan(force=force)
+
+    def check_sources(self) -> Sequence[tuple[SourceConfiguration, OnexError | None]]:
+        """Try each declared source; with each stands what is wrong, None where nothing is."""
+        found: list[tuple[SourceConfiguration, OnexError | None]] = []
+        for declared in self.configuration.sources:
+            try:
+                make_source(declared).health_check()
+            except OnexError as error:
+                found.append((declared, error))
+            else:
+                found.append((declared, None))
+        return found
+
+    def forget_source(self, name: str) -> int:
+        """Drop all that was found in a source and nowhere else; returns how many versions."""
+        paths = list(self._storage.fingerprints(name))
+        folders = list(self._storage.folders(name))
+        if not paths and not folders:
+            return 0
+        with self._storage.writing() as writer:
+            merge = Merge(writer, name, MergeRules(), {}, frozenset(paths))
+            for path in paths:
+                merge.drop(path)
+            writer.remember_folders(name, (), folders)
+        return merge.counts.removed
 
     def check_storage(self) -> int:
         """Check the database and the chain of its log; returns the number of node versions.

@@ -15,6 +15,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
+from onex.configuration import SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
 from onex.registry import Registry
@@ -59,7 +60,7 @@ def doctor(output: Output, home: Path | None) -> int:
                 "run only nodes that you trust",
             ),
         ]
-        checks += [_source(source.name, source.path) for source in registry.configuration.sources]
+        checks += [_source(source, error) for source, error in registry.check_sources()]
     is_ok = all(check.status != "failed" for check in checks)
     body: dict[str, JsonValue] = {"ok": is_ok, "checks": [check.to_json() for check in checks]}
 
@@ -151,9 +152,8 @@ def _process_isolation() -> str:
     return f"a node ran in process {outcome.output} of its own"
 
 
-def _source(name: str, path: Path) -> _Check:
-    if os.access(path, os.R_OK | os.X_OK):
-        return _Check(f"source {name}", "ok", str(path))
-    return _Check(
-        f"source {name}", "failed", f"{path} cannot be read", "correct [[sources]] in onex.toml"
-    )
+def _source(source: SourceConfiguration, error: OnexError | None) -> _Check:
+    name = f"source {source.name}"
+    if error is None:
+        return _Check(name, "ok", str(source.path or source.kind))
+    return _Check(name, "failed", error.message, error.hint)

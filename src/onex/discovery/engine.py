@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from onex.discovery.source import Discovery, DiscoverySource, Finding
-from onex.domain.errors import Location, OnexError, Problem, Severity
+from onex.discovery.deadline import Deadline
+from onex.discovery.merge import Merge, MergeCounts, MergeRules
+from onex.discovery.source import Discovery, DiscoverySource, SourceMemory
+from onex.domain.errors import (
+    Location,
+    OnexError,
+    Problem,
+    Severity,
+    SourceError,
+    SourceTimeoutError,
+)
 from onex.domain.json_value import JsonValue
-from onex.domain.metadata import Origin, RegisteredNode
-from onex.manifests.local_node import LocalNode
-from onex.storage.backend import SeenFile, StorageBackend, StorageWriter
-from onex.storage.query import MetadataQuery
+from onex.storage.backend import StorageBackend
+
+DEFAULT_TIMEOUT_SECONDS = 300.0
+GRACE_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -63,18 +73,57 @@ class ScanReport:
 
 
 @dataclass(slots=True)
+class _Inquiry:
+    """One source being asked: with what memory, until when, and what it answered."""
+
+    source: DiscoverySource
+    memory: SourceMemory
+    deadline: Deadline
+    started: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
+    answer: Discovery | OnexError | None = None
+
+    def ask(self) -> None:
+        """Ask the source; what it raises becomes its answer."""
+        try:
+            self.answer = self.source.discover_nodes(self.memory, self.deadline)
+        except OnexError as error:
+            self.answer = error
+        except Exception as error:  # noqa: BLE001 - a third party's source fails alone
+            self.answer = SourceError(
+                f"the source failed: {type(error).__name__}: {error}",
+                hint="this is a defect of the source; the others were scanned",
+            )
+        self.seconds = time.perf_counter() - self.started
+
+    def outcome(self) -> Discovery | OnexError:
+        """The answer, or that there was none in time."""
+        if self.answer is None:
+            return SourceTimeoutError(
+                f"the source did not answer within {self.deadline.limit_seconds:g} seconds",
+                hint="it is left to itself; raise timeout in onex.toml if it needs longer",
+            )
+        return self.answer
+
+
+@dataclass(slots=True)
 class DiscoveryEngine:
     """Scans sources into a storage. A source that fails does not stop the others."""
 
     storage: StorageBackend
+    rules: MergeRules = field(default_factory=MergeRules)
     sources: list[DiscoverySource] = field(default_factory=list)
+    timeouts: dict[str, float] = field(default_factory=dict)
 
-    def register_discovery_source(self, source: DiscoverySource) -> None:
-        """Add a source to those that ``scan`` asks."""
+    def register_discovery_source(
+        self, source: DiscoverySource, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
+        """Add a source to those that ``scan`` asks, and how long it may take."""
         self.sources.append(source)
+        self.timeouts[source.name] = timeout_seconds
 
     def scan(self, *, force: bool = False) -> ScanReport:
-        """Ask every source and store what changed, one transaction for each source.
+        """Ask every source, all at once, and store what changed, a transaction for each.
 
         Args:
             force: read every manifest, even those that look unchanged.
@@ -83,58 +132,65 @@ class DiscoveryEngine:
             OnexError: the only source there is cannot be read.
             StorageError: the storage fails.
         """
+        inquiries = [self._inquiry(source, force=force) for source in self.sources]
+        _ask_all(inquiries)
         reports: list[SourceReport] = []
         problems: list[Problem] = []
-        for source in self.sources:
+        for inquiry in inquiries:
+            report = SourceReport(inquiry.source.name, inquiry.source.kind)
             started = time.perf_counter()
-            report = SourceReport(source.name, source.kind)
-            known = self.storage.seen_files(source.name)
-            try:
-                discovery = source.discover_nodes({} if force else known)
-            except OnexError as error:
-                if len(self.sources) == 1:
-                    raise
+            outcome = inquiry.outcome()
+            if isinstance(outcome, OnexError):
+                if len(inquiries) == 1:
+                    raise outcome
                 report.status = "failed"
-                problems.append(_source_problem(source, error))
+                problems.append(_source_problem(inquiry.source, outcome))
             else:
-                problems += self._store(source, discovery, known, report)
-            report.seconds = time.perf_counter() - started
+                problems += self._store(inquiry, outcome, report)
+            report.seconds = inquiry.seconds + time.perf_counter() - started
             reports.append(report)
         problems += self._shared_uuids()
-        total = self.storage.query(MetadataQuery(all_versions=True, limit=0)).total
-        return ScanReport(reports, problems, total)
+        return ScanReport(reports, problems, self.storage.count())
+
+    def _inquiry(self, source: DiscoverySource, *, force: bool) -> _Inquiry:
+        memory = SourceMemory(
+            self.storage.fingerprints(source.name), self.storage.folders(source.name)
+        )
+        deadline = Deadline.after(self.timeouts[source.name])
+        return _Inquiry(source, memory.forgetful() if force else memory, deadline)
 
     def _store(
-        self,
-        source: DiscoverySource,
-        discovery: Discovery,
-        known: Mapping[str, SeenFile],
-        report: SourceReport,
+        self, inquiry: _Inquiry, discovery: Discovery, report: SourceReport
     ) -> list[Problem]:
-        present = {finding.file.path for finding in discovery.findings}
-        unreadable = tuple(discovery.unreadable)
-        gone = {
-            path
-            for path in known
-            if path not in present and not any(path.startswith(f"{u}/") for u in unreadable)
-        }
-        problems = list(discovery.problems)
-        if unreadable:
-            report.status = "degraded"
-        changed = [finding for finding in discovery.findings if not finding.is_unchanged]
-        outcomes = [finding.file for finding in discovery.findings if finding.is_unchanged]
-        report.unchanged += sum(file.outcome == "node" for file in outcomes)
-        if changed or gone:
+        name = inquiry.source.name
+        counts = MergeCounts()
+        changes = (
+            discovery.findings,
+            discovery.gone,
+            discovery.folders,
+            discovery.gone_folders,
+        )
+        if any(changes):
             with self.storage.writing() as writer:
-                merge = _Merge(writer, source.name, gone, report)
-                outcomes += [merge.take(finding) for finding in changed]
+                known, gone = inquiry.memory.fingerprints, frozenset(discovery.gone)
+                merge = Merge(writer, name, self.rules, known, gone)
+                for finding in discovery.findings:
+                    merge.take(finding)
                 for path in sorted(gone):
                     merge.drop(path)
-        for file in sorted(outcomes, key=lambda file: file.path):
+                writer.remember_folders(name, discovery.folders, discovery.gone_folders)
+            counts = merge.counts
+        outcomes = self.storage.outcomes(name)
+        report.status = "degraded" if discovery.is_partial else "ok"
+        report.found = outcomes.get("node", 0)
+        report.rejected = outcomes.get("rejected", 0)
+        report.skipped = outcomes.get("skipped", 0)
+        report.added, report.updated = counts.added, counts.updated
+        report.removed = counts.removed
+        report.unchanged = report.found - counts.added - counts.updated
+        problems = list(discovery.problems)
+        for file in self.storage.files_with_problems(name):
             problems += file.problems
-            report.found += file.outcome == "node"
-            report.rejected += file.outcome == "rejected"
-            report.skipped += file.outcome == "skipped"
         return problems
 
     def _shared_uuids(self) -> list[Problem]:
@@ -151,79 +207,19 @@ class DiscoveryEngine:
         ]
 
 
-class _Merge:
-    """The rules by which findings of one source become changes of the registry."""
-
-    def __init__(
-        self, writer: StorageWriter, source: str, gone: set[str], report: SourceReport
-    ) -> None:
-        self._writer = writer
-        self._source = source
-        self._gone = gone
-        self._report = report
-
-    def take(self, finding: Finding) -> SeenFile:
-        file = finding.file
-        origin = Origin(self._source, file.path)
-        if finding.node is None:
-            if self._writer.remove_origin(origin):
-                self._report.removed += 1
-        else:
-            file = self._take_node(file, finding.node, origin)
-        self._writer.remember(self._source, file)
-        return file
-
-    def _take_node(self, file: SeenFile, node: LocalNode, origin: Origin) -> SeenFile:
-        identity = node.metadata.node_version
-        before_at_path = self._writer.node_at(origin)
-        if before_at_path is not None and before_at_path != identity:
-            self._report.removed += self._writer.remove_origin(origin)
-        existing = self._writer.find(identity)
-        if existing is None:
-            self._writer.insert(node.metadata, node.digest, origin)
-            self._report.added += 1
-            return file
-        is_known_origin = origin in existing.origins
-        if existing.digest == node.digest and existing.metadata == node.metadata:
-            if not is_known_origin:
-                self._writer.add_origin(identity, origin)
-            self._report.unchanged += 1
-            return file
-        rivals = self._rivals(existing, origin)
-        if rivals:
-            if is_known_origin:
-                self._writer.remove_origin(origin)
-            return _conflict(file, node, rivals[0])
-        self._writer.update(node.metadata, node.digest)
-        if not is_known_origin:
-            self._writer.add_origin(identity, origin)
-        self._report.updated += 1
-        return file
-
-    def _rivals(self, existing: RegisteredNode, origin: Origin) -> list[Origin]:
-        """The other places that still offer the node as it is registered."""
-        return [
-            other
-            for other in existing.origins
-            if other != origin and not (other.source == self._source and other.path in self._gone)
-        ]
-
-    def drop(self, path: str) -> None:
-        """Forget a manifest that is gone, and its node when no other place offers it."""
-        self._report.removed += self._writer.remove_origin(Origin(self._source, path))
-        self._writer.forget(self._source, path)
-
-
-def _conflict(file: SeenFile, node: LocalNode, rival: Origin) -> SeenFile:
-    problem = Problem(
-        "DSC002",
-        Severity.ERROR,
-        f"{node.metadata.node_version} is registered from {rival.path} with other content",
-        Location(file.path, 1, 1),
-        "give one of the two another version or namespace, or remove it",
-    )
-    # Without a fingerprint the file is read again at every scan, until the conflict is gone.
-    return replace(file, fingerprint="", outcome="rejected", problems=(*file.problems, problem))
+def _ask_all(inquiries: Sequence[_Inquiry]) -> None:
+    """Ask one source here, several at once in threads; those that hang are left behind."""
+    if len(inquiries) == 1:
+        inquiries[0].ask()
+        return
+    threads = [
+        threading.Thread(target=inquiry.ask, name=f"onex-scan-{inquiry.source.name}", daemon=True)
+        for inquiry in inquiries
+    ]
+    for thread in threads:
+        thread.start()
+    for thread, inquiry in zip(threads, inquiries, strict=True):
+        thread.join(max(0.0, inquiry.deadline.remaining_seconds) + GRACE_SECONDS)
 
 
 def _source_problem(source: DiscoverySource, error: OnexError) -> Problem:

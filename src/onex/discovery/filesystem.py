@@ -2,80 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 
-from onex.discovery.source import Discovery, Finding
-from onex.domain.errors import Location, PathNotReadableError, Problem, Severity
-from onex.manifests.local_node import read_local_node
+from onex.discovery.deadline import Deadline
+from onex.discovery.folder_walk import Folder, TreeWalk, all_below, covered
+from onex.discovery.listing import LISTING_FILE, check_listing
+from onex.discovery.source import Discovery, Finding, SourceMemory
+from onex.domain.errors import Location, PathNotReadableError
+from onex.manifests.local_node import has_block, read_local_node
 from onex.manifests.manifest import MANIFEST_SUFFIX
-from onex.manifests.node_files import is_pruned, is_text
+from onex.manifests.metadata_block import BLOCK_SUFFIXES
+from onex.manifests.node_files import CONTRACT_FILE
 from onex.storage.backend import SeenFile
-
-# File systems stamp changes with a clock that ticks every few milliseconds, so a file
-# changed this shortly before it was read may change again under the same stamp.
-_UNSETTLED_NANOSECONDS = 50_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    name: str
-    size_bytes: int
-    modified_ns: int
-    changed_ns: int
-    inode: int
-
-
-@dataclass(slots=True)
-class _Folder:
-    """One folder of the walk: its files, its manifests, and the folders below it."""
-
-    path: str
-    stamps: list[_Stamp] = field(default_factory=list)
-    manifests: list[str] = field(default_factory=list)
-    children: list[_Folder] = field(default_factory=list)
 
 
 class FileSystemDiscovery:
-    """Every ``*.onex.yaml`` below a folder. Symbolic links are not followed."""
+    """Every ``*.onex.yaml`` and ``contract.yaml`` below a folder. Links are not followed.
+
+    Where a manifest stands beside a ``contract.yaml`` the manifest counts. With
+    ``blocks``, text files that carry a metadata block are nodes too.
+    """
 
     kind = "filesystem"
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None, *, blocks: bool = False) -> None:
         self._root = path.absolute()
         self.name = name or str(self._root)
+        self._blocks = blocks
 
-    def discover_nodes(self, known: Mapping[str, SeenFile]) -> Discovery:
-        """List every manifest below the folder.
-
-        Raises:
-            PathNotReadableError: the folder is missing or cannot be listed.
-        """
-        if self._root.is_file():
-            root = _Folder(str(self._root.parent))
-            self._note_file(root, self._root.name, self._root.stat())
-            problems: list[Problem] = []
-        else:
-            self._check_root()
-            root, problems = self._walk()
-        now = time.time_ns()
-        findings = [
-            self._finding(Path(folder.path, name), fingerprint, known)
-            for folder in _folders(root)
-            for name, fingerprint in self._fingerprints(folder, now)
-        ]
-        findings.sort(key=lambda finding: finding.file.path)
-        unreadable = [str(p.location.path) for p in problems if p.code == "DSC001"]
-        return Discovery(findings, problems, unreadable)
-
-    def _check_root(self) -> None:
+    def health_check(self) -> None:
+        """Raise PathNotReadableError where the folder is missing or cannot be listed."""
         try:
-            with os.scandir(self._root):
-                pass
+            if not self._root.is_file():
+                with os.scandir(self._root):
+                    pass
         except OSError as error:
             raise PathNotReadableError(
                 f"{self._root} cannot be scanned: {error.strerror}",
@@ -83,100 +46,87 @@ class FileSystemDiscovery:
                 location=Location(str(self._root)),
             ) from error
 
-    def _walk(self) -> tuple[_Folder, list[Problem]]:
-        root = _Folder(str(self._root))
-        problems: list[Problem] = []
-        pending = [root]
-        while pending:
-            folder = pending.pop()
-            try:
-                with os.scandir(folder.path) as entries:
-                    for entry in entries:
-                        if not is_text(entry.name):
-                            problems.append(_unnameable(folder.path))
-                        elif entry.is_dir(follow_symlinks=False):
-                            if not is_pruned(entry.name):
-                                folder.children.append(_Folder(entry.path))
-                        elif entry.is_file(follow_symlinks=False):
-                            self._note_file(folder, entry.name, entry.stat(follow_symlinks=False))
-                        elif entry.name.endswith(MANIFEST_SUFFIX):
-                            folder.manifests.append(entry.name)
-            except OSError as error:
-                problems.append(
-                    Problem(
-                        "DSC001",
-                        Severity.WARNING,
-                        f"the folder cannot be listed: {error.strerror}",
-                        Location(folder.path),
-                        "check its permissions; what was found there before is kept",
-                    )
-                )
-            pending += folder.children
-        return root, problems
+    def discover_nodes(self, memory: SourceMemory, deadline: Deadline) -> Discovery:
+        """Say which manifests changed.
 
-    def _note_file(self, folder: _Folder, name: str, status: os.stat_result) -> None:
-        folder.stamps.append(
-            _Stamp(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        )
-        if name.endswith(MANIFEST_SUFFIX):
-            folder.manifests.append(name)
+        Raises:
+            PathNotReadableError: the folder is missing or cannot be listed.
+            SourceTimeoutError: the deadline passed.
+        """
+        self.health_check()
+        if self._root.is_file():
+            gone = [path for path in memory.fingerprints if path != str(self._root)]
+            return Discovery([self._read(str(self._root), "")], gone)
+        walk = TreeWalk(str(self._root), memory.folders, deadline)
+        walk.run()
+        unsettled = [path for path, known in memory.fingerprints.items() if not known]
+        gone_folders = walk.gone()
+        is_partial = bool(walk.unreadable)
+        if not (walk.changed or gone_folders or unsettled):
+            return Discovery((), (), walk.problems, is_partial)
+        present: set[str] = set()
+        findings: list[Finding] = []
+        dirty = _dirty_folders(walk.folders)
+        for folder in walk.folders:
+            names = list(self._manifests(walk, folder))
+            if not names:
+                continue
+            for name in names:
+                path = f"{folder.path}/{name}"
+                present.add(path)
+                known = memory.fingerprints.get(path)
+                if known and id(folder) not in dirty:
+                    continue
+                is_listing = name == LISTING_FILE
+                fingerprint = _fingerprint(all_below(folder) if is_listing else covered(folder))
+                if known and fingerprint == known:
+                    continue
+                deadline.check()
+                if is_listing:
+                    problems = check_listing(Path(path), folder)
+                    findings.append(Finding(SeenFile(path, fingerprint, "listing", problems)))
+                else:
+                    findings.append(self._read(path, fingerprint))
+        gone = [
+            path for path in memory.fingerprints if path not in present and not walk.is_hidden(path)
+        ]
+        return Discovery(findings, gone, walk.problems, is_partial, walk.changed, gone_folders)
 
-    def _fingerprints(self, folder: _Folder, now: int) -> Iterator[tuple[str, str]]:
-        """For each manifest of a folder, a hash over the stamps of all files it may cover."""
-        if not folder.manifests:
-            return
-        digest = hashlib.blake2b(digest_size=16)
-        newest = 0
-        for prefix, covered in _covered(folder):
-            for stamp in sorted(covered.stamps, key=lambda stamp: stamp.name):
-                newest = max(newest, stamp.modified_ns, stamp.changed_ns)
-                digest.update(
-                    f"{prefix}{stamp.name}\0{stamp.size_bytes} {stamp.modified_ns}"
-                    f" {stamp.changed_ns} {stamp.inode}\0".encode("utf-8", "surrogateescape")
-                )
-        is_settled = newest < now - _UNSETTLED_NANOSECONDS
-        for name in folder.manifests:
-            yield name, digest.hexdigest() if is_settled else ""
+    def _manifests(self, walk: TreeWalk, folder: Folder) -> Iterator[str]:
+        """The names of files in a folder that may describe nodes."""
+        has_manifest = folder.has_manifest
+        for name in folder.files:
+            is_candidate = (
+                name.endswith(MANIFEST_SUFFIX)
+                or (name == CONTRACT_FILE and not has_manifest)
+                or name == LISTING_FILE
+                or (self._blocks and name.endswith(BLOCK_SUFFIXES))
+            )
+            if is_candidate and not walk.is_ignored(folder, name):
+                yield name
 
-    def _finding(self, path: Path, fingerprint: str, known: Mapping[str, SeenFile]) -> Finding:
-        before = known.get(str(path))
-        if before is not None and fingerprint and before.fingerprint == fingerprint:
-            return Finding(before, is_unchanged=True)
-        return _read(path, fingerprint)
-
-
-def _unnameable(folder: str) -> Problem:
-    return Problem(
-        "DSC007",
-        Severity.WARNING,
-        "a name in this folder is not UTF-8, so what it names is left out",
-        Location(folder),
-        "rename it",
-    )
+    def _read(self, path: str, fingerprint: str) -> Finding:
+        manifest = Path(path)
+        if not path.endswith((MANIFEST_SUFFIX, f"/{CONTRACT_FILE}")) and not has_block(manifest):
+            return Finding(SeenFile(path, fingerprint, "plain"))
+        reading = read_local_node(manifest)
+        return Finding(SeenFile(path, fingerprint, reading.outcome, reading.problems), reading.node)
 
 
-def _folders(root: _Folder) -> Iterator[_Folder]:
-    pending = [root]
-    while pending:
-        folder = pending.pop()
-        yield folder
-        pending += folder.children
+def _dirty_folders(folders: list[Folder]) -> set[int]:
+    """The identities of the folders in which, or below which, something may have changed."""
+    dirty: set[int] = set()
+    for folder in reversed(folders):
+        if folder.is_changed or any(id(child) in dirty for child in folder.children):
+            dirty.add(id(folder))
+    return dirty
 
 
-def _covered(folder: _Folder) -> Iterator[tuple[str, _Folder]]:
-    """The folder and all below it that have no manifest of their own, with their path from it."""
-    pending = [("", folder)]
-    while pending:
-        prefix, current = pending.pop()
-        yield prefix, current
-        pending += (
-            (f"{prefix}{Path(child.path).name}/", child)
-            for child in sorted(current.children, key=lambda child: child.path)
-            if not child.manifests
-        )
-
-
-def _read(path: Path, fingerprint: str) -> Finding:
-    reading = read_local_node(path)
-    file = SeenFile(str(path), fingerprint, reading.outcome, reading.problems)
-    return Finding(file, reading.node)
+def _fingerprint(folders: Iterator[Folder]) -> str:
+    """A hash over the files of folders; empty while one of them is unsettled."""
+    digest = blake2b(digest_size=16)
+    for folder in folders:
+        if not folder.fingerprint:
+            return ""
+        digest.update(folder.path.encode() + b"\0" + folder.fingerprint)
+    return digest.hexdigest()

@@ -3,39 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from onex.discovery.deadline import Deadline
 from onex.domain.errors import Problem
 from onex.manifests.local_node import LocalNode
 from onex.storage.backend import SeenFile
+from onex.storage.folder_memory import FolderMemory
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMemory:
+    """What the registry remembers of a source's last scan.
+
+    ``fingerprints`` gives for the path of each manifest what it had then; an empty
+    one asks for the manifest to be read again. ``folders`` is there for sources
+    that walk.
+    """
+
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, FolderMemory] = field(default_factory=dict)
+
+    def forgetful(self) -> SourceMemory:
+        """The same manifests, each to be read again."""
+        return SourceMemory(dict.fromkeys(self.fingerprints, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a source says of one manifest.
-
-    ``node`` is None for a manifest that was rejected or skipped, and for one
-    that is unchanged since the last scan.
-    """
+    """What a source says of one manifest; ``node`` is None for one rejected or skipped."""
 
     file: SeenFile
     node: LocalNode | None = None
-    is_unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Everything one source offers now.
+    """What changed in a source since its last scan.
 
-    ``problems`` concern the source itself, such as a folder that cannot be
-    read; ``unreadable`` are the folders whose content is therefore unknown, so
-    that what was found there before is kept.
+    ``findings`` are the manifests that are new or may have changed, ``gone`` the paths of
+    those that are there no more; all others are as they were. ``problems`` concern the
+    source itself; ``is_partial`` says that something in it could not be read, so
+    that what was found there before is kept. ``folders`` and ``gone_folders``
+    are what to remember of a walk.
     """
 
-    findings: Sequence[Finding]
+    findings: Sequence[Finding] = ()
+    gone: Sequence[str] = ()
     problems: Sequence[Problem] = ()
-    unreadable: Sequence[str] = ()
+    is_partial: bool = False
+    folders: Sequence[FolderMemory] = ()
+    gone_folders: Sequence[str] = ()
 
 
 class DiscoverySource(Protocol):
@@ -48,13 +67,17 @@ class DiscoverySource(Protocol):
 
     @property
     def kind(self) -> str:
-        """``filesystem``, ``package`` or ``remote``."""
+        """``filesystem``, ``package``, ``remote``, or what a third party calls its own."""
         ...
 
-    def discover_nodes(self, known: Mapping[str, SeenFile]) -> Discovery:
-        """List every manifest; those whose fingerprint is known are not read again.
+    def discover_nodes(self, memory: SourceMemory, deadline: Deadline) -> Discovery:
+        """Say what changed since the last scan.
 
         Raises:
-            OnexError: the source as a whole cannot be read.
+            OnexError: the source as a whole cannot be read, or not before the deadline.
         """
+        ...
+
+    def health_check(self) -> None:
+        """Try whether the source answers; raises OnexError where it does not."""
         ...

@@ -190,6 +190,20 @@ class DocumentError(OnexError):
         self.problems = tuple(problems)
 
 
+class StampError(OnexError):
+    """A file cannot carry a stamp."""
+
+    code = "STM001"
+    exit_code = ExitCode.USAGE
+
+
+class OutdatedStampError(OnexError):
+    """A file changed since it was stamped, or was never stamped."""
+
+    code = "STM002"
+    exit_code = ExitCode.INVALID_DOCUMENT
+
+
 class WorkflowError(DocumentError):
     """A workflow that cannot be planned."""
 
@@ -293,6 +307,19 @@ class AmbiguousNodeError(OnexError):
 
     code = "RES004"
     exit_code = ExitCode.RESOLUTION_FAILED
+
+
+class SourceError(OnexError):
+    """A source of nodes cannot be read."""
+
+    code = "DSC010"
+    exit_code = ExitCode.USAGE
+
+
+class SourceTimeoutError(SourceError):
+    """A source did not answer within its time limit."""
+
+    code = "DSC011"
 
 
 class StorageError(OnexError):

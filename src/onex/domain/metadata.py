@@ -154,8 +154,12 @@ class NodeMetadata:
         )
 
 
-Outcome = Literal["node", "rejected", "skipped"]
-"""What became of a manifest that was read; templates are skipped."""
+Outcome = Literal["node", "rejected", "skipped", "listing", "plain"]
+"""What became of a file that a scan read.
+
+Templates are skipped; a ``listing`` is an ``.onextree``; a ``plain`` file turned out to
+carry no metadata.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onex.domain.errors import DocumentError, Location, Problem, Severity
-from onex.domain.metadata import NodeMetadata, Outcome
-from onex.manifests.manifest import read_manifest
+from onex.domain.metadata import Entrypoint, NodeMetadata, Outcome
+from onex.manifests.contract import read_contract
+from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
+from onex.manifests.metadata_block import find_block
 from onex.manifests.node_files import (
+    CODE_TYPES,
+    CONTRACT_FILE,
     NodeFilesError,
     collect_files,
     locate_target,
     read_node_files,
 )
-from onex.manifests.yaml_document import read_yaml
+from onex.manifests.yaml_document import parse_yaml, read_limited, read_yaml
+
+MAXIMUM_PACKAGE_DEPTH = 32
+PACKAGE_FILE = "__init__.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,13 @@ class LocalReading:
 
 
 def read_local_node(manifest: Path) -> LocalReading:
-    """Read a manifest and hash the files of its node. Nothing of it is imported or run."""
+    """Read a manifest and hash the files of its node. Nothing of it is imported or run.
+
+    Args:
+        manifest: a ``*.onex.yaml``, a ``contract.yaml``, or a text file with a metadata block.
+    """
     try:
-        reading = read_manifest(read_yaml(manifest, follow_link=False))
+        reading = _read(manifest)
     except DocumentError as error:
         return LocalReading("rejected", error.problems)
     if reading.metadata is None:
@@ -68,3 +79,49 @@ def read_local_node(manifest: Path) -> LocalReading:
             ),
         )
     return LocalReading("node", problems, LocalNode(reading.metadata, digest))
+
+
+def _read(manifest: Path) -> ManifestReading:
+    if manifest.name.endswith(MANIFEST_SUFFIX):
+        return read_manifest(read_yaml(manifest, follow_link=False))
+    if manifest.name == CONTRACT_FILE:
+        return read_contract(read_yaml(manifest, follow_link=False), package_of(manifest.parent))
+    return _read_block(manifest)
+
+
+def package_of(folder: Path) -> str | None:
+    """The dotted name of the Python package that a folder is, None where it is none."""
+    names: list[str] = []
+    while (folder / PACKAGE_FILE).is_file() and len(names) < MAXIMUM_PACKAGE_DEPTH:
+        names.append(folder.name)
+        folder = folder.parent
+    return ".".join(reversed(names)) or None
+
+
+def has_block(path: Path) -> bool:
+    """Whether a text file carries a metadata block."""
+    try:
+        text = read_limited(path, follow_link=False).decode("utf-8")
+    except (DocumentError, UnicodeDecodeError):
+        return False
+    return find_block(text) is not None
+
+
+def _read_block(path: Path) -> ManifestReading:
+    text = read_limited(path, follow_link=False).decode("utf-8", "replace")
+    block = find_block(text)
+    if block is None:
+        return ManifestReading(None, (), is_template=True)
+    # Empty lines in front, so that a problem's line is that of the file.
+    padding = "\n" * (block.first_line - 1)
+    reading = read_manifest(parse_yaml((padding + block.yaml).encode(), str(path)))
+    if reading.metadata is None:
+        return reading
+    written = reading.metadata.entrypoint
+    kind = written.type
+    if path.suffix == ".py":
+        kind = "python"
+    elif kind in CODE_TYPES:
+        kind = "document"
+    entrypoint = Entrypoint(kind, path.name, written.callable_name)
+    return replace(reading, metadata=replace(reading.metadata, entrypoint=entrypoint))

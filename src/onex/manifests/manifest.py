@@ -220,7 +220,7 @@ class _ManifestReader(FieldReader):
             return ""
         namespace = self.text(place, value)
         scheme, separator, rest = namespace.partition("://")
-        if separator and scheme in ("yaml", "python"):
+        if separator and scheme in ("yaml", "python", "py"):
             namespace = rest
         if namespace and not NAMESPACE.fullmatch(namespace):
             self.report(

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from onex.domain.digest import FileEntry, digest_of_files
@@ -16,6 +17,11 @@ MAXIMUM_NODE_FILES = 2_000
 MAXIMUM_NODE_BYTES = 64 * 1024 * 1024
 MAXIMUM_ANCESTORS = 12
 
+CONTRACT_FILE = "contract.yaml"
+CONTRACT_SUFFIXES = (MANIFEST_SUFFIX, CONTRACT_FILE)
+CODE_TYPES = frozenset({"python", "cli", "contract"})
+
+_NAME_OF = attrgetter("name")
 _PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
 
@@ -26,6 +32,11 @@ class NodeFilesError(Exception):
 def is_pruned(folder_name: str) -> bool:
     """Whether a folder never belongs to a node: hidden ones, caches, installed packages."""
     return folder_name.startswith(".") or folder_name in _PRUNED_FOLDERS
+
+
+def is_owned_file(name: str) -> bool:
+    """Whether a file of a node's folder belongs to the node: all but compiled code."""
+    return not name.endswith(".pyc")
 
 
 def is_text(name: str) -> bool:
@@ -78,14 +89,18 @@ def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[Path]:
     Raises:
         NodeFilesError: there are more files than a node may have.
     """
-    folder = manifest.parent
-    siblings = [path for path in folder.iterdir() if path.name.endswith(MANIFEST_SUFFIX)]
-    if len(siblings) > 1 or entrypoint.type not in ("python", "cli"):
+    if not manifest.name.endswith(CONTRACT_SUFFIXES):
+        # A file that carries its metadata in a block is a node by itself.
+        return [manifest]
+    listing = _list(str(manifest.parent))
+    siblings = [entry for entry in listing if entry.name.endswith(MANIFEST_SUFFIX)]
+    if len(siblings) > 1 or entrypoint.type not in CODE_TYPES:
         target = locate_target(manifest, entrypoint)
         return [manifest] if target is None else sorted({manifest, target})
+    suffixes = MANIFEST_SUFFIX if manifest.name.endswith(MANIFEST_SUFFIX) else CONTRACT_SUFFIXES
     files: list[Path] = []
-    for path in _walk(folder):
-        files.append(path)
+    for path in _walk(listing, suffixes):
+        files.append(Path(path))
         if len(files) > MAXIMUM_NODE_FILES:
             raise NodeFilesError(
                 f"the folder holds more than {MAXIMUM_NODE_FILES} files, all part of this node"
@@ -93,23 +108,29 @@ def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[Path]:
     return files
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    pending = [folder]
-    while pending:
-        current = pending.pop()
-        with os.scandir(current) as entries:
-            listing = sorted(entries, key=lambda entry: entry.name)
-        names = [entry.name for entry in listing]
-        if current != folder and any(name.endswith(MANIFEST_SUFFIX) for name in names):
-            continue
+def _list(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=_NAME_OF)
+
+
+def _walk(listing: list[os.DirEntry[str]], suffixes: str | tuple[str, ...]) -> Iterator[str]:
+    pending: list[str] = []
+    while True:
         for entry in listing:
             if not is_text(entry.name):
                 raise NodeFilesError("the name of a file is not UTF-8")
             if entry.is_dir(follow_symlinks=False):
                 if not is_pruned(entry.name):
-                    pending.append(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False) and not entry.name.endswith(".pyc"):
-                yield Path(entry.path)
+                    pending.append(entry.path)
+            elif entry.is_file(follow_symlinks=False) and is_owned_file(entry.name):
+                yield entry.path
+        listing = []
+        while pending and not listing:
+            listing = _list(pending.pop())
+            if any(entry.name.endswith(suffixes) for entry in listing):
+                listing = []
+        if not listing:
+            return
 
 
 def read_node_files(manifest: Path, files: Sequence[Path]) -> tuple[str, dict[str, bytes]]:

@@ -62,10 +62,11 @@ def read_yaml(path: Path, *, follow_link: bool = True) -> YamlDocument:
         DocumentError: the file is not a readable regular file within
             ``MAXIMUM_DOCUMENT_BYTES``, or its content is refused by ``parse_yaml``.
     """
-    return parse_yaml(_read_limited(path, follow_link=follow_link), str(path))
+    return parse_yaml(read_limited(path, follow_link=follow_link), str(path))
 
 
-def _read_limited(path: Path, *, follow_link: bool) -> bytes:
+def read_limited(path: Path, *, follow_link: bool) -> bytes:
+    """The content of a regular file of at most ``MAXIMUM_DOCUMENT_BYTES``; raises DocumentError."""
     name = str(path)
     try:
         # O_NONBLOCK: opening a pipe that poses as a manifest must not wait for a writer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +12,7 @@ from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
+from onex.storage.folder_memory import FolderMemory
 from onex.storage.query import MetadataQuery, Page
 
 
@@ -67,6 +68,12 @@ class StorageWriter(Protocol):
         """Drop what was noted of a file that is gone."""
         ...
 
+    def remember_folders(
+        self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
+    ) -> None:
+        """Note what a walk saw of folders, and drop what was noted of those that are gone."""
+        ...
+
     def append(
         self, action: str, object_name: str, body: JsonObject, time: str | None = None
     ) -> Event:
@@ -109,8 +116,24 @@ class StorageBackend(Protocol):
         """The node versions with a dependency that goes by any name of this node."""
         ...
 
-    def seen_files(self, source: str) -> Mapping[str, SeenFile]:
-        """What the last scan of a source saw, by path."""
+    def count(self) -> int:
+        """The number of registered node versions."""
+        ...
+
+    def fingerprints(self, source: str) -> Mapping[str, str]:
+        """What the last scan of a source noted of each manifest, by path."""
+        ...
+
+    def folders(self, source: str) -> Mapping[str, FolderMemory]:
+        """What the last scan of a source noted of each folder, by path."""
+        ...
+
+    def outcomes(self, source: str) -> Mapping[str, int]:
+        """How many manifests of a source had each outcome."""
+        ...
+
+    def files_with_problems(self, source: str) -> Sequence[SeenFile]:
+        """The manifests of a source of which something is to be said, by path."""
         ...
 
     def events(self, after: int = 0) -> Sequence[Event]:

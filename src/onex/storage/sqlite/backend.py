@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from onex.domain.errors import StorageError, UsageError
 from onex.domain.event import Event, first_broken_link
@@ -16,6 +17,7 @@ from onex.domain.projection import changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
+from onex.storage.folder_memory import FolderMemory
 from onex.storage.query import MetadataQuery, Page
 from onex.storage.sqlite.database import open_database, storage_errors, transaction
 from onex.storage.sqlite.rows import (
@@ -114,7 +116,8 @@ class SqliteBackend:
         with storage_errors(self._path):
             rows = self._connection.execute(
                 "SELECT DISTINCT uuid, type, namespace FROM nodes WHERE uuid IN (SELECT uuid"
-                " FROM nodes GROUP BY uuid HAVING count(DISTINCT type || '://' || namespace) > 1)"
+                " FROM nodes WHERE uuid IS NOT NULL GROUP BY uuid"
+                " HAVING min(namespace) <> max(namespace) OR min(type) <> max(type))"
                 " ORDER BY uuid, namespace, type"
             ).fetchall()
         sharing: dict[str, list[NodeId]] = {}
@@ -134,16 +137,39 @@ class SqliteBackend:
             ).fetchall()
         return [NodeVersion(NodeId(t, namespace), Version.parse(v)) for t, namespace, v in rows]
 
-    def seen_files(self, source: str) -> Mapping[str, SeenFile]:
-        with storage_errors(self._path):
-            rows = self._connection.execute(
-                "SELECT path, fingerprint, outcome, problems FROM seen_files WHERE source = ?",
+    def count(self) -> int:
+        return int(self._rows("SELECT count(*) FROM nodes")[0][0])
+
+    def fingerprints(self, source: str) -> Mapping[str, str]:
+        return dict(
+            self._rows("SELECT path, fingerprint FROM seen_files WHERE source = ?", (source,))
+        )
+
+    def folders(self, source: str) -> Mapping[str, FolderMemory]:
+        rows = self._rows(
+            "SELECT path, stamp, rules, files, folders, fingerprint FROM folders WHERE source = ?",
+            (source,),
+        )
+        return {row[0]: FolderMemory._make(row) for row in rows}
+
+    def outcomes(self, source: str) -> Mapping[str, int]:
+        return dict(
+            self._rows(
+                "SELECT outcome, count(*) FROM seen_files WHERE source = ? GROUP BY outcome",
                 (source,),
-            ).fetchall()
-        return {
-            path: SeenFile(path, fingerprint, read_outcome(outcome), read_problems(problems))
+            )
+        )
+
+    def files_with_problems(self, source: str) -> Sequence[SeenFile]:
+        rows = self._rows(
+            "SELECT path, fingerprint, outcome, problems FROM seen_files"
+            " WHERE source = ? AND problems <> '[]' ORDER BY path",
+            (source,),
+        )
+        return [
+            SeenFile(path, fingerprint, read_outcome(outcome), read_problems(problems))
             for path, fingerprint, outcome, problems in rows
-        }
+        ]
 
     def events(self, after: int = 0) -> Sequence[Event]:
         with storage_errors(self._path):
@@ -190,6 +216,10 @@ class SqliteBackend:
         with storage_errors(self._path):
             rows = self._connection.execute(statement, parameters).fetchall()
         return [self._read(row) for row in rows]
+
+    def _rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Any]:
+        with storage_errors(self._path):
+            return self._connection.execute(statement, parameters).fetchall()
 
     def _read(self, row: Row) -> RegisteredNode:
         with storage_errors(self._path):

@@ -82,7 +82,7 @@ def read_problems(text: str) -> tuple[Problem, ...]:
 
 def read_outcome(text: str) -> Outcome:
     match text:
-        case "node" | "rejected" | "skipped":
+        case "node" | "rejected" | "skipped" | "listing" | "plain":
             return text
         case _:
             raise ValueError(f"{text!r} is not an outcome of a scan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sqlite3
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from onex.domain.event import GENESIS_HASH, Event
@@ -15,6 +16,7 @@ from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
+from onex.storage.folder_memory import FolderMemory
 from onex.storage.sqlite.rows import (
     Parameter,
     find_row,
@@ -164,6 +166,18 @@ class SqliteWriter:
     def forget(self, source: str, path: str) -> None:
         self._connection.execute(
             "DELETE FROM seen_files WHERE source = ? AND path = ?", (source, path)
+        )
+
+    def remember_folders(
+        self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
+    ) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO folders (source, path, stamp, rules, files, folders,"
+            " fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((source, *memory) for memory in changed),
+        )
+        self._connection.executemany(
+            "DELETE FROM folders WHERE source = ? AND path = ?", ((source, path) for path in gone)
         )
 
     def append(

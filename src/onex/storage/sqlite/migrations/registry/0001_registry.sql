@@ -32,7 +32,7 @@ CREATE TABLE nodes (
     UNIQUE (namespace, type, version)
 ) STRICT;
 CREATE INDEX nodes_by_name ON nodes (name);
-CREATE INDEX nodes_by_uuid ON nodes (uuid, namespace);
+CREATE INDEX nodes_by_uuid ON nodes (uuid, namespace, type);
 
 CREATE TABLE labels (
     kind    TEXT NOT NULL,
@@ -55,7 +55,19 @@ CREATE TABLE seen_files (
     source      TEXT NOT NULL,
     path        TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
-    outcome     TEXT NOT NULL CHECK (outcome IN ('node', 'rejected', 'skipped')),
+    outcome     TEXT NOT NULL,
     problems    TEXT NOT NULL,
+    PRIMARY KEY (source, path)
+) STRICT, WITHOUT ROWID;
+
+-- What the last scan of a source saw of each folder, so that an unchanged one is not listed again.
+CREATE TABLE folders (
+    source      TEXT NOT NULL,
+    path        TEXT NOT NULL,
+    stamp       BLOB NOT NULL,
+    rules       BLOB NOT NULL,
+    files       TEXT NOT NULL,
+    folders     TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
     PRIMARY KEY (source, path)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,281 @@
+"""Walking a tree: every folder with its files, listed again only where it may have changed.
+
+A folder whose own time stamps did not change has the same names in it as before,
+so it is not listed again; but every file is asked for its status, since an edit in
+place changes no folder. What is known of a folder is kept as a ``FolderMemory``.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from onex.discovery.deadline import Deadline
+from onex.discovery.ignore_rules import IGNORE_FILES, IgnoreRules, read_patterns
+from onex.domain.errors import Location, Problem, Severity
+from onex.manifests.manifest import MANIFEST_SUFFIX
+from onex.manifests.node_files import is_owned_file, is_pruned, is_text
+from onex.storage.folder_memory import FolderMemory, join_names, split_names
+
+# File systems stamp changes with a clock that ticks every few milliseconds, and some keep whole
+# seconds alone; what changed this shortly before it was read may change again under the same
+# stamp. A stamp in the future shows that two clocks disagree, and is not relied on either.
+_UNSETTLED_NANOSECONDS = 50_000_000
+_UNSETTLED_COARSE_NANOSECONDS = 2_100_000_000
+_SECOND = 1_000_000_000
+
+_UNKNOWN = b""
+
+
+@dataclass(slots=True)
+class Folder:
+    """One folder of the walk.
+
+    ``fingerprint`` covers the names and the status of its files; it is empty where
+    these may still change unseen. ``is_content`` marks a folder that is ignored,
+    and walked only since it belongs to a node.
+    """
+
+    path: str
+    files: list[str]
+    fingerprint: bytes
+    stamp: bytes
+    rules: bytes
+    is_content: bool = False
+    is_changed: bool = True
+    children: list[Folder] = field(default_factory=list)
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether a manifest of its own stands in the folder."""
+        return any(name.endswith(MANIFEST_SUFFIX) for name in self.files)
+
+    def memory(self, folders: list[str]) -> FolderMemory:
+        """What to keep of the folder; ``folders`` are the names of those in it."""
+        files = join_names(self.files)
+        return FolderMemory(
+            self.path, self.stamp, self.rules, files, join_names(folders), self.fingerprint
+        )
+
+
+@dataclass(slots=True)
+class TreeWalk:
+    """A walk below one folder; ``known`` is what the last one left."""
+
+    root: str
+    known: Mapping[str, FolderMemory]
+    deadline: Deadline
+    folders: list[Folder] = field(default_factory=list)
+    changed: list[FolderMemory] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    _seen: set[tuple[int, int]] = field(default_factory=set)
+    _rules: dict[bytes, IgnoreRules] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Walk; every folder that was reached stands in ``folders``, parents first."""
+        self._rules[_UNKNOWN] = IgnoreRules()
+        pending: list[tuple[str, Folder | None, bool]] = [(self.root, None, False)]
+        while pending:
+            if len(self.folders) % 256 == 0:
+                self.deadline.check()
+            path, parent, is_content = pending.pop()
+            visited = self._visit(path, parent, is_content=is_content)
+            if visited is None:
+                continue
+            folder, names = visited
+            self.folders.append(folder)
+            if parent is not None:
+                parent.children.append(folder)
+            is_node = is_content or folder.has_manifest
+            rules = self._rules_of(folder, parent)
+            for name in reversed(names):
+                child = f"{path}/{name}" if path != "/" else f"/{name}"
+                is_ignored = bool(rules.levels) and rules.ignores(child, is_folder=True)
+                if not is_ignored or is_node:
+                    pending.append((child, folder, is_content or is_ignored))
+
+    def gone(self) -> list[str]:
+        """The folders that were known and are not there any more, but for what is unreadable."""
+        reached = {folder.path for folder in self.folders}
+        return [path for path in self.known if path not in reached and not self.is_hidden(path)]
+
+    def is_hidden(self, path: str) -> bool:
+        """Whether a path lies in a folder that could not be read."""
+        return any(path == u or path.startswith(f"{u}/") for u in self.unreadable)
+
+    def _visit(
+        self, path: str, parent: Folder | None, *, is_content: bool
+    ) -> tuple[Folder, list[str]] | None:
+        try:
+            status = os.lstat(path) if parent is not None else Path(path).stat()
+            key = (status.st_dev, status.st_ino)
+            if status.st_ino and key in self._seen:
+                self.problems.append(_loop(path))
+                return None
+            self._seen.add(key)
+            stamp = _stamp(status)
+            memory = self.known.get(path)
+            if memory is not None and memory.stamp == stamp:
+                found = self._check(memory, parent, is_content=is_content)
+                if found is not None:
+                    return found
+            return self._list(path, stamp, status, parent, is_content=is_content)
+        except OSError as error:
+            self.problems.append(_unreadable(path, error))
+            self.unreadable.append(path)
+            return None
+
+    def _check(
+        self, memory: FolderMemory, parent: Folder | None, *, is_content: bool
+    ) -> tuple[Folder, list[str]] | None:
+        """A folder whose names are known; None where they turn out to be others."""
+        files, folders = split_names(memory.files), split_names(memory.folders)
+        try:
+            fingerprint, rules = _fingerprint(memory.path, files, parent)
+        except FileNotFoundError:
+            return None
+        is_same = fingerprint == memory.fingerprint != _UNKNOWN and rules == memory.rules
+        folder = Folder(
+            memory.path, files, fingerprint, memory.stamp, rules, is_content, not is_same
+        )
+        if not is_same:
+            self.changed.append(folder.memory(folders))
+        return folder, folders
+
+    def _list(
+        self,
+        path: str,
+        stamp: bytes,
+        status: os.stat_result,
+        parent: Folder | None,
+        *,
+        is_content: bool,
+    ) -> tuple[Folder, list[str]]:
+        files: list[str] = []
+        folders: list[str] = []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = entry.name
+                if not is_text(name):
+                    self.problems.append(_unnameable(path))
+                    stamp = _UNKNOWN
+                elif entry.is_dir(follow_symlinks=False):
+                    if not is_pruned(name):
+                        folders.append(name)
+                elif is_owned_file(name):
+                    files.append(name)
+        files.sort()
+        folders.sort()
+        fingerprint, rules = _fingerprint(path, files, parent)
+        if not _is_settled(status.st_mtime_ns, status.st_ctime_ns):
+            stamp = _UNKNOWN
+        folder = Folder(path, files, fingerprint, stamp, rules, is_content)
+        self.changed.append(folder.memory(folders))
+        return folder, folders
+
+    def _rules_of(self, folder: Folder, parent: Folder | None) -> IgnoreRules:
+        """The rules in force in a folder; its ignore files are read once for each walk."""
+        rules = self._rules.get(folder.rules)
+        if rules is None:
+            above = self._rules[parent.rules if parent is not None else _UNKNOWN]
+            patterns, problems = read_patterns(folder.path, folder.files)
+            rules = self._rules[folder.rules] = above.within(folder.path, patterns)
+            self.problems += problems
+        return rules
+
+    def is_ignored(self, folder: Folder, name: str) -> bool:
+        """Whether a file of a folder is left out of discovery."""
+        rules = self._rules[folder.rules]
+        return folder.is_content or (
+            bool(rules.levels) and rules.ignores(f"{folder.path}/{name}", is_folder=False)
+        )
+
+
+def covered(folder: Folder) -> Iterator[Folder]:
+    """The folder and all below it that belong to its node, having no manifest of their own."""
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        yield current
+        pending += [child for child in reversed(current.children) if not child.has_manifest]
+
+
+def all_below(folder: Folder) -> Iterator[Folder]:
+    """The folder and all below it, those of other nodes too."""
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        yield current
+        pending += reversed(current.children)
+
+
+def _stamp(status: os.stat_result) -> bytes:
+    return struct.pack("4q", status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+
+
+def _fingerprint(path: str, files: list[str], parent: Folder | None) -> tuple[bytes, bytes]:
+    """A hash over the status of the files, empty while they are unsettled; and the rules' key.
+
+    The key of the rules is that of the folder above, unless ignore files stand here.
+    """
+    prefix = f"{path}/"
+    lstat = os.lstat
+    values: list[int] = []
+    newest = 0
+    rules = parent.rules if parent is not None else _UNKNOWN
+    for name in files:
+        status = lstat(prefix + name)
+        changed, modified = status.st_ctime_ns, status.st_mtime_ns
+        values += (changed, modified, status.st_size, status.st_ino)
+        newest = max(newest, changed, modified)
+        if name in IGNORE_FILES:
+            rules = blake2b(rules + f"{path}/{name}".encode() + _packed(values[-4:])).digest()
+    digest = blake2b("\0".join(files).encode(), digest_size=16)
+    digest.update(_packed(values))
+    return digest.digest() if not files or _is_settled(newest, newest) else _UNKNOWN, rules
+
+
+def _packed(values: list[int]) -> bytes:
+    return struct.pack(f"{len(values)}q", *values)
+
+
+def _is_settled(modified_ns: int, changed_ns: int) -> bool:
+    newest = max(modified_ns, changed_ns)
+    age = time.time_ns() - newest
+    return age > (_UNSETTLED_NANOSECONDS if newest % _SECOND else _UNSETTLED_COARSE_NANOSECONDS)
+
+
+def _loop(path: str) -> Problem:
+    return Problem(
+        "DSC009",
+        Severity.WARNING,
+        "this folder is another one of the tree, mounted again; it is walked once",
+        Location(path),
+        "leave the second mount out with .onexignore",
+    )
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    return Problem(
+        "DSC001",
+        Severity.WARNING,
+        f"the folder cannot be listed: {error.strerror}",
+        Location(path),
+        "check its permissions; what was found there before is kept",
+    )
+
+
+def _unnameable(folder: str) -> Problem:
+    return Problem(
+        "DSC007",
+        Severity.WARNING,
+        "a name in this folder is not UTF-8, so what it names is left out",
+        Location(folder),
+        "rename it",
+    )

@@ -1,0 +1,59 @@
+"""From declared sources to ``DiscoverySource`` objects; third parties add kinds of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+
+from onex.configuration import SourceConfiguration
+from onex.discovery.filesystem import FileSystemDiscovery
+from onex.discovery.merge import MergeRules, TrustPolicy
+from onex.discovery.packages import PluginDiscovery
+from onex.discovery.source import DiscoverySource
+from onex.domain.errors import ConfigurationError
+
+SOURCE_GROUP = "onex.sources"
+REMOTE_KIND = "remote"
+
+
+def make_source(declared: SourceConfiguration) -> DiscoverySource:
+    """The source that a declaration means.
+
+    A kind that is not built in is looked up among the entry points of ``onex.sources``. Its
+    value is called with the SourceConfiguration and returns a DiscoverySource; naming
+    the kind in ``onex.toml`` is the consent to run it.
+
+    Raises:
+        ConfigurationError: there is no such kind, or its code fails.
+    """
+    path = declared.path
+    if declared.kind == "filesystem" and path is not None:
+        return FileSystemDiscovery(path, declared.name, blocks=declared.blocks)
+    if declared.kind == "package":
+        return PluginDiscovery(declared.name, None if path is None else [str(path)])
+    found = {point.name: point for point in metadata.entry_points(group=SOURCE_GROUP)}
+    point = found.get(declared.kind)
+    if point is None:
+        known = ", ".join(["filesystem", "package", *sorted(found)])
+        raise ConfigurationError(
+            f"{declared.kind!r} is not a kind of source", hint=f"the kinds here are: {known}"
+        )
+    try:
+        source: DiscoverySource = point.load()(declared)
+    except Exception as error:
+        raise ConfigurationError(
+            f"the source {declared.name} of kind {declared.kind} cannot be made:"
+            f" {type(error).__name__}: {error}",
+            hint=f"see the documentation of {point.value}",
+        ) from error
+    return source
+
+
+def merge_rules(declared: Iterable[SourceConfiguration], trust_policy: str) -> MergeRules:
+    """The rules of merging that declarations set."""
+    sources = list(declared)
+    bindings: Mapping[str, str] = {
+        namespace: source.name for source in sources for namespace in source.namespaces
+    }
+    remote = frozenset(source.name for source in sources if source.kind == REMOTE_KIND)
+    return MergeRules(TrustPolicy(trust_policy), remote, bindings)
