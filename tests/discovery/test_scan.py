@@ -44,7 +44,7 @@ def test_a_second_scan_reads_nothing_again(
         project.add(f"n{number}")
     settle()
     assert counts(scan(project)[0]) == {"added": 5}
-    monkeypatch.setattr("onex.manifests.local_node.read_yaml", None)
+    monkeypatch.setattr("onex.manifests.local_node.read_limited", None)
     assert counts(scan(project)[0]) == {"unchanged": 5}
 
 

@@ -17,6 +17,7 @@ from onex.domain.projection import project
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
 from onex.resolution.registry_resolution import RegistryResolution
+from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery
 from onex.storage.sqlite.backend import SqliteBackend
 
@@ -56,9 +57,9 @@ def change(storage: SqliteBackend, action: str, node: tuple[str, str], *details:
                 dependencies=tuple(Dependency(NodeRef.parse(text)) for text in dependencies),
             )
             if is_there:
-                writer.update(metadata, "sha256:1")
+                writer.update(NodeRecord.of(metadata, "sha256:1"))
             else:
-                writer.insert(metadata, "sha256:0", origin)
+                writer.insert(NodeRecord.of(metadata, "sha256:0"), origin)
         elif is_there and action == "remove":
             writer.remove_origin(origin)
         elif is_there:

@@ -13,6 +13,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Entrypoint, NodeMetadata, Origin
 from onex.domain.reference import NodeId
 from onex.domain.version import Version
+from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery
 from onex.storage.sqlite.backend import SqliteBackend
 from onex.storage.sqlite.journal import SqliteRunJournal
@@ -40,7 +41,7 @@ def insert(backend: SqliteBackend, *found: NodeMetadata) -> None:
     with backend.writing() as writer:
         for metadata in found:
             path = f"/{metadata.node.namespace}/{metadata.version}"
-            writer.insert(metadata, f"sha256:{metadata.name}", Origin("test", path))
+            writer.insert(NodeRecord.of(metadata, f"sha256:{metadata.name}"), Origin("test", path))
 
 
 def names(backend: SqliteBackend, **filters: object) -> list[str]:
@@ -104,8 +105,8 @@ def test_pages_meet_without_gap_or_overlap_while_nodes_are_added(backend: Sqlite
 def test_a_failed_transaction_leaves_nothing(backend: SqliteBackend) -> None:
     def insert_twice() -> None:
         with backend.writing() as writer:
-            writer.insert(node("a"), "d", Origin("s", "/a"))
-            writer.insert(node("a"), "d", Origin("s", "/b"))
+            writer.insert(NodeRecord.of(node("a"), "d"), Origin("s", "/a"))
+            writer.insert(NodeRecord.of(node("a"), "d"), Origin("s", "/b"))
 
     with pytest.raises(StorageError):
         insert_twice()

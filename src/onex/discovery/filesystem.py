@@ -10,6 +10,7 @@ from pathlib import Path
 from onex.discovery.deadline import Deadline
 from onex.discovery.folder_walk import Folder, TreeWalk, all_below, covered
 from onex.discovery.listing import LISTING_FILE, check_listing
+from onex.discovery.manifest_reading import Task, read_manifests
 from onex.discovery.source import Discovery, Finding, SourceMemory
 from onex.domain.errors import Location, PathNotReadableError
 from onex.manifests.local_node import has_block, read_local_node
@@ -17,6 +18,7 @@ from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.metadata_block import BLOCK_SUFFIXES
 from onex.manifests.node_files import CONTRACT_FILE
 from onex.storage.backend import SeenFile
+from onex.storage.node_record import NodeRecord
 
 
 class FileSystemDiscovery:
@@ -66,6 +68,7 @@ class FileSystemDiscovery:
             return Discovery((), (), walk.problems, is_partial)
         present: set[str] = set()
         findings: list[Finding] = []
+        tasks: list[Task] = []
         dirty = _dirty_folders(walk.folders)
         for folder in walk.folders:
             names = list(self._manifests(walk, folder))
@@ -81,12 +84,17 @@ class FileSystemDiscovery:
                 fingerprint = _fingerprint(all_below(folder) if is_listing else covered(folder))
                 if known and fingerprint == known:
                     continue
-                deadline.check()
                 if is_listing:
                     problems = check_listing(Path(path), folder)
                     findings.append(Finding(SeenFile(path, fingerprint, "listing", problems)))
                 else:
-                    findings.append(self._read(path, fingerprint))
+                    tasks.append((path, fingerprint))
+
+        def read(task: Task) -> Finding:
+            deadline.check()
+            return self._read(*task)
+
+        findings += read_manifests(tasks, read)
         gone = [
             path for path in memory.fingerprints if path not in present and not walk.is_hidden(path)
         ]
@@ -110,7 +118,10 @@ class FileSystemDiscovery:
         if not path.endswith((MANIFEST_SUFFIX, f"/{CONTRACT_FILE}")) and not has_block(manifest):
             return Finding(SeenFile(path, fingerprint, "plain"))
         reading = read_local_node(manifest)
-        return Finding(SeenFile(path, fingerprint, reading.outcome, reading.problems), reading.node)
+        file = SeenFile(path, fingerprint, reading.outcome, reading.problems)
+        if reading.node is None:
+            return Finding(file)
+        return Finding(file, NodeRecord.of(reading.node.metadata, reading.node.digest))
 
 
 def _dirty_folders(folders: list[Folder]) -> set[int]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from onex.discovery.deadline import Deadline
 from onex.discovery.ignore_rules import IGNORE_FILES, IgnoreRules, read_patterns
+from onex.discovery.processors import share_out
 from onex.domain.errors import Location, Problem, Severity
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.node_files import is_owned_file, is_pruned, is_text
@@ -30,6 +31,10 @@ _UNSETTLED_COARSE_NANOSECONDS = 2_100_000_000
 _SECOND = 1_000_000_000
 
 _UNKNOWN = b""
+_STAMP = struct.Struct("4q")
+_IDENTITY_BYTES = 16
+DIGEST_BYTES = 16
+MINIMUM_SHARE = 1000
 
 
 @dataclass(slots=True)
@@ -74,12 +79,14 @@ class TreeWalk:
     changed: list[FolderMemory] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    _seen: set[tuple[int, int]] = field(default_factory=set)
+    _seen: set[bytes] = field(default_factory=set)
     _rules: dict[bytes, IgnoreRules] = field(default_factory=dict)
+    _status: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Walk; every folder that was reached stands in ``folders``, parents first."""
         self._rules[_UNKNOWN] = IgnoreRules()
+        self._status = _ask_known(self.known)
         pending: list[tuple[str, Folder | None, bool]] = [(self.root, None, False)]
         while pending:
             if len(self.folders) % 256 == 0:
@@ -113,33 +120,42 @@ class TreeWalk:
         self, path: str, parent: Folder | None, *, is_content: bool
     ) -> tuple[Folder, list[str]] | None:
         try:
-            status = os.lstat(path) if parent is not None else Path(path).stat()
-            key = (status.st_dev, status.st_ino)
-            if status.st_ino and key in self._seen:
+            stamp, fingerprint = self._status.get(path, (_UNKNOWN, _UNKNOWN))
+            if not stamp:
+                stamp = _stamp(os.lstat(path) if parent is not None else Path(path).stat())
+            identity = stamp[-_IDENTITY_BYTES:]
+            if identity in self._seen:
                 self.problems.append(_loop(path))
                 return None
-            self._seen.add(key)
-            stamp = _stamp(status)
+            if any(identity[-8:]):
+                self._seen.add(identity)
             memory = self.known.get(path)
             if memory is not None and memory.stamp == stamp:
-                found = self._check(memory, parent, is_content=is_content)
+                found = self._check(memory, fingerprint, parent, is_content=is_content)
                 if found is not None:
                     return found
-            return self._list(path, stamp, status, parent, is_content=is_content)
+            return self._list(path, stamp, parent, is_content=is_content)
         except OSError as error:
             self.problems.append(_unreadable(path, error))
             self.unreadable.append(path)
             return None
 
     def _check(
-        self, memory: FolderMemory, parent: Folder | None, *, is_content: bool
+        self,
+        memory: FolderMemory,
+        fingerprint: bytes,
+        parent: Folder | None,
+        *,
+        is_content: bool,
     ) -> tuple[Folder, list[str]] | None:
         """A folder whose names are known; None where they turn out to be others."""
         files, folders = split_names(memory.files), split_names(memory.folders)
-        try:
-            fingerprint, rules = _fingerprint(memory.path, files, parent)
-        except FileNotFoundError:
-            return None
+        rules = parent.rules if parent is not None else _UNKNOWN
+        if not fingerprint:
+            try:
+                fingerprint, rules = _fingerprint(memory.path, files, rules)
+            except FileNotFoundError:
+                return None
         is_same = fingerprint == memory.fingerprint != _UNKNOWN and rules == memory.rules
         folder = Folder(
             memory.path, files, fingerprint, memory.stamp, rules, is_content, not is_same
@@ -152,7 +168,6 @@ class TreeWalk:
         self,
         path: str,
         stamp: bytes,
-        status: os.stat_result,
         parent: Folder | None,
         *,
         is_content: bool,
@@ -172,8 +187,9 @@ class TreeWalk:
                     files.append(name)
         files.sort()
         folders.sort()
-        fingerprint, rules = _fingerprint(path, files, parent)
-        if not _is_settled(status.st_mtime_ns, status.st_ctime_ns):
+        above = parent.rules if parent is not None else _UNKNOWN
+        fingerprint, rules = _fingerprint(path, files, above)
+        if stamp and not _is_settled(*_STAMP.unpack(stamp)[:2]):
             stamp = _UNKNOWN
         folder = Folder(path, files, fingerprint, stamp, rules, is_content)
         self.changed.append(folder.memory(folders))
@@ -215,20 +231,57 @@ def all_below(folder: Folder) -> Iterator[Folder]:
         pending += reversed(current.children)
 
 
+def _ask_known(known: Mapping[str, FolderMemory]) -> dict[str, tuple[bytes, bytes]]:
+    """The stamp and fingerprint of known folders, asked on all processors at once.
+
+    Nothing is said of folders that are gone or unsettled, and of those with ignore
+    files; nor of any where there are too few to pay off.
+    """
+    folders = list(known.values())
+    if len(folders) < 2 * MINIMUM_SHARE:
+        return {}
+    answers = b"".join(share_out(folders, _ask_share, MINIMUM_SHARE))
+    size = _STAMP.size + DIGEST_BYTES
+    return {
+        folder.path: (
+            answers[start : start + _STAMP.size],
+            answers[start + _STAMP.size : start + size],
+        )
+        for folder, start in zip(folders, range(0, len(answers), size), strict=True)
+        if any(answers[start : start + size])
+    }
+
+
+def _ask_share(folders: Sequence[FolderMemory]) -> bytes:
+    """For each folder its stamp and fingerprint, zeros where nothing can be said."""
+    nothing = bytes(_STAMP.size + DIGEST_BYTES)
+    answers: list[bytes] = []
+    for folder in folders:
+        files = split_names(folder.files)
+        try:
+            stamp = _stamp(os.lstat(folder.path))
+            fingerprint, rules = _fingerprint(folder.path, files, _UNKNOWN)
+        except OSError:
+            answers.append(nothing)
+        else:
+            is_sure = fingerprint and rules == _UNKNOWN
+            answers.append(stamp + fingerprint if is_sure else nothing)
+    return b"".join(answers)
+
+
 def _stamp(status: os.stat_result) -> bytes:
-    return struct.pack("4q", status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+    return _STAMP.pack(status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
 
-def _fingerprint(path: str, files: list[str], parent: Folder | None) -> tuple[bytes, bytes]:
+def _fingerprint(path: str, files: list[str], rules: bytes) -> tuple[bytes, bytes]:
     """A hash over the status of the files, empty while they are unsettled; and the rules' key.
 
-    The key of the rules is that of the folder above, unless ignore files stand here.
+    The key of the rules is that of the folder above, as given, unless ignore files stand here.
     """
     prefix = f"{path}/"
     lstat = os.lstat
     values: list[int] = []
     newest = 0
-    rules = parent.rules if parent is not None else _UNKNOWN
     for name in files:
         status = lstat(prefix + name)
         changed, modified = status.st_ctime_ns, status.st_mtime_ns
@@ -236,7 +289,7 @@ def _fingerprint(path: str, files: list[str], parent: Folder | None) -> tuple[by
         newest = max(newest, changed, modified)
         if name in IGNORE_FILES:
             rules = blake2b(rules + f"{path}/{name}".encode() + _packed(values[-4:])).digest()
-    digest = blake2b("\0".join(files).encode(), digest_size=16)
+    digest = blake2b("\0".join(files).encode(), digest_size=DIGEST_BYTES)
     digest.update(_packed(values))
     return digest.digest() if not files or _is_settled(newest, newest) else _UNKNOWN, rules
 

@@ -12,9 +12,10 @@ from enum import StrEnum
 
 from onex.discovery.source import Finding
 from onex.domain.errors import Location, Problem, Severity
+from onex.domain.json_value import canonical_json
 from onex.domain.metadata import Origin, RegisteredNode
-from onex.manifests.local_node import LocalNode
 from onex.storage.backend import SeenFile, StorageWriter
+from onex.storage.node_record import NodeRecord
 
 
 class TrustPolicy(StrEnum):
@@ -100,8 +101,8 @@ class Merge:
         self.counts.removed += self._writer.remove_origin(Origin(self._source, path))
         self._writer.forget(self._source, path)
 
-    def _take_node(self, file: SeenFile, node: LocalNode, origin: Origin) -> SeenFile:
-        identity = node.metadata.node_version
+    def _take_node(self, file: SeenFile, node: NodeRecord, origin: Origin) -> SeenFile:
+        identity = node.node_version
         if file.path in self._known:
             before = self._writer.node_at(origin)
             if before is not None and before != identity:
@@ -112,11 +113,14 @@ class Merge:
             return _refused(file, _bound_elsewhere(file, node, owner))
         existing = self._writer.find(identity)
         if existing is None:
-            self._writer.insert(node.metadata, node.digest, origin)
+            self._writer.insert(node, origin)
             self.counts.added += 1
             return file
         is_known_origin = origin in existing.origins
-        if existing.digest == node.digest and existing.metadata == node.metadata:
+        if (
+            existing.digest == node.digest
+            and canonical_json(existing.metadata.to_json()) == node.body
+        ):
             if not is_known_origin:
                 self._writer.add_origin(identity, origin)
             self.counts.confirmed += 1
@@ -126,7 +130,7 @@ class Merge:
             if is_known_origin:
                 self._writer.remove_origin(origin)
             return _refused(file, _conflict(file, node, rivals[0]))
-        self._writer.update(node.metadata, node.digest)
+        self._writer.update(node)
         if not is_known_origin:
             self._writer.add_origin(identity, origin)
         for rival in rivals:
@@ -150,21 +154,21 @@ def _refused(file: SeenFile, problem: Problem) -> SeenFile:
     return replace(file, fingerprint="", outcome="rejected", problems=(*file.problems, problem))
 
 
-def _conflict(file: SeenFile, node: LocalNode, rival: Origin) -> Problem:
+def _conflict(file: SeenFile, node: NodeRecord, rival: Origin) -> Problem:
     return Problem(
         "DSC002",
         Severity.ERROR,
-        f"{node.metadata.node_version} is registered from {rival.path} with other content",
+        f"{node.label} is registered from {rival.path} with other content",
         Location(file.path, 1, 1),
         "give one of the two another version or namespace, or remove it",
     )
 
 
-def _bound_elsewhere(file: SeenFile, node: LocalNode, owner: str) -> Problem:
+def _bound_elsewhere(file: SeenFile, node: NodeRecord, owner: str) -> Problem:
     return Problem(
         "DSC014",
         Severity.ERROR,
-        f"{node.metadata.node_version} is set aside: its namespace may come from {owner} alone",
+        f"{node.label} is set aside: its namespace may come from {owner} alone",
         Location(file.path, 1, 1),
         "use another namespace, or change namespaces of that source in onex.toml",
     )

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from onex.discovery.deadline import Deadline
 from onex.domain.errors import Problem
-from onex.manifests.local_node import LocalNode
 from onex.storage.backend import SeenFile
 from onex.storage.folder_memory import FolderMemory
+from onex.storage.node_record import NodeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Finding:
     """What a source says of one manifest; ``node`` is None for one rejected or skipped."""
 
     file: SeenFile
-    node: LocalNode | None = None
+    node: NodeRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 DIGEST_PREFIX = "sha256:"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """One file of a node: its path with ``/`` from the node's folder, its size and its hash."""
 
     path: str

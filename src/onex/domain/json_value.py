@@ -24,6 +24,11 @@ def canonical_json(value: JsonValue) -> str:
     )
 
 
+def canonical_object(members: Mapping[str, str]) -> str:
+    """The one text of an object whose members are given as canonical JSON."""
+    return "{" + ",".join(f'"{name}":{text}' for name, text in sorted(members.items())) + "}"
+
+
 def sha256_of(text: str) -> str:
     """The SHA-256 of a text in UTF-8, in hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

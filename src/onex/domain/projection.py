@@ -7,14 +7,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from onex.domain.event import Event
-from onex.domain.json_value import JsonObject, as_object, as_text
+from onex.domain.json_value import as_object, as_text, canonical_json, canonical_object
 from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 
 
-def node_state(metadata: NodeMetadata, digest: str, *, yanked: bool) -> JsonObject:
-    """All that an entry of the log says of a node version before or after a change."""
-    return {"digest": digest, "yanked": yanked, "metadata": metadata.to_json()}
+def node_state(metadata: str, digest: str, *, yanked: bool) -> str:
+    """All that an entry of the log says of a node version before or after a change.
+
+    Takes the metadata, and returns the state, as canonical JSON.
+    """
+    return canonical_object(
+        {
+            "digest": canonical_json(digest),
+            "metadata": metadata,
+            "yanked": "true" if yanked else "false",
+        }
+    )
 
 
 def changed_names(object_name: str, body: str) -> Iterator[str]:

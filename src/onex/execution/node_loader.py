@@ -53,7 +53,8 @@ class NodeLoader:
             )
         manifest = Path(node.origins[0].path)
         try:
-            digest, contents = read_node_files(manifest, collect_files(manifest, entrypoint))
+            names = collect_files(manifest, entrypoint)
+            digest, contents = read_node_files(manifest.parent, names)
         except (OSError, NodeFilesError) as error:
             raise NodeLoadError(
                 f"the files of {identity} cannot be read: {error}",
@@ -72,8 +73,7 @@ class NodeLoader:
                 hint="add the file below the manifest, or correct entrypoint",
             )
         folder = self._unpack(digest, contents)
-        relative = target.relative_to(manifest.parent)
-        return LoadedNode(identity, digest, folder / relative, entrypoint.callable_name)
+        return LoadedNode(identity, digest, folder / target, entrypoint.callable_name)
 
     def _unpack(self, digest: str, contents: dict[str, bytes]) -> Path:
         folder = self._folder / digest.removeprefix(DIGEST_PREFIX)

@@ -18,7 +18,7 @@ from onex.manifests.node_files import (
     locate_target,
     read_node_files,
 )
-from onex.manifests.yaml_document import parse_yaml, read_limited, read_yaml
+from onex.manifests.yaml_document import parse_yaml, read_limited
 
 MAXIMUM_PACKAGE_DEPTH = 32
 PACKAGE_FILE = "__init__.py"
@@ -48,7 +48,8 @@ def read_local_node(manifest: Path) -> LocalReading:
         manifest: a ``*.onex.yaml``, a ``contract.yaml``, or a text file with a metadata block.
     """
     try:
-        reading = _read(manifest)
+        content = read_limited(manifest, follow_link=False)
+        reading = _read(manifest, content)
     except DocumentError as error:
         return LocalReading("rejected", error.problems)
     if reading.metadata is None:
@@ -57,7 +58,8 @@ def read_local_node(manifest: Path) -> LocalReading:
     entrypoint = reading.metadata.entrypoint
     problems = reading.problems
     try:
-        digest, _ = read_node_files(manifest, collect_files(manifest, entrypoint))
+        names = collect_files(manifest, entrypoint)
+        digest, _ = read_node_files(manifest.parent, names, {manifest.name: content})
     except (NodeFilesError, OSError) as error:
         reason = str(error) if isinstance(error, NodeFilesError) else str(error.strerror)
         problem = Problem(
@@ -81,12 +83,12 @@ def read_local_node(manifest: Path) -> LocalReading:
     return LocalReading("node", problems, LocalNode(reading.metadata, digest))
 
 
-def _read(manifest: Path) -> ManifestReading:
+def _read(manifest: Path, content: bytes) -> ManifestReading:
     if manifest.name.endswith(MANIFEST_SUFFIX):
-        return read_manifest(read_yaml(manifest, follow_link=False))
+        return read_manifest(parse_yaml(content, str(manifest)))
     if manifest.name == CONTRACT_FILE:
-        return read_contract(read_yaml(manifest, follow_link=False), package_of(manifest.parent))
-    return _read_block(manifest)
+        return read_contract(parse_yaml(content, str(manifest)), package_of(manifest.parent))
+    return _read_block(manifest, content)
 
 
 def package_of(folder: Path) -> str | None:
@@ -107,9 +109,8 @@ def has_block(path: Path) -> bool:
     return find_block(text) is not None
 
 
-def _read_block(path: Path) -> ManifestReading:
-    text = read_limited(path, follow_link=False).decode("utf-8", "replace")
-    block = find_block(text)
+def _read_block(path: Path, content: bytes) -> ManifestReading:
+    block = find_block(content.decode("utf-8", "replace"))
     if block is None:
         return ManifestReading(None, (), is_template=True)
     # Empty lines in front, so that a problem's line is that of the file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 
@@ -23,6 +23,8 @@ CODE_TYPES = frozenset({"python", "cli", "contract"})
 
 _NAME_OF = attrgetter("name")
 _PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+# O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class NodeFilesError(Exception):
@@ -44,42 +46,49 @@ def is_text(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def locate_target(manifest: Path, entrypoint: Entrypoint) -> Path | None:
-    """The file an entry point names, or None where there is none below the manifest.
+def locate_target(manifest: Path, entrypoint: Entrypoint) -> str | None:
+    """The file an entry point names, by its path from the manifest's folder; None without one.
 
     The target is looked up from the manifest's folder and then from each folder
     above it, since manifests also write targets from the root of their project;
     what is found must lie in the manifest's folder.
     """
+    folder = str(manifest.parent)
     if not entrypoint.is_file or not entrypoint.target:
-        return _locate_module(manifest, entrypoint.target)
-    folder = manifest.parent
-    for base in (folder, *list(folder.parents)[:MAXIMUM_ANCESTORS]):
-        candidate = base / entrypoint.target
-        if candidate.is_relative_to(folder) and _is_regular(candidate):
-            return candidate
+        return _locate_module(folder, entrypoint.target)
+    target = os.path.normpath(entrypoint.target)
+    if _is_regular(folder, target):
+        return target
+    above = folder
+    for _ in range(MAXIMUM_ANCESTORS):
+        above, _, name = above.rpartition(os.sep)
+        if not name:
+            break
+        start = folder[len(above) + 1 :] + os.sep
+        if target.startswith(start) and _is_regular(folder, target[len(start) :]):
+            return target[len(start) :]
     return None
 
 
-def _locate_module(manifest: Path, module: str) -> Path | None:
+def _locate_module(folder: str, module: str) -> str | None:
     """A dotted module that lies in the manifest's folder, found by the tail of its name."""
     parts = module.split(".")
     for start in range(len(parts)):
-        candidate = manifest.parent.joinpath(*parts[start:]).with_suffix(".py")
-        if all(parts[start:]) and _is_regular(candidate):
+        candidate = "/".join(parts[start:]) + ".py"
+        if all(parts[start:]) and _is_regular(folder, candidate):
             return candidate
     return None
 
 
-def _is_regular(path: Path) -> bool:
+def _is_regular(folder: str, name: str) -> bool:
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
+        return stat.S_ISREG(os.lstat(f"{folder}{os.sep}{name}").st_mode)
     except (OSError, ValueError):
         return False
 
 
-def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[Path]:
-    """The files of the node that a manifest describes.
+def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[str]:
+    """The files of the node that a manifest describes, by their paths from its folder.
 
     A node with code owns every file below its manifest, except hidden folders,
     caches, and folders that hold manifests of their own. Where several
@@ -88,19 +97,21 @@ def collect_files(manifest: Path, entrypoint: Entrypoint) -> list[Path]:
 
     Raises:
         NodeFilesError: there are more files than a node may have.
+        OSError: a folder cannot be listed.
     """
     if not manifest.name.endswith(CONTRACT_SUFFIXES):
         # A file that carries its metadata in a block is a node by itself.
-        return [manifest]
-    listing = _list(str(manifest.parent))
+        return [manifest.name]
+    folder = str(manifest.parent)
+    listing = _list(folder)
     siblings = [entry for entry in listing if entry.name.endswith(MANIFEST_SUFFIX)]
     if len(siblings) > 1 or entrypoint.type not in CODE_TYPES:
         target = locate_target(manifest, entrypoint)
-        return [manifest] if target is None else sorted({manifest, target})
+        return [manifest.name] if target is None else sorted({manifest.name, target})
     suffixes = MANIFEST_SUFFIX if manifest.name.endswith(MANIFEST_SUFFIX) else CONTRACT_SUFFIXES
-    files: list[Path] = []
-    for path in _walk(listing, suffixes):
-        files.append(Path(path))
+    files: list[str] = []
+    for path in _walk(folder, listing, suffixes):
+        files.append(path)
         if len(files) > MAXIMUM_NODE_FILES:
             raise NodeFilesError(
                 f"the folder holds more than {MAXIMUM_NODE_FILES} files, all part of this node"
@@ -113,28 +124,34 @@ def _list(folder: str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=_NAME_OF)
 
 
-def _walk(listing: list[os.DirEntry[str]], suffixes: str | tuple[str, ...]) -> Iterator[str]:
-    pending: list[str] = []
-    while True:
+def _walk(
+    folder: str, listing: list[os.DirEntry[str]], suffixes: str | tuple[str, ...]
+) -> Iterator[str]:
+    pending: list[tuple[str, list[os.DirEntry[str]]]] = [("", listing)]
+    while pending:
+        prefix, listing = pending.pop()
         for entry in listing:
-            if not is_text(entry.name):
+            name = entry.name
+            if not is_text(name):
                 raise NodeFilesError("the name of a file is not UTF-8")
             if entry.is_dir(follow_symlinks=False):
-                if not is_pruned(entry.name):
-                    pending.append(entry.path)
-            elif entry.is_file(follow_symlinks=False) and is_owned_file(entry.name):
-                yield entry.path
-        listing = []
-        while pending and not listing:
-            listing = _list(pending.pop())
-            if any(entry.name.endswith(suffixes) for entry in listing):
-                listing = []
-        if not listing:
-            return
+                if not is_pruned(name):
+                    below = _list(f"{folder}/{prefix}{name}")
+                    if not any(inner.name.endswith(suffixes) for inner in below):
+                        pending.append((f"{prefix}{name}/", below))
+            elif entry.is_file(follow_symlinks=False) and is_owned_file(name):
+                yield f"{prefix}{name}"
 
 
-def read_node_files(manifest: Path, files: Sequence[Path]) -> tuple[str, dict[str, bytes]]:
+def read_node_files(
+    folder: Path, names: Iterable[str], known: Mapping[str, bytes] | None = None
+) -> tuple[str, dict[str, bytes]]:
     """The digest of a node and the bytes that were hashed, by path from the node's folder.
+
+    Args:
+        folder: the node's folder.
+        names: the files, by their paths from it.
+        known: files that were read already, so that what was parsed is what is hashed.
 
     Raises:
         NodeFilesError: the files together are larger than a node may be, or one
@@ -143,19 +160,40 @@ def read_node_files(manifest: Path, files: Sequence[Path]) -> tuple[str, dict[st
     """
     contents: dict[str, bytes] = {}
     entries = []
-    total = 0
-    for path in files:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise NodeFilesError(f"{path.name} is not a regular file")
-            content = file.read(MAXIMUM_NODE_BYTES - total + 1)
-        total += len(content)
-        if total > MAXIMUM_NODE_BYTES:
-            raise NodeFilesError(
-                f"the node's files have more than {MAXIMUM_NODE_BYTES // 1024**2} MiB"
-            )
-        name = path.relative_to(manifest.parent).as_posix()
+    left = MAXIMUM_NODE_BYTES
+    known = known or {}
+    prefix = f"{folder}{os.sep}"
+    for name in names:
+        content = known[name] if name in known else _read(prefix + name, left)
+        left -= len(content)
         contents[name] = content
         entries.append(FileEntry(name, len(content), hashlib.sha256(content).hexdigest()))
     return digest_of_files(entries), contents
+
+
+def _read(path: str, limit: int) -> bytes:
+    descriptor = os.open(path, _READ_FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise NodeFilesError(f"{os.path.basename(path)} is not a regular file")
+        if status.st_size > limit:
+            raise NodeFilesError(
+                f"the node's files have more than {MAXIMUM_NODE_BYTES // 1024**2} MiB"
+            )
+        content = os.read(descriptor, status.st_size + 1)
+        if len(content) != status.st_size:
+            content = _read_growing(descriptor, content, limit)
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def _read_growing(descriptor: int, content: bytes, limit: int) -> bytes:
+    """The rest of a file whose size is not what its status said."""
+    while len(content) <= limit:
+        more = os.read(descriptor, 1024 * 1024)
+        if not more:
+            return content
+        content += more
+    raise NodeFilesError(f"the node's files have more than {MAXIMUM_NODE_BYTES // 1024**2} MiB")

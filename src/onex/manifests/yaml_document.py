@@ -11,7 +11,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,7 +122,7 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
     except yaml_rs.YAMLDecodeError as error:
         _refuse_syntax(text, path, error)
     document = YamlDocument(path, text, data if isinstance(data, dict) else {})
-    findings = _findings(data)
+    findings = [] if _is_plain(data, MAXIMUM_DEPTH) else _findings(data)
     if findings or not isinstance(data, dict) or _MAY_HOLD_ANCHOR_OR_TAG.search(text):
         problems = PositionIndex.of(text).problems(path) or [
             _problem(code, document.locate(place)) for code, place in findings
@@ -204,6 +204,21 @@ def _refuse(
 ) -> NoReturn:
     problem = Problem(code, Severity.ERROR, message, Location(path, line, column), hint)
     raise DocumentError(f"{path} cannot be used", [problem])
+
+
+def _is_plain(value: object, levels: int) -> bool:
+    """Whether all of a value may be used; quicker than asking what may not."""
+    if isinstance(value, dict):
+        if not all(type(key) is str and key != "<<" for key in value):
+            return False
+        members: Iterable[object] = value.values()
+    elif isinstance(value, list):
+        members = value
+    else:
+        return _is_json_scalar(value)
+    return levels > 0 and all(
+        type(member) is str or _is_plain(member, levels - 1) for member in members
+    )
 
 
 def _findings(data: object) -> list[tuple[str, tuple[str | int, ...]]]:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from onex.domain.errors import Problem
 from onex.domain.event import Event
-from onex.domain.json_value import JsonObject
-from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode
+from onex.domain.metadata import Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.folder_memory import FolderMemory
+from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery, Page
 
 
@@ -40,11 +40,11 @@ class StorageWriter(Protocol):
         """The node version that was found at an origin."""
         ...
 
-    def insert(self, metadata: NodeMetadata, digest: str, origin: Origin) -> None:
+    def insert(self, record: NodeRecord, origin: Origin) -> None:
         """Register a node version that is not there yet."""
         ...
 
-    def update(self, metadata: NodeMetadata, digest: str) -> None:
+    def update(self, record: NodeRecord) -> None:
         """Replace the metadata and digest of a node version that is there."""
         ...
 
@@ -72,12 +72,6 @@ class StorageWriter(Protocol):
         self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
         """Note what a walk saw of folders, and drop what was noted of those that are gone."""
-        ...
-
-    def append(
-        self, action: str, object_name: str, body: JsonObject, time: str | None = None
-    ) -> Event:
-        """Append an entry to the one log; ``time`` is now where it is not given."""
         ...
 
 

@@ -18,6 +18,7 @@ from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
 from onex.storage.folder_memory import FolderMemory
+from onex.storage.problems import read_problems
 from onex.storage.query import MetadataQuery, Page
 from onex.storage.sqlite.database import open_database, storage_errors, transaction
 from onex.storage.sqlite.rows import (
@@ -26,7 +27,6 @@ from onex.storage.sqlite.rows import (
     Row,
     find_row,
     read_outcome,
-    read_problems,
     registered_node,
 )
 from onex.storage.sqlite.writer import SqliteWriter

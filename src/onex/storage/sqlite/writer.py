@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from onex.domain.event import GENESIS_HASH, Event
-from onex.domain.json_value import JsonObject, canonical_json
+from onex.domain.json_value import canonical_json, canonical_object
 from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
 from onex.domain.projection import node_state
 from onex.domain.reference import NodeId, NodeVersion
@@ -17,14 +17,13 @@ from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
 from onex.storage.folder_memory import FolderMemory
+from onex.storage.node_record import NodeRecord
+from onex.storage.problems import write_problems
 from onex.storage.sqlite.rows import (
-    Parameter,
+    Row,
     find_row,
     origins_of,
     registered_node,
-    stored_version,
-    version_order,
-    write_problems,
 )
 
 
@@ -51,110 +50,79 @@ class SqliteWriter:
         ).fetchone()
         return row and NodeVersion(NodeId(row[0], row[1]), Version.parse(row[2]))
 
-    def insert(self, metadata: NodeMetadata, digest: str, origin: Origin) -> None:
-        values = _values(metadata, digest, yanked=False)
-        values["registered_at"] = now = _now()
-        columns = ", ".join(values)
-        marks = ", ".join("?" * len(values))
-        node_id = self._connection.execute(
-            f"INSERT INTO nodes ({columns}) VALUES ({marks})", tuple(values.values())
-        ).lastrowid
-        self._write_labels(node_id, metadata)
+    def insert(self, record: NodeRecord, origin: Origin) -> None:
+        now = _now()
+        node_id = self._connection.execute(_INSERT_NODE, (*record[:_COLUMN_COUNT], now)).lastrowid
+        self._write_labels(node_id, record)
         self._connection.execute(
             "INSERT INTO origins (node_id, source, path) VALUES (?, ?, ?)",
             (node_id, origin.source, origin.path),
         )
-        self.append(
-            "node.registered",
-            str(metadata.node_version),
-            {
-                "before": None,
-                "after": node_state(metadata, digest, yanked=False),
-                "origin": origin.to_json(),
-            },
-            now,
-        )
+        after = node_state(record.body, record.digest, yanked=False)
+        body = {"before": "null", "after": after, "origin": canonical_json(origin.to_json())}
+        self._append("node.registered", record.label, body, now)
 
-    def update(self, metadata: NodeMetadata, digest: str) -> None:
-        before = find_row(self._connection, metadata.node_version)
-        if before is None:
-            raise LookupError(f"{metadata.node_version} is not registered")
-        node_id, body, old_digest, _, yanked = before
-        values = _values(metadata, digest, yanked=bool(yanked))
-        settings = ", ".join(f"{column} = ?" for column in values)
-        self._connection.execute(
-            f"UPDATE nodes SET {settings} WHERE id = ?", (*values.values(), node_id)
-        )
+    def update(self, record: NodeRecord) -> None:
+        node_id, body, digest, _, yanked = self._row(record.node_version)
+        self._connection.execute(_UPDATE_NODE, (*record[:_COLUMN_COUNT], node_id))
         self._connection.execute("DELETE FROM labels WHERE node_id = ?", (node_id,))
-        self._write_labels(node_id, metadata)
-        old = NodeMetadata.from_json(json.loads(body))
-        self.append(
-            "node.updated",
-            str(metadata.node_version),
-            {
-                "before": node_state(old, old_digest, yanked=bool(yanked)),
-                "after": node_state(metadata, digest, yanked=bool(yanked)),
-            },
-        )
+        self._write_labels(node_id, record)
+        states = {
+            "before": node_state(body, digest, yanked=bool(yanked)),
+            "after": node_state(record.body, record.digest, yanked=bool(yanked)),
+        }
+        self._append("node.updated", record.label, states)
 
     def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
-        row = find_row(self._connection, node)
-        if row is None:
-            raise LookupError(f"{node} is not registered")
-        node_id, body, digest, _, was_yanked = row
+        node_id, body, digest, _, was_yanked = self._row(node)
         metadata = NodeMetadata.from_json(json.loads(body))
         self._connection.execute(
             "UPDATE nodes SET yanked = ?, preference = ? WHERE id = ?",
             (yanked, preference(metadata.version, metadata.lifecycle, yanked=yanked), node_id),
         )
-        self.append(
-            "node.yanked" if yanked else "node.unyanked",
-            str(node),
-            {
-                "before": node_state(metadata, digest, yanked=bool(was_yanked)),
-                "after": node_state(metadata, digest, yanked=yanked),
-                "reason": reason,
-            },
-        )
+        states = {
+            "before": node_state(body, digest, yanked=bool(was_yanked)),
+            "after": node_state(body, digest, yanked=yanked),
+            "reason": canonical_json(reason),
+        }
+        self._append("node.yanked" if yanked else "node.unyanked", str(node), states)
 
-    def _write_labels(self, node_id: int | None, metadata: NodeMetadata) -> None:
-        labels = [("tag", tag) for tag in metadata.tags]
-        labels += [("capability", word) for word in metadata.capabilities]
-        labels += [("permission", str(permission)) for permission in metadata.permissions]
-        labels += [
-            ("needs", str(dependency.reference.node or dependency.reference.name))
-            for dependency in metadata.dependencies
-        ]
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO labels (kind, value, node_id) VALUES (?, ?, ?)",
-            [(kind, value, node_id) for kind, value in labels],
-        )
-
-    def add_origin(self, node: NodeVersion, origin: Origin) -> None:
+    def _row(self, node: NodeVersion) -> Row:
         row = find_row(self._connection, node)
         if row is None:
             raise LookupError(f"{node} is not registered")
+        return row
+
+    def _write_labels(self, node_id: int | None, record: NodeRecord) -> None:
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO labels (kind, value, node_id) VALUES (?, ?, ?)",
+            [(kind, value, node_id) for kind, value in record.labels],
+        )
+
+    def add_origin(self, node: NodeVersion, origin: Origin) -> None:
+        node_id = self._row(node)[0]
         self._connection.execute(
             "INSERT OR REPLACE INTO origins (node_id, source, path) VALUES (?, ?, ?)",
-            (row[0], origin.source, origin.path),
+            (node_id, origin.source, origin.path),
         )
-        self.append("node.origin_added", str(node), {"origin": origin.to_json()})
+        body = {"origin": canonical_json(origin.to_json())}
+        self._append("node.origin_added", str(node), body)
 
     def remove_origin(self, origin: Origin) -> bool:
         node = self.node_at(origin)
         if node is None:
             return False
-        row = find_row(self._connection, node)
+        node_id, body, digest, _, yanked = self._row(node)
         self._connection.execute(
             "DELETE FROM origins WHERE source = ? AND path = ?", (origin.source, origin.path)
         )
-        if row is None or origins_of(self._connection, row[0]):
-            self.append("node.origin_removed", str(node), {"origin": origin.to_json()})
+        if origins_of(self._connection, node_id):
+            facts = {"origin": canonical_json(origin.to_json())}
+            self._append("node.origin_removed", str(node), facts)
             return False
-        self._connection.execute("DELETE FROM nodes WHERE id = ?", (row[0],))
-        metadata = NodeMetadata.from_json(json.loads(row[1]))
-        before = node_state(metadata, row[2], yanked=bool(row[4]))
-        self.append("node.removed", str(node), {"before": before, "after": None})
+        self._connection.execute("DELETE FROM nodes WHERE id = ?", (node_id,))
+        before = node_state(body, digest, yanked=bool(yanked))
+        self._append("node.removed", str(node), {"before": before, "after": "null"})
         return True
 
     def remember(self, source: str, file: SeenFile) -> None:
@@ -180,9 +148,10 @@ class SqliteWriter:
             "DELETE FROM folders WHERE source = ? AND path = ?", ((source, path) for path in gone)
         )
 
-    def append(
-        self, action: str, object_name: str, body: JsonObject, time: str | None = None
-    ) -> Event:
+    def _append(
+        self, action: str, object_name: str, body: Mapping[str, str], time: str | None = None
+    ) -> None:
+        """Append an entry to the one log; the members of its body are canonical JSON."""
         event = Event(
             self._serial + 1,
             time or _now(),
@@ -190,7 +159,7 @@ class SqliteWriter:
             action,
             object_name,
             "allowed",
-            canonical_json(body),
+            canonical_object(body),
             self._hash,
         ).sealed()
         self._connection.execute(
@@ -208,23 +177,15 @@ class SqliteWriter:
             ),
         )
         self._serial, self._hash = event.serial, event.hash
-        return event
 
 
-def _values(metadata: NodeMetadata, digest: str, *, yanked: bool) -> dict[str, Parameter]:
-    return {
-        "type": metadata.node.type,
-        "namespace": metadata.node.namespace,
-        "version": stored_version(metadata.version),
-        "version_order": version_order(metadata.version),
-        "preference": preference(metadata.version, metadata.lifecycle, yanked=yanked),
-        "name": metadata.name,
-        "uuid": metadata.uuid,
-        "lifecycle": metadata.lifecycle.value,
-        "description": metadata.description,
-        "digest": digest,
-        "body": json.dumps(metadata.to_json(), ensure_ascii=False),
-    }
+_COLUMN_COUNT = NodeRecord._fields.index("body") + 1
+_COLUMNS = NodeRecord._fields[:_COLUMN_COUNT]
+_INSERT_NODE = (
+    f"INSERT INTO nodes ({', '.join(_COLUMNS)}, registered_at)"
+    f" VALUES ({', '.join('?' * (_COLUMN_COUNT + 1))})"
+)
+_UPDATE_NODE = f"UPDATE nodes SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE id = ?"
 
 
 def _now() -> str:
