@@ -12,7 +12,7 @@ INSTALL := scripts/install $(BIN)/python $(WHEELS)
 demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
 
-test: .venv/dev
+test: .venv/dev .venv/corpus
 	$(BIN)/pytest --cov --cov-report=term
 
 check: lint test demo
@@ -39,6 +39,16 @@ format: .venv/dev
 	$(INSTALL) requirements/dev.txt
 	@touch $@
 
+# Packages with real nodes, which tests unpack and never install: they need a newer Python.
+CORPUS := pip download --quiet --no-deps --require-hashes --python-version 3.12 \
+	--only-binary :all: -r requirements/corpus.txt
+.venv/corpus: .venv/bin/python requirements/corpus.txt
+	@mkdir -p $(WHEELS)
+	$(BIN)/python -m $(CORPUS) --no-index --find-links $(WHEELS) -d $@ 2>/dev/null \
+		|| { $(BIN)/python -m $(CORPUS) -d $(WHEELS) \
+		&& $(BIN)/python -m $(CORPUS) --no-index --find-links $(WHEELS) -d $@; }
+	@touch $@
+
 # Needs uv on PATH. The files name no index, so every machine uses its own.
 requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -48,6 +58,9 @@ requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --group dev -c requirements/runtime.txt \
 		-c requirements/build.txt pyproject.toml -o requirements/dev.txt
+	printf '%s\n' omnibase-core omnibase-infra omninode-intelligence | uv pip compile --quiet \
+		--universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url \
+		--no-annotate --no-deps - -o requirements/corpus.txt
 
 clean:
 	rm -rf .venv onex-demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

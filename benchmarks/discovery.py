@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml_rs
@@ -59,9 +60,7 @@ def walk(root: Path) -> None:
     pending = [str(root)]
     while pending:
         with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
+            pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def walk_and_stat(root: Path) -> None:
@@ -137,7 +136,7 @@ def measure(count: int) -> None:
             {
                 "walk": seconds(lambda: walk(tree)),
                 "stat": seconds(lambda: walk_and_stat(tree)),
-                "load": seconds(lambda: bare_load(tree, Path(folder, f"bare{round_}.db"))),
+                "load": seconds(partial(bare_load, tree, Path(folder, f"bare{round_}.db"))),
                 "first": scan(f"home{round_}"),
                 "again": scan(f"home{round_}"),
             }

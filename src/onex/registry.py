@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,6 +148,21 @@ class Registry:
                 hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
             )
         return engine.scan(force=force)
+
+    def watch(self, paths: Sequence[str | os.PathLike[str]] = ()) -> Iterator[ScanReport]:
+        """Scan again whenever a file of a source changes, without end.
+
+        Args:
+            paths: the folders to watch, by default those of the declared sources.
+
+        Raises:
+            UsageError: there is no folder to watch, or watchfiles is not installed.
+        """
+        from onex.discovery.watch import changes_below
+
+        declared = [source.path for source in self.configuration.sources if source.path]
+        for _ in changes_below([Path(path) for path in paths] or declared):
+            yield self.scan(paths)
 
     def check_sources(self) -> Sequence[tuple[SourceConfiguration, OnexError | None]]:
         """Try each declared source; with each stands what is wrong, None where nothing is."""

@@ -30,6 +30,8 @@ _COMMANDS = {
     "runs": "onex.cli.runs:runs",
     "scan": "onex.cli.scan:scan",
     "show": "onex.cli.nodes:show",
+    "sources": "onex.cli.sources:sources",
+    "stamp": "onex.cli.stamp:stamp",
     "tree": "onex.cli.dependencies:tree",
     "validate": "onex.cli.validate:validate",
     "version": "onex.cli.version:version",

@@ -45,6 +45,10 @@ class Output:
         elif self.verbosity >= 0:
             human()
 
+    def json_line(self, body: JsonValue) -> None:
+        """Print one result of a series as one line of JSON, at once."""
+        print(json.dumps(body, ensure_ascii=False), flush=True)
+
     def line(self, text: str = "", style: str | None = None) -> None:
         """Print one line for people; control characters are shown, not sent."""
         if self.is_human and self.verbosity >= 0:

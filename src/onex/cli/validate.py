@@ -19,10 +19,12 @@ from onex.domain.errors import (
     Severity,
 )
 from onex.domain.json_value import JsonValue
-from onex.manifests.manifest import MANIFEST_SUFFIX, read_manifest
-from onex.manifests.node_files import is_pruned
+from onex.manifests.local_node import read_manifest_content
+from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
+from onex.manifests.metadata_block import find_block
+from onex.manifests.node_files import CONTRACT_FILE, is_pruned
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
-from onex.manifests.yaml_document import read_yaml
+from onex.manifests.yaml_document import parse_yaml, read_limited
 
 
 @click.command()
@@ -87,28 +89,35 @@ def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
     for folder, names, files in os.walk(path, onerror=refuse):
         names[:] = sorted(name for name in names if not is_pruned(name))
         for name in sorted(files):
-            if name.endswith((MANIFEST_SUFFIX, WORKFLOW_SUFFIX)):
+            is_contract = name == CONTRACT_FILE and not any(
+                f.endswith(MANIFEST_SUFFIX) for f in files
+            )
+            if is_contract or name.endswith((MANIFEST_SUFFIX, WORKFLOW_SUFFIX)):
                 yield Path(folder, name)
 
 
 def _check(file: Path) -> tuple[str, list[Problem]]:
     try:
-        document = read_yaml(file)
+        content = read_limited(file, follow_link=True)
+        if file.name.endswith(WORKFLOW_SUFFIX):
+            workflow, found = read_workflow(parse_yaml(content, str(file)))
+            is_template, is_usable = False, workflow is not None
+        else:
+            reading = _manifest(file, content)
+            found, is_template = reading.problems, reading.is_template
+            is_usable = reading.metadata is not None
     except DocumentError as error:
         return "rejected", list(error.problems)
-    if file.name.endswith(WORKFLOW_SUFFIX):
-        workflow, found = read_workflow(document)
-        is_template, is_usable = False, workflow is not None
-    else:
-        reading = read_manifest(document)
-        found, is_template, is_usable = (
-            reading.problems,
-            reading.is_template,
-            reading.metadata is not None,
-        )
     if is_template:
         return "templates", list(found)
     if not is_usable:
         return "rejected", list(found)
     has_warnings = any(problem.severity is Severity.WARNING for problem in found)
     return ("with_warnings" if has_warnings else "accepted"), list(found)
+
+
+def _manifest(file: Path, content: bytes) -> ManifestReading:
+    """What a file is asked to be: one that carries no block is taken for a manifest."""
+    if file.name == CONTRACT_FILE or find_block(content.decode("utf-8", "replace")) is not None:
+        return read_manifest_content(file, content)
+    return read_manifest(parse_yaml(content, str(file)))

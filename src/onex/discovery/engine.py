@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from onex.discovery.deadline import Deadline
-from onex.discovery.merge import Merge, MergeCounts, MergeRules
+from onex.discovery.merge import Merge, MergeRules
 from onex.discovery.source import Discovery, DiscoverySource, SourceMemory
 from onex.domain.errors import (
     Location,
@@ -134,21 +134,25 @@ class DiscoveryEngine:
         """
         inquiries = [self._inquiry(source, force=force) for source in self.sources]
         _ask_all(inquiries)
+        outcomes = [inquiry.outcome() for inquiry in inquiries]
         reports: list[SourceReport] = []
-        problems: list[Problem] = []
-        for inquiry in inquiries:
+        for inquiry, outcome in zip(inquiries, outcomes, strict=True):
             report = SourceReport(inquiry.source.name, inquiry.source.kind)
             started = time.perf_counter()
-            outcome = inquiry.outcome()
-            if isinstance(outcome, OnexError):
-                if len(inquiries) == 1:
-                    raise outcome
-                report.status = "failed"
-                problems.append(_source_problem(inquiry.source, outcome))
-            else:
-                problems += self._store(inquiry, outcome, report)
+            if isinstance(outcome, Discovery):
+                self._store(inquiry, outcome, report)
+            elif len(inquiries) == 1:
+                raise outcome
             report.seconds = inquiry.seconds + time.perf_counter() - started
             reports.append(report)
+        problems: list[Problem] = []
+        # Only now, since a source may have taken a version from one that was stored before it.
+        for inquiry, outcome, report in zip(inquiries, outcomes, reports, strict=True):
+            if isinstance(outcome, Discovery):
+                problems += self._report(outcome, report)
+            else:
+                report.status = "failed"
+                problems.append(_source_problem(inquiry.source, outcome))
         problems += self._shared_uuids()
         return ScanReport(reports, problems, self.storage.count())
 
@@ -159,37 +163,33 @@ class DiscoveryEngine:
         deadline = Deadline.after(self.timeouts[source.name])
         return _Inquiry(source, memory.forgetful() if force else memory, deadline)
 
-    def _store(
-        self, inquiry: _Inquiry, discovery: Discovery, report: SourceReport
-    ) -> list[Problem]:
+    def _store(self, inquiry: _Inquiry, discovery: Discovery, report: SourceReport) -> None:
+        """Make what a source found part of the registry."""
+        changes = (discovery.findings, discovery.gone, discovery.folders, discovery.gone_folders)
+        if not any(changes):
+            return
         name = inquiry.source.name
-        counts = MergeCounts()
-        changes = (
-            discovery.findings,
-            discovery.gone,
-            discovery.folders,
-            discovery.gone_folders,
-        )
-        if any(changes):
-            with self.storage.writing() as writer:
-                known, gone = inquiry.memory.fingerprints, frozenset(discovery.gone)
-                merge = Merge(writer, name, self.rules, known, gone)
-                for finding in discovery.findings:
-                    merge.take(finding)
-                for path in sorted(gone):
-                    merge.drop(path)
-                writer.remember_folders(name, discovery.folders, discovery.gone_folders)
-            counts = merge.counts
-        outcomes = self.storage.outcomes(name)
+        with self.storage.writing() as writer:
+            known, gone = inquiry.memory.fingerprints, frozenset(discovery.gone)
+            merge = Merge(writer, name, self.rules, known, gone)
+            for finding in discovery.findings:
+                merge.take(finding)
+            for path in sorted(gone):
+                merge.drop(path)
+            writer.remember_folders(name, discovery.folders, discovery.gone_folders)
+        report.added, report.updated = merge.counts.added, merge.counts.updated
+        report.removed = merge.counts.removed
+
+    def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
+        """Complete the report of a source; returns what is to be said of it."""
+        outcomes = self.storage.outcomes(report.name)
         report.status = "degraded" if discovery.is_partial else "ok"
         report.found = outcomes.get("node", 0)
         report.rejected = outcomes.get("rejected", 0)
         report.skipped = outcomes.get("skipped", 0)
-        report.added, report.updated = counts.added, counts.updated
-        report.removed = counts.removed
-        report.unchanged = report.found - counts.added - counts.updated
+        report.unchanged = max(0, report.found - report.added - report.updated)
         problems = list(discovery.problems)
-        for file in self.storage.files_with_problems(name):
+        for file in self.storage.files_with_problems(report.name):
             problems += file.problems
         return problems
 

@@ -59,7 +59,8 @@ class FileSystemDiscovery:
         if self._root.is_file():
             gone = [path for path in memory.fingerprints if path != str(self._root)]
             return Discovery([self._read(str(self._root), "")], gone)
-        walk = TreeWalk(str(self._root), memory.folders, deadline)
+        settings = b"blocks" if self._blocks else b""
+        walk = TreeWalk(str(self._root), memory.folders, deadline, settings)
         walk.run()
         unsettled = [path for path, known in memory.fingerprints.items() if not known]
         gone_folders = walk.gone()

@@ -70,11 +70,16 @@ class Folder:
 
 @dataclass(slots=True)
 class TreeWalk:
-    """A walk below one folder; ``known`` is what the last one left."""
+    """A walk below one folder; ``known`` is what the last one left.
+
+    ``settings`` stands for how the source looks at files: where it differs from the
+    last time, every folder counts as changed.
+    """
 
     root: str
     known: Mapping[str, FolderMemory]
     deadline: Deadline
+    settings: bytes = b""
     folders: list[Folder] = field(default_factory=list)
     changed: list[FolderMemory] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -85,7 +90,7 @@ class TreeWalk:
 
     def run(self) -> None:
         """Walk; every folder that was reached stands in ``folders``, parents first."""
-        self._rules[_UNKNOWN] = IgnoreRules()
+        self._rules[self.settings] = IgnoreRules()
         self._status = _ask_known(self.known)
         pending: list[tuple[str, Folder | None, bool]] = [(self.root, None, False)]
         while pending:
@@ -150,7 +155,7 @@ class TreeWalk:
     ) -> tuple[Folder, list[str]] | None:
         """A folder whose names are known; None where they turn out to be others."""
         files, folders = split_names(memory.files), split_names(memory.folders)
-        rules = parent.rules if parent is not None else _UNKNOWN
+        rules = parent.rules if parent is not None else self.settings
         if not fingerprint:
             try:
                 fingerprint, rules = _fingerprint(memory.path, files, rules)
@@ -187,7 +192,7 @@ class TreeWalk:
                     files.append(name)
         files.sort()
         folders.sort()
-        above = parent.rules if parent is not None else _UNKNOWN
+        above = parent.rules if parent is not None else self.settings
         fingerprint, rules = _fingerprint(path, files, above)
         if stamp and not _is_settled(*_STAMP.unpack(stamp)[:2]):
             stamp = _UNKNOWN
@@ -199,7 +204,7 @@ class TreeWalk:
         """The rules in force in a folder; its ignore files are read once for each walk."""
         rules = self._rules.get(folder.rules)
         if rules is None:
-            above = self._rules[parent.rules if parent is not None else _UNKNOWN]
+            above = self._rules[parent.rules if parent is not None else self.settings]
             patterns, problems = read_patterns(folder.path, folder.files)
             rules = self._rules[folder.rules] = above.within(folder.path, patterns)
             self.problems += problems

@@ -8,6 +8,7 @@ A file that is not of that form is read as plain patterns.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from onex.manifests.yaml_document import parse_yaml, read_limited
 
 IGNORE_FILES = (".gitignore", ".onexignore")
 _SECTIONS = ("all", "registry")
+_SECTION = re.compile(rb"^[A-Za-z_-]+:(?:\s|\Z)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,7 @@ def read_patterns(folder: str, names: Sequence[str]) -> tuple[list[str], list[Pr
 
 
 def _sections(content: bytes, path: Path) -> list[str]:
-    if not any(
-        line.rstrip().endswith(b":") and not line.startswith((b"#", b" "))
-        for line in content.splitlines()
-    ):
+    if not _SECTION.search(content):
         return content.decode("utf-8").splitlines()
     data = parse_yaml(content, os.fspath(path)).data
     patterns: list[str] = []

@@ -74,9 +74,11 @@ class PluginDiscovery:
             except PathNotReadableError as error:
                 problems.append(_as_problem(error))
                 continue
-            findings += found.findings
+            # What lies deeper is part of the node, or a node that no entry point names.
+            beside = [f for f in found.findings if Path(f.file.path).parent == folder]
+            findings += beside
             problems += found.problems
-            present |= {finding.file.path for finding in found.findings}
+            present |= {finding.file.path for finding in beside}
             present |= set(known) - set(found.gone)
         gone = [path for path in memory.fingerprints if path not in present]
         return Discovery(findings, gone, problems)

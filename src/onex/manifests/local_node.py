@@ -49,7 +49,7 @@ def read_local_node(manifest: Path) -> LocalReading:
     """
     try:
         content = read_limited(manifest, follow_link=False)
-        reading = _read(manifest, content)
+        reading = read_manifest_content(manifest, content)
     except DocumentError as error:
         return LocalReading("rejected", error.problems)
     if reading.metadata is None:
@@ -83,7 +83,8 @@ def read_local_node(manifest: Path) -> LocalReading:
     return LocalReading("node", problems, LocalNode(reading.metadata, digest))
 
 
-def _read(manifest: Path, content: bytes) -> ManifestReading:
+def read_manifest_content(manifest: Path, content: bytes) -> ManifestReading:
+    """Read a manifest of any of the three forms; raises DocumentError."""
     if manifest.name.endswith(MANIFEST_SUFFIX):
         return read_manifest(parse_yaml(content, str(manifest)))
     if manifest.name == CONTRACT_FILE:

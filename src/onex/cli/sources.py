@@ -1,0 +1,165 @@
+"""``onex sources``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output, counted
+from onex.configuration import PROJECT_FILE, SourceConfiguration, load_configuration
+from onex.domain.errors import ExitCode, OnexError, UsageError
+from onex.domain.json_value import JsonValue
+from onex.registry import Registry
+
+
+@click.group()
+def sources() -> None:
+    """Where nodes come from, as onex.toml declares it."""
+
+
+@sources.command("list")
+@home_option
+@output_options
+def list_sources(output: Output, home: Path | None) -> None:
+    """List the declared sources."""
+    with Registry.open(home) as registry:
+        declared = registry.configuration.sources
+    body: JsonValue = {"sources": [_described(source) for source in declared]}
+
+    def human() -> None:
+        output.table(
+            ("NAME", "KIND", "PATH", "NAMESPACES"),
+            [(s.name, s.kind, str(s.path or ""), ", ".join(s.namespaces)) for s in declared],
+        )
+        if not declared:
+            output.note("no source is declared; onex sources add PATH declares one")
+
+    output.emit(body, human)
+
+
+@sources.command()
+@click.argument("path", required=False)
+@click.option("--name", help="By default the path, or the kind.")
+@click.option("--kind", default="filesystem", show_default=True)
+@click.option("--namespace", "namespaces", multiple=True, help="Bind this namespace to the source.")
+@click.option("--blocks", is_flag=True, help="Read metadata blocks of text files too.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds it may take.")
+@home_option
+@output_options
+def add(
+    output: Output,
+    path: str | None,
+    name: str | None,
+    kind: str,
+    namespaces: tuple[str, ...],
+    blocks: bool,
+    timeout: float | None,
+    home: Path | None,
+) -> None:
+    """Declare a source in onex.toml."""
+    import tomlkit
+
+    file = _project_file(home)
+    text = file.read_text(encoding="utf-8")
+    document = tomlkit.parse(text)
+    table = tomlkit.table()
+    given = {
+        "name": name or path or kind,
+        "kind": None if kind == "filesystem" else kind,
+        "path": path,
+        "namespaces": list(namespaces) or None,
+        "blocks": blocks or None,
+        "timeout": timeout,
+    }
+    for key, value in given.items():
+        if value is not None:
+            table.add(key, value)
+    declared = document.setdefault("sources", tomlkit.aot())
+    declared.append(table)
+    _replace(file, tomlkit.dumps(document), text)
+    output.emit({"added": str(given["name"])}, lambda: output.line(f"added {given['name']}"))
+
+
+@sources.command()
+@click.argument("name")
+@home_option
+@output_options
+def remove(output: Output, name: str, home: Path | None) -> None:
+    """Take a source out of onex.toml, and its nodes out of the registry."""
+    import tomlkit
+
+    file = _project_file(home)
+    text = file.read_text(encoding="utf-8")
+    with Registry.open(home) as registry:
+        names = [source.name for source in registry.configuration.sources]
+        if name not in names:
+            raise UsageError(
+                f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
+            )
+        document = tomlkit.parse(text)
+        del document["sources"][names.index(name)]
+        if not document["sources"]:
+            del document["sources"]
+        _replace(file, tomlkit.dumps(document), text)
+        dropped = registry.forget_source(name)
+    body: JsonValue = {"removed": name, "nodes": dropped}
+    output.emit(
+        body,
+        lambda: output.line(f"removed {name}, and {counted(dropped, 'node version')} with it"),
+    )
+
+
+@sources.command()
+@home_option
+@output_options
+def check(output: Output, home: Path | None) -> int:
+    """Try every declared source."""
+    with Registry.open(home) as registry:
+        found = registry.check_sources()
+    body: JsonValue = {"sources": [_described(source) | _state(error) for source, error in found]}
+
+    def human() -> None:
+        for source, error in found:
+            state = "ok" if error is None else f"{error.code}: {error.message}"
+            output.line(f"{source.name}: {state}", None if error is None else "red")
+
+    output.emit(body, human)
+    has_failed = any(error is not None for _, error in found)
+    return ExitCode.USAGE if has_failed else ExitCode.SUCCESS
+
+
+def _project_file(home: Path | None) -> Path:
+    with Registry.open(home) as registry:
+        project = registry.configuration.project
+    if project is None:
+        raise UsageError(f"there is no {PROJECT_FILE} here", hint="run onex init first")
+    return project / PROJECT_FILE
+
+
+def _replace(file: Path, text: str, before: str) -> None:
+    """Write the file, and put it back as it was where the result is not valid."""
+    file.write_text(text, encoding="utf-8")
+    try:
+        load_configuration(file.parent, {})
+    except OnexError:
+        file.write_text(before, encoding="utf-8")
+        raise
+
+
+def _described(source: SourceConfiguration) -> dict[str, JsonValue]:
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "path": None if source.path is None else str(source.path),
+        "namespaces": list(source.namespaces),
+        "blocks": source.blocks,
+    }
+
+
+def _state(error: OnexError | None) -> dict[str, JsonValue]:
+    return {
+        "status": "ok" if error is None else "failed",
+        "error": None if error is None else error.message,
+    }
