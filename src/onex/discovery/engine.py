@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from onex.discovery.deadline import Deadline
-from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.merge import Merge, MergeCounts, MergeRules
 from onex.discovery.source import Discovery, DiscoverySource, SourceMemory
 from onex.domain.errors import (
     Location,
@@ -23,6 +24,7 @@ from onex.storage.backend import StorageBackend
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
 GRACE_SECONDS = 2.0
+BATCH = 2_000
 
 
 @dataclass(slots=True)
@@ -40,6 +42,12 @@ class SourceReport:
     rejected: int = 0
     skipped: int = 0
     seconds: float = 0.0
+
+    def count(self, counts: MergeCounts) -> None:
+        """Add what one transaction changed."""
+        self.added += counts.added
+        self.updated += counts.updated
+        self.removed += counts.removed
 
     def to_json(self) -> dict[str, JsonValue]:
         """The report in the shape that ``scan`` prints under ``sources``."""
@@ -134,17 +142,17 @@ class DiscoveryEngine:
         """
         inquiries = [self._inquiry(source, force=force) for source in self.sources]
         _ask_all(inquiries)
-        outcomes = [inquiry.outcome() for inquiry in inquiries]
+        outcomes: list[Discovery | OnexError] = []
         reports: list[SourceReport] = []
-        for inquiry, outcome in zip(inquiries, outcomes, strict=True):
+        for inquiry in inquiries:
             report = SourceReport(inquiry.source.name, inquiry.source.kind)
             started = time.perf_counter()
-            if isinstance(outcome, Discovery):
-                self._store(inquiry, outcome, report)
-            elif len(inquiries) == 1:
+            outcome = self._take(inquiry, report)
+            if isinstance(outcome, OnexError) and len(inquiries) == 1:
                 raise outcome
             report.seconds = inquiry.seconds + time.perf_counter() - started
             reports.append(report)
+            outcomes.append(outcome)
         problems: list[Problem] = []
         # Only now, since a source may have taken a version from one that was stored before it.
         for inquiry, outcome, report in zip(inquiries, outcomes, reports, strict=True):
@@ -163,22 +171,38 @@ class DiscoveryEngine:
         deadline = Deadline.after(self.timeouts[source.name])
         return _Inquiry(source, memory.forgetful() if force else memory, deadline)
 
+    def _take(self, inquiry: _Inquiry, report: SourceReport) -> Discovery | OnexError:
+        """What a source answered, stored; or why there is nothing, or not all of it."""
+        outcome = inquiry.outcome()
+        if isinstance(outcome, Discovery):
+            try:
+                self._store(inquiry, outcome, report)
+            except SourceError as error:
+                return error
+        return outcome
+
     def _store(self, inquiry: _Inquiry, discovery: Discovery, report: SourceReport) -> None:
-        """Make what a source found part of the registry."""
-        changes = (discovery.findings, discovery.gone, discovery.folders, discovery.gone_folders)
-        if not any(changes):
-            return
-        name = inquiry.source.name
-        with self.storage.writing() as writer:
-            known, gone = inquiry.memory.fingerprints, frozenset(discovery.gone)
-            merge = Merge(writer, name, self.rules, known, gone)
-            for finding in discovery.findings:
-                merge.take(finding)
-            for path in sorted(gone):
-                merge.drop(path)
-            writer.remember_folders(name, discovery.folders, discovery.gone_folders)
-        report.added, report.updated = merge.counts.added, merge.counts.updated
-        report.removed = merge.counts.removed
+        """Make what a source found part of the registry, a transaction for each batch.
+
+        What is remembered of folders comes last, so that a scan which breaks off half-way
+        is taken up by the next one.
+        """
+        name, known = inquiry.source.name, inquiry.memory.fingerprints
+        gone = frozenset(discovery.gone)
+        findings = iter(discovery.findings)
+        while batch := list(islice(findings, BATCH)):
+            with self.storage.writing() as writer:
+                merge = Merge(writer, name, self.rules, known, gone)
+                for finding in batch:
+                    merge.take(finding)
+            report.count(merge.counts)
+        if gone or discovery.folders or discovery.gone_folders:
+            with self.storage.writing() as writer:
+                merge = Merge(writer, name, self.rules, known, gone)
+                for path in sorted(gone):
+                    merge.drop(path)
+                writer.remember_folders(name, discovery.folders, discovery.gone_folders)
+            report.count(merge.counts)
 
     def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
         """Complete the report of a source; returns what is to be said of it."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 
 from onex.discovery.deadline import Deadline
 from onex.discovery.folder_walk import Folder, TreeWalk, all_below, covered
 from onex.discovery.listing import LISTING_FILE, check_listing
-from onex.discovery.manifest_reading import Task, read_manifests
+from onex.discovery.manifest_reading import CHUNK, Task, read_in_chunks, read_manifests
 from onex.discovery.source import Discovery, Finding, SourceMemory
 from onex.domain.errors import Location, PathNotReadableError
 from onex.manifests.local_node import has_block, read_local_node
@@ -66,7 +67,7 @@ class FileSystemDiscovery:
         gone_folders = walk.gone()
         is_partial = bool(walk.unreadable)
         if not (walk.changed or gone_folders or unsettled):
-            return Discovery((), (), walk.problems, is_partial)
+            return Discovery(problems=walk.problems, is_partial=is_partial)
         present: set[str] = set()
         findings: list[Finding] = []
         tasks: list[Task] = []
@@ -95,11 +96,15 @@ class FileSystemDiscovery:
             deadline.check()
             return self._read(*task)
 
-        findings += read_manifests(tasks, read)
+        # The first are read at once, so that most sources answer within their time limit.
+        findings += read_manifests(tasks[:CHUNK], read)
+        more = read_in_chunks(tasks[CHUNK:], read)
         gone = [
             path for path in memory.fingerprints if path not in present and not walk.is_hidden(path)
         ]
-        return Discovery(findings, gone, walk.problems, is_partial, walk.changed, gone_folders)
+        return Discovery(
+            chain(findings, more), gone, walk.problems, is_partial, walk.changed, gone_folders
+        )
 
     def _manifests(self, walk: TreeWalk, folder: Folder) -> Iterator[str]:
         """The names of files in a folder that may describe nodes."""
@@ -138,7 +143,7 @@ def _fingerprint(folders: Iterator[Folder]) -> str:
     """A hash over the files of folders; empty while one of them is unsettled."""
     digest = blake2b(digest_size=16)
     for folder in folders:
-        if not folder.fingerprint:
+        if not folder.memory.fingerprint:
             return ""
-        digest.update(folder.path.encode() + b"\0" + folder.fingerprint)
+        digest.update(folder.path.encode() + b"\0" + folder.memory.fingerprint)
     return digest.hexdigest()

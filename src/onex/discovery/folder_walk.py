@@ -21,7 +21,7 @@ from onex.discovery.processors import share_out
 from onex.domain.errors import Location, Problem, Severity
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.node_files import is_owned_file, is_pruned, is_text
-from onex.storage.folder_memory import FolderMemory, join_names, split_names
+from onex.storage.folder_memory import SEPARATOR, FolderMemory, join_names, split_names
 
 # File systems stamp changes with a clock that ticks every few milliseconds, and some keep whole
 # seconds alone; what changed this shortly before it was read may change again under the same
@@ -30,6 +30,7 @@ _UNSETTLED_NANOSECONDS = 50_000_000
 _UNSETTLED_COARSE_NANOSECONDS = 2_100_000_000
 _SECOND = 1_000_000_000
 
+_MANIFEST_AMONG_OTHERS = f"{MANIFEST_SUFFIX}{SEPARATOR}"
 _UNKNOWN = b""
 _STAMP = struct.Struct("4q")
 _IDENTITY_BYTES = 16
@@ -39,33 +40,37 @@ MINIMUM_SHARE = 1000
 
 @dataclass(slots=True)
 class Folder:
-    """One folder of the walk.
+    """One folder of the walk, and what to remember of it.
 
-    ``fingerprint`` covers the names and the status of its files; it is empty where
-    these may still change unseen. ``is_content`` marks a folder that is ignored,
+    ``is_content`` marks a folder that is ignored,
     and walked only since it belongs to a node.
     """
 
-    path: str
-    files: list[str]
-    fingerprint: bytes
-    stamp: bytes
-    rules: bytes
+    memory: FolderMemory
     is_content: bool = False
     is_changed: bool = True
     children: list[Folder] = field(default_factory=list)
 
     @property
+    def path(self) -> str:
+        """Where the folder is."""
+        return self.memory.path
+
+    @property
+    def rules(self) -> bytes:
+        """Which ignore rules are in force."""
+        return self.memory.rules
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files."""
+        return split_names(self.memory.files)
+
+    @property
     def has_manifest(self) -> bool:
         """Whether a manifest of its own stands in the folder."""
-        return any(name.endswith(MANIFEST_SUFFIX) for name in self.files)
-
-    def memory(self, folders: list[str]) -> FolderMemory:
-        """What to keep of the folder; ``folders`` are the names of those in it."""
-        files = join_names(self.files)
-        return FolderMemory(
-            self.path, self.stamp, self.rules, files, join_names(folders), self.fingerprint
-        )
+        names = self.memory.files
+        return names.endswith(MANIFEST_SUFFIX) or _MANIFEST_AMONG_OTHERS in names
 
 
 @dataclass(slots=True)
@@ -162,12 +167,10 @@ class TreeWalk:
             except FileNotFoundError:
                 return None
         is_same = fingerprint == memory.fingerprint != _UNKNOWN and rules == memory.rules
-        folder = Folder(
-            memory.path, files, fingerprint, memory.stamp, rules, is_content, not is_same
-        )
         if not is_same:
-            self.changed.append(folder.memory(folders))
-        return folder, folders
+            memory = memory._replace(fingerprint=fingerprint, rules=rules)
+            self.changed.append(memory)
+        return Folder(memory, is_content, not is_same), folders
 
     def _list(
         self,
@@ -196,9 +199,11 @@ class TreeWalk:
         fingerprint, rules = _fingerprint(path, files, above)
         if stamp and not _is_settled(*_STAMP.unpack(stamp)[:2]):
             stamp = _UNKNOWN
-        folder = Folder(path, files, fingerprint, stamp, rules, is_content)
-        self.changed.append(folder.memory(folders))
-        return folder, folders
+        memory = FolderMemory(
+            path, stamp, rules, join_names(files), join_names(folders), fingerprint
+        )
+        self.changed.append(memory)
+        return Folder(memory, is_content), folders
 
     def _rules_of(self, folder: Folder, parent: Folder | None) -> IgnoreRules:
         """The rules in force in a folder; its ignore files are read once for each walk."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from onex.discovery.processors import share_out
 from onex.discovery.source import Finding
@@ -12,6 +12,7 @@ from onex.storage.node_record import NodeRecord
 from onex.storage.problems import read_problems, write_problems
 
 MINIMUM_SHARE = 200
+CHUNK = 4_000
 
 Task = tuple[str, str]
 """The path of a manifest and its fingerprint."""
@@ -27,6 +28,12 @@ def read_manifests(tasks: Sequence[Task], read: Callable[[Task], Finding]) -> li
 
     results = share_out(tasks, work, MINIMUM_SHARE)
     return [_finding(line) for result in results for line in result.split(b"\n")]
+
+
+def read_in_chunks(tasks: Sequence[Task], read: Callable[[Task], Finding]) -> Iterator[Finding]:
+    """The same, a chunk at a time, so that a large source needs little memory."""
+    for start in range(0, len(tasks), CHUNK):
+        yield from read_manifests(tasks[start : start + CHUNK], read)
 
 
 def _written(finding: Finding) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,14 +42,15 @@ class Finding:
 class Discovery:
     """What changed in a source since its last scan.
 
-    ``findings`` are the manifests that are new or may have changed, ``gone`` the paths of
-    those that are there no more; all others are as they were. ``problems`` concern the
-    source itself; ``is_partial`` says that something in it could not be read, so
-    that what was found there before is kept. ``folders`` and ``gone_folders``
-    are what to remember of a walk.
+    ``findings`` are the manifests that are new or may have changed; they may be read
+    only while they are taken. ``gone`` are the paths of those that are there no
+    more; all others are as they were. ``problems`` concern the source itself;
+    ``is_partial`` says that something in it could not be read, so that what was
+    found there before is kept. ``folders`` and ``gone_folders`` are what to
+    remember of a walk.
     """
 
-    findings: Sequence[Finding] = ()
+    findings: Iterable[Finding] = ()
     gone: Sequence[str] = ()
     problems: Sequence[Problem] = ()
     is_partial: bool = False
