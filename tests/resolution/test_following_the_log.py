@@ -18,8 +18,9 @@ from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
 from onex.resolution.registry_resolution import RegistryResolution
 from onex.storage.node_record import NodeRecord
+from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
-from onex.storage.sqlite.backend import SqliteBackend
+from onex.storage.sql.store import SqlBackend
 
 HOST = HostEnvironment(Version(3, 11, 0), "linux")
 NAMESPACES = ["x.a", "y.a", "x.b", "x.c"]
@@ -40,7 +41,7 @@ questions = st.tuples(
 )
 
 
-def change(storage: SqliteBackend, action: str, node: tuple[str, str], *details: object) -> None:
+def change(storage: SqlBackend, action: str, node: tuple[str, str], *details: object) -> None:
     namespace, version = node
     identity = NodeVersion(NodeId("tool", namespace), Version.parse(version))
     origin = Origin("test", f"/{namespace}/{version}")
@@ -86,8 +87,8 @@ def answer(resolution: RegistryResolution, references: list[str]) -> object:
 def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = FileCache(Path(folder, "cache.db"))
-        storage = SqliteBackend(Path(folder, "registry.db"))
-        other = SqliteBackend(Path(folder, "registry.db"))
+        storage = open_storage(None, Path(folder))
+        other = open_storage(None, Path(folder))
         kept = RegistryResolution(storage, HOST, file)
         for number, (action, *details) in enumerate(steps):
             if action != "resolve":
@@ -108,7 +109,7 @@ def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> 
 
 
 def test_an_unrelated_change_costs_no_answer(tmp_path: Path) -> None:
-    storage = SqliteBackend(tmp_path / "registry.db")
+    storage = open_storage(None, tmp_path)
     change(storage, "register", ("x.a", "1.0.0"), [], Lifecycle.ACTIVE)
     resolution = RegistryResolution(storage, HOST, FileCache(tmp_path / "cache.db"))
     first = resolution.resolve(["tool://x.a"])

@@ -14,8 +14,10 @@ from onex.domain.metadata import Entrypoint, NodeMetadata, Origin
 from onex.domain.reference import NodeId
 from onex.domain.version import Version
 from onex.storage.node_record import NodeRecord
+from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
-from onex.storage.sqlite.backend import SqliteBackend
+from onex.storage.sql.store import SqlBackend
+from onex.storage.sqlite.connection import SqliteConnection
 from onex.storage.sqlite.journal import SqliteRunJournal
 
 
@@ -30,28 +32,36 @@ def node(name: str, version: str = "1.0.0", **fields: object) -> NodeMetadata:
     )
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty storage of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'registry.db'}"
+    return request.getfixturevalue("postgres")
+
+
 @pytest.fixture
-def backend(tmp_path: Path):
-    opened = SqliteBackend(tmp_path / "registry.db")
+def backend(url: str, tmp_path: Path):
+    opened = open_storage(url, tmp_path)
     yield opened
     opened.close()
 
 
-def insert(backend: SqliteBackend, *found: NodeMetadata) -> None:
+def insert(backend: SqlBackend, *found: NodeMetadata) -> None:
     with backend.writing() as writer:
         for metadata in found:
             path = f"/{metadata.node.namespace}/{metadata.version}"
             writer.insert(NodeRecord.of(metadata, f"sha256:{metadata.name}"), Origin("test", path))
 
 
-def names(backend: SqliteBackend, **filters: object) -> list[str]:
+def names(backend: SqlBackend, **filters: object) -> list[str]:
     return [
         f"{found.metadata.name}@{found.metadata.version}"
         for found in backend.query(MetadataQuery(**filters)).nodes
     ]
 
 
-def test_versions_come_in_their_order(backend: SqliteBackend) -> None:
+def test_versions_come_in_their_order(backend: SqlBackend) -> None:
     insert(backend, *(node("a", v) for v in ("1.10.0", "1.9.0", "2.0.0-rc.1", "2.0.0", "10.0.0")))
     found = backend.versions(NodeId("tool", "ns.a"))
     assert [str(f.metadata.version) for f in found] == [
@@ -59,7 +69,7 @@ def test_versions_come_in_their_order(backend: SqliteBackend) -> None:
     ]  # fmt: skip
 
 
-def test_the_listed_version_is_the_best_one(backend: SqliteBackend) -> None:
+def test_the_listed_version_is_the_best_one(backend: SqlBackend) -> None:
     insert(
         backend,
         node("a", "1.0.0"),
@@ -72,7 +82,7 @@ def test_the_listed_version_is_the_best_one(backend: SqliteBackend) -> None:
     assert names(backend, all_versions=True) == ["a@1.0.0", "a@1.5.0-rc.1", "a@2.0.0", "b@1.0.0"]
 
 
-def test_filters_combine(backend: SqliteBackend) -> None:
+def test_filters_combine(backend: SqlBackend) -> None:
     insert(
         backend,
         node("a", tags=("x", "y"), capabilities=("c",)),
@@ -87,7 +97,7 @@ def test_filters_combine(backend: SqliteBackend) -> None:
     assert names(backend, pattern="'; DROP TABLE nodes; --") == []
 
 
-def test_pages_meet_without_gap_or_overlap_while_nodes_are_added(backend: SqliteBackend) -> None:
+def test_pages_meet_without_gap_or_overlap_while_nodes_are_added(backend: SqlBackend) -> None:
     insert(backend, *(node(f"n{i:02}") for i in range(0, 20, 2)))
     first = backend.query(MetadataQuery(limit=4))
     insert(backend, node("n01"), node("n15"))
@@ -102,7 +112,7 @@ def test_pages_meet_without_gap_or_overlap_while_nodes_are_added(backend: Sqlite
         backend.query(MetadataQuery(after="nonsense"))
 
 
-def test_a_failed_transaction_leaves_nothing(backend: SqliteBackend) -> None:
+def test_a_failed_transaction_leaves_nothing(backend: SqlBackend) -> None:
     def insert_twice() -> None:
         with backend.writing() as writer:
             writer.insert(NodeRecord.of(node("a"), "d"), Origin("s", "/a"))
@@ -110,42 +120,50 @@ def test_a_failed_transaction_leaves_nothing(backend: SqliteBackend) -> None:
 
     with pytest.raises(StorageError):
         insert_twice()
-    assert backend.all_nodes() == []
-    assert backend.events() == []
+    assert backend.count() == 0
+    assert list(backend.events()) == []
 
 
-def test_names_lead_to_nodes(backend: SqliteBackend) -> None:
+def test_names_lead_to_nodes(backend: SqlBackend) -> None:
     insert(backend, node("a", uuid="u-1"), node("b"))
     assert backend.find_nodes("a") == backend.find_nodes("ns.a") == backend.find_nodes("u-1")
     assert backend.find_nodes("zzz") == []
 
 
-def test_a_tampered_log_is_noticed(backend: SqliteBackend, tmp_path: Path) -> None:
+def test_a_tampered_log_is_noticed(backend: SqlBackend) -> None:
     insert(backend, node("a"), node("b"))
     backend.check()
-    with sqlite3.connect(tmp_path / "registry.db") as connection:
-        connection.execute("UPDATE events SET actor = 'somebody' WHERE serial = 1")
+    backend._connection.rows("UPDATE events SET actor = 'somebody' WHERE serial = 1")
     with pytest.raises(StorageError, match="entry 1"):
         backend.check()
 
 
-def test_eight_writers_lose_nothing_and_leave_one_chain(tmp_path: Path) -> None:
+def test_tables_that_contradict_the_log_are_noticed(backend: SqlBackend) -> None:
+    insert(backend, node("a"), node("b"))
+    backend._connection.rows("UPDATE nodes SET digest = 'other' WHERE name = 'b'")
+    with pytest.raises(StorageError, match=r"tool://ns.b@1.0.0"):
+        backend.check()
+
+
+def test_eight_writers_lose_nothing_and_leave_one_chain(url: str, tmp_path: Path) -> None:
+    open_storage(url, tmp_path).close()
+
     def write(worker: int) -> None:
-        backend = SqliteBackend(tmp_path / "registry.db")
+        backend = open_storage(url, tmp_path)
         for number in range(20):
             insert(backend, node(f"w{worker}n{number}"))
         backend.close()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
-    backend = SqliteBackend(tmp_path / "registry.db")
-    assert len(backend.all_nodes()) == 160
+    backend = open_storage(url, tmp_path)
+    assert backend.count() == 160
     assert [event.serial for event in backend.events()] == list(range(1, 161))
     backend.check()
     backend.close()
 
 
-@pytest.mark.parametrize("kind", [SqliteBackend, SqliteRunJournal])
+@pytest.mark.parametrize("kind", [SqliteConnection, SqliteRunJournal])
 def test_a_database_from_the_future_is_left_alone(tmp_path: Path, kind: type) -> None:
     path = tmp_path / "x.db"
     kind(path).close()
@@ -160,9 +178,9 @@ def test_damage_and_unusable_paths_are_explained(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"this is not a database" * 100)
     with pytest.raises(StorageError) as caught:
-        SqliteBackend(damaged)
+        SqliteConnection(damaged)
     assert caught.value.hint
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(StorageError):
-        SqliteBackend(blocked / "registry.db")
+        SqliteConnection(blocked / "registry.db")

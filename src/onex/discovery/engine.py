@@ -193,6 +193,7 @@ class DiscoveryEngine:
         while batch := list(islice(findings, BATCH)):
             with self.storage.writing() as writer:
                 merge = Merge(writer, name, self.rules, known, gone)
+                writer.expect(f.node.node_version for f in batch if f.node is not None)
                 for finding in batch:
                     merge.take(finding)
             report.count(merge.counts)

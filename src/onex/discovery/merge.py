@@ -12,9 +12,8 @@ from enum import StrEnum
 
 from onex.discovery.source import Finding
 from onex.domain.errors import Location, Problem, Severity
-from onex.domain.json_value import canonical_json
-from onex.domain.metadata import Origin, RegisteredNode
-from onex.storage.backend import SeenFile, StorageWriter
+from onex.domain.metadata import Origin
+from onex.storage.backend import SeenFile, StorageWriter, StoredNode
 from onex.storage.node_record import NodeRecord
 
 
@@ -117,10 +116,7 @@ class Merge:
             self.counts.added += 1
             return file
         is_known_origin = origin in existing.origins
-        if (
-            existing.digest == node.digest
-            and canonical_json(existing.metadata.to_json()) == node.body
-        ):
+        if existing.digest == node.digest and existing.body == node.body:
             if not is_known_origin:
                 self._writer.add_origin(identity, origin)
             self.counts.confirmed += 1
@@ -140,7 +136,7 @@ class Merge:
         self.counts.updated += 1
         return file
 
-    def _rivals(self, existing: RegisteredNode, origin: Origin) -> list[Origin]:
+    def _rivals(self, existing: StoredNode, origin: Origin) -> list[Origin]:
         """The other places that still offer the node as it is registered."""
         return [
             other

@@ -6,19 +6,22 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from onex.domain.decision import decided
 from onex.domain.event import Event
 from onex.domain.json_value import as_object, as_text, canonical_json, canonical_object
 from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 
 
-def node_state(metadata: str, digest: str, *, yanked: bool) -> str:
+def node_state(metadata: str, digest: str, *, yanked: bool, decision: str) -> str:
     """All that an entry of the log says of a node version before or after a change.
 
-    Takes the metadata, and returns the state, as canonical JSON.
+    Takes the metadata and what was decided of its lifecycle, and returns the state, all
+    as canonical JSON.
     """
     return canonical_object(
         {
+            "decision": decision,
             "digest": canonical_json(digest),
             "metadata": metadata,
             "yanked": "true" if yanked else "false",
@@ -62,8 +65,10 @@ def project(events: Iterable[Event]) -> dict[NodeVersion, RegisteredNode]:
             case _:
                 before = nodes.get(node)
                 state = as_object(facts["after"])
+                metadata = NodeMetadata.from_json(as_object(state["metadata"]))
+                decision = state["decision"]
                 nodes[node] = RegisteredNode(
-                    NodeMetadata.from_json(as_object(state["metadata"])),
+                    decided(metadata, None if decision is None else as_object(decision)),
                     as_text(state["digest"]),
                     before.origins if before else (Origin.from_json(as_object(facts["origin"])),),
                     before.registered_at if before else event.time,

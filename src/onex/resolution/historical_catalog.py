@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
 
@@ -45,12 +46,18 @@ class HistoricalCatalog:
         return sorted(self._nodes.get(node, ()), key=lambda found: found.metadata.version)
 
     def find_nodes(self, name: str) -> Sequence[NodeId]:
-        exact = [node for node in self.all_nodes() if node.namespace == name]
+        nodes = sorted(self._nodes, key=lambda node: (node.namespace, node.type))
+        exact = [node for node in nodes if node.namespace == name]
         return exact or [
             node
-            for node in self.all_nodes()
+            for node in nodes
             if any(name in (v.metadata.name, v.metadata.uuid) for v in self._nodes[node])
         ]
 
-    def all_nodes(self) -> Sequence[NodeId]:
-        return sorted(self._nodes, key=lambda node: (node.namespace, node.type))
+    def close_names(self, name: str, count: int) -> Sequence[NodeId]:
+        by_name = {n: node for node in self._nodes for n in (node.namespace, str(node))}
+        found = difflib.get_close_matches(name, by_name, count)
+        return list(dict.fromkeys(by_name[close] for close in found))
+
+    def count(self) -> int:
+        return sum(map(len, self._nodes.values()))

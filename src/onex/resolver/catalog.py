@@ -24,8 +24,12 @@ class NodeCatalog(Protocol):
         """The nodes with this namespace, short name or UUID."""
         ...
 
-    def all_nodes(self) -> Sequence[NodeId]:
-        """Every node."""
+    def close_names(self, name: str, count: int) -> Sequence[NodeId]:
+        """Nodes with names that are spelled like this one, the closest first."""
+        ...
+
+    def count(self) -> int:
+        """The number of registered node versions."""
         ...
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -218,17 +217,15 @@ class DependencyResolver:
         return candidates[0]
 
     def _not_found(self, name: str) -> NodeNotFoundError:
-        known = [str(node) for node in self.view.catalog.all_nodes()]
-        by_part = {part: full for full in known for part in (full, full.partition("://")[2])}
-        close = dict.fromkeys(by_part[part] for part in difflib.get_close_matches(name, by_part, 3))
+        close = [str(node) for node in self.view.catalog.close_names(name, 3)]
         if close:
             hint = "did you mean " + " or ".join(close) + "?"
-        elif known:
+        elif self.view.catalog.count():
             hint = "onex list shows what is registered; onex scan PATH registers more"
         else:
             hint = "the registry is empty; run onex scan PATH first"
         return NodeNotFoundError(
-            f"no node is called {name!r}", hint=hint, details={"did_you_mean": list(close)}
+            f"no node is called {name!r}", hint=hint, details={"did_you_mean": close}
         )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from onex.domain.errors import Problem
 from onex.domain.event import Event
+from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
-from onex.storage.query import MetadataQuery, Page
+from onex.storage.query import MetadataQuery, Page, SearchResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,23 @@ class SeenFile:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """What a writer must know of a node version; ``body`` is its metadata as canonical JSON."""
+
+    digest: str
+    body: str
+    origins: tuple[Origin, ...]
+
+
 class StorageWriter(Protocol):
     """One write transaction. Every change of a node appends its event here too."""
 
-    def find(self, node: NodeVersion) -> RegisteredNode | None:
+    def expect(self, nodes: Iterable[NodeVersion]) -> None:
+        """Say which node versions will be looked for, so that one question finds out about all."""
+        ...
+
+    def find(self, node: NodeVersion) -> StoredNode | None:
         """The node version as this transaction sees it."""
         ...
 
@@ -52,6 +66,17 @@ class StorageWriter(Protocol):
         """Withdraw a node version from new resolutions, or bring it back."""
         ...
 
+    def set_lifecycle(
+        self,
+        node: NodeVersion,
+        lifecycle: Lifecycle,
+        *,
+        deprecated_by: str | None,
+        reason: str | None,
+    ) -> None:
+        """Take a node version to another state; raises LifecycleError where the rules forbid it."""
+        ...
+
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         """Note a further place that offers the same node version."""
         ...
@@ -66,6 +91,10 @@ class StorageWriter(Protocol):
 
     def forget(self, source: str, path: str) -> None:
         """Drop what was noted of a file that is gone."""
+        ...
+
+    def take_over(self, events: Sequence[Event]) -> None:
+        """Append entries of another log that follow from the last one here; raises ValueError."""
         ...
 
     def remember_folders(
@@ -94,12 +123,20 @@ class StorageBackend(Protocol):
         """The nodes whose namespace, short name or UUID is exactly this."""
         ...
 
-    def all_nodes(self) -> Sequence[NodeId]:
-        """Every node, whatever its versions."""
-        ...
-
     def query(self, query: MetadataQuery) -> Page:
         """The node versions that match a query, ordered by namespace, type and version."""
+        ...
+
+    def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+        """For each kind (type, lifecycle, tag, capability, permission) its values and how many."""
+        ...
+
+    def search(self, text: str, query: MetadataQuery) -> SearchResult:
+        """The nodes in whose names, tags, description or README a text is found, best first."""
+        ...
+
+    def close_names(self, name: str, count: int) -> Sequence[NodeId]:
+        """Nodes with names that are spelled like this one, the closest first."""
         ...
 
     def nodes_sharing_uuid(self) -> Mapping[str, Sequence[NodeId]]:
@@ -130,7 +167,11 @@ class StorageBackend(Protocol):
         """The manifests of a source of which something is to be said, by path."""
         ...
 
-    def events(self, after: int = 0) -> Sequence[Event]:
+    def sources(self) -> Sequence[str]:
+        """The names of the sources of which something is remembered."""
+        ...
+
+    def events(self, after: int = 0) -> Iterator[Event]:
         """The log from the entry after the given serial on."""
         ...
 
@@ -147,7 +188,10 @@ class StorageBackend(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise StorageError where the storage is damaged or its log does not follow its chain."""
+        """Raise StorageError where the storage is damaged or contradicts itself.
+
+        That is: its files, the chain of its log, and its tables against its log.
+        """
         ...
 
     def close(self) -> None:

@@ -9,6 +9,9 @@ from onex.domain.metadata import NodeMetadata
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
 from onex.domain.version import Version
+from onex.storage.words import joined
+
+MAXIMUM_README_CHARACTERS = 8_192
 
 
 class NodeRecord(NamedTuple):
@@ -16,26 +19,30 @@ class NodeRecord(NamedTuple):
 
     ``body`` is the metadata as canonical JSON; the other texts are for queries and
     follow from it. ``labels`` pair a kind (``tag``, ``capability``, ``permission``,
-    ``needs``) with a word.
+    ``needs``) with a word; ``search`` holds the words of names, tags, description
+    and README; ``sort_key`` orders listings.
     """
 
     type: str
     namespace: str
     version: str
     version_order: str
+    sort_key: str
     preference: int
     name: str
     uuid: str | None
     lifecycle: str
+    author: str
     description: str
     digest: str
     body: str
     label: str
     labels: list[tuple[str, str]]
+    search: tuple[str, str, str, str]
 
     @classmethod
-    def of(cls, metadata: NodeMetadata, digest: str, *, yanked: bool = False) -> NodeRecord:
-        """The record of metadata and the digest of the node's files."""
+    def of(cls, metadata: NodeMetadata, digest: str, readme: str = "") -> NodeRecord:
+        """The record of metadata, the digest of the node's files, and its README's text."""
         node = metadata.node
         labels = [("tag", tag) for tag in metadata.tags]
         labels += [("capability", word) for word in metadata.capabilities]
@@ -44,26 +51,47 @@ class NodeRecord(NamedTuple):
             ("needs", str(dependency.reference.node or dependency.reference.name))
             for dependency in metadata.dependencies
         ]
+        order = version_order(metadata.version)
         return cls(
             node.type,
             node.namespace,
             stored_version(metadata.version),
-            version_order(metadata.version),
-            preference(metadata.version, metadata.lifecycle, yanked=yanked),
+            order,
+            f"{node.namespace}\x01{node.type}\x01{order}",
+            preference(metadata.version, metadata.lifecycle),
             metadata.name,
             metadata.uuid,
             metadata.lifecycle.value,
+            metadata.author,
             metadata.description,
             digest,
             canonical_json(metadata.to_json()),
             str(metadata.node_version),
             labels,
+            (
+                joined([metadata.name, node.namespace, node.type]),
+                joined([*metadata.tags, *metadata.capabilities]),
+                joined([metadata.description]),
+                joined([readme[:MAXIMUM_README_CHARACTERS]]),
+            ),
         )
+
+    @property
+    def columns(self) -> tuple[str | int | None, ...]:
+        """What stands in the table of nodes, in the order of ``COLUMNS``."""
+        return (
+            self.type, self.namespace, self.version, self.version_order, self.sort_key,
+            self.preference, self.name, self.uuid, self.lifecycle, self.author,
+            self.description, self.digest, self.body,
+        )  # fmt: skip
 
     @property
     def node_version(self) -> NodeVersion:
         """The identity of the version."""
         return NodeVersion(NodeId(self.type, self.namespace), Version.parse(self.version))
+
+
+COLUMNS = NodeRecord._fields[: NodeRecord._fields.index("body") + 1]
 
 
 def version_order(version: Version) -> str:

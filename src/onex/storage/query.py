@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onex.domain.constraint import VersionConstraint
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 
@@ -13,26 +14,56 @@ from onex.domain.metadata import RegisteredNode
 class MetadataQuery:
     """What to list. Filters left at their default do not filter; the others must all hold.
 
-    ``pattern`` is a glob over namespace and short name. Without ``all_versions``
-    only the newest version of each node is listed, and archived ones are hidden
-    unless ``lifecycle`` asks for them. ``after`` is the ``next`` of the page before.
+    ``pattern`` is a glob over namespace and short name, or a part of either.
+    ``tags`` must all be there, of ``any_tags`` one. ``version`` is a constraint.
+    Without ``all_versions`` the best version of each node is listed: the one that
+    ``latest`` means, or where ``lifecycle``, ``version`` or ``source`` is given, the best
+    that fits; archived versions are hidden unless ``lifecycle`` asks for them.
+    ``after`` is the ``next`` of the page before; ``with_total`` asks for the number
+    of all that match, on every page.
     """
 
     pattern: str | None = None
+    namespace: str | None = None
     type: str | None = None
+    version: VersionConstraint | None = None
     tags: tuple[str, ...] = ()
+    any_tags: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
     lifecycle: Lifecycle | None = None
+    author: str | None = None
     source: str | None = None
     all_versions: bool = False
     limit: int | None = None
     after: str | None = None
+    with_total: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing; ``next`` is None on the last page."""
+    """One page of a listing; ``next`` is None on the last page, ``total`` -1 if not asked for."""
 
     nodes: Sequence[RegisteredNode]
     total: int
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One node that a text was found in; the greater the score, the better."""
+
+    node: RegisteredNode
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a text was found in, the best first.
+
+    ``did_you_mean`` is another spelling that was searched for instead, since the given
+    one is found nowhere; None where it was not needed.
+    """
+
+    hits: Sequence[SearchHit]
+    did_you_mean: str | None = None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 from onex.domain.errors import FutureDatabaseError, StorageError
+from onex.storage.migrations import read_migrations
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
-
-_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 
 def open_database(path: Path, migrations: str) -> sqlite3.Connection:
@@ -43,7 +40,7 @@ def open_database(path: Path, migrations: str) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: str) -> None:
-    scripts = _scripts(migrations)
+    scripts = read_migrations("onex.storage.sqlite", migrations)
     newest = max(scripts)
     if _schema_number(connection) == newest:
         return
@@ -64,16 +61,6 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: str) -> Non
 def _schema_number(connection: sqlite3.Connection) -> int:
     row: tuple[int] = connection.execute("PRAGMA user_version").fetchone()
     return row[0]
-
-
-def _scripts(migrations: str) -> dict[int, str]:
-    folder = resources.files("onex.storage.sqlite") / "migrations" / migrations
-    found = {}
-    for entry in folder.iterdir():
-        match = _MIGRATION.fullmatch(entry.name)
-        if match:
-            found[int(match[1])] = entry.read_text(encoding="utf-8")
-    return found
 
 
 def _statements(script: str) -> Iterator[str]:

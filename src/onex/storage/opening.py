@@ -1,0 +1,42 @@
+"""Opening the registry's storage by its URL, or in a folder where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onex.domain.errors import ConfigurationError
+from onex.storage.sql.store import SqlBackend, safe_place
+from onex.storage.sqlite.connection import SqliteConnection
+
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+SQLITE_SCHEME = "sqlite:///"
+DATABASE_FILE = "registry.db"
+
+
+def open_storage(url: str | None, home: Path) -> SqlBackend:
+    """Open a storage, and make it where it is not there yet.
+
+    Args:
+        url: ``postgresql://...`` or ``sqlite:///PATH``; None for a file in ``home``.
+        home: the folder of the registry's state.
+
+    Raises:
+        ConfigurationError: the URL is of no known kind, or its driver is not installed.
+        StorageError: the storage cannot be used.
+    """
+    if url is None:
+        return SqlBackend(SqliteConnection(home / DATABASE_FILE))
+    if url.startswith(SQLITE_SCHEME):
+        return SqlBackend(SqliteConnection(Path(url.removeprefix(SQLITE_SCHEME))))
+    if url.startswith(POSTGRES_SCHEMES):
+        try:
+            from onex.storage.postgres.connection import PostgresConnection
+        except ImportError as error:
+            raise ConfigurationError(
+                "PostgreSQL needs the driver psycopg",
+                hint="pip install 'onex-registry[postgres]'",
+            ) from error
+        return SqlBackend(PostgresConnection(url))
+    raise ConfigurationError(
+        f"{safe_place(url)!r} is not a storage", hint="write postgresql://... or sqlite:///PATH"
+    )

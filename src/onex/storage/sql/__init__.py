@@ -1,0 +1,1 @@
+"""What both databases have in common: one set of statements, one writer, one reader."""

@@ -1,0 +1,64 @@
+"""SqlConnection: a database as the backend uses it, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+Parameter = str | int | float | bytes | None
+Row = tuple[Any, ...]
+
+
+class SqlConnection(Protocol):
+    """Statements are written with ``?`` for parameters. Failures are raised as StorageError."""
+
+    @property
+    def place(self) -> str:
+        """Where the database is, as messages name it; never with a password."""
+        ...
+
+    def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
+        """Run one statement; returns its rows, none where it gives none."""
+        ...
+
+    def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
+        """Run one statement for each set of parameters, in as few exchanges as possible."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """A transaction that alone may write; stored whole, or not at all on an exception."""
+        ...
+
+    def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
+        """A condition that holds where a column matches a glob, and its parameter."""
+        ...
+
+    def insert_search(self) -> str:
+        """The statement that adds a node to the full-text index.
+
+        Its parameters are the node's id and its words: of names, of tags, of the
+        description, of the README.
+        """
+        ...
+
+    def search(self, condition: str) -> str:
+        """The statement that ranks nodes for a full-text query.
+
+        Its parameters are the query as ``search_query`` gives it, those of the
+        condition on ``nodes``, and how many to give. Its rows are a node's id
+        and a score, the best first.
+        """
+        ...
+
+    def search_query(self, words: Sequence[str]) -> str:
+        """A full-text query for nodes that have a word beginning with each of the given ones."""
+        ...
+
+    def check(self) -> str | None:
+        """What is wrong with the database's files, None where nothing is."""
+        ...
+
+    def close(self) -> None:
+        """Release the database."""
+        ...

@@ -1,0 +1,129 @@
+"""From a MetadataQuery to conditions on the registry's tables."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+
+from onex.domain.constraint import VersionConstraint
+from onex.domain.errors import UsageError
+from onex.domain.lifecycle import Lifecycle
+from onex.storage.node_record import version_order
+from onex.storage.query import MetadataQuery
+from onex.storage.sql.connection import Parameter, SqlConnection
+
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(slots=True)
+class Conditions:
+    """What rows of ``nodes`` must meet, all together, and the parameters in order."""
+
+    parts: list[str] = field(default_factory=list)
+    parameters: list[Parameter] = field(default_factory=list)
+
+    def add(self, part: str, *parameters: Parameter) -> None:
+        """Add one condition."""
+        self.parts.append(part)
+        self.parameters += parameters
+
+    @property
+    def text(self) -> str:
+        """The conditions as SQL; true where there are none."""
+        return " AND ".join(self.parts) or "1 = 1"
+
+
+def conditions_of(query: MetadataQuery, connection: SqlConnection) -> Conditions:
+    """The filters of a query, without those that pick one version of each node."""
+    found = Conditions()
+    _add_pattern(found, query.pattern, connection)
+    if query.namespace is not None:
+        found.add("(nodes.namespace = ? OR (nodes.namespace >= ? AND nodes.namespace < ?))",
+                  query.namespace, f"{query.namespace}.", f"{query.namespace}/")  # fmt: skip
+    for column, value in (("type", query.type), ("author", query.author)):
+        if value is not None:
+            found.add(f"nodes.{column} = ?", value)
+    for kind, values in (
+        ("tag", query.tags),
+        ("capability", query.capabilities),
+        ("permission", query.permissions),
+    ):
+        for value in values:
+            found.add(_HAS_LABEL, kind, value)
+    if query.any_tags:
+        either = " OR ".join([_HAS_LABEL] * len(query.any_tags))
+        found.add(f"({either})", *(p for tag in query.any_tags for p in ("tag", tag)))
+    if query.lifecycle is not None:
+        found.add("nodes.lifecycle = ?", query.lifecycle.value)
+    elif not query.all_versions:
+        found.add("nodes.lifecycle <> ?", Lifecycle.ARCHIVED.value)
+    if query.version is not None:
+        _add_constraint(found, query.version)
+    if query.source is not None:
+        found.add(
+            "EXISTS (SELECT 1 FROM origins WHERE node_id = nodes.id AND source = ?)", query.source
+        )
+    return found
+
+
+_HAS_LABEL = (
+    "EXISTS (SELECT 1 FROM labels WHERE kind = ? AND value = ?"
+    " AND labels.sort_key = nodes.sort_key)"
+)
+
+
+def picks_among_fitting(query: MetadataQuery) -> bool:
+    """Whether the listed version of a node is the best of those that fit, not the best of all."""
+    return (
+        query.lifecycle is not None or query.version is not None or query.source is not None
+    ) and not query.all_versions
+
+
+def _add_pattern(found: Conditions, pattern: str | None, connection: SqlConnection) -> None:
+    if pattern is not None and "://" in pattern:
+        node_type, _, pattern = pattern.partition("://")
+        found.add(*connection.glob("nodes.type", node_type))
+    if not pattern:
+        return
+    glob = pattern if _GLOB_CHARACTERS & set(pattern) else f"*{pattern}*"
+    by_namespace, by_name = (
+        connection.glob("nodes.namespace", glob),
+        connection.glob("nodes.name", glob),
+    )
+    found.add(f"({by_namespace[0]} OR {by_name[0]})", by_namespace[1], by_name[1])
+
+
+def _add_constraint(found: Conditions, constraint: VersionConstraint) -> None:
+    """The rule of node-semver on ``version_order``: ``~`` ends what is no prerelease."""
+    alternatives = []
+    for alternative in constraint.alternatives:
+        parts = ["1 = 1"]
+        prereleases = ["nodes.version_order LIKE '%~'"]
+        for comparator in alternative:
+            parts.append(f"nodes.version_order {comparator.operator} ?")
+            found.parameters.append(version_order(comparator.version))
+        for comparator in alternative:
+            if comparator.version.prerelease:
+                order = version_order(comparator.version)
+                numbers = order[: order.index("!") + 1]
+                prereleases.append("(nodes.version_order >= ? AND nodes.version_order < ?)")
+                found.parameters += [numbers, f'{numbers[:-1]}"']
+        alternatives.append(f"({' AND '.join(parts)} AND ({' OR '.join(prereleases)}))")
+    found.parts.append(f"({' OR '.join(alternatives)})")
+
+
+def write_cursor(sort_key: str) -> str:
+    """A place in a listing as text that can be passed on."""
+    return base64.urlsafe_b64encode(json.dumps(sort_key).encode()).decode()
+
+
+def read_cursor(cursor: str) -> str:
+    """The place that a cursor means; raises UsageError for other texts."""
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except ValueError:
+        key = None
+    if not isinstance(key, str):
+        raise UsageError(f"{cursor!r} is not a cursor", hint='pass the "next" of the page before')
+    return key

@@ -1,0 +1,344 @@
+"""SqlBackend: the registry in tables, whichever database holds them.
+
+Specification: Metadata Storage. The statements are the same for every database;
+what differs is behind ``SqlConnection``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from onex.domain.errors import StorageError
+from onex.domain.event import Event, first_broken_link
+from onex.domain.metadata import Origin, RegisteredNode
+from onex.domain.projection import changed_names, project
+from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.version import Version
+from onex.storage.backend import SeenFile
+from onex.storage.folder_memory import FolderMemory
+from onex.storage.node_record import stored_version
+from onex.storage.problems import read_problems
+from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
+from onex.storage.sql.connection import Parameter, SqlConnection
+from onex.storage.sql.listing import (
+    conditions_of,
+    picks_among_fitting,
+    read_cursor,
+    write_cursor,
+)
+from onex.storage.sql.rows import NODE_COLUMNS, NodeRow, read_outcome
+from onex.storage.sql.writer import SqlWriter
+from onex.storage.words import words_of
+
+MAXIMUM_CHANGES = 1000
+MAXIMUM_CANDIDATES = 20_000
+EVENT_BATCH = 5_000
+
+_EVENT_COLUMNS = "serial, time, actor, action, object, outcome, body, previous_hash, hash"
+
+
+class SqlBackend:
+    """A StorageBackend over a SqlConnection. One object serves one thread."""
+
+    def __init__(self, connection: SqlConnection) -> None:
+        self._connection = connection
+
+    @property
+    def place(self) -> str:
+        """Where the registry is, as messages name it."""
+        return self._connection.place
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[SqlWriter]:
+        with self._connection.transaction():
+            writer = SqlWriter(self._connection)
+            yield writer
+            writer.flush()
+
+    def node(self, node: NodeVersion) -> RegisteredNode | None:
+        found = self._registered(
+            "namespace = ? AND type = ? AND version = ?",
+            (node.node.namespace, node.node.type, stored_version(node.version)),
+        )
+        return found[0] if found else None
+
+    def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
+        return self._registered("namespace = ? AND type = ?", (node.namespace, node.type))
+
+    def find_nodes(self, name: str) -> Sequence[NodeId]:
+        rows = self._connection.rows(
+            "SELECT type, namespace FROM nodes WHERE namespace = ?"
+            " UNION SELECT type, namespace FROM nodes WHERE name = ?"
+            " UNION SELECT type, namespace FROM nodes WHERE uuid = ?",
+            (name, name, name),
+        )
+        found = sorted((NodeId(*row) for row in rows), key=lambda n: (n.namespace, n.type))
+        return [node for node in found if node.namespace == name] or found
+
+    def close_names(self, name: str, count: int) -> Sequence[NodeId]:
+        typed = name.partition("://")[2] or name
+        by_part: dict[str, NodeId] = {}
+        for word in self._close_words(words_of(typed)[-1:], 8):
+            rows = self._connection.rows(
+                self._connection.search("nodes.is_best = 1"),
+                (self._connection.search_query([word]), 50),
+            )
+            for row in self._rows_by_id([node_id for node_id, _ in rows]).values():
+                node = NodeId(row.type, row.namespace)
+                for part in (str(node), node.namespace, node.namespace.rpartition(".")[2]):
+                    by_part.setdefault(part, node)
+        close = difflib.get_close_matches(name, by_part, count) or difflib.get_close_matches(
+            typed, by_part, count
+        )
+        return list(dict.fromkeys(by_part[part] for part in close))
+
+    def count(self) -> int:
+        return int(self._connection.rows("SELECT count(*) FROM nodes")[0][0])
+
+    def query(self, query: MetadataQuery) -> Page:
+        conditions = conditions_of(query, self._connection)
+        if picks_among_fitting(query):
+            source = (
+                f"(SELECT nodes.*, ROW_NUMBER() OVER (PARTITION BY namespace, type"
+                f" ORDER BY preference DESC, version_order DESC) AS place FROM nodes"
+                f" WHERE {conditions.text}) AS nodes"
+            )
+            where = "place = 1"
+        else:
+            source, where = "nodes", conditions.text
+            if not query.all_versions:
+                where = f"is_best = 1 AND {where}"
+        parameters = list(conditions.parameters)
+        total = -1
+        if query.with_total:
+            counted = f"SELECT count(*) FROM {source} WHERE {where}"
+            total = int(self._connection.rows(counted, parameters)[0][0])
+        if query.limit == 0:
+            return Page([], total, None)
+        statement = f"SELECT sort_key, {NODE_COLUMNS} FROM {source} WHERE {where}"
+        if query.after is not None:
+            statement += " AND sort_key > ?"
+            parameters.append(read_cursor(query.after))
+        statement += " ORDER BY sort_key"
+        if query.limit is not None:
+            statement += " LIMIT ?"
+            parameters.append(query.limit + 1)
+        rows = self._connection.rows(statement, parameters)
+        following = None
+        if query.limit is not None and len(rows) > query.limit:
+            rows = rows[: query.limit]
+            following = write_cursor(str(rows[-1][0]))
+        return Page(self._with_origins([NodeRow(*row[1:]) for row in rows]), total, following)
+
+    def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for kind in kinds:
+            if kind in ("type", "lifecycle"):
+                statement = f"SELECT {kind}, count(*) FROM nodes WHERE is_best = 1 GROUP BY {kind}"
+                rows = self._connection.rows(statement)
+            else:
+                rows = self._connection.rows(
+                    "SELECT value, count(*) FROM labels JOIN nodes ON nodes.sort_key ="
+                    " labels.sort_key WHERE kind = ? AND is_best = 1 GROUP BY value",
+                    (kind,),
+                )
+            found[kind] = dict(sorted((str(v), int(n)) for v, n in rows))
+        return found
+
+    def search(self, text: str, query: MetadataQuery) -> SearchResult:
+        words = words_of(text)
+        if not words:
+            return SearchResult([])
+        hits = self._hits(words, query)
+        if hits:
+            return SearchResult(hits)
+        known = [self._close_words([word], 1) for word in words]
+        if not all(known):
+            return SearchResult([])
+        corrected = [found[0] for found in known]
+        return SearchResult(self._hits(corrected, query), " ".join(corrected))
+
+    def _hits(self, words: Sequence[str], query: MetadataQuery) -> list[SearchHit]:
+        conditions = conditions_of(query, self._connection)
+        if not query.all_versions:
+            conditions.add("is_best = 1")
+        limit = 20 if query.limit is None else query.limit
+        rows = self._connection.rows(
+            self._connection.search(conditions.text),
+            (self._connection.search_query(words), *conditions.parameters, limit),
+        )
+        nodes = self._rows_by_id([node_id for node_id, _ in rows])
+        registered = self._with_origins([nodes[node_id] for node_id, _ in rows])
+        scores = [round(float(score), 6) for _, score in rows]
+        return [SearchHit(*pair) for pair in zip(registered, scores, strict=True)]
+
+    def _close_words(self, words: Sequence[str], count: int) -> list[str]:
+        """Known words that are spelled like the given ones."""
+        found: list[str] = []
+        for word in words:
+            rows = self._connection.rows(
+                "SELECT word FROM words WHERE length BETWEEN ? AND ? ORDER BY word LIMIT ?",
+                (len(word) - 2, len(word) + 2, MAXIMUM_CANDIDATES),
+            )
+            found += difflib.get_close_matches(word, [row[0] for row in rows], count, 0.6)
+        return found
+
+    def nodes_sharing_uuid(self) -> Mapping[str, Sequence[NodeId]]:
+        rows = self._connection.rows(
+            "SELECT DISTINCT uuid, type, namespace FROM nodes WHERE uuid IN (SELECT uuid"
+            " FROM nodes WHERE uuid IS NOT NULL GROUP BY uuid"
+            " HAVING min(namespace) <> max(namespace) OR min(type) <> max(type))"
+            " ORDER BY uuid, namespace, type"
+        )
+        sharing: dict[str, list[NodeId]] = {}
+        for uuid, node_type, namespace in rows:
+            sharing.setdefault(uuid, []).append(NodeId(node_type, namespace))
+        return sharing
+
+    def dependents(self, node: NodeId) -> Sequence[NodeVersion]:
+        names = self._connection.rows(
+            "SELECT name, uuid FROM nodes WHERE namespace = ? AND type = ?",
+            (node.namespace, node.type),
+        )
+        called = {str(node), node.namespace, *(n for row in names for n in row if n is not None)}
+        marks = ", ".join("?" * len(called))
+        rows = self._connection.rows(
+            "SELECT DISTINCT nodes.sort_key, type, namespace, version FROM labels JOIN nodes"
+            f" ON nodes.sort_key = labels.sort_key WHERE kind = 'needs' AND value IN ({marks})"
+            " ORDER BY nodes.sort_key",
+            sorted(called),
+        )
+        return [
+            NodeVersion(NodeId(node_type, namespace), Version.parse(version))
+            for _, node_type, namespace, version in rows
+        ]
+
+    def fingerprints(self, source: str) -> Mapping[str, str]:
+        statement = "SELECT path, fingerprint FROM seen_files WHERE source = ?"
+        rows = self._connection.rows(statement, (source,))
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def folders(self, source: str) -> Mapping[str, FolderMemory]:
+        rows = self._connection.rows(
+            "SELECT path, stamp, rules, files, folders, fingerprint FROM folders WHERE source = ?",
+            (source,),
+        )
+        return {row[0]: FolderMemory._make(row) for row in rows}
+
+    def outcomes(self, source: str) -> Mapping[str, int]:
+        statement = "SELECT outcome, count(*) FROM seen_files WHERE source = ? GROUP BY outcome"
+        return {outcome: int(n) for outcome, n in self._connection.rows(statement, (source,))}
+
+    def files_with_problems(self, source: str) -> Sequence[SeenFile]:
+        rows = self._connection.rows(
+            "SELECT path, fingerprint, outcome, problems FROM seen_files"
+            " WHERE source = ? AND problems <> '[]' ORDER BY path",
+            (source,),
+        )
+        return [
+            SeenFile(path, fingerprint, read_outcome(outcome), read_problems(problems))
+            for path, fingerprint, outcome, problems in rows
+        ]
+
+    def sources(self) -> Sequence[str]:
+        rows = self._connection.rows(
+            "SELECT source FROM seen_files UNION SELECT source FROM folders ORDER BY source"
+        )
+        return [row[0] for row in rows]
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        while True:
+            rows = self._connection.rows(
+                f"SELECT {_EVENT_COLUMNS} FROM events WHERE serial > ? ORDER BY serial LIMIT ?",
+                (after, EVENT_BATCH),
+            )
+            yield from (Event(*row) for row in rows)
+            if len(rows) < EVENT_BATCH:
+                return
+            after = rows[-1][0]
+
+    def serial(self) -> int:
+        return int(self._connection.rows("SELECT max(serial) FROM events")[0][0] or 0)
+
+    def names_changed(self, after: int) -> frozenset[str] | None:
+        rows = self._connection.rows(
+            "SELECT object, body FROM events WHERE serial > ? AND action LIKE 'node.%' LIMIT ?",
+            (after, MAXIMUM_CHANGES + 1),
+        )
+        if len(rows) > MAXIMUM_CHANGES:
+            return None
+        return frozenset(name for row in rows for name in changed_names(*row))
+
+    def check(self) -> None:
+        finding = self._connection.check()
+        if finding is not None:
+            raise StorageError(
+                f"{self.place} is damaged: {finding}",
+                hint="restore it from a backup, or move it away and run onex scan",
+            )
+        broken = first_broken_link(self.events())
+        if broken is not None:
+            raise StorageError(
+                f"entry {broken} of the log in {self.place} was changed after it was written",
+                hint="restore it from a backup",
+            )
+        difference = self._departure_from_log()
+        if difference is not None:
+            raise StorageError(
+                f"the tables in {self.place} do not say what their log says: {difference}",
+                hint="restore it from a backup, or run onex storage rebuild",
+            )
+
+    def _departure_from_log(self) -> str | None:
+        """The first node version of which the tables and the log say different things."""
+        logged = project(self.events())
+        rows = self._connection.rows(f"SELECT {NODE_COLUMNS} FROM nodes ORDER BY sort_key")
+        present = {
+            node.metadata.node_version: node
+            for node in self._with_origins([NodeRow(*row) for row in rows])
+        }
+        for node in sorted({*logged, *present}, key=str):
+            if logged.get(node) != present.get(node):
+                return str(node)
+        return None
+
+    def _registered(self, condition: str, parameters: Sequence[Parameter]) -> list[RegisteredNode]:
+        rows = self._connection.rows(
+            f"SELECT {NODE_COLUMNS} FROM nodes WHERE {condition} ORDER BY version_order", parameters
+        )
+        return self._with_origins([NodeRow(*row) for row in rows])
+
+    def _rows_by_id(self, ids: Sequence[int]) -> dict[int, NodeRow]:
+        if not ids:
+            return {}
+        marks = ", ".join("?" * len(ids))
+        rows = self._connection.rows(
+            f"SELECT {NODE_COLUMNS} FROM nodes WHERE id IN ({marks})", list(ids)
+        )
+        return {row[0]: NodeRow(*row) for row in rows}
+
+    def _with_origins(self, rows: Sequence[NodeRow]) -> list[RegisteredNode]:
+        """Rows as registered nodes; the origins of many are read at once."""
+        origins: dict[int, list[Origin]] = {row.id: [] for row in rows}
+        ids = list(origins)
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            for node_id, source, path in self._connection.rows(
+                f"SELECT node_id, source, path FROM origins WHERE node_id IN ({marks})"
+                " ORDER BY source, path",
+                some,
+            ):
+                origins[node_id].append(Origin(source, path))
+        return [row.registered(origins[row.id]) for row in rows]
+
+
+def safe_place(url: str) -> str:
+    """A URL without the password that it may hold."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:...@", url)

@@ -1,0 +1,79 @@
+"""SqliteConnection: the registry in one SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from onex.storage.sql.connection import Parameter, Row
+from onex.storage.sqlite.database import open_database, storage_errors, transaction
+
+# How much a word counts for in each column of the index: names, tags, description, README.
+_WEIGHTS = "10.0, 6.0, 3.0, 1.0"
+
+
+class SqliteConnection:
+    """A SqlConnection over ``registry.db``."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database; raises StorageError."""
+        self._path = path
+        self._connection = open_database(path, "registry")
+
+    @property
+    def place(self) -> str:
+        return str(self._path)
+
+    def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
+        with storage_errors(self._path):
+            return self._connection.execute(statement, parameters).fetchall()
+
+    def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
+        with storage_errors(self._path):
+            self._connection.executemany(statement, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with storage_errors(self._path), transaction(self._connection):
+            yield
+
+    def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
+        return f"{column} GLOB ?", pattern
+
+    def insert_search(self) -> str:
+        return "INSERT INTO search (rowid, name, tags, description, readme) VALUES (?, ?, ?, ?, ?)"
+
+    def search(self, condition: str) -> str:
+        return (
+            f"SELECT nodes.id, -bm25(search, {_WEIGHTS}) AS score FROM search"
+            " JOIN nodes ON nodes.id = search.rowid"
+            f" WHERE search MATCH ? AND {condition} ORDER BY score DESC, sort_key LIMIT ?"
+        )
+
+    def search_query(self, words: Sequence[str]) -> str:
+        return " AND ".join(f'"{word}"*' for word in words)
+
+    def check(self) -> str | None:
+        finding = self.rows("PRAGMA quick_check(1)")[0][0]
+        return None if finding == "ok" else str(finding)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def vacuum(self) -> None:
+        """Give unused space back to the file system."""
+        self.rows("VACUUM")
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def backup(self, target: Path) -> None:
+        """Copy the database to a file, as it is at one moment, while others go on using it."""
+        import sqlite3
+
+        with storage_errors(target):
+            copy = sqlite3.connect(target)
+            try:
+                self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                copy.close()
