@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,21 +125,32 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres(postgres_server: str) -> Iterator[str]:
-    """The URL of an empty database."""
+def new_postgres(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases, and gives the URL of each."""
     import psycopg
     from psycopg import conninfo, sql
 
-    name = f"onex_{uuid.uuid4().hex}"
+    parts = conninfo.conninfo_to_dict(postgres_server)
+    options = {key: value for key, value in parts.items() if key != "dbname"}
+    names: list[str] = []
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        parts = conninfo.conninfo_to_dict(postgres_server) | {"dbname": name}
-        yield f"postgresql:///{name}?" + urlencode(
-            {key: value for key, value in parts.items() if key != "dbname"}
-        )
-        connection.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        )
+
+        def create() -> str:
+            names.append(f"onex_{uuid.uuid4().hex}")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(names[-1])))
+            return f"postgresql:///{names[-1]}?{urlencode(options)}"
+
+        yield create
+        for name in names:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+@pytest.fixture
+def postgres(new_postgres: Callable[[], str]) -> str:
+    """The URL of an empty database."""
+    return new_postgres()
 
 
 @dataclass

@@ -25,6 +25,7 @@ from onex.domain.errors import (
 )
 from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
+from onex.domain.lifecycle import Lifecycle, check_replacement
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
@@ -36,8 +37,9 @@ from onex.resolver.compatibility import VersionCompatibility
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LOCKFILE, Lockfile
+from onex.storage.copying import CopyReport, copy_registry
 from onex.storage.opening import open_storage
-from onex.storage.query import MetadataQuery, Page
+from onex.storage.query import MetadataQuery, Page, SearchResult
 from onex.storage.sqlite.journal import SqliteRunJournal
 
 if TYPE_CHECKING:
@@ -198,6 +200,39 @@ class Registry:
         self._storage.check()
         return self.query(MetadataQuery(all_versions=True, limit=0)).total
 
+    def copy_storage(self, url: str) -> CopyReport:
+        """Copy the registry to another, empty storage, and prove that both say the same.
+
+        Raises:
+            ConfigurationError: the URL is not one of a storage.
+            StorageCopyError: the other storage is not empty, or differs afterwards.
+        """
+        target = open_storage(url, self.configuration.home)
+        try:
+            return copy_registry(self._storage, target)
+        finally:
+            target.close()
+
+    def restore_storage(self, url: str) -> CopyReport:
+        """Take the registry over from a backup; this registry must be empty.
+
+        Raises:
+            StorageCopyError: this registry is not empty, or differs afterwards.
+        """
+        backup = open_storage(url, self.configuration.home)
+        try:
+            return copy_registry(backup, self._storage)
+        finally:
+            backup.close()
+
+    def rebuild_storage(self) -> int:
+        """Make the tables anew from the log; returns the number of node versions."""
+        return self._storage.rebuild()
+
+    def vacuum_storage(self) -> None:
+        """Give unused space of the storage back."""
+        self._storage.vacuum()
+
     def events(self, after: int = 0) -> Sequence[Event]:
         """The log of changes from the entry after the given serial on."""
         return list(self._storage.events(after))
@@ -205,6 +240,14 @@ class Registry:
     def query(self, query: MetadataQuery) -> Page:
         """List node versions."""
         return self._storage.query(query)
+
+    def search(self, text: str, query: MetadataQuery) -> SearchResult:
+        """The nodes in whose names, tags, description or README a text is found, best first."""
+        return self._storage.search(text, query)
+
+    def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+        """For each kind (type, lifecycle, tag, capability, permission) its values and how many."""
+        return self._storage.facets(kinds)
 
     def versions(self, reference: NodeRef) -> Sequence[RegisteredNode]:
         """Every version of the node that a reference means; raises as ``node``."""
@@ -302,6 +345,48 @@ class Registry:
             with self._storage.writing() as writer:
                 writer.set_yanked(node.metadata.node_version, yanked=yanked, reason=reason)
         return self._resolution.node(reference)
+
+    def set_lifecycle(
+        self,
+        reference: NodeRef,
+        lifecycle: Lifecycle,
+        *,
+        deprecated_by: str | None = None,
+        reason: str | None = None,
+    ) -> RegisteredNode:
+        """Take a version to another lifecycle state, whatever its manifest says.
+
+        Raises:
+            LifecycleError: the rules forbid it; codes LC001 to LC006.
+            UsageError: the reference does not name one version.
+            NodeNotFoundError, AmbiguousNodeError: there is no such version, or replacement.
+        """
+        if not reference.constraint.is_exact:
+            raise UsageError(
+                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
+            )
+        node = self._resolution.node(reference)
+        if deprecated_by is not None:
+            replacement = self._resolution.node(NodeRef.parse(deprecated_by))
+            check_replacement(node.metadata.node_version, replacement.metadata.node_version)
+        with self._storage.writing() as writer:
+            writer.set_lifecycle(
+                node.metadata.node_version,
+                lifecycle,
+                deprecated_by=deprecated_by,
+                reason=reason,
+            )
+        return self._resolution.node(reference)
+
+    def history(self, reference: NodeRef) -> Sequence[Event]:
+        """The entries of the log about the versions of a node that a reference allows."""
+        name = str(self._resolution.identify(reference))
+        return [
+            event
+            for event in self._storage.events()
+            if event.object.partition("@")[0] == name
+            and reference.constraint.admits(NodeVersion.parse(event.object).version)
+        ]
 
     def caches(self) -> Sequence[CacheReport]:
         """What the caches of resolutions hold, and how often they had an answer."""

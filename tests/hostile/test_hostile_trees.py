@@ -88,6 +88,22 @@ def test_a_hostile_document_costs_only_itself(project: Project, name: str) -> No
     assert not (project.root / "pwned").exists()
 
 
+def test_texts_that_databases_cannot_hold(project: Project, postgres: str) -> None:
+    for number, text in enumerate(("a\\0b", "\\ud800", "\\x00", "\\uffff", "\\U0001F600")):
+        place = project.nodes / f"odd{number}"
+        place.mkdir()
+        more = f'description: "{text}"\nauthor: "{text}"\ntags: ["{text}"]\n'
+        (place / "node.onex.yaml").write_bytes(manifest(f"odd{number}", more))
+        (place / "node.py").write_text("")
+    report = scan_safely(project)
+    assert {p["code"] for p in report["problems"]} <= {"DOC003", "DOC004"}
+    listed = project.onex("list", "--format", "json").json
+    project.environment["ONEX_STORAGE"] = postgres
+    assert project.onex("scan", "nodes", "--format", "json").json["nodes"] == report["nodes"]
+    assert project.onex("list", "--format", "json").json == listed
+    assert project.onex("storage", "check").code == 0
+
+
 def sparse(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(200 * 1024**3)

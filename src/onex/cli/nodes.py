@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
+from onex.domain.constraint import VersionConstraint
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
@@ -40,6 +42,12 @@ def summary(node: RegisteredNode) -> dict[str, JsonValue]:
 @click.option("--type", "node_type", help="Only nodes of this type, such as tool.")
 @click.option("--tag", "tags", multiple=True, help="Only nodes with this tag; may be repeated.")
 @click.option("--capability", "capabilities", multiple=True, help="Only nodes that offer this.")
+@click.option("--any-tag", "any_tags", multiple=True, help="Only nodes with one of these tags.")
+@click.option("--permission", "permissions", multiple=True, help="Only nodes that ask for this.")
+@click.option("--namespace", help="Only nodes in this namespace and below it.")
+@click.option("--author", help="Only nodes of this author.")
+@click.option("--version", "version", metavar="CONSTRAINT", help="Only versions that meet this.")
+@click.option("--facets", is_flag=True, help="Show how many nodes have each type, tag and so on.")
 @click.option("--lifecycle", type=click.Choice([state.value for state in Lifecycle]))
 @click.option("--source", help="Only nodes from this source.")
 @click.option("--all-versions", is_flag=True, help="Every version, not only the best of each node.")
@@ -53,6 +61,12 @@ def list_nodes(
     node_type: str | None,
     tags: tuple[str, ...],
     capabilities: tuple[str, ...],
+    any_tags: tuple[str, ...],
+    permissions: tuple[str, ...],
+    namespace: str | None,
+    author: str | None,
+    version: str | None,
+    facets: bool,
     lifecycle: str | None,
     source: str | None,
     all_versions: bool,
@@ -69,6 +83,11 @@ def list_nodes(
         type=node_type,
         tags=tags,
         capabilities=capabilities,
+        any_tags=any_tags,
+        permissions=permissions,
+        namespace=namespace,
+        author=author,
+        version=VersionConstraint.parse(version) if version else None,
         lifecycle=Lifecycle(lifecycle) if lifecycle else None,
         source=source,
         all_versions=all_versions,
@@ -76,6 +95,10 @@ def list_nodes(
         after=cursor,
     )
     with Registry.open(home) as registry:
+        if facets:
+            counted = registry.facets(_FACETS)
+            output.emit({"facets": counted}, lambda: _print_facets(output, counted))
+            return
         page = registry.query(query)
     body: JsonValue = {
         "nodes": [summary(node) for node in page.nodes],
@@ -90,7 +113,7 @@ def list_nodes(
                 (
                     str(node.metadata.node),
                     str(node.metadata.version),
-                    node.metadata.lifecycle.value,
+                    _state(node),
                     node.metadata.description,
                 )
                 for node in page.nodes
@@ -100,6 +123,77 @@ def list_nodes(
             output.note("no node matches; onex scan PATH registers nodes")
         elif page.next:
             output.note(f"{len(page.nodes)} of {page.total}; go on with --cursor {page.next}")
+
+    output.emit(body, human)
+
+
+_FACETS = ("type", "lifecycle", "tag", "capability", "permission")
+
+
+def _print_facets(output: Output, facets: Mapping[str, Mapping[str, int]]) -> None:
+    for kind, values in facets.items():
+        output.line(kind, "bold")
+        for value, number in sorted(values.items(), key=lambda item: (-item[1], item[0]))[:20]:
+            output.line(f"  {number:>7}  {value}")
+
+
+def _state(node: RegisteredNode) -> str:
+    """The lifecycle, with what replaces a deprecated node."""
+    metadata = node.metadata
+    if metadata.lifecycle is Lifecycle.DEPRECATED and metadata.deprecated_by:
+        return f"deprecated, use {metadata.deprecated_by}"
+    return f"{metadata.lifecycle}, yanked" if node.yanked else metadata.lifecycle.value
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="TEXT...")
+@click.option("--type", "node_type", help="Only nodes of this type, such as tool.")
+@click.option("--tag", "tags", multiple=True, help="Only nodes with this tag; may be repeated.")
+@click.option("--all-versions", is_flag=True, help="Every version, not only the best of each node.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@home_option
+@output_options
+def search(
+    output: Output,
+    words: tuple[str, ...],
+    node_type: str | None,
+    tags: tuple[str, ...],
+    all_versions: bool,
+    limit: int,
+    home: Path | None,
+) -> None:
+    """Search names, tags, capabilities, descriptions and READMEs.
+
+    Every word must begin a word of the node. A spelling that is found nowhere is
+    replaced by the closest that is.
+    """
+    query = MetadataQuery(type=node_type, tags=tags, all_versions=all_versions, limit=limit)
+    with Registry.open(home) as registry:
+        result = registry.search(" ".join(words), query)
+    body: JsonValue = {
+        "nodes": [summary(hit.node) | {"score": hit.score} for hit in result.hits],
+        "total": len(result.hits),
+        "next": None,
+        "did_you_mean": result.did_you_mean,
+    }
+
+    def human() -> None:
+        if result.did_you_mean:
+            output.note(f"searched for {result.did_you_mean}")
+        output.table(
+            ("NODE", "VERSION", "SCORE", "DESCRIPTION"),
+            [
+                (
+                    str(hit.node.metadata.node),
+                    str(hit.node.metadata.version),
+                    f"{hit.score:.2f}",
+                    hit.node.metadata.description,
+                )
+                for hit in result.hits
+            ],
+        )
+        if not result.hits:
+            output.note("no node has these words")
 
     output.emit(body, human)
 

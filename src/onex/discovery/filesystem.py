@@ -127,7 +127,8 @@ class FileSystemDiscovery:
         file = SeenFile(path, fingerprint, reading.outcome, reading.problems)
         if reading.node is None:
             return Finding(file)
-        return Finding(file, NodeRecord.of(reading.node.metadata, reading.node.digest))
+        node = reading.node
+        return Finding(file, NodeRecord.of(node.metadata, node.digest, node.readme))
 
 
 def _dirty_folders(folders: list[Folder]) -> set[int]:

@@ -119,6 +119,10 @@ class VersionConstraint:
         """
         return any(_alternative_allows(alternative, version) for alternative in self.alternatives)
 
+    def admits(self, version: Version) -> bool:
+        """Whether ``allows`` holds, or no constraint was made at all."""
+        return self == ANY_VERSION or self.allows(version)
+
     def intersection(self, other: VersionConstraint) -> VersionConstraint:
         """The constraint that both express together, as one text would with a space between.
 

@@ -113,4 +113,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     " active to deprecated or archived, deprecated to archived.",
     "LC004": "A version cannot be deprecated without naming what replaces it.",
     "LC005": "An active version cannot be archived without a reason.",
+    "LC006": "A version was named as its own replacement.",
+    "STO003": "A storage could not be copied: the other one is not empty, or does not say the same"
+    " afterwards.",
 }

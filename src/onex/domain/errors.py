@@ -335,6 +335,12 @@ class FutureDatabaseError(StorageError):
     code = "STO002"
 
 
+class StorageCopyError(StorageError):
+    """A storage could not be copied to another."""
+
+    code = "STO003"
+
+
 class RunNotFoundError(OnexError):
     """No run carries the identifier that was asked for."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from onex.domain.errors import LifecycleError
+from onex.domain.reference import NodeVersion
 
 
 class Lifecycle(StrEnum):
@@ -59,4 +60,12 @@ def check_transition(
     if after is Lifecycle.ARCHIVED and before is Lifecycle.ACTIVE and not archived_reason:
         raise LifecycleError(
             "LC005", "archiving an active node needs a reason", hint="set archived_reason"
+        )
+
+
+def check_replacement(node: NodeVersion, replacement: NodeVersion) -> None:
+    """Refuse a replacement that is the replaced version itself; raises LifecycleError LC006."""
+    if node == replacement:
+        raise LifecycleError(
+            "LC006", f"{node} cannot be replaced by itself", hint="name another node or version"
         )

@@ -21,15 +21,18 @@ from onex.manifests.node_files import (
 from onex.manifests.yaml_document import parse_yaml, read_limited
 
 MAXIMUM_PACKAGE_DEPTH = 32
+MAXIMUM_README_BYTES = 32 * 1024
+README_FILES = ("README.md", "README.rst", "README.txt", "README")
 PACKAGE_FILE = "__init__.py"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
-    """A node version and the digest of its files."""
+    """A node version, the digest of its files, and the text of its README."""
 
     metadata: NodeMetadata
     digest: str
+    readme: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def read_local_node(manifest: Path) -> LocalReading:
     problems = reading.problems
     try:
         names = collect_files(manifest, entrypoint)
-        digest, _ = read_node_files(manifest.parent, names, {manifest.name: content})
+        digest, files = read_node_files(manifest.parent, names, {manifest.name: content})
     except (NodeFilesError, OSError) as error:
         reason = str(error) if isinstance(error, NodeFilesError) else str(error.strerror)
         problem = Problem(
@@ -80,7 +83,9 @@ def read_local_node(manifest: Path) -> LocalReading:
                 "add the file below the manifest, or correct entrypoint",
             ),
         )
-    return LocalReading("node", problems, LocalNode(reading.metadata, digest))
+    readme = next((files[name] for name in README_FILES if name in files), b"")
+    text = readme[:MAXIMUM_README_BYTES].decode("utf-8", "ignore")
+    return LocalReading("node", problems, LocalNode(reading.metadata, digest, text))
 
 
 def read_manifest_content(manifest: Path, content: bytes) -> ManifestReading:

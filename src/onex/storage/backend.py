@@ -97,6 +97,14 @@ class StorageWriter(Protocol):
         """Append entries of another log that follow from the last one here; raises ValueError."""
         ...
 
+    def rebuild(self, events: Iterable[Event]) -> int:
+        """Make the tables of the present anew from the log; returns how many versions there are.
+
+        ``events`` is the whole log. Words of READMEs are not in it; a forced scan brings
+        them back.
+        """
+        ...
+
     def remember_folders(
         self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
@@ -192,6 +200,14 @@ class StorageBackend(Protocol):
 
         That is: its files, the chain of its log, and its tables against its log.
         """
+        ...
+
+    def rebuild(self) -> int:
+        """Make the tables of the present anew from the log; returns how many versions there are."""
+        ...
+
+    def vacuum(self) -> None:
+        """Give unused space back."""
         ...
 
     def close(self) -> None:

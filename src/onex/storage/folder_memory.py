@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-SEPARATOR = "\0"
+SEPARATOR = "/"
 
 
 class FolderMemory(NamedTuple):
@@ -13,7 +13,7 @@ class FolderMemory(NamedTuple):
 
     ``stamp`` and ``fingerprint`` are empty where they must not be relied on;
     ``rules`` identifies the ignore rules in force. The names of files and folders
-    are joined by NUL, the one character that no name holds.
+    are joined by ``/``, which no name holds.
     """
 
     path: str

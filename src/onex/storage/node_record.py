@@ -44,8 +44,8 @@ class NodeRecord(NamedTuple):
     def of(cls, metadata: NodeMetadata, digest: str, readme: str = "") -> NodeRecord:
         """The record of metadata, the digest of the node's files, and its README's text."""
         node = metadata.node
-        labels = [("tag", tag) for tag in metadata.tags]
-        labels += [("capability", word) for word in metadata.capabilities]
+        labels = [("tag", _storable(tag)) for tag in metadata.tags]
+        labels += [("capability", _storable(word)) for word in metadata.capabilities]
         labels += [("permission", str(permission)) for permission in metadata.permissions]
         labels += [
             ("needs", str(dependency.reference.node or dependency.reference.name))
@@ -62,8 +62,8 @@ class NodeRecord(NamedTuple):
             metadata.name,
             metadata.uuid,
             metadata.lifecycle.value,
-            metadata.author,
-            metadata.description,
+            _storable(metadata.author),
+            _storable(metadata.description),
             digest,
             canonical_json(metadata.to_json()),
             str(metadata.node_version),
@@ -92,6 +92,11 @@ class NodeRecord(NamedTuple):
 
 
 COLUMNS = NodeRecord._fields[: NodeRecord._fields.index("body") + 1]
+
+
+def _storable(text: str) -> str:
+    """The text for queries: no database can hold NUL in a text."""
+    return text.replace("\0", "\ufffd")
 
 
 def version_order(version: Version) -> str:

@@ -59,6 +59,10 @@ class SqlConnection(Protocol):
         """What is wrong with the database's files, None where nothing is."""
         ...
 
+    def vacuum(self) -> None:
+        """Give unused space back."""
+        ...
+
     def close(self) -> None:
         """Release the database."""
         ...

@@ -54,6 +54,14 @@ class SqlBackend:
     def close(self) -> None:
         self._connection.close()
 
+    def vacuum(self) -> None:
+        self._connection.vacuum()
+
+    def rebuild(self) -> int:
+        """Make the tables of the present anew from the log."""
+        with self.writing() as writer:
+            return writer.rebuild(self.events())
+
     @contextmanager
     def writing(self) -> Iterator[SqlWriter]:
         with self._connection.transaction():
@@ -162,6 +170,8 @@ class SqlBackend:
         if not all(known):
             return SearchResult([])
         corrected = [found[0] for found in known]
+        if corrected == words:
+            return SearchResult([])
         return SearchResult(self._hits(corrected, query), " ".join(corrected))
 
     def _hits(self, words: Sequence[str], query: MetadataQuery) -> list[SearchHit]:

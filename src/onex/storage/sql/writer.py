@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from onex.domain.decision import NO_DECISION, write_decision
+from onex.domain.decision import NO_DECISION, decided, write_decision
 from onex.domain.event import GENESIS_HASH, Event
 from onex.domain.json_value import canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition
 from onex.domain.metadata import Origin
-from onex.domain.projection import node_state
+from onex.domain.projection import node_state, project_states
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
 from onex.storage.backend import SeenFile, StoredNode
@@ -26,10 +26,8 @@ _INSERT_NODE = (
     f"INSERT INTO nodes ({', '.join(COLUMNS)}, id, registered_at)"
     f" VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"
 )
-_UPDATE_NODE = (
-    f"UPDATE nodes SET {', '.join(f'{column} = ?' for column in COLUMNS)}, decision = ?,"
-    " preference = ?, lifecycle = ? WHERE id = ?"
-)
+_UPDATE_NODE = f"UPDATE nodes SET {', '.join(f'{column} = ?' for column in COLUMNS)} WHERE id = ?"
+_DECIDE = "UPDATE nodes SET yanked = ?, decision = ?, preference = ?, lifecycle = ? WHERE id = ?"
 _INSERT_LABEL = (
     "INSERT INTO labels (kind, value, sort_key, node_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
@@ -213,6 +211,34 @@ class SqlWriter:
             self._serial, self._hash = event.serial, event.hash
         self.flush()
 
+    def rebuild(self, events: Iterable[Event]) -> int:
+        self.flush()
+        for table in ("search", "words", "labels", "origins", "nodes"):
+            self._connection.rows(f"DELETE FROM {table}")
+        states = project_states(events)
+        decisions: list[tuple[Parameter, ...]] = []
+        for node_id, state in enumerate(states.values(), 1):
+            record = NodeRecord.of(state.metadata, state.digest)
+            self._gather(_INSERT_NODE, (*record.columns, node_id, state.registered_at))
+            self._gather_labels(node_id, record)
+            for origin in state.origins:
+                self._gather(_PUT_ORIGIN, (node_id, origin.source, origin.path))
+            self._touched[NodeId(record.type, record.namespace)] = None
+            if state.yanked or state.decision is not None:
+                metadata = decided(state.metadata, state.decision)
+                rank = preference(metadata.version, metadata.lifecycle, yanked=state.yanked)
+                decision = canonical_json(state.decision)
+                decisions.append(
+                    (int(state.yanked), decision, rank, metadata.lifecycle.value, node_id)
+                )
+        self._last_id = len(states)
+        touched, self._touched = self._touched, {}
+        self.flush()
+        self._connection.run_many(_DECIDE, decisions)
+        self._touched = touched
+        self.flush()
+        return len(states)
+
     def flush(self) -> None:
         """Write what was gathered; new nodes come before what refers to them."""
         gathered, self._gathered = self._gathered, {}
@@ -244,25 +270,13 @@ class SqlWriter:
         self.flush()
         metadata = after.metadata()
         rank = preference(metadata.version, metadata.lifecycle, yanked=bool(after.yanked))
-        if record is None:
-            self._connection.rows(
-                "UPDATE nodes SET yanked = ?, decision = ?, preference = ?, lifecycle = ?"
-                " WHERE id = ?",
-                (after.yanked, after.decision, rank, metadata.lifecycle.value, after.id),
-            )
-        else:
-            self._connection.rows(
-                _UPDATE_NODE,
-                (
-                    *record.columns,
-                    after.decision,
-                    rank,
-                    metadata.lifecycle.value,
-                    after.id,
-                ),
-            )
+        if record is not None:
+            self._connection.rows(_UPDATE_NODE, (*record.columns, after.id))
             self._drop_words_and_labels(after.id)
             self._gather_labels(after.id, record)
+        self._connection.rows(
+            _DECIDE, (after.yanked, after.decision, rank, metadata.lifecycle.value, after.id)
+        )
         body = {"before": _state(before), "after": _state(after)}
         if reason is not None:
             body["reason"] = canonical_json(reason)

@@ -39,7 +39,7 @@ class SqliteConnection:
             yield
 
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
-        return f"{column} GLOB ?", pattern
+        return f"{column} GLOB ?", pattern.replace("[!", "[^")
 
     def insert_search(self) -> str:
         return "INSERT INTO search (rowid, name, tags, description, readme) VALUES (?, ?, ?, ?, ?)"
@@ -65,15 +65,3 @@ class SqliteConnection:
         """Give unused space back to the file system."""
         self.rows("VACUUM")
         self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def backup(self, target: Path) -> None:
-        """Copy the database to a file, as it is at one moment, while others go on using it."""
-        import sqlite3
-
-        with storage_errors(target):
-            copy = sqlite3.connect(target)
-            try:
-                self._connection.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")
-            finally:
-                copy.close()

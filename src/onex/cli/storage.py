@@ -1,0 +1,107 @@
+"""``onex storage``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output, counted
+from onex.domain.errors import Location, PathNotReadableError, UsageError
+from onex.domain.json_value import JsonValue
+from onex.registry import Registry
+from onex.storage.copying import CopyReport
+from onex.storage.opening import SQLITE_SCHEME
+from onex.storage.sql.store import safe_place
+
+
+@click.group()
+def storage() -> None:
+    """Where the registry is kept: copy, back up, restore, check."""
+
+
+def _print_copy(output: Output, report: CopyReport, verb: str, place: str) -> None:
+    body: JsonValue = {"events": report.events, "nodes": report.nodes, "place": place}
+    output.emit(
+        body,
+        lambda: output.line(
+            f"{verb} {report.events} log entries and"
+            f" {counted(report.nodes, 'node version')}: both sides say the same"
+        ),
+    )
+
+
+@storage.command()
+@click.option(
+    "--to", "url", required=True, metavar="URL", help="postgresql://... or sqlite:///PATH"
+)
+@home_option
+@output_options
+def migrate(output: Output, url: str, home: Path | None) -> None:
+    """Copy the registry to another, empty database, and prove that both say the same.
+
+    Set storage in onex.toml, or ONEX_STORAGE, to use it from then on.
+    """
+    with Registry.open(home) as registry:
+        report = registry.copy_storage(url)
+    _print_copy(output, report, "copied", safe_place(url))
+
+
+@storage.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@home_option
+@output_options
+def backup(output: Output, file: Path, home: Path | None) -> None:
+    """Write the registry to a file; others may go on using it meanwhile."""
+    if file.exists():
+        raise UsageError(f"{file} is there already", hint="name a new file")
+    with Registry.open(home) as registry:
+        report = registry.copy_storage(f"{SQLITE_SCHEME}{file.absolute()}")
+    _print_copy(output, report, "saved", str(file))
+
+
+@storage.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@home_option
+@output_options
+def restore(output: Output, file: Path, home: Path | None) -> None:
+    """Take the registry over from a backup. The registry must be empty."""
+    if not file.is_file():
+        raise PathNotReadableError(
+            f"{file} does not exist", hint="check the path", location=Location(str(file))
+        )
+    with Registry.open(home) as registry:
+        report = registry.restore_storage(f"{SQLITE_SCHEME}{file.absolute()}")
+    _print_copy(output, report, "restored", str(file))
+
+
+@storage.command()
+@home_option
+@output_options
+def check(output: Output, home: Path | None) -> None:
+    """Check the database, the chain of its log, and its tables against the log."""
+    with Registry.open(home) as registry:
+        nodes = registry.check_storage()
+    body: JsonValue = {"ok": True, "nodes": nodes}
+    output.emit(body, lambda: output.line(f"sound: {counted(nodes, 'node version')}"))
+
+
+@storage.command()
+@home_option
+@output_options
+def rebuild(output: Output, home: Path | None) -> None:
+    """Make the tables anew from the log, which alone says what is true."""
+    with Registry.open(home) as registry:
+        nodes = registry.rebuild_storage()
+    output.emit({"nodes": nodes}, lambda: output.line(f"rebuilt {counted(nodes, 'node version')}"))
+
+
+@storage.command()
+@home_option
+@output_options
+def vacuum(output: Output, home: Path | None) -> None:
+    """Give unused space back."""
+    with Registry.open(home) as registry:
+        registry.vacuum_storage()
+    output.emit({"vacuumed": True}, lambda: output.line("unused space was given back"))
