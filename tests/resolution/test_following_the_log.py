@@ -8,7 +8,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onex.cache.entry import Entry
 from onex.cache.file_cache import FileCache
+from onex.cache.registry_cache import RegistryCache
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import OnexError
 from onex.domain.lifecycle import Lifecycle
@@ -86,7 +88,7 @@ def answer(resolution: RegistryResolution, references: list[str]) -> object:
 )
 def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        file = FileCache(Path(folder, "cache.db"))
+        file = RegistryCache(Path(folder, "cache.db"))
         storage = open_storage(None, Path(folder))
         other = open_storage(None, Path(folder))
         kept = RegistryResolution(storage, HOST, file)
@@ -95,7 +97,7 @@ def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> 
                 # Half of the changes come from elsewhere, as from another process.
                 change(other if number % 2 else storage, action, *details)
                 continue
-            fresh = RegistryResolution(storage, HOST, FileCache(Path(folder, f"{number}.db")))
+            fresh = RegistryResolution(storage, HOST, RegistryCache(Path(folder, f"{number}.db")))
             expected = answer(fresh, *details)
             assert answer(kept, *details) == expected
             assert answer(kept, *details) == expected
@@ -111,7 +113,7 @@ def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> 
 def test_an_unrelated_change_costs_no_answer(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path)
     change(storage, "register", ("x.a", "1.0.0"), [], Lifecycle.ACTIVE)
-    resolution = RegistryResolution(storage, HOST, FileCache(tmp_path / "cache.db"))
+    resolution = RegistryResolution(storage, HOST, RegistryCache(tmp_path / "cache.db"))
     first = resolution.resolve(["tool://x.a"])
     change(storage, "register", ("x.b", "1.0.0"), [], Lifecycle.ACTIVE)
     assert resolution.resolve(["tool://x.a"]) is first
@@ -128,11 +130,11 @@ def test_a_damaged_or_unusable_cache_file_costs_answers_and_nothing_else(tmp_pat
     path = tmp_path / "cache.db"
     path.write_bytes(b"no database at all" * 500)
     damaged = FileCache(path)
-    damaged.set("k", b"v")
-    assert (damaged.get("k"), damaged.failure) == (b"v", None)
+    damaged.set("k", Entry(b"v"))
+    assert (damaged.get("k"), damaged.failure) == (Entry(b"v"), None)
     damaged.close()
     (tmp_path / "file").write_text("")
     unusable = FileCache(tmp_path / "file" / "cache.db")
-    unusable.set("k", b"v")
+    unusable.set("k", Entry(b"v"))
     assert unusable.get("k") is None
     assert "cannot be used" in (unusable.failure or "")

@@ -1,95 +1,136 @@
-"""FileCache: answers that outlive the process, in a file that may be deleted at any time."""
+"""FileCache: the level that outlives the process, in a file that may be deleted at any time."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from onex.cache.entry import CacheStatistics, Entry
 
 MAXIMUM_ENTRIES = 10_000
+MAXIMUM_BYTES = 256 * 1024 * 1024
 BUSY_TIMEOUT_SECONDS = 1.0
+
+_Column = str | bytes | int | float | None
+_Row = tuple[Any, ...]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
-    key       TEXT PRIMARY KEY,
-    value     BLOB NOT NULL,
-    stored_at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_by_age ON entries (stored_at);
+    key        TEXT PRIMARY KEY,
+    value      BLOB NOT NULL,
+    stored_at  REAL NOT NULL,
+    expires_at REAL
+) STRICT;
+CREATE INDEX IF NOT EXISTS entries_by_age ON entries (stored_at, length(value));
 CREATE TABLE IF NOT EXISTS statistics (
     cache  TEXT PRIMARY KEY,
     hits   INTEGER NOT NULL,
     misses INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Who is finding out the value of a key, so that others wait for it.
+CREATE TABLE IF NOT EXISTS leases (
+    key     TEXT PRIMARY KEY,
+    owner   TEXT NOT NULL,
+    ends_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
 """
-
-_Column = str | bytes | int | float
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
-    """How often a cache had what was asked of it."""
-
-    hits: int = 0
-    misses: int = 0
-
-    @property
-    def hit_ratio(self) -> float | None:
-        """Hits among all questions, from 0 to 1; None where nothing was asked."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else None
-
-    def __add__(self, other: CacheStatistics) -> CacheStatistics:
-        return CacheStatistics(self.hits + other.hits, self.misses + other.misses)
 
 
 class FileCache:
-    """Bytes by key, and statistics by name of cache, in one SQLite file.
+    """Entries by key, and statistics by name of cache, in one SQLite file.
 
     A cache that cannot be used has nothing and keeps nothing; ``failure`` then
     says why. A damaged file is replaced. One object serves one thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        maximum_entries: int = MAXIMUM_ENTRIES,
+        maximum_bytes: int = MAXIMUM_BYTES,
+    ) -> None:
         self._path = path
+        self._maximum_entries = maximum_entries
+        self._maximum_bytes = maximum_bytes
         self._opened: sqlite3.Connection | None = None
+        self._written = 0
         self.failure: str | None = None
 
-    def get(self, key: str) -> bytes | None:
-        """The value stored under a key, or None."""
-        rows = self._execute("SELECT value FROM entries WHERE key = ?", (key,))
-        value = rows[0][0] if rows else None
-        return value if isinstance(value, bytes) else None
+    def get(self, key: str) -> Entry | None:
+        """The entry under a key, or None."""
+        rows = self._execute("SELECT value, expires_at FROM entries WHERE key = ?", (key,))
+        if not rows:
+            return None
+        value, expires_at = rows[0]
+        entry = Entry(bytes(value), expires_at)
+        return entry if entry.is_alive else None
 
-    def set(self, key: str, value: bytes) -> None:
-        """Store a value; the oldest make room for it when there are too many."""
-        self._execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (key, value, time.time()))
+    def set(self, key: str, entry: Entry) -> None:
+        """Store an entry; the oldest make room for it when there are too many."""
         self._execute(
-            "DELETE FROM entries WHERE key IN (SELECT key FROM entries"
-            " ORDER BY stored_at DESC LIMIT -1 OFFSET ?)",
-            (MAXIMUM_ENTRIES,),
+            "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)",
+            (key, entry.value, time.time(), entry.expires_at),
+        )
+        self._written += 1
+        if self._written % 64 == 1:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        self._execute("DELETE FROM entries WHERE expires_at < ?", (time.time(),))
+        self._execute(
+            "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM (SELECT rowid,"
+            " row_number() OVER newest AS place, sum(length(value)) OVER newest AS bytes"
+            " FROM entries WINDOW newest AS (ORDER BY stored_at DESC))"
+            " WHERE place > ? OR bytes > ?)",
+            (self._maximum_entries, self._maximum_bytes),
         )
 
-    def count(self, prefix: str) -> int:
+    def delete(self, key: str) -> None:
+        """Drop an entry, if it is there."""
+        self._execute("DELETE FROM entries WHERE key = ?", (key,))
+
+    def invalidate(self, glob: str) -> None:
+        """Drop the entries whose keys match."""
+        self._execute("DELETE FROM entries WHERE key GLOB ?", (glob.replace("[!", "[^"),))
+
+    def count(self, prefix: str = "") -> int:
         """How many keys begin with a prefix."""
         rows = self._execute(
-            "SELECT count(*) FROM entries WHERE substr(key, 1, length(?1)) = ?1", (prefix,)
+            "SELECT count(*) FROM entries WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
         )
         return int(rows[0][0]) if rows else 0
 
     def clear(self) -> None:
-        """Drop every value and all statistics."""
-        self._execute("DELETE FROM entries")
-        self._execute("DELETE FROM statistics")
+        """Drop every entry and all statistics."""
+        for table in ("entries", "statistics", "leases"):
+            self._execute(f"DELETE FROM {table}")
+
+    def take_lease(self, key: str, owner: str, seconds: float) -> bool:
+        """Become the one who finds out the value of a key; False while another one is."""
+        now = time.time()
+        self._execute("DELETE FROM leases WHERE key = ? AND ends_at < ?", (key, now))
+        self._execute(
+            "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (key, owner, now + seconds),
+        )
+        rows = self._execute("SELECT owner FROM leases WHERE key = ?", (key,))
+        return not rows or rows[0][0] == owner
+
+    def end_lease(self, key: str, owner: str) -> None:
+        """Let others find out the value again."""
+        self._execute("DELETE FROM leases WHERE key = ? AND owner = ?", (key, owner))
 
     def add_statistics(self, cache: str, statistics: CacheStatistics) -> None:
         """Add to what is known of a cache."""
+        hits, misses = statistics.hits, statistics.misses
         self._execute(
-            "INSERT INTO statistics VALUES (?1, ?2, ?3) ON CONFLICT (cache)"
-            " DO UPDATE SET hits = hits + ?2, misses = misses + ?3",
-            (cache, statistics.hits, statistics.misses),
+            "INSERT INTO statistics VALUES (?, ?, ?) ON CONFLICT (cache)"
+            " DO UPDATE SET hits = hits + excluded.hits, misses = misses + excluded.misses",
+            (cache, hits, misses),
         )
 
     def statistics(self, cache: str) -> CacheStatistics:
@@ -103,9 +144,7 @@ class FileCache:
             self._opened.close()
             self._opened = None
 
-    def _execute(
-        self, statement: str, parameters: Sequence[_Column] = ()
-    ) -> list[tuple[_Column, ...]]:
+    def _execute(self, statement: str, parameters: Sequence[_Column] = ()) -> list[_Row]:
         """The rows of a statement; none once the file has failed."""
         if self.failure is not None:
             return []
@@ -113,10 +152,28 @@ class FileCache:
             if self._opened is None:
                 self._opened = _open(self._path)
             return self._opened.execute(statement, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                # Another process writes; this answer is simply not kept, or not found.
+                return []
+            self._fail(error)
+        except sqlite3.DatabaseError:
+            self._replace()
         except (sqlite3.Error, OSError) as error:
-            self.failure = f"{self._path} cannot be used: {error}"
-            self.close()
-            return []
+            self._fail(error)
+        return []
+
+    def _replace(self) -> None:
+        """Begin with an empty file, since this one is damaged."""
+        self.close()
+        try:
+            _remove(self._path)
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = f"{self._path} cannot be used: {error}"
+        self.close()
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -126,9 +183,13 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _remove(path)
         return _connect(path)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{os.fspath(path)}{suffix}").unlink(missing_ok=True)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

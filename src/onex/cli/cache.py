@@ -51,6 +51,21 @@ def stats(output: Output, home: Path | None) -> None:
 
 
 @cache.command()
+@click.argument("pattern")
+@home_option
+@output_options
+def invalidate(output: Output, pattern: str, home: Path | None) -> None:
+    """Forget the answers whose keys match PATTERN, in every level and process.
+
+    Keys are dependencies:WHAT-WAS-ASKED and versions:NODE@CONSTRAINT, so
+    "*tool://my.node*" forgets whatever was asked about a node.
+    """
+    with Registry.open(home) as registry:
+        registry.invalidate_cache(pattern)
+    output.emit({"invalidated": pattern}, lambda: output.line(f"forgot {pattern}"))
+
+
+@cache.command()
 @home_option
 @output_options
 def clear(output: Output, home: Path | None) -> None:

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from onex.cache.file_cache import CacheStatistics, FileCache
+from onex.cache.entry import CacheStatistics
+from onex.cache.registry_cache import RegistryCache
 from onex.domain.json_value import JsonValue, sha256_of
 
 MAXIMUM_ENTRIES = 4096
+MAXIMUM_KEY_LENGTH = 200
 
 T = TypeVar("T")
 
@@ -27,18 +29,18 @@ class _Answer(Generic[T]):
 
 
 class AnswerCache(Generic[T]):
-    """Answers in memory, and behind them, as JSON, in a file that outlives the process."""
+    """Answers as objects in memory, and behind them, as JSON, in the RegistryCache."""
 
     def __init__(
         self,
         name: str,
-        file: FileCache,
+        cache: RegistryCache,
         names_changed: Callable[[int], frozenset[str] | None],
         encode: Callable[[T], JsonValue],
     ) -> None:
         """``names_changed`` gives the names of nodes that changed after an entry of the log."""
         self.name = name
-        self._file = file
+        self._cache = cache
         self._names_changed = names_changed
         self._encode = encode
         self._answers: OrderedDict[str, _Answer[T]] = OrderedDict()
@@ -66,7 +68,7 @@ class AnswerCache(Generic[T]):
         """Keep an answer that was found when the log ended with the entry ``serial``."""
         self._keep(key, _Answer(value, names))
         entry = {"serial": serial, "names": sorted(names), "answer": self._encode(value)}
-        self._file.set(self._stored_key(key), json.dumps(entry).encode())
+        self._cache.set(self._stored_key(key), json.dumps(entry).encode())
 
     def forget(self, names: frozenset[str] | None) -> None:
         """Drop the answers that rest on nodes with these names; None drops all."""
@@ -88,7 +90,7 @@ class AnswerCache(Generic[T]):
             self._answers.popitem(last=False)
 
     def _read(self, key: str, decode: Callable[[JsonValue], T]) -> _Answer[T] | None:
-        stored = self._file.get(self._stored_key(key))
+        stored = self._cache.get(self._stored_key(key))
         if stored is None:
             return None
         entry = json.loads(stored)
@@ -104,4 +106,5 @@ class AnswerCache(Generic[T]):
         return answer
 
     def _stored_key(self, key: str) -> str:
-        return f"{self.name}:{sha256_of(key)}"
+        readable = key if len(key) <= MAXIMUM_KEY_LENGTH else key[:MAXIMUM_KEY_LENGTH]
+        return f"{self.name}:{readable}:{sha256_of(key)[:16]}"

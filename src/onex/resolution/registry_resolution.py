@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onex.cache.file_cache import CacheStatistics, FileCache
+from onex.cache.entry import CacheStatistics
+from onex.cache.registry_cache import LEVELS, RegistryCache
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import ANY_VERSION, VersionConstraint
 from onex.domain.errors import (
@@ -62,18 +63,20 @@ class CacheReport:
 class RegistryResolution:
     """Answers about versions from what is registered. One object serves one thread."""
 
-    def __init__(self, storage: StorageBackend, host: HostEnvironment, file: FileCache) -> None:
-        """``host`` is where nodes will run; ``file`` keeps answers for later processes."""
+    def __init__(
+        self, storage: StorageBackend, host: HostEnvironment, cache: RegistryCache
+    ) -> None:
+        """``host`` is where nodes will run; ``cache`` keeps answers for others."""
         self._storage = storage
         self._host = host
-        self._file = file
+        self._cache = cache
         self._resolver = DependencyResolver(storage, host)
         self._serial = storage.serial()
         self._versions: AnswerCache[Version] = AnswerCache(
-            "versions", file, storage.names_changed, str
+            "versions", cache, storage.names_changed, str
         )
         self._resolutions: AnswerCache[DependencyResolution] = AnswerCache(
-            "dependencies", file, storage.names_changed, _chosen_versions
+            "dependencies", cache, storage.names_changed, _chosen_versions
         )
 
     def identify(self, reference: NodeRef) -> NodeId:
@@ -238,9 +241,17 @@ class RegistryResolution:
     def caches(self) -> list[CacheReport]:
         """What the caches hold, and their hits in this and all earlier processes."""
         self.keep_statistics()
+        if self._cache.shared is not None:
+            self._cache.shared.poll()
         reports = [
-            CacheReport(name, self._file.count(f"{name}:"), self._file.statistics(name))
+            CacheReport(name, self._cache.file.count(f"{name}:"), self._cache.file.statistics(name))
             for name in (self._versions.name, self._resolutions.name)
+        ]
+        sizes = {"l1": len(self._cache.memory), "l3": self._cache.file.count()}
+        reports += [
+            CacheReport(level, sizes.get(level, 0), self._cache.statistics(level))
+            for level in LEVELS
+            if level != "l2" or self._cache.shared is not None
         ]
         parsed = VersionConstraint.parse_statistics()
         statistics = CacheStatistics(parsed.hits, parsed.misses)
@@ -251,14 +262,20 @@ class RegistryResolution:
         for cache in (self._versions, self._resolutions):
             taken = cache.take_statistics()
             if taken != CacheStatistics():
-                self._file.add_statistics(cache.name, taken)
+                self._cache.file.add_statistics(cache.name, taken)
 
     def clear_caches(self) -> None:
         """Forget every answer and all statistics."""
         for cache in (self._versions, self._resolutions):
             cache.forget(None)
             cache.take_statistics()
-        self._file.clear()
+        self._cache.clear()
+
+    def invalidate_cache(self, glob: str) -> None:
+        """Forget the cached answers whose keys match a glob."""
+        for cache in (self._versions, self._resolutions):
+            cache.forget(None)
+        self._cache.invalidate(glob)
 
     def _follow_log(self) -> None:
         """Forget what has changed since the last question."""

@@ -115,6 +115,11 @@ class StorageWriter(Protocol):
 class StorageBackend(Protocol):
     """Reads, and write transactions. Raises StorageError where the storage fails."""
 
+    @property
+    def place(self) -> str:
+        """Where the registry is, as messages name it; never with a password."""
+        ...
+
     def writing(self) -> AbstractContextManager[StorageWriter]:
         """A transaction: stored whole at the end of the block, or not at all on an exception."""
         ...

@@ -1,0 +1,141 @@
+"""RegistryCache: three levels, asked from the nearest to the farthest.
+
+Specification: Caching Strategy. L1 is this process's memory, L2 (if there is one) is shared
+by machines, L3 is a file that outlives the process. Values are bytes of JSON. Unlike the
+specification's sketch, a value that is false or null is a value, an entry found far away
+keeps its end when it is brought near, and what one process drops, all drop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from onex.cache.entry import CacheStatistics, Entry
+from onex.cache.file_cache import FileCache
+from onex.cache.memory_cache import MemoryCache
+from onex.cache.shared_cache import SharedCache
+
+FORMAT = "1"
+LEASE_SECONDS = 30.0
+WAIT_SECONDS = 0.002
+LEVELS = ("l1", "l2", "l3")
+
+
+class RegistryCache:
+    """Bytes by key. One object serves one thread; several may share the file and the server."""
+
+    def __init__(self, path: Path, url: str | None = None, prefix: str = "onex") -> None:
+        """``path`` is L3's file, ``url`` that of L2, ``prefix`` what its keys begin with."""
+        self.memory = MemoryCache()
+        self.file = FileCache(path)
+        self.shared = None if url is None else SharedCache(url, f"{prefix}:{FORMAT}", self._heard)
+        self._counts = dict.fromkeys(LEVELS, CacheStatistics())
+        self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
+
+    @property
+    def failure(self) -> str | None:
+        """Why a level cannot be used; None while all can."""
+        return self.file.failure or (self.shared.failure if self.shared is not None else None)
+
+    def get(self, key: str) -> bytes | None:
+        """The value under a key, or None where no level has one."""
+        if self.shared is not None:
+            self.shared.poll()
+        entry = self.memory.get(key)
+        self._count("l1", entry)
+        if entry is not None:
+            return entry.value
+        if self.shared is not None:
+            entry = self.shared.get(key)
+            self._count("l2", entry)
+            if entry is not None:
+                self.memory.set(key, entry)
+                return entry.value
+        entry = self.file.get(key)
+        self._count("l3", entry)
+        if entry is None:
+            return None
+        self.memory.set(key, entry)
+        if self.shared is not None:
+            self.shared.set(key, entry)
+        return entry.value
+
+    def set(self, key: str, value: bytes, ttl_seconds: float | None = None) -> None:
+        """Store a value in every level; without a time to live until it is dropped."""
+        entry = Entry(value, None if ttl_seconds is None else time.time() + ttl_seconds)
+        self.memory.set(key, entry)
+        if self.shared is not None:
+            self.shared.set(key, entry)
+        self.file.set(key, entry)
+
+    def get_or_compute(
+        self, key: str, compute: Callable[[], bytes], ttl_seconds: float | None = None
+    ) -> bytes:
+        """The value under a key; where there is none, it is found out once.
+
+        Others who ask meanwhile, in other threads and processes of this machine, wait for
+        it. One that ends without a value is succeeded by the next after ``LEASE_SECONDS``.
+        """
+        while (known := self.get(key)) is None:
+            if self.file.take_lease(key, self._owner, LEASE_SECONDS):
+                break
+            time.sleep(WAIT_SECONDS)
+        if known is not None:
+            return known
+        try:
+            # The one before may have ended its lease since this one last looked.
+            known = self.get(key)
+            if known is None:
+                known = compute()
+                self.set(key, known, ttl_seconds)
+            return known
+        finally:
+            self.file.end_lease(key, self._owner)
+
+    def invalidate(self, glob: str) -> None:
+        """Drop the entries whose keys match a glob, in every level and every process."""
+        self.memory.invalidate(glob)
+        self.file.invalidate(glob)
+        if self.shared is not None:
+            self.shared.invalidate(glob)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self.invalidate("*")
+        self.file.clear()
+        self._counts = dict.fromkeys(LEVELS, CacheStatistics())
+
+    def statistics(self, level: str) -> CacheStatistics:
+        """Hits of a level in this and all earlier processes."""
+        self.keep_statistics()
+        return self.file.statistics(level)
+
+    def keep_statistics(self) -> None:
+        """Add this process's hits and misses to those that the file keeps."""
+        for level, counted in self._counts.items():
+            if counted != CacheStatistics():
+                self.file.add_statistics(level, counted)
+        self._counts = dict.fromkeys(LEVELS, CacheStatistics())
+
+    def close(self) -> None:
+        """Release every level."""
+        self.keep_statistics()
+        self.file.close()
+        if self.shared is not None:
+            self.shared.close()
+
+    def _count(self, level: str, entry: Entry | None) -> None:
+        before = self._counts[level]
+        self._counts[level] = CacheStatistics(
+            before.hits + (entry is not None), before.misses + (entry is None)
+        )
+
+    def _heard(self, glob: str) -> None:
+        """Another process dropped entries of the shared level: drop them here too."""
+        self.memory.invalidate(glob)
+        if glob != "*":
+            self.file.invalidate(glob)
