@@ -7,7 +7,7 @@ WHEELS ?= $(HOME)/.cache/onex-registry/wheels
 BIN := .venv/bin
 INSTALL := scripts/install $(BIN)/python $(WHEELS)
 
-.PHONY: demo test check lint format requirements clean
+.PHONY: demo test check crash lint format requirements clean
 
 demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
@@ -15,7 +15,11 @@ demo: .venv/runtime
 test: .venv/dev .venv/corpus
 	$(BIN)/pytest --cov --cov-report=term
 
-check: lint test demo
+check: lint demo test crash
+
+# Kills and writes for minutes, where make test does so for seconds.
+crash: .venv/dev
+	ONEX_TEST_KILLS=200 ONEX_TEST_SECONDS=30 $(BIN)/pytest tests/crash -o timeout=900
 
 lint: .venv/dev
 	$(BIN)/ruff check .

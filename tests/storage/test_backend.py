@@ -134,6 +134,14 @@ def test_a_database_from_the_future_is_left_alone(tmp_path: Path, kind: type) ->
     assert caught.value.code == "STO002"
 
 
+def test_a_server_database_from_the_future_is_left_alone(postgres: str, tmp_path: Path) -> None:
+    storage = open_storage(postgres, tmp_path)
+    storage._connection.rows("INSERT INTO schema_version VALUES (999)")
+    storage.close()
+    with pytest.raises(FutureDatabaseError):
+        open_storage(postgres, tmp_path)
+
+
 def test_damage_and_unusable_paths_are_explained(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"this is not a database" * 100)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from onex.domain.json_value import JsonObject, as_object, canonical_json, sha256_of
 
 GENESIS_HASH = "0" * 64
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Who did what to which object, and whether it was allowed.
 
     ``serial`` counts from 1 without gaps; ``time`` is an RFC 3339 timestamp in
@@ -49,7 +48,7 @@ class Event:
                 self.previous_hash,
             ]
         )
-        return replace(self, hash=sha256_of(content))
+        return self._replace(hash=sha256_of(content))
 
 
 def first_broken_link(events: Iterable[Event]) -> int | None:

@@ -13,15 +13,18 @@ JsonValue: TypeAlias = (
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: JsonValue) -> str:
     """The one text of a value: sorted keys, no spaces, no NaN or infinity.
 
     Raises:
         ValueError: the value holds a number that JSON cannot write.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def canonical_object(members: Mapping[str, str]) -> str:

@@ -18,10 +18,28 @@ _GLOB_CHARACTERS = frozenset("*?[")
 
 @dataclass(slots=True)
 class Conditions:
-    """What rows of ``nodes`` must meet, all together, and the parameters in order."""
+    """What rows of ``nodes`` must meet, all together, and the parameters in order.
+
+    ``is_led_by_label`` says that rows are reached through one label, in the order of
+    listings, so that a page ends as soon as it is full.
+    """
 
     parts: list[str] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
+    is_led_by_label: bool = False
+
+    @property
+    def source(self) -> str:
+        """The tables to read."""
+        if self.is_led_by_label:
+            # CROSS JOIN, since SQLite then keeps this order of the tables.
+            return "labels AS first_label CROSS JOIN nodes"
+        return "nodes"
+
+    @property
+    def sort_key(self) -> str:
+        """The column that orders listings."""
+        return "first_label.sort_key" if self.is_led_by_label else "nodes.sort_key"
 
     def add(self, part: str, *parameters: Parameter) -> None:
         """Add one condition."""
@@ -34,9 +52,29 @@ class Conditions:
         return " AND ".join(self.parts) or "1 = 1"
 
 
-def conditions_of(query: MetadataQuery, connection: SqlConnection) -> Conditions:
-    """The filters of a query, without those that pick one version of each node."""
+def conditions_of(
+    query: MetadataQuery, connection: SqlConnection, *, may_lead: bool = False
+) -> Conditions:
+    """The filters of a query, without those that pick one version of each node.
+
+    ``may_lead`` allows the first label to lead to the rows.
+    """
     found = Conditions()
+    labels = [
+        (kind, value)
+        for kind, values in (
+            ("tag", query.tags),
+            ("capability", query.capabilities),
+            ("permission", query.permissions),
+        )
+        for value in values
+    ]
+    if labels and may_lead:
+        found.is_led_by_label = True
+        found.add("nodes.sort_key = first_label.sort_key")
+        found.add("first_label.kind = ? AND first_label.value = ?", *labels.pop(0))
+    for label in labels:
+        found.add(_HAS_LABEL, *label)
     _add_pattern(found, query.pattern, connection)
     if query.namespace is not None:
         found.add("(nodes.namespace = ? OR (nodes.namespace >= ? AND nodes.namespace < ?))",
@@ -44,13 +82,6 @@ def conditions_of(query: MetadataQuery, connection: SqlConnection) -> Conditions
     for column, value in (("type", query.type), ("author", query.author)):
         if value is not None:
             found.add(f"nodes.{column} = ?", value)
-    for kind, values in (
-        ("tag", query.tags),
-        ("capability", query.capabilities),
-        ("permission", query.permissions),
-    ):
-        for value in values:
-            found.add(_HAS_LABEL, kind, value)
     if query.any_tags:
         either = " OR ".join([_HAS_LABEL] * len(query.any_tags))
         found.add(f"({either})", *(p for tag in query.any_tags for p in ("tag", tag)))

@@ -110,18 +110,19 @@ class SqlBackend:
         return int(self._connection.rows("SELECT count(*) FROM nodes")[0][0])
 
     def query(self, query: MetadataQuery) -> Page:
-        conditions = conditions_of(query, self._connection)
+        conditions = conditions_of(query, self._connection, may_lead=True)
         if picks_among_fitting(query):
+            key = "nodes.sort_key"
             source = (
                 f"(SELECT nodes.*, ROW_NUMBER() OVER (PARTITION BY namespace, type"
-                f" ORDER BY preference DESC, version_order DESC) AS place FROM nodes"
-                f" WHERE {conditions.text}) AS nodes"
+                f" ORDER BY preference DESC, version_order DESC) AS place FROM"
+                f" {conditions.source} WHERE {conditions.text}) AS nodes"
             )
             where = "place = 1"
         else:
-            source, where = "nodes", conditions.text
+            key, source, where = conditions.sort_key, conditions.source, conditions.text
             if not query.all_versions:
-                where = f"is_best = 1 AND {where}"
+                where = f"nodes.is_best = 1 AND {where}"
         parameters = list(conditions.parameters)
         total = -1
         if query.with_total:
@@ -129,11 +130,11 @@ class SqlBackend:
             total = int(self._connection.rows(counted, parameters)[0][0])
         if query.limit == 0:
             return Page([], total, None)
-        statement = f"SELECT sort_key, {NODE_COLUMNS} FROM {source} WHERE {where}"
+        statement = f"SELECT nodes.sort_key, {NODE_COLUMNS} FROM {source} WHERE {where}"
         if query.after is not None:
-            statement += " AND sort_key > ?"
+            statement += f" AND {key} > ?"
             parameters.append(read_cursor(query.after))
-        statement += " ORDER BY sort_key"
+        statement += f" ORDER BY {key}"
         if query.limit is not None:
             statement += " LIMIT ?"
             parameters.append(query.limit + 1)
@@ -152,8 +153,8 @@ class SqlBackend:
                 rows = self._connection.rows(statement)
             else:
                 rows = self._connection.rows(
-                    "SELECT value, count(*) FROM labels JOIN nodes ON nodes.sort_key ="
-                    " labels.sort_key WHERE kind = ? AND is_best = 1 GROUP BY value",
+                    "SELECT value, count(*) FROM labels WHERE kind = ? AND is_best = 1"
+                    " GROUP BY value",
                     (kind,),
                 )
             found[kind] = dict(sorted((str(v), int(n)) for v, n in rows))

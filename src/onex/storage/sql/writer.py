@@ -54,6 +54,11 @@ _CHOOSE_BEST = (
     " ORDER BY other.preference DESC, other.version_order DESC LIMIT 1) THEN 1 ELSE 0 END"
     " WHERE namespace = ? AND type = ?"
 )
+# Labels say it too, so that counting them needs no other table.
+_MARK_LABELS = (
+    "UPDATE labels SET is_best = (SELECT nodes.is_best FROM nodes WHERE nodes.id = labels.node_id)"
+    " WHERE node_id IN (SELECT id FROM nodes WHERE namespace = ? AND type = ?)"
+)
 
 
 class SqlWriter:
@@ -72,6 +77,7 @@ class SqlWriter:
         self._absent: set[str] = set()
         self._gathered: dict[str, list[tuple[Parameter, ...]]] = {}
         self._words: set[str] = set()
+        self._inserted: dict[NodeId, None] = {}
         self._touched: dict[NodeId, None] = {}
         self._new_origins: set[Origin] = set()
 
@@ -111,7 +117,7 @@ class SqlWriter:
         after = node_state(record.body, record.digest, yanked=False, decision=NO_DECISION)
         body = {"before": "null", "after": after, "origin": canonical_json(origin.to_json())}
         self._append("node.registered", record.label, body, now)
-        self._touched[NodeId(record.type, record.namespace)] = None
+        self._inserted[NodeId(record.type, record.namespace)] = None
 
     def update(self, record: NodeRecord) -> None:
         row = self._row(record.node_version)
@@ -207,7 +213,7 @@ class SqlWriter:
             is_next = event.serial == self._serial + 1 and event.previous_hash == self._hash
             if not is_next or event.sealed().hash != event.hash:
                 raise ValueError(f"entry {event.serial} does not follow from entry {self._serial}")
-            self._gather(_INSERT_EVENT, _event_row(event))
+            self._gather(_INSERT_EVENT, event)
             self._serial, self._hash = event.serial, event.hash
         self.flush()
 
@@ -251,11 +257,30 @@ class SqlWriter:
             words = sorted(self._words)
             self._connection.run_many(_INSERT_WORD, [(word, len(word)) for word in words])
             self._words = set()
-        if self._touched:
-            touched = [(node.namespace, node.type) for node in self._touched]
-            self._connection.run_many(_CHOOSE_BEST, touched)
-            self._touched = {}
+        self._choose_best()
         self._new_origins = set()
+
+    def _choose_best(self) -> None:
+        """Find the best version of each node that changed.
+
+        The only version of a node is its best one, as it is when it is stored, so new
+        nodes with one version need no more.
+        """
+        inserted, self._inserted = list(self._inserted), {}
+        touched, self._touched = dict(self._touched), {}
+        for start in range(0, len(inserted), 300):
+            some = inserted[start : start + 300]
+            marks = ", ".join(["(?, ?)"] * len(some))
+            rows = self._connection.rows(
+                "SELECT type, namespace FROM nodes"
+                f" WHERE (namespace, type) IN (VALUES {marks})"
+                " GROUP BY namespace, type HAVING count(*) > 1",
+                [part for node in some for part in (node.namespace, node.type)],
+            )
+            touched.update((NodeId(*row), None) for row in rows)
+        parameters = [(node.namespace, node.type) for node in touched]
+        for statement in (_CHOOSE_BEST, _MARK_LABELS):
+            self._connection.run_many(statement, parameters)
 
     def _change(
         self,
@@ -346,26 +371,12 @@ class SqlWriter:
             canonical_object(body),
             self._hash,
         ).sealed()
-        self._gather(_INSERT_EVENT, _event_row(event))
+        self._gather(_INSERT_EVENT, event)
         self._serial, self._hash = event.serial, event.hash
 
 
 def _state(row: NodeRow) -> str:
     return node_state(row.body, row.digest, yanked=bool(row.yanked), decision=row.decision)
-
-
-def _event_row(event: Event) -> tuple[Parameter, ...]:
-    return (
-        event.serial,
-        event.time,
-        event.actor,
-        event.action,
-        event.object,
-        event.outcome,
-        event.body,
-        event.previous_hash,
-        event.hash,
-    )
 
 
 def _now() -> str:

@@ -29,23 +29,26 @@ CREATE TABLE nodes (
     registered_at TEXT COLLATE "C" NOT NULL,
     yanked        INTEGER NOT NULL DEFAULT 0,
     decision      TEXT COLLATE "C" NOT NULL DEFAULT 'null',
-    is_best       INTEGER NOT NULL DEFAULT 0,
+    is_best       INTEGER NOT NULL DEFAULT 1,
     body          TEXT COLLATE "C" NOT NULL,
     UNIQUE (namespace, type, version)
 );
 CREATE INDEX nodes_by_name ON nodes (name);
 CREATE INDEX nodes_by_uuid ON nodes (uuid, namespace, type);
-CREATE INDEX nodes_best ON nodes (sort_key) WHERE is_best = 1;
+CREATE INDEX nodes_best ON nodes (sort_key, namespace, name, lifecycle, is_best)
+    WHERE is_best = 1;
 CREATE INDEX nodes_best_by_type ON nodes (type, lifecycle) WHERE is_best = 1;
 
 CREATE TABLE labels (
     kind     TEXT COLLATE "C" NOT NULL,
     value    TEXT COLLATE "C" NOT NULL,
     sort_key TEXT COLLATE "C" NOT NULL,
+    is_best  INTEGER NOT NULL DEFAULT 1,
     node_id  BIGINT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     PRIMARY KEY (kind, value, sort_key)
 );
 CREATE INDEX labels_by_node ON labels (node_id);
+CREATE INDEX labels_best ON labels (kind, value) WHERE is_best = 1;
 
 CREATE TABLE origins (
     source  TEXT COLLATE "C" NOT NULL,

@@ -32,19 +32,21 @@ CREATE TABLE nodes (
     registered_at TEXT NOT NULL,
     yanked        INTEGER NOT NULL DEFAULT 0,
     decision      TEXT NOT NULL DEFAULT 'null',
-    is_best       INTEGER NOT NULL DEFAULT 0,
+    is_best       INTEGER NOT NULL DEFAULT 1,
     body          TEXT NOT NULL,
     UNIQUE (namespace, type, version)
 ) STRICT;
 CREATE INDEX nodes_by_name ON nodes (name);
 CREATE INDEX nodes_by_uuid ON nodes (uuid, namespace, type);
-CREATE INDEX nodes_best ON nodes (sort_key) WHERE is_best = 1;
+CREATE INDEX nodes_best ON nodes (sort_key, namespace, name, lifecycle, is_best)
+    WHERE is_best = 1;
 CREATE INDEX nodes_best_by_type ON nodes (type, lifecycle) WHERE is_best = 1;
 
 CREATE TABLE labels (
     kind     TEXT NOT NULL,
     value    TEXT NOT NULL,
     sort_key TEXT NOT NULL,
+    is_best  INTEGER NOT NULL DEFAULT 1,
     node_id  INTEGER NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     PRIMARY KEY (kind, value, sort_key)
 ) STRICT, WITHOUT ROWID;
@@ -58,7 +60,7 @@ CREATE TABLE origins (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX origins_by_node ON origins (node_id);
 
-CREATE VIRTUAL TABLE search USING fts5 (name, tags, description, readme, prefix = '2 3');
+CREATE VIRTUAL TABLE search USING fts5 (name, tags, description, readme);
 
 -- Words of names and tags, from which other spellings of a mistyped word are found.
 CREATE TABLE words (
