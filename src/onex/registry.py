@@ -338,11 +338,7 @@ class Registry:
             UsageError: the reference does not name one version.
             NodeNotFoundError, AmbiguousNodeError: there is no such version.
         """
-        if not reference.constraint.is_exact:
-            raise UsageError(
-                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
-            )
-        node = self._resolution.node(reference)
+        node = self._one_version(reference)
         if node.yanked != yanked:
             with self._storage.writing() as writer:
                 writer.set_yanked(node.metadata.node_version, yanked=yanked, reason=reason)
@@ -363,11 +359,7 @@ class Registry:
             UsageError: the reference does not name one version.
             NodeNotFoundError, AmbiguousNodeError: there is no such version, or replacement.
         """
-        if not reference.constraint.is_exact:
-            raise UsageError(
-                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
-            )
-        node = self._resolution.node(reference)
+        node = self._one_version(reference)
         if deprecated_by is not None:
             replacement = self._resolution.node(NodeRef.parse(deprecated_by))
             check_replacement(node.metadata.node_version, replacement.metadata.node_version)
@@ -377,6 +369,13 @@ class Registry:
                 lifecycle,
                 deprecated_by=deprecated_by,
                 reason=reason,
+            )
+        return self._resolution.node(reference)
+
+    def _one_version(self, reference: NodeRef) -> RegisteredNode:
+        if not reference.constraint.is_exact:
+            raise UsageError(
+                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
             )
         return self._resolution.node(reference)
 
