@@ -350,10 +350,12 @@ def scan_safely(project: Project, found: int = 1) -> dict:
 
 def peak_memory(project: Project) -> int:
     """The peak memory of a forced scan, in bytes, as the operating system counts it."""
+    # Not ru_maxrss, which a process inherits from the one that started it.
     program = (
-        "import resource, sys; from onex.cli.main import run;"
+        "import re, sys; from onex.cli.main import run;"
         "run(['scan', 'nodes', '--force', '--format', 'json']);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+        "status = open('/proc/self/status').read();"
+        "print(re.search(r'VmHWM:\\s*(\\d+) kB', status)[1], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from onex.domain.errors import Location, Problem, Severity
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.reference import NodeRef
+from onex.domain.retry import NO_RETRY, RetryPolicy
 from onex.domain.template import Reference, TemplateSyntaxError, references_in
 from onex.domain.version import Version
 
@@ -35,6 +36,7 @@ class Step:
     when: JsonValue = None
     timeout_seconds: float = DEFAULT_STEP_TIMEOUT_SECONDS
     use_cache: bool = True
+    retry: RetryPolicy = NO_RETRY
 
     @property
     def is_fan_out(self) -> bool:

@@ -6,8 +6,11 @@ each on the engine; their ends come back to the one thread through a queue.
 
 from __future__ import annotations
 
+import heapq
 import queue
+import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -44,6 +47,7 @@ class _Running:
 @dataclass(slots=True)
 class _StepTimes:
     first_start: float | None = None
+    attempts: int = 0
     cached_calls: int = 0
     calls: int = 0
     notes: dict[str, None] = field(default_factory=dict)
@@ -76,6 +80,9 @@ class ActiveRun:
         self._running: dict[str, _Running] = {}
         self._times = {name: _StepTimes() for name in plan.workflow.steps}
         self._results: dict[str, NodeExecutionResult] = {}
+        self._attempts: Counter[str] = Counter()
+        self._logs: dict[str, list[str]] = {}
+        self._delayed: list[tuple[float, int, Call]] = []
         self._is_cancelled = False
 
     def request_cancel(self) -> None:
@@ -98,12 +105,14 @@ class ActiveRun:
         while not self._scheduler.is_done and not self._is_cancelled:
             self._start_ready(pool)
             self._note_ended_steps()
-            if not self._running:
+            if not self._running and not self._delayed:
                 continue
             if idle_since is not None:
                 self._idle_seconds += time.perf_counter() - idle_since
                 idle_since = None
-            event = self._events.get()
+            event = self._next_event()
+            if event is None:
+                continue
             if isinstance(event, RunEvent):
                 if event.kind == "progress":
                     self._observer(event)
@@ -114,12 +123,28 @@ class ActiveRun:
             self._note_ended_steps()
             if self._scheduler.is_stopping:
                 self._calls.cancel()
+                self._drop_delayed()
         self._note_ended_steps()
         if idle_since is not None:
             self._idle_seconds += time.perf_counter() - idle_since
 
+    def _next_event(self) -> _Ended | RunEvent | None:
+        """What happens next; None when it is time for another attempt of a call."""
+        if not self._delayed or len(self._running) >= self._options.jobs:
+            return self._events.get()
+        try:
+            return self._events.get(timeout=max(0.0, self._delayed[0][0] - time.perf_counter()))
+        except queue.Empty:
+            return None
+
     def _start_ready(self, pool: ThreadPoolExecutor) -> None:
         """Start calls while there is room; results from the cache take no room."""
+        while (
+            self._delayed
+            and self._delayed[0][0] <= time.perf_counter()
+            and len(self._running) < self._options.jobs
+        ):
+            self._start(heapq.heappop(self._delayed)[2], pool)
         while (room := self._options.jobs - len(self._running)) and not self._is_cancelled:
             calls = list(self._scheduler.take_ready(room))
             if not calls:
@@ -151,6 +176,8 @@ class ActiveRun:
             self._record_call(call, self._hit(call, cached[0]))
             return
         running.is_executing = True
+        self._attempts[call.id] += 1
+        times.attempts = max(times.attempts, self._attempts[call.id])
         started = time.perf_counter()
         future = pool.submit(self._calls.execute, call, node, inputs, self._progress_of(step_id))
         future.add_done_callback(
@@ -195,13 +222,15 @@ class ActiveRun:
             str(self._plan.nodes[call.step.id].metadata.node_version),
             status,
             started_seconds=running.started_seconds,
-            attempts=int(running.is_executing),
+            attempts=self._attempts[call.id],
             cache_note=running.cache_note,
             isolation=self._calls.isolation if running.is_executing else None,
         )
 
     def _finish(self, ended: _Ended) -> None:
         call, outcome = ended.call, ended.outcome
+        if isinstance(outcome, CallFailedError) and self._is_put_off(call, outcome):
+            return
         if isinstance(outcome, CallOutcome):
             result = replace(self._result_of(call, StepStatus.SUCCEEDED), output=outcome.output)
             key = self._running[call.id].cache_key
@@ -209,7 +238,33 @@ class ActiveRun:
                 self._journal.store_output(key, result.node, outcome.output, self._run_id)
         else:
             result = self._failure(call, outcome.error, outcome.detail)
-        self._record_call(call, replace(result, seconds=ended.seconds, log=outcome.log))
+        log = "".join([*self._logs.pop(call.id, ()), outcome.log])
+        self._record_call(call, replace(result, seconds=ended.seconds, log=log))
+
+    def _is_put_off(self, call: Call, outcome: CallFailedError) -> bool:
+        """Whether a failed call will be made again, and then when."""
+        if self._is_cancelled or self._scheduler.is_stopping:
+            return False
+        attempt = self._attempts[call.id]
+        code = outcome.error.code
+        delay = call.step.retry.delay_after(attempt, code, random.random())  # noqa: S311
+        if delay is None:
+            return False
+        del self._running[call.id]
+        line = f"attempt {attempt} failed with {code}, the next one follows in {delay:.2f} s\n"
+        self._logs.setdefault(call.id, []).append(f"{outcome.log}{line}")
+        due = time.perf_counter() + delay
+        heapq.heappush(self._delayed, (due, self._attempts.total(), call))
+        self._observer(RunEvent("retry", call.step.id, message=line.rstrip()))
+        return True
+
+    def _drop_delayed(self) -> None:
+        """Give up the calls that wait for another attempt."""
+        while self._delayed:
+            call = self._delayed.pop()[2]
+            self._running[call.id] = _Running(self._now())
+            error = RunCancelledError("cancelled while it waited for another attempt")
+            self._record_call(call, self._failure(call, error))
 
     def _record_call(self, call: Call, result: NodeExecutionResult) -> None:
         """Journal the end of a call, before anything that depends on it can start."""
@@ -256,7 +311,7 @@ class ActiveRun:
             end.error,
             started_seconds=started,
             seconds=seconds,
-            attempts=1 if started is not None else 0,
+            attempts=times.attempts,
             cached=times.calls > 0 and times.cached_calls == times.calls,
             cache_note=next(iter(times.notes), None),
             isolation=self._calls.isolation if times.calls > times.cached_calls else None,
@@ -266,6 +321,7 @@ class ActiveRun:
         """End what runs, start nothing more, and take the ends of the calls that were running."""
         self._calls.cancel()
         self._scheduler.cancel()
+        self._drop_delayed()
         while self._running:
             event = self._events.get()
             if isinstance(event, _Ended):

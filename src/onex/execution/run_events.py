@@ -12,7 +12,7 @@ from onex.domain.result import NodeExecutionResult
 class RunEvent:
     """Something that happened in a run, for those who watch.
 
-    ``kind`` is ``started``, ``progress``, ``call_ended`` or ``step_ended``;
+    ``kind`` is ``started``, ``progress``, ``retry``, ``call_ended`` or ``step_ended``;
     ``result`` is there for the latter two, ``fraction`` for progress.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,13 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.reference import NodeRef
+from onex.domain.retry import (
+    MAXIMUM_ATTEMPTS,
+    MAXIMUM_DELAY_SECONDS,
+    NO_RETRY,
+    REASONS,
+    RetryPolicy,
+)
 from onex.domain.version import Version
 from onex.domain.workflow import (
     DEFAULT_STEP_TIMEOUT_SECONDS,
@@ -26,13 +34,15 @@ from onex.domain.workflow import (
 from onex.manifests.field_reader import FieldReader
 from onex.manifests.yaml_document import YamlDocument, read_yaml
 
+_CODE = re.compile(r"[A-Z]{3}\d{3}")
 WORKFLOW_SUFFIX = ".workflow.yaml"
 
 _WORKFLOW_KEYS = frozenset(
     {"name", "version", "description", "inputs", "steps", "outputs", "policy"}
 )
-_STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache"})
-_PLANNED_STEP_KEYS = frozenset({"retry", "limits"})
+_STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache", "retry"})
+_PLANNED_STEP_KEYS = frozenset({"limits"})
+_RETRY_KEYS = frozenset({"attempts", "delay", "backoff", "jitter", "on"})
 _POLICY_KEYS = frozenset({"fail_fast"})
 
 
@@ -148,7 +158,59 @@ class _WorkflowReader(FieldReader):
                 (*place, "timeout"), body.get("timeout"), DEFAULT_STEP_TIMEOUT_SECONDS
             ),
             use_cache=self.boolean((*place, "cache"), body.get("cache"), default=True),
+            retry=self._retry((*place, "retry"), body.get("retry")),
         )
+
+    def _retry(self, place: tuple[str | int, ...], value: JsonValue) -> RetryPolicy:
+        """A mapping, or the number of attempts alone."""
+        if value is None:
+            return NO_RETRY
+        body = {"attempts": value} if isinstance(value, int) else self.object(place, value)
+        self._refuse_unknown_keys(place, body, _RETRY_KEYS)
+        return RetryPolicy(
+            attempts=int(
+                self._number((*place, "attempts"), body.get("attempts"), 3, 1, MAXIMUM_ATTEMPTS)
+            ),
+            delay_seconds=self._number(
+                (*place, "delay"), body.get("delay"), 1.0, 0, MAXIMUM_DELAY_SECONDS
+            ),
+            backoff=self._number((*place, "backoff"), body.get("backoff"), 2.0, 1, 100),
+            jitter=self._number((*place, "jitter"), body.get("jitter"), 0.1, 0, 1),
+            on=self._reasons((*place, "on"), body.get("on")),
+        )
+
+    def _number(
+        self,
+        place: tuple[str | int, ...],
+        value: JsonValue,
+        default: float,
+        least: float,
+        most: float,
+    ) -> float:
+        if value is None:
+            return default
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            is_whole = place[-1] != "attempts" or value == int(value)
+            if least <= value <= most and is_whole:
+                return float(value)
+        self.report("002", f"{place[-1]} must be a number from {least:g} to {most:g}", place)
+        return default
+
+    def _reasons(self, place: tuple[str | int, ...], value: JsonValue) -> frozenset[str]:
+        if value is None:
+            return NO_RETRY.on
+        codes = []
+        listed = [value] if isinstance(value, str) else value
+        for index, reason in enumerate(self.texts(place, listed)):
+            if reason not in REASONS and not _CODE.fullmatch(reason):
+                self.report(
+                    "009",
+                    f"{reason!r} is not a reason to try again",
+                    (*place, index),
+                    "use error, timeout, crash, or the code of an error",
+                )
+            codes.append(REASONS.get(reason, reason))
+        return frozenset(codes)
 
     def _foreach(self, place: tuple[str | int, ...], value: JsonValue) -> JsonValue:
         if value is None or isinstance(value, str):

@@ -1,0 +1,52 @@
+"""RetryPolicy: whether a failed call is made again, and after how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onex.domain.errors import NodeRaisedError, StepTimeoutError, WorkerDiedError
+
+MAXIMUM_ATTEMPTS = 100
+MAXIMUM_DELAY_SECONDS = 3600.0
+
+REASONS = {
+    "error": NodeRaisedError.code,
+    "timeout": StepTimeoutError.code,
+    "crash": WorkerDiedError.code,
+}
+"""The words that a workflow may use for the codes of failures that may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a call is made at most, and how long to wait between two attempts.
+
+    The wait grows by ``backoff`` from attempt to attempt; ``jitter`` spreads it by
+    that part of itself to either side, so that many calls do not come back at once.
+    ``on`` are the codes of the failures after which a call is made again.
+    """
+
+    attempts: int = 1
+    delay_seconds: float = 1.0
+    backoff: float = 2.0
+    jitter: float = 0.1
+    on: frozenset[str] = frozenset(REASONS.values())
+
+    def delay_after(self, attempt: int, code: str, chance: float) -> float | None:
+        """How long to wait after a failed attempt, in seconds; None to give up.
+
+        Args:
+            attempt: the number of the attempt that failed, from 1.
+            code: the code of its failure.
+            chance: a random number from 0 to 1.
+        """
+        if attempt >= self.attempts or code not in self.on:
+            return None
+        try:
+            delay = self.delay_seconds * self.backoff ** (attempt - 1)
+        except OverflowError:
+            delay = MAXIMUM_DELAY_SECONDS
+        return min(delay, MAXIMUM_DELAY_SECONDS) * (1 + self.jitter * (2 * chance - 1))
+
+
+NO_RETRY = RetryPolicy()
