@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,11 @@ from onex.domain.errors import FutureDatabaseError, StorageError
 from onex.storage.migrations import read_migrations
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
+WRITER_PATIENCE_SECONDS = 30.0
+
+# SQLite sleeps longer after each try, up to 0.1 s, so that among busy writers the one that
+# has waited longest is served last. Rounds this short keep its sleeps near a millisecond.
+_WAITING_ROUND_MILLISECONDS = 20
 
 
 def open_database(path: Path, migrations: str) -> sqlite3.Connection:
@@ -73,10 +79,28 @@ def _statements(script: str) -> Iterator[str]:
             pending = ""
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Wait for the right to write; raises sqlite3.OperationalError when it does not come."""
+    deadline = time.monotonic() + WRITER_PATIENCE_SECONDS
+    connection.execute(f"PRAGMA busy_timeout = {_WAITING_ROUND_MILLISECONDS}")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """A write transaction: all of the block is stored, or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
+    _begin(connection)
     try:
         yield
     except BaseException:
