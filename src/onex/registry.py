@@ -373,10 +373,7 @@ class Registry:
         return self._resolution.node(reference)
 
     def _one_version(self, reference: NodeRef) -> RegisteredNode:
-        if not reference.constraint.is_exact:
-            raise UsageError(
-                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
-            )
+        reference.one_version()
         return self._resolution.node(reference)
 
     def history(self, reference: NodeRef) -> Sequence[Event]:

@@ -95,6 +95,7 @@ class SharedCache:
 
     def _hear(self) -> None:
         if self._listener is None:
+            # The library declares no types for this call.
             listener = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
             listener.subscribe(self._channel)
             self._listener = listener

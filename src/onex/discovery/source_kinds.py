@@ -40,6 +40,7 @@ def make_source(declared: SourceConfiguration) -> DiscoverySource:
         )
     try:
         source: DiscoverySource = point.load()(declared)
+    # Whatever the code of a third party raises is told as its failure.
     except Exception as error:
         raise ConfigurationError(
             f"the source {declared.name} of kind {declared.kind} cannot be made:"

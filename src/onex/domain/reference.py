@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from onex.domain.constraint import ANY_VERSION, VersionConstraint
-from onex.domain.errors import InvalidReferenceError
+from onex.domain.errors import InvalidReferenceError, UsageError
 from onex.domain.version import Version
 
 MAXIMUM_REFERENCE_LENGTH = 512
@@ -99,6 +99,13 @@ class NodeRef:
     def node(self) -> NodeId | None:
         """The node's identity where the reference spells it out."""
         return None if self.type is None else NodeId(self.type, self.name)
+
+    def one_version(self) -> Version:
+        """The one version that the reference names; raises UsageError where it does not."""
+        version = self.constraint.exact_version
+        if version is None:
+            raise UsageError(f"{str(self)!r} does not name one version", hint="write REF@1.2.3")
+        return version
 
     def __str__(self) -> str:
         target = self.name if self.type is None else f"{self.type}://{self.name}"

@@ -247,6 +247,7 @@ class ActiveRun:
             return False
         attempt = self._attempts[call.id]
         code = outcome.error.code
+        # Jitter spreads attempts over time and keeps no secret.
         delay = call.step.retry.delay_after(attempt, code, random.random())  # noqa: S311
         if delay is None:
             return False

@@ -106,5 +106,4 @@ class AnswerCache(Generic[T]):
         return answer
 
     def _stored_key(self, key: str) -> str:
-        readable = key if len(key) <= MAXIMUM_KEY_LENGTH else key[:MAXIMUM_KEY_LENGTH]
-        return f"{self.name}:{readable}:{sha256_of(key)[:16]}"
+        return f"{self.name}:{key[:MAXIMUM_KEY_LENGTH]}:{sha256_of(key)[:16]}"

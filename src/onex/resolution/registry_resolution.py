@@ -15,7 +15,6 @@ from onex.domain.errors import (
     ConstraintFact,
     NodeNotFoundError,
     ResolutionError,
-    UsageError,
 )
 from onex.domain.json_value import JsonValue, as_object, as_text, canonical_json
 from onex.domain.lifecycle import Lifecycle
@@ -173,11 +172,7 @@ class RegistryResolution:
             UsageError: the reference does not name one version.
             NodeNotFoundError, AmbiguousNodeError: it means no node, or several.
         """
-        version = reference.constraint.exact_version
-        if version is None:
-            raise UsageError(
-                f"{str(reference)!r} does not name one version", hint="write REF@1.2.3"
-            )
+        version = reference.one_version()
         known = self._resolver.view.registered(str(self.identify(reference)))
         if version in known:
             return known[version].metadata
