@@ -19,7 +19,9 @@ HOME_VARIABLE = "ONEX_HOME"
 STORAGE_VARIABLE = "ONEX_STORAGE"
 CACHE_VARIABLE = "ONEX_CACHE"
 
-_KNOWN_TABLES = frozenset({"sources", "config", "overrides", "policy", "storage", "cache"})
+_KNOWN_TABLES = frozenset(
+    {"sources", "config", "overrides", "policy", "storage", "cache", "secrets"}
+)
 _SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces"})
 _TRUST_POLICIES = ("quarantine", "local_prefer", "remote_prefer")
 
@@ -47,7 +49,8 @@ class Configuration:
 
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
     ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
-    files in ``home``; ``overrides`` gives for a node the version or path that is forced.
+    files in ``home``; ``overrides`` gives for a node the version or path that is forced;
+    ``secrets_file`` is a private file of secrets, None without one.
     """
 
     home: Path
@@ -58,6 +61,7 @@ class Configuration:
     trust_policy: str = _TRUST_POLICIES[0]
     storage: str | None = None
     cache: str | None = None
+    secrets_file: Path | None = None
 
 
 def load_configuration(
@@ -97,6 +101,7 @@ def load_configuration(
         _trust_policy(file, _table(file, "policy", body.get("policy", {}))),
         storage or _url(file, "storage", body.get("storage")),
         cache or _url(file, "cache", body.get("cache")),
+        _secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
     )
 
 
@@ -162,6 +167,13 @@ def _url(file: Path, name: str, value: JsonValue) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _refuse(file, f"{name} must be a URL", f'write {name} = "..."')
     return value or None
+
+
+def _secrets_file(file: Path, table: JsonObject) -> Path | None:
+    name = table.get("file")
+    if set(table) - {"file"} or not isinstance(name, str | None):
+        raise _refuse(file, "the [secrets] table is not valid", 'write file = "secrets.toml"')
+    return None if name is None else file.parent / name
 
 
 def _trust_policy(file: Path, table: JsonObject) -> str:

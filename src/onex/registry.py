@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +20,7 @@ from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
-    IsolationUnavailableError,
     OnexError,
-    RunNotFoundError,
     UsageError,
 )
 from onex.domain.event import Event
@@ -45,8 +45,11 @@ from onex.storage.sqlite.journal import SqliteRunJournal
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from onex.execution.engine import Engine
+    from onex.execution.forecast import RunForecast
     from onex.execution.plan import ExecutionPlan
+    from onex.execution.provenance import Provenance
+    from onex.execution.registry_execution import PruneReport, RegistryExecution, RunSettings
+    from onex.execution.replay import ReplayReport
     from onex.execution.run_events import Observer
     from onex.storage.backend import StorageBackend
     from onex.storage.journal import RunJournal, RunRecord
@@ -103,6 +106,7 @@ class Registry:
         resolution = self.__dict__.pop("_resolution", None)
         if resolution is not None:
             resolution.keep_statistics()
+        self.__dict__.pop("_execution", None)
         for name in ("_storage", "_journal", "_cache"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
@@ -122,6 +126,12 @@ class Registry:
     def _resolution(self) -> RegistryResolution:
         host = HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
         return RegistryResolution(self._storage, host, self._cache)
+
+    @cached_property
+    def _execution(self) -> RegistryExecution:
+        from onex.execution.registry_execution import RegistryExecution
+
+        return RegistryExecution(self.configuration, self._environment, self._journal)
 
     @cached_property
     def _journal(self) -> RunJournal:
@@ -453,7 +463,8 @@ class Registry:
             for name, root in zip(workflow.steps, resolution.roots, strict=True)
         }
         complete = complete_inputs(workflow.inputs, inputs)
-        return ExecutionPlan(workflow, nodes, complete, tuple(resolution.warnings))
+        lock_digest = None if lock is None else sha256_of(lock.to_toml())
+        return ExecutionPlan(workflow, nodes, complete, tuple(resolution.warnings), lock_digest)
 
     def run(
         self,
@@ -463,46 +474,95 @@ class Registry:
         jobs: int | None = None,
         fail_fast: bool | None = None,
         use_cache: bool = True,
+        refresh: Iterable[str] = (),
         observer: Observer = lambda event: None,
     ) -> RunResult:
         """Execute a plan; what happened is in the result and in the history.
 
         Args:
+            plan: what to run.
             isolation: how far nodes are kept apart.
             jobs: how many calls run at once; by default one for each processor.
             fail_fast: whether the first failure ends the run; by default as the
                 workflow says.
             use_cache: whether results of earlier runs may be used.
+            refresh: steps that are run whatever the cache has.
             observer: told of every event of the run, in the calling thread.
 
         Raises:
             IsolationUnavailableError: the level cannot be had.
             DigestMismatchError: a node's files are not those that were registered.
             NodeLoadError: a node has no code that can be run.
+            LibraryMissingError: a Python library that a node declares is not there.
+            StepMismatchError: what goes into a step can never be what its node declares.
+            SecretsNotPrivateError: the file of secrets is open to others.
         """
-        from onex.execution.artifacts import ArtifactStore
-        from onex.execution.node_loader import NodeLoader
-        from onex.execution.orchestrator import ExecutionOrchestrator
-        from onex.execution.run_events import RunOptions
+        settings = _settings(
+            isolation, jobs, fail_fast=fail_fast, use_cache=use_cache, refresh=refresh
+        )
+        return self._execution.run(plan, settings, observer)
 
-        jobs = jobs or os.cpu_count() or 1
-        home = self.configuration.home
-        engine = _engine(isolation, jobs)
-        try:
-            orchestrator = ExecutionOrchestrator(
-                engine,
-                NodeLoader(home / "nodes"),
-                ArtifactStore(home / "artifacts"),
-                self._journal,
-                home / "runs",
-                self.configuration.node_config,
-                self._environment,
-            )
-            chosen = plan.workflow.fail_fast if fail_fast is None else fail_fast
-            options = RunOptions(jobs, fail_fast=chosen, use_cache=use_cache)
-            return orchestrator.execute_workflow(plan, options, observer)
-        finally:
-            engine.close()
+    def forecast(
+        self,
+        plan: ExecutionPlan,
+        *,
+        isolation: IsolationLevel = IsolationLevel.PROCESS,
+        jobs: int | None = None,
+        use_cache: bool = True,
+        refresh: Iterable[str] = (),
+    ) -> RunForecast:
+        """What a run would do: everything is loaded and checked as by ``run``, and nothing runs."""
+        settings = _settings(isolation, jobs, use_cache=use_cache, refresh=refresh)
+        return self._execution.forecast(plan, settings)
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        isolation: IsolationLevel = IsolationLevel.PROCESS,
+        jobs: int | None = None,
+        fail_fast: bool | None = None,
+        use_cache: bool = True,
+        rerun_in_flight: bool = False,
+        observer: Observer = lambda event: None,
+    ) -> RunResult:
+        """Go on with a run that was killed, cancelled or failed: what succeeded is not run again.
+
+        Args:
+            run_id: its identifier, or the start of it.
+            isolation, jobs, fail_fast, use_cache, observer: as for ``run``.
+            rerun_in_flight: whether calls are made again that had started and not ended, though
+                their nodes are not idempotent.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it still runs, or it succeeded.
+            NodeNotFoundError: a version that it used is not registered any more.
+            DigestMismatchError: the files of one are not what they were.
+        """
+        settings = replace(
+            _settings(isolation, jobs, fail_fast=fail_fast, use_cache=use_cache),
+            rerun_in_flight=rerun_in_flight,
+        )
+        return self._execution.resume(run_id, self._resolution.node, settings, observer)
+
+    def replay(
+        self,
+        run_id: str,
+        *,
+        isolation: IsolationLevel = IsolationLevel.PROCESS,
+        jobs: int | None = None,
+        observer: Observer = lambda event: None,
+    ) -> ReplayReport:
+        """Execute a run once more, without the cache, and say where its results differ and why.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it still runs, or was recorded without its workflow.
+            NodeNotFoundError: a version that it used is not registered any more.
+        """
+        settings = _settings(isolation, jobs)
+        return self._execution.replay(run_id, self._resolution.node, settings, observer)
 
     def runs(self, limit: int) -> Sequence[RunRecord]:
         """The latest runs, newest first."""
@@ -510,26 +570,42 @@ class Registry:
 
     def run_record(self, run_id: str) -> RunRecord:
         """One run with its steps, by its identifier or the start of it; raises RunNotFoundError."""
-        record = self._journal.run(run_id)
-        if record is None:
-            raise RunNotFoundError(
-                f"there is no one run {run_id!r}", hint="onex runs list shows their identifiers"
-            )
-        return record
+        return self._execution.record(run_id)
+
+    def prune_runs(
+        self,
+        *,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Remove old runs, and the results and artifacts that nothing refers to then.
+
+        Args:
+            keep: how many of the latest runs stay.
+            older_than: only runs that began longer ago are removed. Without either limit no
+                run is, and only what is not referred to goes.
+            dry_run: whether to say which runs would go, and remove nothing.
+        """
+        return self._execution.prune(keep, older_than, dry_run=dry_run)
+
+    def provenance(self, target: str) -> Provenance:
+        """Where an artifact (its digest), or a file with the content of one, comes from.
+
+        Raises:
+            ArtifactNotFoundError: no recorded run gave it.
+        """
+        return self._execution.provenance(target)
 
 
-def _engine(isolation: IsolationLevel, jobs: int) -> Engine:
-    match isolation:
-        case IsolationLevel.PROCESS:
-            from onex.execution.process_engine import ProcessEngine
+def _settings(
+    isolation: IsolationLevel,
+    jobs: int | None,
+    *,
+    fail_fast: bool | None = None,
+    use_cache: bool = True,
+    refresh: Iterable[str] = (),
+) -> RunSettings:
+    from onex.execution.registry_execution import RunSettings
 
-            return ProcessEngine(jobs)
-        case IsolationLevel.INLINE:
-            from onex.execution.inline_engine import InlineEngine
-
-            return InlineEngine()
-        case IsolationLevel.STRICT:
-            raise IsolationUnavailableError(
-                "strict isolation cannot be had in this version of onex",
-                hint="use --isolation process for nodes that you trust",
-            )
+    return RunSettings(isolation, jobs, fail_fast, use_cache, frozenset(refresh))

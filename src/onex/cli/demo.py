@@ -13,7 +13,7 @@ import click
 import onex
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.cli.progress import progress_observer
+from onex.cli.progress import run_observer
 from onex.cli.run import exit_code, print_result
 from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
@@ -66,7 +66,7 @@ def demo(
             output.line(
                 f"  {step}: {reference} is {chosen}" + (f", of {among}" if among > 1 else "")
             )
-        with progress_observer(output, list(plan.workflow.steps)) as observer:
+        with run_observer(output) as observer:
             result = registry.run(plan, jobs=jobs, observer=observer)
     files = _collect(result, folder / _RESULTS)
     body = result.to_json() | {"files": {name: str(path) for name, path in files.items()}}

@@ -141,7 +141,7 @@ def _process_isolation() -> str:
         )
         engine = ProcessEngine(jobs=1)
         try:
-            node = LoadedNode("doctor", "doctor", file, "execute")
+            node = LoadedNode("doctor", "doctor", "python", file.parent, file, "execute")
             outcome = engine.execute(NodeCall(node, {}, ContextSpec("doctor", folder), 20.0))
         except CallFailedError as failure:
             raise failure.error from failure

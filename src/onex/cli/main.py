@@ -26,6 +26,7 @@ _COMMANDS = {
     "lock": "onex.cli.lock:lock",
     "new": "onex.cli.project:new",
     "outdated": "onex.cli.dependencies:outdated",
+    "provenance": "onex.cli.provenance:provenance",
     "resolve": "onex.cli.resolve:resolve",
     "run": "onex.cli.run:run",
     "runs": "onex.cli.runs:runs",

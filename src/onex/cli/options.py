@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import click
 
 from onex.cli.output import Format, Output
+from onex.domain.result import IsolationLevel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +40,14 @@ no_home_option = click.option(
     type=click.Path(),
     expose_value=False,
     help="Taken by every command; this one keeps no state.",
+)
+
+isolation_option = click.option(
+    "--isolation",
+    type=click.Choice([level.value for level in IsolationLevel]),
+    default=IsolationLevel.PROCESS.value,
+    show_default=True,
+    help="How far nodes are kept apart.",
 )
 
 home_option = click.option(

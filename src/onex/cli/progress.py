@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from onex.cli.output import Output, printable
+from onex.domain.errors import PathNotReadableError
 from onex.domain.result import NodeExecutionResult, StepStatus
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from onex.execution.run_events import Observer, RunEvent
+
+MAXIMUM_ROWS = 30
+"""With more steps than this, only those that run are shown, under a bar for all of them."""
 
 _MARKS = {
     StepStatus.SUCCEEDED: ("✓", "green"),
@@ -25,15 +32,51 @@ _MARKS = {
 
 
 @contextmanager
-def progress_observer(output: Output, steps: Sequence[str]) -> Iterator[Observer]:
-    """An observer that shows the run while the block lasts."""
-    if not output.is_human or output.verbosity < 0:
-        yield lambda event: None
-    elif sys.stderr.isatty():
-        with _live(steps) as observer:
-            yield observer
-    else:
-        yield _Lines(output).observe
+def run_observer(output: Output, events: Path | None = None) -> Iterator[Observer]:
+    """An observer that shows the run while the block lasts, and writes its events where asked.
+
+    Args:
+        output: how this command prints.
+        events: a file for the events as lines of JSON, ``-`` for standard output.
+    """
+    with ExitStack() as stack:
+        observers: list[Observer] = []
+        if events is not None:
+            observers.append(_EventLines(stack.enter_context(_opened(events))).observe)
+        if output.is_human and output.verbosity >= 0:
+            is_live = sys.stderr.isatty()
+            shown = stack.enter_context(_live()) if is_live else _Lines(output).observe
+            observers.append(shown)
+
+        def observe(event: RunEvent) -> None:
+            for observer in observers:
+                observer(event)
+
+        yield observe
+
+
+@contextmanager
+def _opened(events: Path) -> Iterator[TextIO]:
+    if str(events) == "-":
+        yield sys.stdout
+        return
+    try:
+        stream = events.open("w", encoding="utf-8")
+    except OSError as error:
+        raise PathNotReadableError(
+            f"{events} cannot be written: {error.strerror}", hint="name another file for --events"
+        ) from error
+    with stream:
+        yield stream
+
+
+@dataclass(frozen=True, slots=True)
+class _EventLines:
+    stream: TextIO
+
+    def observe(self, event: RunEvent) -> None:
+        self.stream.write(json.dumps(event.to_json(), ensure_ascii=False) + "\n")
+        self.stream.flush()
 
 
 def describe_end(result: NodeExecutionResult, children: int, cached_children: int) -> str:
@@ -63,12 +106,16 @@ class _Lines:
     counts: dict[str, _Counts] = field(default_factory=dict)
 
     def observe(self, event: RunEvent) -> None:
+        if event.kind == "run_started":
+            return
         counts = self.counts.setdefault(event.step_id, _Counts())
-        if event.kind == "started":
+        if event.kind == "step_started":
             counts.total = event.total_calls or 0
         elif event.kind == "call_ended" and event.result is not None:
             counts.ended += 1
             counts.cached += event.result.cached
+        elif event.kind == "retry":
+            self.output.note(f"{event.step_id}: {event.message}", "yellow")
         elif event.kind == "step_ended" and event.result is not None:
             self.output.note(
                 f"{event.step_id}: {describe_end(event.result, counts.total, counts.cached)}"
@@ -76,7 +123,7 @@ class _Lines:
 
 
 @contextmanager
-def _live(steps: Sequence[str]) -> Iterator[Observer]:
+def _live() -> Iterator[Observer]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -88,45 +135,99 @@ def _live(steps: Sequence[str]) -> Iterator[Observer]:
         console=Console(stderr=True),
         refresh_per_second=12,
     )
-    width = max(map(len, steps), default=0)
     with progress:
-        tasks = {
-            step: progress.add_task(step.ljust(width), total=None, start=False, mark=" ", note="")
-            for step in steps
-        }
-        yield _Live(progress, tasks).observe
+        yield _Live(progress).observe
 
 
 @dataclass(slots=True)
 class _Live:
     progress: Progress
-    tasks: dict[str, TaskID]
+    tasks: dict[str, TaskID] = field(default_factory=dict)
     counts: dict[str, _Counts] = field(default_factory=dict)
+    total: TaskID | None = None
+    width: int = 0
+    steps: int = 0
+    ended_steps: int = 0
+    started: float = field(default_factory=time.monotonic)
+    forecast_seconds: float | None = None
 
     def observe(self, event: RunEvent) -> None:
-        task = self.tasks[event.step_id]
+        if event.kind == "run_started":
+            self._begin(event)
+            return
         counts = self.counts.setdefault(event.step_id, _Counts())
-        if event.kind == "started":
+        if event.kind == "step_started":
             counts.total = event.total_calls or 0
+            task = self._task(event.step_id)
             self.progress.start_task(task)
             self.progress.update(task, total=counts.total or None, mark="[cyan]•[/]")
         elif event.kind == "progress" and event.fraction is not None:
             if not counts.total:
-                note = printable(event.message)[:60].replace("[", "\\[")
-                self.progress.update(task, total=1.0, completed=event.fraction, note=note)
+                self._note(event.step_id, event.message, total=1.0, completed=event.fraction)
+        elif event.kind == "retry":
+            self._note(event.step_id, event.message)
         elif event.kind == "call_ended" and event.result is not None:
             counts.ended += 1
             counts.cached += event.result.cached
-            self.progress.update(
-                task, completed=counts.ended, note=f"{counts.ended}/{counts.total}"
-            )
+            note = f"{counts.ended}/{counts.total}"
+            self._note(event.step_id, note, completed=float(counts.ended))
         elif event.kind == "step_ended" and event.result is not None:
-            mark, style = _MARKS[event.result.status]
-            note = printable(describe_end(event.result, counts.total, counts.cached))[:100]
-            self.progress.update(
-                task,
-                total=1.0,
-                completed=1.0,
-                mark=f"[{style}]{mark}[/]",
-                note=note.replace("[", "\\["),
+            self._end(event.step_id, event.result, counts)
+        self._update_total()
+
+    def _begin(self, event: RunEvent) -> None:
+        self.steps = len(event.steps)
+        self.forecast_seconds = event.forecast_seconds
+        self.width = max((len(step) for step in event.steps[:MAXIMUM_ROWS]), default=0)
+        if self.steps <= MAXIMUM_ROWS:
+            for step in event.steps:
+                self._task(step)
+        self.total = self.progress.add_task(
+            "run".ljust(self.width), total=self.steps, mark=" ", note=""
+        )
+        self._update_total()
+
+    def _task(self, step_id: str) -> TaskID:
+        if step_id not in self.tasks:
+            self.tasks[step_id] = self.progress.add_task(
+                step_id.ljust(self.width), total=None, start=False, mark=" ", note=""
             )
+        return self.tasks[step_id]
+
+    def _note(
+        self,
+        step_id: str,
+        note: str,
+        *,
+        total: float | None = None,
+        completed: float | None = None,
+    ) -> None:
+        text = printable(note)[:60].replace("[", "\\[")
+        self.progress.update(self._task(step_id), total=total, completed=completed, note=text)
+
+    def _end(self, step_id: str, result: NodeExecutionResult, counts: _Counts) -> None:
+        self.ended_steps += 1
+        if self.steps > MAXIMUM_ROWS and result.error is None:
+            task = self.tasks.pop(step_id, None)
+            if task is not None:
+                self.progress.remove_task(task)
+            return
+        mark, style = _MARKS[result.status]
+        note = printable(describe_end(result, counts.total, counts.cached))[:100]
+        self.progress.update(
+            self._task(step_id),
+            total=1.0,
+            completed=1.0,
+            mark=f"[{style}]{mark}[/]",
+            note=note.replace("[", "\\["),
+        )
+
+    def _update_total(self) -> None:
+        if self.total is None:
+            return
+        elapsed = time.monotonic() - self.started
+        note = f"{self.ended_steps}/{self.steps} steps, {elapsed:.1f} s"
+        if self.forecast_seconds is not None and self.ended_steps < self.steps:
+            left = self.forecast_seconds - elapsed
+            note += f", about {left:.0f} s left" if left >= 1 else ", nearly done"
+        self.progress.update(self.total, completed=self.ended_steps, note=note)

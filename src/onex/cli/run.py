@@ -7,28 +7,22 @@ from pathlib import Path
 
 import click
 
-from onex.cli.options import home_option, output_options
+from onex.cli.options import home_option, isolation_option, output_options
 from onex.cli.output import Output
-from onex.cli.progress import progress_observer
+from onex.cli.progress import run_observer
+from onex.cli.run_target import read_target
 from onex.cli.targets import override_option, parse_overrides
-from onex.domain.errors import (
-    ExitCode,
-    Location,
-    PathNotReadableError,
-    UsageError,
-)
-from onex.domain.json_value import JsonObject, JsonValue
-from onex.domain.reference import NodeRef
+from onex.domain.errors import ExitCode, UsageError
+from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
-from onex.domain.template import INPUT_NAME
-from onex.domain.workflow import Workflow
 from onex.execution.artifacts import is_artifact
-from onex.manifests.workflow_file import load_workflow
+from onex.execution.forecast import RunForecast
+from onex.execution.plan import ExecutionPlan
 from onex.registry import Registry
 
 
 @click.command()
-@click.argument("target", metavar="WORKFLOW|REF")
+@click.argument("target", required=False, metavar="WORKFLOW|REF")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="One input.")
 @click.option(
     "--inputs", "inputs_file", type=click.Path(path_type=Path), help="A JSON or YAML file."
@@ -39,13 +33,7 @@ from onex.registry import Registry
 @click.option(
     "--fail-fast/--keep-going", default=None, help="Whether the first failure ends the run."
 )
-@click.option(
-    "--isolation",
-    type=click.Choice([level.value for level in IsolationLevel]),
-    default=IsolationLevel.PROCESS.value,
-    show_default=True,
-    help="How far nodes are kept apart.",
-)
+@isolation_option
 @click.option(
     "--lock",
     "lock_file",
@@ -54,11 +42,28 @@ from onex.registry import Registry
 )
 @override_option
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever earlier runs gave.")
+@click.option(
+    "--refresh",
+    multiple=True,
+    metavar="STEP",
+    help="Run this step, whatever earlier runs gave, and keep its result.",
+)
+@click.option("--resume", "resumed", metavar="RUN", help="Go on with a run that ended early.")
+@click.option(
+    "--rerun-in-flight",
+    is_flag=True,
+    help="With --resume: make calls again that had started, though their nodes are not idempotent.",
+)
+@click.option(
+    "--events",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write what happens as lines of JSON to a file, or to standard output for -.",
+)
 @home_option
 @output_options
 def run(
     output: Output,
-    target: str,
+    target: str | None,
     inputs: tuple[str, ...],
     inputs_file: Path | None,
     arguments: str | None,
@@ -69,17 +74,37 @@ def run(
     lock_file: Path | None,
     overrides: tuple[str, ...],
     no_cache: bool,
+    refresh: tuple[str, ...],
+    resumed: str | None,
+    rerun_in_flight: bool,
+    events: Path | None,
     home: Path | None,
 ) -> int:
-    """Run a workflow file, or one node by its reference."""
-    given = _read_inputs(inputs_file, arguments)
-    workflow = _workflow(target)
-    if workflow is None:
-        given |= _read_pairs(inputs, {})
-        workflow = _workflow_of_node(target, given)
-    else:
-        given |= _read_pairs(inputs, workflow.inputs)
+    """Run a workflow file, or one node by its reference.
+
+    With --resume a run that was killed, cancelled or failed goes on with the
+    versions and inputs it had; what had succeeded is not run again.
+    """
+    if (target is None) is (resumed is None):
+        raise UsageError(
+            "name a workflow or a node, or a run to --resume, and not both",
+            hint="see onex run --help",
+        )
+    level = IsolationLevel(isolation)
     with Registry.open(home) as registry:
+        if resumed is not None:
+            with run_observer(output, events) as observer:
+                result = registry.resume(
+                    resumed,
+                    isolation=level,
+                    jobs=jobs,
+                    fail_fast=fail_fast,
+                    use_cache=not no_cache,
+                    rerun_in_flight=rerun_in_flight,
+                    observer=observer,
+                )
+            return _report(output, result, events)
+        workflow, given = read_target(str(target), inputs, inputs_file, arguments)
         if registry.configuration.sources:
             output.problems([p for p in registry.scan().problems if p.severity == "error"])
         forced = parse_overrides(overrides)
@@ -88,18 +113,31 @@ def run(
         for warning in plan.warnings:
             output.note(f"warning: {warning}", "yellow")
         if dry_run:
-            output.emit(plan.to_json(), lambda: _print_plan(output, plan.to_json()))
+            forecast = registry.forecast(
+                plan, isolation=level, jobs=jobs, use_cache=not no_cache, refresh=refresh
+            )
+            body = plan.to_json() | {"isolation": isolation, "forecast": forecast.to_json()}
+            output.emit(body, lambda: _print_plan(output, plan, forecast))
             return ExitCode.SUCCESS
-        with progress_observer(output, list(workflow.steps)) as observer:
+        with run_observer(output, events) as observer:
             result = registry.run(
                 plan,
-                isolation=IsolationLevel(isolation),
+                isolation=level,
                 jobs=jobs,
                 fail_fast=fail_fast,
                 use_cache=not no_cache,
+                refresh=refresh,
                 observer=observer,
             )
-    output.emit(result.to_json(), lambda: print_result(output, result))
+    return _report(output, result, events)
+
+
+def _report(output: Output, result: RunResult, events: Path | None) -> int:
+    """Print the end of a run, unless its events have standard output for themselves."""
+    if str(events) == "-":
+        output.json_line({"event": "run_ended", **result.to_json()})
+    else:
+        output.emit(result.to_json(), lambda: print_result(output, result))
     return exit_code(result)
 
 
@@ -155,72 +193,32 @@ def _brief(value: JsonValue) -> str:
     return text if len(text) <= 400 else text[:397] + "..."
 
 
-def _print_plan(output: Output, plan: JsonObject) -> None:
-    steps = plan["steps"]
-    if isinstance(steps, dict):
-        output.table(
-            ("STEP", "NODE", "NEEDS", "PERMISSIONS"),
-            [
-                (name, str(s["node"]), ", ".join(s["needs"]), ", ".join(s["permissions"]))
-                for name, s in steps.items()
-            ],
+def _print_plan(output: Output, plan: ExecutionPlan, forecast: RunForecast) -> None:
+    steps = as_object(plan.to_json()["steps"])
+    expected = as_object(forecast.to_json()["steps"])
+    rows = []
+    for name, value in steps.items():
+        step, cache = as_object(value), as_object(expected[name])
+        seconds = cache["seconds"]
+        rows.append(
+            (
+                name,
+                str(step["node"]),
+                ", ".join(as_texts(step["needs"])),
+                ", ".join(as_texts(step["permissions"])),
+                _cache_words(cache),
+                "?" if seconds is None else f"{as_number(seconds):.2f} s",
+            )
         )
+    output.table(("STEP", "NODE", "NEEDS", "PERMISSIONS", "CACHE", "FORECAST"), rows)
+    if forecast.seconds is None:
+        output.line("no forecast: some of these nodes have not run here before", "dim")
+    else:
+        output.line(f"about {forecast.seconds:.2f} s, judging by earlier runs")
 
 
-def _workflow(target: str) -> Workflow | None:
-    """The workflow in a file; None when the target is a reference to a node."""
-    path = Path(target)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.exists():
-            raise PathNotReadableError(
-                f"{path} does not exist", hint="check the path", location=Location(str(path))
-            )
-        return load_workflow(path)
-    return None
-
-
-def _workflow_of_node(target: str, given: JsonObject) -> Workflow:
-    reference = NodeRef.parse(target)
-    for name in given:
-        if not INPUT_NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} is not the name of an input", hint="use letters, digits, _ and -"
-            )
-    return Workflow.of_node(reference, tuple(given))
-
-
-def _read_inputs(file: Path | None, arguments: str | None) -> dict[str, JsonValue]:
-    given: dict[str, JsonValue] = {}
-    if file is not None:
-        from onex.manifests.yaml_document import read_yaml
-
-        given |= read_yaml(file).data
-    if arguments is not None:
-        try:
-            value = json.loads(arguments)
-        except ValueError as error:
-            raise UsageError(
-                f"--args is not JSON: {error}", hint="quote it for the shell"
-            ) from error
-        if not isinstance(value, dict):
-            raise UsageError("--args is not a JSON object", hint="write --args '{\"name\": 1}'")
-        given |= value
-    return given
-
-
-def _read_pairs(pairs: tuple[str, ...], schemas: JsonObject) -> dict[str, JsonValue]:
-    """``KEY=VALUE`` pairs: values are JSON where they can be, unless the schema asks for text."""
-    given: dict[str, JsonValue] = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        if not separator or not key:
-            raise UsageError(f"{pair!r} is not KEY=VALUE", hint="write --input top=10")
-        schema = schemas.get(key)
-        if isinstance(schema, dict) and schema.get("type") == "string":
-            given[key] = text
-        else:
-            try:
-                given[key] = json.loads(text)
-            except ValueError:
-                given[key] = text
-    return given
+def _cache_words(cache: JsonObject) -> str:
+    calls, hits = cache["calls"], cache["hits"]
+    if cache["cache"] == "partial":
+        return f"{hits} of {calls}"
+    return str(cache["cache"])

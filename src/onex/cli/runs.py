@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
-from onex.cli.options import home_option, output_options
-from onex.cli.output import Output
+from onex.cli.options import home_option, isolation_option, output_options
+from onex.cli.output import Output, counted
+from onex.cli.progress import run_observer
+from onex.cli.timeline_drawing import to_html, to_svg, to_text
+from onex.domain.errors import ExitCode, UsageError
 from onex.domain.json_value import JsonValue
+from onex.domain.result import IsolationLevel, NodeExecutionResult, StepStatus
+from onex.execution.replay import ReplayReport
+from onex.execution.timeline import Timeline, timeline_of
 from onex.registry import Registry
 
 
@@ -25,7 +33,7 @@ def list_runs(output: Output, limit: int, home: Path | None) -> None:
     """List the latest runs."""
     with Registry.open(home) as registry:
         records = registry.runs(limit)
-    body: JsonValue = {"runs": [record.to_json() for record in records]}
+    body: JsonValue = {"runs": [record.summary() for record in records]}
 
     def human() -> None:
         output.table(
@@ -34,7 +42,7 @@ def list_runs(output: Output, limit: int, home: Path | None) -> None:
                 (
                     record.run_id,
                     record.workflow,
-                    record.status,
+                    record.status.value,
                     "" if record.seconds is None else f"{record.seconds:.2f}",
                 )
                 for record in records
@@ -51,7 +59,10 @@ def list_runs(output: Output, limit: int, home: Path | None) -> None:
 @home_option
 @output_options
 def show_run(output: Output, run_id: str, home: Path | None) -> None:
-    """Show one run with its steps; the start of its identifier is enough."""
+    """Show one run with its steps and their logs; the start of its identifier is enough.
+
+    As JSON or YAML it is also an ONEX execution result.
+    """
     with Registry.open(home) as registry:
         record = registry.run_record(run_id)
 
@@ -59,24 +70,169 @@ def show_run(output: Output, run_id: str, home: Path | None) -> None:
         seconds = "" if record.seconds is None else f" in {record.seconds:.2f} s"
         output.line(f"run {record.run_id} of {record.workflow}: {record.status}{seconds}", "bold")
         output.line(f"  started {record.started_at}")
+        if record.replay_of:
+            output.line(f"  a replay of {record.replay_of}")
+        if record.error is not None:
+            output.line(f"  {record.error.code}: {record.error.message}", "red")
         shown = [
             step
-            for step in record.steps
-            if output.verbosity > 0 or "[" not in str(step["step_id"]) or step["error"]
+            for step in record.steps.values()
+            if output.verbosity > 0 or "[" not in step.step_id or step.error or _is_left(step)
         ]
-        for step in sorted(shown, key=lambda step: _start(step["started_seconds"])):
-            cached = " (from the cache)" if step["cached"] else ""
-            output.line(f"  {step['step_id']}  {step['status']}{cached}  {step['node']}")
-            error = step["error"]
-            if isinstance(error, dict):
-                output.line(f"    {error['code']}: {error['message']}", "red")
-                for line in str(error["detail"] or "").splitlines():
-                    output.line(f"      {line}")
-            for line in str(step["log"] or "").splitlines():
-                output.line(f"    | {line}", "dim")
+        for step in sorted(shown, key=_start):
+            _print_step(output, step)
 
     output.emit(record.to_json(), human)
 
 
-def _start(value: JsonValue) -> float:
-    return float(value) if isinstance(value, int | float) else float("inf")
+def _print_step(output: Output, step: NodeExecutionResult) -> None:
+    cached = f" (from the cache, made by {step.cached_from})" if step.cached else ""
+    output.line(f"  {step.step_id}  {_status(step)}{cached}  {step.node}")
+    if step.error is not None:
+        output.line(f"    {step.error.code}: {step.error.message}", "red")
+        for line in (step.error.detail or "").splitlines():
+            output.line(f"      {line}")
+    for line in step.log.splitlines():
+        output.line(f"    | {line}", "dim")
+
+
+def _is_left(step: NodeExecutionResult) -> bool:
+    return step.status is StepStatus.RUNNING
+
+
+def _status(step: NodeExecutionResult) -> str:
+    return "in flight when last heard of" if _is_left(step) else step.status.value
+
+
+def _start(step: NodeExecutionResult) -> float:
+    return float("inf") if step.started_seconds is None else step.started_seconds
+
+
+@runs.command("timeline")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--output",
+    "kind",
+    type=click.Choice(["text", "svg", "html"]),
+    default="text",
+    show_default=True,
+    help="What to print.",
+)
+@home_option
+@output_options
+def timeline(output: Output, run_id: str, kind: str, home: Path | None) -> None:
+    """Show when each step of a run was at work."""
+    with Registry.open(home) as registry:
+        drawn = timeline_of(registry.run_record(run_id))
+    if kind == "svg":
+        click.echo(to_svg(drawn), nl=False)
+    elif kind == "html":
+        click.echo(to_html(drawn), nl=False)
+    else:
+        output.emit(_timeline_body(drawn), lambda: _print_timeline(output, drawn))
+
+
+def _timeline_body(drawn: Timeline) -> JsonValue:
+    return {
+        "run_id": drawn.record.run_id,
+        "seconds": drawn.seconds,
+        "steps": [
+            {
+                "id": row.step_id,
+                "node": row.node,
+                "status": row.status.value,
+                "calls": len(row.calls),
+                "cached": row.cached_calls,
+                "started_seconds": row.start_seconds,
+                "ended_seconds": row.end_seconds,
+            }
+            for row in drawn.rows
+        ],
+    }
+
+
+def _print_timeline(output: Output, drawn: Timeline) -> None:
+    for line, style in to_text(drawn, shutil.get_terminal_size((100, 24)).columns):
+        output.line(line, style or None)
+
+
+@runs.command("replay")
+@click.argument("run_id", metavar="RUN")
+@click.option("--check", is_flag=True, help="Exit with 1 where a result differs.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="How many calls run at once.")
+@isolation_option
+@home_option
+@output_options
+def replay(
+    output: Output, run_id: str, check: bool, jobs: int | None, isolation: str, home: Path | None
+) -> int:
+    """Execute a run once more, without the cache, and say where its results differ and why."""
+    with Registry.open(home) as registry, run_observer(output) as observer:
+        report = registry.replay(
+            run_id, isolation=IsolationLevel(isolation), jobs=jobs, observer=observer
+        )
+    output.emit(report.to_json(), lambda: _print_replay(output, report))
+    return ExitCode.EXECUTION_FAILED if check and report.differences else ExitCode.SUCCESS
+
+
+def _print_replay(output: Output, report: ReplayReport) -> None:
+    output.line(f"run {report.replay_id} repeated {report.run_id}")
+    if not report.differences:
+        output.line(f"all {counted(report.compared, 'result')} are the same", "green")
+    else:
+        first = report.differences[0]
+        output.line(
+            f"{len(report.differences)} of {counted(report.compared, 'result')} differ;"
+            f" the first is that of {first.step_id}",
+            "red",
+        )
+        output.line(f"  before: {first.before}")
+        output.line(f"  now:    {first.after}")
+        if first.causes:
+            output.line(f"  what changed: {', '.join(first.causes)}")
+        else:
+            output.line("  neither code, input nor environment changed: it is not deterministic")
+    if report.not_compared:
+        output.line(
+            f"  not compared, as they refer to the run itself: {', '.join(report.not_compared)}",
+            "dim",
+        )
+
+
+@runs.command("prune")
+@click.option("--keep", type=click.IntRange(0), help="How many of the latest runs stay.")
+@click.option("--older-than", metavar="DAYS", type=click.FloatRange(0), help="Only older ones go.")
+@click.option("--dry-run", is_flag=True, help="Say which runs would go, and remove nothing.")
+@home_option
+@output_options
+def prune(
+    output: Output,
+    keep: int | None,
+    older_than: float | None,
+    dry_run: bool,
+    home: Path | None,
+) -> None:
+    """Remove old runs, and results and artifacts that nothing refers to any more.
+
+    Without a limit no run is removed. Artifacts of the last hour stay.
+    """
+    try:
+        age = None if older_than is None else timedelta(days=older_than)
+    except OverflowError as error:
+        raise UsageError(f"{older_than} days is too long", hint="name fewer days") from error
+    with Registry.open(home) as registry:
+        report = registry.prune_runs(keep=keep, older_than=age, dry_run=dry_run)
+
+    def human() -> None:
+        if dry_run:
+            output.line(f"{counted(len(report.runs), 'run')} would be removed")
+            for run_id in report.runs:
+                output.line(f"  {run_id}")
+            return
+        output.line(
+            f"removed {counted(len(report.runs), 'run')},"
+            f" {counted(report.cached_results, 'cached result')} and"
+            f" {counted(report.artifacts, 'artifact')} ({report.size_bytes} bytes)"
+        )
+
+    output.emit(report.to_json(), human)

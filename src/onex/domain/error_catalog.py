@@ -14,6 +14,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "USE002": "A path that was named is missing or may not be read.",
     "USE003": "A command that makes files found others in their place and left them alone.",
     "CFG001": "onex.toml is not valid. Known tables are [[sources]], [config] and [overrides].",
+    "CFG002": "The file of secrets must be a regular file of yours that nobody else can read. Run"
+    " chmod 600 on it.",
     "VER001": "A text is not a semantic version. Versions are MAJOR.MINOR.PATCH, optionally with"
     " -PRERELEASE and +BUILD, as semver.org defines them.",
     "VER002": "A text is not a version constraint. Constraints follow node-semver: ^1.2, ~1.2.3,"
@@ -64,6 +66,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "WFL008": "Steps wait for each other in a circle, so none of them could start.",
     "WFL009": "A field of a workflow is unknown or holds a value that is not allowed there.",
     "WFL010": "The inputs given to a workflow are not those it asks for.",
+    "WFL011": "What goes into a step can never be what its node declares: an input is missing or"
+    " unknown, or the result it refers to is of another type. Nothing has run.",
     "DSC001": "A folder could not be listed. What was found there before is kept.",
     "DSC002": "Two places offer the same version of a node with different content. The first"
     " stays registered; the other is set aside until one of them changes.",
@@ -92,6 +96,10 @@ ERROR_CATALOG: Mapping[str, str] = {
     "STO001": "A database of the registry cannot be opened, read or written.",
     "STO002": "A database was written by a newer onex than this one.",
     "RUN001": "No run, or more than one, has the identifier that was given.",
+    "RUN002": "A run cannot be resumed or replayed: it still runs, it succeeded, or it was"
+    " recorded by an older onex.",
+    "RUN003": "No recorded run gave the artifact or file that was named. Files count by content:"
+    " one that was changed afterwards is not found.",
     "EXE000": "A step could not be carried out.",
     "EXE001": "A node's code raised an exception. The traceback is kept with the step.",
     "EXE002": "A node returned something that is not JSON: another type, a key that is not text,"
@@ -103,6 +111,15 @@ ERROR_CATALOG: Mapping[str, str] = {
     "EXE007": "A reference points into a result that has no such part.",
     "EXE008": "The inputs or the result of a node are not what its manifest declares.",
     "EXE009": "A step did not run since a step that it needs gave no result.",
+    "EXE010": "A call of a resumed run had started when the run ended early. It may have had"
+    " effects, so it is made again only if its node is idempotent, or with --rerun-in-flight.",
+    "EXE011": "A call was not made: calls of its node crashed, hung or could not be loaded one"
+    " after another, so the node is given a rest. policy.breaker of the workflow sets how many and"
+    " how long; breaker: false turns this off.",
+    "EXE012": "A run did not end within policy.timeout of its workflow. What had finished is kept;"
+    " onex run --resume goes on from there.",
+    "EXE013": "A node declares a Python library that is not installed, or in no version that fits."
+    " Install it into the environment that onex runs in.",
     "SEC001": "Something was refused because it cannot be trusted or confined.",
     "SEC002": "A node's files are not those that were registered. Look at the change, then run"
     " onex scan to accept it.",

@@ -409,6 +409,56 @@ class StepSkippedError(ExecutionError):
     code = "EXE009"
 
 
+class LeftInFlightError(ExecutionError):
+    """A call of a resumed run had started before, and may have had effects."""
+
+    code = "EXE010"
+
+
+class CircuitOpenError(ExecutionError):
+    """A call was not made, since the calls of its node failed one after another."""
+
+    code = "EXE011"
+
+
+class RunTimeoutError(ExecutionError):
+    """A run did not end within its time limit."""
+
+    code = "EXE012"
+
+
+class LibraryMissingError(ExecutionError):
+    """A Python library that a node declares is not installed in a fitting version."""
+
+    code = "EXE013"
+
+
+class RunNotResumableError(OnexError):
+    """A run cannot be taken up."""
+
+    code = "RUN002"
+    exit_code = ExitCode.USAGE
+
+
+class StepMismatchError(WorkflowError):
+    """What goes into a step can never be what its node declares."""
+
+    code = "WFL011"
+
+
+class ArtifactNotFoundError(OnexError):
+    """No recorded call gave an artifact or file."""
+
+    code = "RUN003"
+    exit_code = ExitCode.USAGE
+
+
+class SecretsNotPrivateError(ConfigurationError):
+    """A file of secrets can be read by others, or is not one."""
+
+    code = "CFG002"
+
+
 class SecurityError(OnexError):
     """Something was refused because it cannot be trusted or confined."""
 

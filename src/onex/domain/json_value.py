@@ -49,6 +49,13 @@ def as_optional_text(value: JsonValue) -> str | None:
     return None if value is None else as_text(value)
 
 
+def as_number(value: JsonValue) -> float:
+    """The value as a number; raises TypeError when it is something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, found {type(value).__name__}")
+    return value
+
+
 def as_list(value: JsonValue) -> Sequence[JsonValue]:
     """The value as a list; raises TypeError when it is something else."""
     if not isinstance(value, list | tuple):

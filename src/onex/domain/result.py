@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, as_optional_text, as_text
 
 
 class StepStatus(StrEnum):
@@ -60,13 +60,24 @@ class StepError:
             "detail": self.detail,
         }
 
+    @classmethod
+    def from_json(cls, body: JsonObject) -> StepError:
+        """Read back what ``to_json`` wrote."""
+        return cls(
+            as_text(body["code"]),
+            as_text(body["message"]),
+            as_optional_text(body["hint"]),
+            as_optional_text(body["detail"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NodeExecutionResult:
     """The outcome of one step, or of one child of a fan-out step.
 
-    ``started_seconds`` counts from the start of the run. ``cached`` tells that
-    the output came from an earlier run; ``cache_note`` why it did not.
+    ``started_seconds`` counts from the start of the run. ``cached_from`` is the run that
+    gave the output, where it came from the cache; ``cache_note`` says why it did not.
+    ``input_digest`` stands for all that went in, files by their content.
     """
 
     step_id: str
@@ -77,10 +88,17 @@ class NodeExecutionResult:
     started_seconds: float | None = None
     seconds: float = 0.0
     attempts: int = 0
-    cached: bool = False
+    cached_from: str | None = None
     cache_note: str | None = None
     isolation: IsolationLevel | None = None
     log: str = ""
+    input_digest: str | None = None
+    cache_key: str | None = None
+
+    @property
+    def cached(self) -> bool:
+        """Whether the output came from an earlier run."""
+        return self.cached_from is not None
 
     def to_json(self) -> dict[str, JsonValue]:
         """The step in the shape that ``run`` prints under ``steps``."""
@@ -91,8 +109,10 @@ class NodeExecutionResult:
             "seconds": round(self.seconds, 6),
             "attempts": self.attempts,
             "cached": self.cached,
+            "cached_from": self.cached_from,
             "cache_note": self.cache_note,
             "isolation": self.isolation.value if self.isolation else None,
+            "input_digest": self.input_digest,
             "error": self.error.to_json() if self.error else None,
         }
 

@@ -1,10 +1,16 @@
-"""RetryPolicy: whether a failed call is made again, and after how long."""
+"""What follows a failed call: whether it is made again, and when a node is given a rest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onex.domain.errors import NodeRaisedError, StepTimeoutError, WorkerDiedError
+from onex.domain.errors import (
+    NodeLoadError,
+    NodeRaisedError,
+    StepTimeoutError,
+    WorkerDiedError,
+)
+from onex.domain.json_value import JsonObject, as_number, as_texts
 
 MAXIMUM_ATTEMPTS = 100
 MAXIMUM_DELAY_SECONDS = 3600.0
@@ -48,5 +54,51 @@ class RetryPolicy:
             delay = MAXIMUM_DELAY_SECONDS
         return min(delay, MAXIMUM_DELAY_SECONDS) * (1 + self.jitter * (2 * chance - 1))
 
+    def to_json(self) -> JsonObject:
+        """The policy as JSON; ``from_json`` reads it back unchanged."""
+        return {
+            "attempts": self.attempts,
+            "delay": self.delay_seconds,
+            "backoff": self.backoff,
+            "jitter": self.jitter,
+            "on": sorted(self.on),
+        }
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> RetryPolicy:
+        """Read back what ``to_json`` wrote."""
+        return cls(
+            int(as_number(body["attempts"])),
+            as_number(body["delay"]),
+            as_number(body["backoff"]),
+            as_number(body["jitter"]),
+            frozenset(as_texts(body["on"])),
+        )
+
 
 NO_RETRY = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """After how many failures in a row the calls of a node are refused, and for how long.
+
+    Only failures count that speak of the node rather than of its inputs (``COUNTED``).
+    Zero failures turn the breaker off.
+    """
+
+    failures: int = 5
+    cooldown_seconds: float = 30.0
+
+    def to_json(self) -> JsonObject:
+        """The policy as JSON; ``from_json`` reads it back unchanged."""
+        return {"failures": self.failures, "cooldown": self.cooldown_seconds}
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> BreakerPolicy:
+        """Read back what ``to_json`` wrote."""
+        return cls(int(as_number(body["failures"])), as_number(body["cooldown"]))
+
+
+COUNTED = frozenset({StepTimeoutError.code, WorkerDiedError.code, NodeLoadError.code})
+DEFAULT_BREAKER = BreakerPolicy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from onex.domain.json_value import JsonValue, as_list
 
@@ -39,6 +40,7 @@ class TemplateSyntaxError(ValueError):
     """Text between ``${{`` and ``}}`` that is not a reference."""
 
 
+@lru_cache(maxsize=4096)
 def parse_reference(body: str) -> Reference:
     """Read ``steps.walk.files[0]``.
 
@@ -83,6 +85,14 @@ def references_in(value: JsonValue) -> Iterator[Reference]:
             yield from references_in(member)
 
 
+def whole_reference(value: JsonValue) -> Reference | None:
+    """The reference that a text consists of; None where it is something else."""
+    if not isinstance(value, str):
+        return None
+    match = _REFERENCE.fullmatch(value.strip())
+    return None if match is None else parse_reference(match["body"])
+
+
 def render(value: JsonValue, look_up: Callable[[Reference], JsonValue]) -> JsonValue:
     """Put values in the place of references.
 
@@ -90,9 +100,9 @@ def render(value: JsonValue, look_up: Callable[[Reference], JsonValue]) -> JsonV
     reference within longer text is written into it as text.
     """
     if isinstance(value, str):
-        whole = _REFERENCE.fullmatch(value.strip())
+        whole = whole_reference(value)
         if whole is not None:
-            return look_up(parse_reference(whole["body"]))
+            return look_up(whole)
         return _REFERENCE.sub(
             lambda match: _as_written(look_up(parse_reference(match["body"]))), value
         )

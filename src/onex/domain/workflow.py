@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from onex.domain.errors import Location, Problem, Severity
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import (
+    JsonObject,
+    JsonValue,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    as_texts,
+)
 from onex.domain.reference import NodeRef
-from onex.domain.retry import NO_RETRY, RetryPolicy
+from onex.domain.retry import DEFAULT_BREAKER, NO_RETRY, BreakerPolicy, RetryPolicy
 from onex.domain.template import Reference, TemplateSyntaxError, references_in
 from onex.domain.version import Version
 
@@ -25,7 +33,8 @@ class Step:
     """One call of a node, or one for each item of ``foreach``.
 
     ``arguments`` are the values under ``with``; they, ``foreach`` and ``when``
-    may hold references.
+    may hold references. ``needs`` are the steps that must succeed first, whether
+    named or referred to.
     """
 
     id: str
@@ -37,6 +46,44 @@ class Step:
     timeout_seconds: float = DEFAULT_STEP_TIMEOUT_SECONDS
     use_cache: bool = True
     retry: RetryPolicy = NO_RETRY
+    needs: frozenset[str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            referred = {str(r.parts[1]) for r in self.references() if r.root == "steps"}
+        except TemplateSyntaxError:
+            # ``check_references`` reports it with its place.
+            referred = set()
+        object.__setattr__(self, "needs", frozenset(self.explicit_needs) | referred)
+
+    def to_json(self) -> JsonObject:
+        """The step as JSON; ``from_json`` reads it back unchanged."""
+        return {
+            "id": self.id,
+            "node": str(self.node),
+            "with": self.arguments,
+            "needs": list(self.explicit_needs),
+            "foreach": self.foreach,
+            "when": self.when,
+            "timeout": self.timeout_seconds,
+            "cache": self.use_cache,
+            "retry": self.retry.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Step:
+        """Read back what ``to_json`` wrote."""
+        return cls(
+            as_text(body["id"]),
+            NodeRef.parse(as_text(body["node"])),
+            as_object(body["with"]),
+            as_texts(body["needs"]),
+            body["foreach"],
+            body["when"],
+            as_number(body["timeout"]),
+            bool(body["cache"]),
+            RetryPolicy.from_json(as_object(body["retry"])),
+        )
 
     @property
     def is_fan_out(self) -> bool:
@@ -49,18 +96,13 @@ class Step:
         yield from references_in(self.foreach)
         yield from references_in(self.when)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """The steps that must succeed first: named under ``needs`` or referred to."""
-        referred = (str(r.parts[1]) for r in self.references() if r.root == "steps")
-        return frozenset(self.explicit_needs) | frozenset(referred)
-
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
     """A directed acyclic graph of steps.
 
-    ``inputs`` maps each input to its JSON Schema.
+    ``inputs`` maps each input to its JSON Schema; ``timeout_seconds`` is the time limit of
+    a whole run, None for none.
     """
 
     name: str
@@ -70,6 +112,39 @@ class Workflow:
     inputs: Mapping[str, JsonObject] = field(default_factory=dict)
     outputs: JsonObject = field(default_factory=dict)
     fail_fast: bool = True
+    timeout_seconds: float | None = None
+    breaker: BreakerPolicy = DEFAULT_BREAKER
+
+    def to_json(self) -> JsonObject:
+        """The workflow as JSON; ``from_json`` reads it back unchanged."""
+        return {
+            "name": self.name,
+            "version": str(self.version),
+            "description": self.description,
+            "inputs": self.inputs,
+            "steps": [step.to_json() for step in self.steps.values()],
+            "outputs": self.outputs,
+            "fail_fast": self.fail_fast,
+            "timeout": self.timeout_seconds,
+            "breaker": self.breaker.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Workflow:
+        """Read back what ``to_json`` wrote."""
+        steps = [Step.from_json(as_object(step)) for step in as_list(body["steps"])]
+        inputs = as_object(body["inputs"])
+        return cls(
+            as_text(body["name"]),
+            {step.id: step for step in steps},
+            Version.parse(as_text(body["version"])),
+            as_text(body["description"]),
+            {name: as_object(schema) for name, schema in inputs.items()},
+            as_object(body["outputs"]),
+            bool(body["fail_fast"]),
+            None if body["timeout"] is None else as_number(body["timeout"]),
+            BreakerPolicy.from_json(as_object(body["breaker"])),
+        )
 
     @classmethod
     def of_node(cls, node: NodeRef, input_names: Iterable[str]) -> Workflow:

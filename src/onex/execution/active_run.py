@@ -1,7 +1,9 @@
 """ActiveRun: a run while it lasts.
 
-One thread owns the scheduler and the journal. Calls wait in a pool of threads,
-each on the engine; their ends come back to the one thread through a queue.
+One thread owns the scheduler and the journal. Calls are executed by other
+threads, each on its node's engine; their ends come back through a queue. All
+that ended since the last look is journaled in one transaction, together with
+what starts next; only then do those calls start.
 """
 
 from __future__ import annotations
@@ -10,47 +12,97 @@ import heapq
 import queue
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from onex.domain.errors import InternalError, OnexError, ReferenceValueError, RunCancelledError
-from onex.domain.json_value import JsonObject, JsonValue
-from onex.domain.metadata import RegisteredNode
-from onex.domain.result import NodeExecutionResult, RunResult, RunStatus, StepError, StepStatus
-from onex.execution.artifacts import artifacts_in
+from onex.domain.errors import (
+    CircuitOpenError,
+    InternalError,
+    LeftInFlightError,
+    OnexError,
+    RunCancelledError,
+    RunTimeoutError,
+)
+from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.result import (
+    IsolationLevel,
+    NodeExecutionResult,
+    RunResult,
+    RunStatus,
+    StepError,
+    StepStatus,
+)
+from onex.execution.artifacts import artifacts_in, with_paths
 from onex.execution.call_runner import CallRunner
+from onex.execution.call_threads import CallThreads
+from onex.execution.circuit_breaker import CircuitBreaker
+from onex.execution.context import ARTIFACT_KEY
 from onex.execution.engine import CallFailedError, CallOutcome
-from onex.execution.plan import ExecutionPlan
-from onex.execution.result_cache import NotCacheableError, cache_key
+from onex.execution.prepared_plan import PreparedNode, PreparedPlan
+from onex.execution.result_lookup import ResultLookup
 from onex.execution.run_events import Observer, RunEvent, RunOptions
-from onex.execution.scheduler import Call, Scheduler, StepEnd
-from onex.storage.journal import RunJournal
+from onex.execution.run_results import RunResults
+from onex.execution.scheduler import Call, Scheduler
+from onex.storage.journal import ArtifactUse, CachedOutput, JournalEntries, RunJournal
+
+MAXIMUM_GROUP = 256
+"""So many records are written at once at most, so that a long series of hits is not one group."""
+
+INLINE_BACKLOG = 32
+"""So many inline calls wait for a thread: going back to the loop for each would cost as much
+as a short call. One that waits counts as started; inline nodes are trusted by choice."""
+
+PROGRESS_INTERVAL_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A call between its first start and its end, over all of its attempts."""
+
+    call: Call
+    node: PreparedNode
+    started_seconds: float
+    inputs: JsonObject = field(default_factory=dict)
+    input_digest: str | None = None
+    cache_key: str | None = None
+    cache_note: str | None = None
+    attempts: int = 0
+    log: str = ""
+
+    def result(
+        self,
+        status: StepStatus,
+        output: JsonValue = None,
+        error: StepError | None = None,
+        *,
+        seconds: float = 0.0,
+        cached_from: str | None = None,
+        log: str = "",
+    ) -> NodeExecutionResult:
+        return NodeExecutionResult(
+            self.call.id,
+            self.node.identity,
+            status,
+            output,
+            error,
+            self.started_seconds,
+            seconds,
+            self.attempts,
+            cached_from,
+            self.cache_note,
+            self.node.engine.isolation if self.attempts else None,
+            self.log + log if self.log else log,
+            self.input_digest,
+            self.cache_key,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    call: Call
+    open_call: _OpenCall
     outcome: CallOutcome | CallFailedError
-    seconds: float
-
-
-@dataclass(slots=True)
-class _Running:
-    started_seconds: float
-    cache_key: str | None = None
-    cache_note: str | None = None
-    is_executing: bool = False
-
-
-@dataclass(slots=True)
-class _StepTimes:
-    first_start: float | None = None
-    attempts: int = 0
-    cached_calls: int = 0
-    calls: int = 0
-    notes: dict[str, None] = field(default_factory=dict)
+    started: float
+    ended: float
 
 
 class ActiveRun:
@@ -58,338 +110,392 @@ class ActiveRun:
 
     def __init__(
         self,
-        run_id: str,
-        plan: ExecutionPlan,
+        prepared: PreparedPlan,
         options: RunOptions,
-        call_runner: CallRunner,
+        calls: CallRunner,
         journal: RunJournal,
         observer: Observer,
+        *,
+        urgency: Mapping[str, float],
+        forecast_seconds: float | None,
+        earlier: Mapping[str, NodeExecutionResult],
     ) -> None:
-        self._run_id = run_id
-        self._plan = plan
+        """``earlier`` holds the records of a run that is resumed, by the names of its calls."""
+        self._forecast_seconds = forecast_seconds
+        self._prepared = prepared
         self._options = options
-        self._calls = call_runner
+        self._calls = calls
         self._journal = journal
         self._observer = observer
+        self._earlier = earlier
+        workflow = prepared.plan.workflow
         self._scheduler = Scheduler(
-            plan.workflow, plan.inputs, run_id=run_id, fail_fast=options.fail_fast
+            workflow,
+            prepared.plan.inputs,
+            run_id=calls.run_id,
+            fail_fast=options.fail_fast,
+            urgency=urgency,
         )
-        self._started = time.perf_counter()
+        self._results = RunResults(prepared, self._scheduler)
+        self._lookup = ResultLookup(journal, options)
+        self._breaker = CircuitBreaker(workflow.breaker)
+        self._engines = {id(node.engine): node.engine for node in prepared.nodes.values()}
+        self._is_inline = all(
+            engine.isolation is IsolationLevel.INLINE for engine in self._engines.values()
+        )
+        self._room = options.jobs + (INLINE_BACKLOG if self._is_inline else 0)
+        self._started = self._idle_since = time.perf_counter()
+        limit = workflow.timeout_seconds
+        self._deadline = None if limit is None else self._started + limit
         self._idle_seconds = 0.0
+        self._executing = 0
         self._events: queue.SimpleQueue[_Ended | RunEvent] = queue.SimpleQueue()
-        self._running: dict[str, _Running] = {}
-        self._times = {name: _StepTimes() for name in plan.workflow.steps}
-        self._results: dict[str, NodeExecutionResult] = {}
-        self._attempts: Counter[str] = Counter()
-        self._logs: dict[str, list[str]] = {}
-        self._delayed: list[tuple[float, int, Call]] = []
-        self._is_cancelled = False
+        self._entries = JournalEntries()
+        self._to_submit: list[_OpenCall] = []
+        self._to_announce: list[RunEvent] = []
+        self._delayed: list[tuple[float, int, _OpenCall]] = []
+        self._delays = 0
+        self._stop: OnexError | None = None
 
     def request_cancel(self) -> None:
         """Ask the loop to end the run; safe to call from a signal handler."""
-        self._is_cancelled = True
+        self._stop = self._stop or RunCancelledError(
+            "the run was cancelled", hint="onex run --resume goes on; finished steps are kept"
+        )
         self._events.put(RunEvent("cancel", ""))
 
     def execute(self) -> RunResult:
-        pool = ThreadPoolExecutor(self._options.jobs, thread_name_prefix="onex-call")
+        """Run to the end, whatever that is; raises StorageError where the journal fails."""
+        self._observer(
+            RunEvent(
+                "run_started",
+                "",
+                message=self._calls.run_id,
+                steps=tuple(self._prepared.plan.workflow.steps),
+                forecast_seconds=self._forecast_seconds,
+            )
+        )
+        threads = CallThreads(self._options.jobs, self._execute_call)
         try:
-            self._loop(pool)
-            if self._is_cancelled:
-                self._cancel()
+            self._loop(threads)
+            if self._stop is not None:
+                self._end_all()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        return self._result()
+            for engine in self._engines.values():
+                if self._executing:
+                    engine.cancel()
+            threads.close()
+        self._idle_seconds += time.perf_counter() - self._idle_since if not self._executing else 0
+        stopped = None
+        if self._stop is not None:
+            stopped = StepError(self._stop.code, self._stop.message, self._stop.hint)
+        result = self._results.run_result(
+            self._calls.run_id, self._now(), self._idle_seconds, stopped
+        )
+        if isinstance(self._stop, RunCancelledError):
+            result = replace(result, status=RunStatus.CANCELLED)
+        self._journal.finish(result, self._results.timings())
+        return result
 
-    def _loop(self, pool: ThreadPoolExecutor) -> None:
-        idle_since: float | None = time.perf_counter()
-        while not self._scheduler.is_done and not self._is_cancelled:
-            self._start_ready(pool)
+    def _loop(self, threads: CallThreads[_OpenCall]) -> None:
+        while not self._scheduler.is_done and self._stop is None:
+            self._start_ready()
             self._note_ended_steps()
-            if not self._running and not self._delayed:
+            self._write_journal()
+            self._submit(threads)
+            if not self._executing and not self._delayed:
                 continue
-            if idle_since is not None:
-                self._idle_seconds += time.perf_counter() - idle_since
-                idle_since = None
-            event = self._next_event()
-            if event is None:
-                continue
-            if isinstance(event, RunEvent):
-                if event.kind == "progress":
-                    self._observer(event)
-                continue
-            if len(self._running) == 1:
-                idle_since = time.perf_counter()
-            self._finish(event)
+            for event in self._next_events():
+                self._take(event)
             self._note_ended_steps()
             if self._scheduler.is_stopping:
-                self._calls.cancel()
+                self._cancel_engines()
                 self._drop_delayed()
         self._note_ended_steps()
-        if idle_since is not None:
-            self._idle_seconds += time.perf_counter() - idle_since
+        self._write_journal()
 
-    def _next_event(self) -> _Ended | RunEvent | None:
-        """What happens next; None when it is time for another attempt of a call."""
-        if not self._delayed or len(self._running) >= self._options.jobs:
-            return self._events.get()
+    def _next_events(self) -> Iterator[_Ended | RunEvent]:
+        """Wait for what happens next, and give whatever else has happened by then.
+
+        Nothing when it is time for another attempt of a call, or when the run's time is over.
+        """
+        moments = [self._deadline] if self._deadline is not None else []
+        if self._delayed and self._executing < self._room:
+            moments.append(self._delayed[0][0])
+        timeout = max(0.0, min(moments) - time.perf_counter()) if moments else None
         try:
-            return self._events.get(timeout=max(0.0, self._delayed[0][0] - time.perf_counter()))
+            yield self._events.get(timeout=timeout)
         except queue.Empty:
-            return None
+            limit = self._prepared.plan.workflow.timeout_seconds
+            if self._deadline is not None and time.perf_counter() >= self._deadline:
+                self._stop = RunTimeoutError(
+                    f"the run did not end within {limit:g} s",
+                    hint="set a longer policy.timeout, or go on with onex run --resume",
+                )
+            return
+        while not self._events.empty():
+            yield self._events.get()
 
-    def _start_ready(self, pool: ThreadPoolExecutor) -> None:
+    def _take(self, event: _Ended | RunEvent) -> None:
+        if isinstance(event, _Ended):
+            self._finish(event)
+        elif event.kind == "progress":
+            self._observer(event)
+
+    def _start_ready(self) -> None:
         """Start calls while there is room; results from the cache take no room."""
         while (
             self._delayed
             and self._delayed[0][0] <= time.perf_counter()
-            and len(self._running) < self._options.jobs
+            and self._executing + len(self._to_submit) < self._room
         ):
-            self._start(heapq.heappop(self._delayed)[2], pool)
-        while (room := self._options.jobs - len(self._running)) and not self._is_cancelled:
-            calls = list(self._scheduler.take_ready(room))
+            self._start_attempt(heapq.heappop(self._delayed)[2])
+        while self._stop is None:
+            room = self._room - self._executing - len(self._to_submit)
+            calls = list(self._scheduler.take_ready(room)) if room > 0 else []
             if not calls:
                 return
             for call in calls:
-                self._start(call, pool)
+                self._start(call)
+            if len(self._entries) >= MAXIMUM_GROUP:
+                self._write_journal()
 
-    def _start(self, call: Call, pool: ThreadPoolExecutor) -> None:
+    def _start(self, call: Call) -> None:
         step_id = call.step.id
         now = self._now()
-        times = self._times[step_id]
-        if times.first_start is None:
-            times.first_start = now
-            self._observer(RunEvent("started", step_id, self._scheduler.fan_out_size(step_id)))
-        node = self._plan.nodes[step_id]
-        running = _Running(now)
-        self._running[call.id] = running
+        if self._results.note_start(step_id, now):
+            size = self._scheduler.fan_out_size(step_id)
+            self._to_announce.append(RunEvent("step_started", step_id, now, total_calls=size))
+        open_call = _OpenCall(call, self._prepared.nodes[step_id], now)
+        earlier = self._earlier.get(call.id)
+        if earlier is not None and earlier.status is StepStatus.SUCCEEDED:
+            self._end(call, earlier, is_new=False)
+            return
         try:
-            inputs = self._calls.final_inputs(call)
-            running.cache_key = self._cache_key(call, node, inputs)
-        except NotCacheableError as reason:
-            running.cache_note = str(reason)
-            times.notes[str(reason)] = None
+            self._complete(open_call, earlier)
         except OnexError as error:
-            self._record_call(call, self._failure(call, error))
+            self._fail(open_call, error)
             return
-        cached = self._cached(running.cache_key)
-        if cached is not None:
-            self._record_call(call, self._hit(call, cached[0]))
+        cached = self._lookup.find(open_call.cache_key, step_id)
+        if cached is None:
+            self._start_attempt(open_call)
             return
-        running.is_executing = True
-        self._attempts[call.id] += 1
-        times.attempts = max(times.attempts, self._attempts[call.id])
-        started = time.perf_counter()
-        future = pool.submit(self._calls.execute, call, node, inputs, self._progress_of(step_id))
-        future.add_done_callback(
-            lambda done: self._events.put(
-                _Ended(call, _outcome(done), time.perf_counter() - started)
-            )
+        self._end(
+            call,
+            open_call.result(
+                StepStatus.SUCCEEDED, cached.output, cached_from=cached.run_id or "an earlier run"
+            ),
         )
+
+    def _complete(self, open_call: _OpenCall, earlier: NodeExecutionResult | None) -> None:
+        """Find what goes into a call, and whether its result may come from the cache."""
+        call, node = open_call.call, open_call.node
+        if call.inputs:
+            open_call.inputs = as_object(with_paths(call.inputs))
+        node.schemas.check_inputs(open_call.inputs)
+        facts = self._lookup.facts_of(call, node, open_call.inputs)
+        open_call.input_digest, open_call.cache_key, open_call.cache_note = facts
+        is_left = earlier is not None and earlier.status is StepStatus.RUNNING
+        is_idempotent = node.registered.metadata.idempotent
+        if is_left and not is_idempotent and not self._options.rerun_in_flight:
+            raise LeftInFlightError(
+                "the call had started when the run ended early, and may have had effects",
+                hint="look at what it did; --rerun-in-flight makes it again",
+            )
+
+    def _start_attempt(self, open_call: _OpenCall) -> None:
+        node = open_call.node
+        if not self._breaker.admits(node.registered.digest, time.perf_counter()):
+            self._fail(
+                open_call,
+                CircuitOpenError(
+                    f"the calls of {node.identity} failed one after another, so it rests",
+                    hint="see the failures before; policy.breaker of the workflow sets the limits",
+                ),
+            )
+            return
+        open_call.attempts += 1
+        self._entries.started.append(open_call.result(StepStatus.RUNNING))
+        self._to_submit.append(open_call)
+
+    def _submit(self, threads: CallThreads[_OpenCall]) -> None:
+        submitted, self._to_submit = self._to_submit, []
+        if not submitted:
+            return
+        is_alone = not self._executing and len(submitted) == 1
+        if not self._executing:
+            self._idle_seconds += time.perf_counter() - self._idle_since
+        self._executing += len(submitted)
+        if is_alone and self._is_inline and not self._delayed and self._deadline is None:
+            # Nothing can happen meanwhile, and changing threads costs more than a short call.
+            self._execute_call(submitted[0])
+            return
+        for open_call in submitted:
+            threads.submit(open_call)
+        step_id = submitted[0].call.step.id
+        for node in self._prepared.dependents(step_id):
+            node.engine.preload([node.loaded])
+
+    def _execute_call(self, open_call: _OpenCall) -> None:
+        """Execute a call, in one of the threads; a defect of ours fails the call."""
+        started = time.perf_counter()
+        outcome: CallOutcome | CallFailedError
+        try:
+            outcome = self._calls.execute(
+                open_call.call,
+                open_call.node,
+                open_call.inputs,
+                self._progress_of(open_call.call.step.id),
+                open_call.attempts,
+            )
+        except CallFailedError as failure:
+            outcome = failure
+        except Exception as error:  # noqa: BLE001 -- without an end the run would wait for ever
+            message = f"{type(error).__name__}: {error}"
+            outcome = CallFailedError(InternalError(message, hint="please report this"))
+        self._events.put(_Ended(open_call, outcome, started, time.perf_counter()))
 
     def _progress_of(self, step_id: str) -> Callable[[float, str], None]:
-        return lambda fraction, message: self._events.put(
-            RunEvent("progress", step_id, fraction=fraction, message=message)
-        )
+        """Hands progress on, but not more often than anybody could see."""
+        last = 0.0
 
-    def _cache_key(self, call: Call, node: RegisteredNode, inputs: JsonObject) -> str:
-        if not call.is_reproducible:
-            raise NotCacheableError("the inputs refer to this run itself")
-        allowed = self._options.use_cache and call.step.use_cache
-        return cache_key(node, inputs, allowed=allowed)
+        def report(fraction: float, message: str) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last >= PROGRESS_INTERVAL_SECONDS or fraction >= 1.0:
+                last = now
+                self._events.put(
+                    RunEvent("progress", step_id, self._now(), fraction=fraction, message=message)
+                )
 
-    def _cached(self, key: str | None) -> tuple[JsonValue] | None:
-        found = None if key is None else self._journal.cached_output(key)
-        if found is not None and all(path.exists() for path in artifacts_in(found[0])):
-            return found
-        return None
-
-    def _hit(self, call: Call, output: JsonValue) -> NodeExecutionResult:
-        return replace(self._result_of(call, StepStatus.SUCCEEDED), output=output, cached=True)
-
-    def _failure(
-        self, call: Call, error: OnexError, detail: str | None = None
-    ) -> NodeExecutionResult:
-        is_cancelled = isinstance(error, RunCancelledError)
-        return replace(
-            self._result_of(call, StepStatus.CANCELLED if is_cancelled else StepStatus.FAILED),
-            error=StepError(error.code, error.message, error.hint, detail),
-        )
-
-    def _result_of(self, call: Call, status: StepStatus) -> NodeExecutionResult:
-        running = self._running[call.id]
-        return NodeExecutionResult(
-            call.id,
-            str(self._plan.nodes[call.step.id].metadata.node_version),
-            status,
-            started_seconds=running.started_seconds,
-            attempts=self._attempts[call.id],
-            cache_note=running.cache_note,
-            isolation=self._calls.isolation if running.is_executing else None,
-        )
+        return report
 
     def _finish(self, ended: _Ended) -> None:
-        call, outcome = ended.call, ended.outcome
-        if isinstance(outcome, CallFailedError) and self._is_put_off(call, outcome):
+        self._executing -= 1
+        if not self._executing:
+            self._idle_since = ended.ended
+        open_call, outcome = ended.open_call, ended.outcome
+        code = outcome.error.code if isinstance(outcome, CallFailedError) else None
+        self._breaker.note(open_call.node.registered.digest, code, ended.ended)
+        open_call.started_seconds = ended.started - self._started
+        seconds = ended.ended - ended.started
+        if isinstance(outcome, CallFailedError):
+            if not self._is_put_off(open_call, outcome):
+                self._fail(open_call, outcome.error, outcome.detail, outcome.log, seconds)
             return
-        if isinstance(outcome, CallOutcome):
-            result = replace(self._result_of(call, StepStatus.SUCCEEDED), output=outcome.output)
-            key = self._running[call.id].cache_key
-            if key is not None:
-                self._journal.store_output(key, result.node, outcome.output, self._run_id)
-        else:
-            result = self._failure(call, outcome.error, outcome.detail)
-        log = "".join([*self._logs.pop(call.id, ()), outcome.log])
-        self._record_call(call, replace(result, seconds=ended.seconds, log=log))
+        result = open_call.result(
+            StepStatus.SUCCEEDED, outcome.output, seconds=seconds, log=outcome.log
+        )
+        if open_call.cache_key is not None:
+            self._entries.outputs.append(
+                CachedOutput(open_call.cache_key, result.node, outcome.output, self._calls.run_id)
+            )
+        self._end(open_call.call, result)
 
-    def _is_put_off(self, call: Call, outcome: CallFailedError) -> bool:
+    def _is_put_off(self, open_call: _OpenCall, failure: CallFailedError) -> bool:
         """Whether a failed call will be made again, and then when."""
-        if self._is_cancelled or self._scheduler.is_stopping:
+        if self._stop is not None or self._scheduler.is_stopping:
             return False
-        attempt = self._attempts[call.id]
-        code = outcome.error.code
+        code, attempt = failure.error.code, open_call.attempts
         # Jitter spreads attempts over time and keeps no secret.
-        delay = call.step.retry.delay_after(attempt, code, random.random())  # noqa: S311
+        delay = open_call.call.step.retry.delay_after(attempt, code, random.random())  # noqa: S311
         if delay is None:
             return False
-        del self._running[call.id]
-        line = f"attempt {attempt} failed with {code}, the next one follows in {delay:.2f} s\n"
-        self._logs.setdefault(call.id, []).append(f"{outcome.log}{line}")
-        due = time.perf_counter() + delay
-        heapq.heappush(self._delayed, (due, self._attempts.total(), call))
-        self._observer(RunEvent("retry", call.step.id, message=line.rstrip()))
+        line = f"attempt {attempt} failed with {code}, the next one follows in {delay:.2f} s"
+        open_call.log += f"{failure.log}{line}\n"
+        self._delays += 1
+        heapq.heappush(self._delayed, (time.perf_counter() + delay, self._delays, open_call))
+        self._to_announce.append(
+            RunEvent("retry", open_call.call.step.id, self._now(), message=line)
+        )
         return True
+
+    def _fail(
+        self,
+        open_call: _OpenCall,
+        error: OnexError,
+        detail: str | None = None,
+        log: str = "",
+        seconds: float = 0.0,
+    ) -> None:
+        is_cancelled = isinstance(error, RunCancelledError)
+        self._end(
+            open_call.call,
+            open_call.result(
+                StepStatus.CANCELLED if is_cancelled else StepStatus.FAILED,
+                error=StepError(error.code, error.message, error.hint, detail),
+                seconds=seconds,
+                log=log,
+            ),
+        )
+
+    def _end(self, call: Call, result: NodeExecutionResult, *, is_new: bool = True) -> None:
+        """Note the end of a call; it is journaled before anything that depends on it starts."""
+        step_id = call.step.id
+        self._results.note_call(step_id, result)
+        if is_new:
+            self._entries.ended.append(result)
+            self._note_artifacts(result)
+        if self._scheduler.sees_timeline:
+            self._scheduler.note_timing(
+                {
+                    "id": call.id,
+                    "step": step_id,
+                    "item": call.item,
+                    "started_seconds": result.started_seconds,
+                    "seconds": result.seconds,
+                    "cached": result.cached,
+                    "status": result.status.value,
+                }
+            )
+        if call.step.is_fan_out:
+            self._to_announce.append(RunEvent("call_ended", step_id, self._now(), result=result))
+        self._scheduler.finished(call, result.status, result.output, result.error)
+
+    def _note_artifacts(self, result: NodeExecutionResult) -> None:
+        for record in artifacts_in(result.output):
+            use = (str(record[ARTIFACT_KEY]), self._calls.run_id, result.step_id)
+            self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))
+
+    def _note_ended_steps(self) -> None:
+        for end in self._scheduler.take_ended():
+            now = self._now()
+            result, is_new = self._results.end_step(end, now)
+            if is_new:
+                # The outputs of a fan-out are recorded with its children.
+                self._entries.ended.append(replace(result, output=None))
+            self._to_announce.append(RunEvent("step_ended", end.step.id, now, result=result))
+
+    def _write_journal(self) -> None:
+        """Record what has happened, then say so."""
+        if self._entries:
+            entries, self._entries = self._entries, JournalEntries()
+            self._journal.record(self._calls.run_id, entries)
+        announced, self._to_announce = self._to_announce, []
+        for event in announced:
+            self._observer(event)
+
+    def _cancel_engines(self) -> None:
+        for engine in self._engines.values():
+            engine.cancel()
 
     def _drop_delayed(self) -> None:
         """Give up the calls that wait for another attempt."""
         while self._delayed:
-            call = self._delayed.pop()[2]
-            self._running[call.id] = _Running(self._now())
-            error = RunCancelledError("cancelled while it waited for another attempt")
-            self._record_call(call, self._failure(call, error))
+            open_call = self._delayed.pop()[2]
+            self._fail(
+                open_call, RunCancelledError("cancelled while it waited for another attempt")
+            )
 
-    def _record_call(self, call: Call, result: NodeExecutionResult) -> None:
-        """Journal the end of a call, before anything that depends on it can start."""
-        del self._running[call.id]
-        times = self._times[call.step.id]
-        times.calls += 1
-        times.cached_calls += result.cached
-        self._journal.record(self._run_id, result)
-        self._results[call.id] = result
-        self._scheduler.note_timing(
-            {
-                "id": call.id,
-                "step": call.step.id,
-                "item": call.item,
-                "started_seconds": result.started_seconds,
-                "seconds": result.seconds,
-                "cached": result.cached,
-                "status": result.status.value,
-            }
-        )
-        if call.step.is_fan_out:
-            self._observer(RunEvent("call_ended", call.step.id, result=result))
-        self._scheduler.finished(call, result.status, result.output, result.error)
-
-    def _note_ended_steps(self) -> None:
-        for end in self._scheduler.take_ended():
-            result = self._results.get(end.step.id)
-            if result is None:
-                result = self._step_result(end)
-                self._results[end.step.id] = result
-                # The outputs of a fan-out are recorded with its children.
-                self._journal.record(self._run_id, replace(result, output=None))
-            self._observer(RunEvent("step_ended", end.step.id, result=result))
-
-    def _step_result(self, end: StepEnd) -> NodeExecutionResult:
-        times = self._times[end.step.id]
-        started = times.first_start
-        seconds = self._now() - started if started is not None else 0.0
-        return NodeExecutionResult(
-            end.step.id,
-            str(self._plan.nodes[end.step.id].metadata.node_version),
-            end.status,
-            end.output,
-            end.error,
-            started_seconds=started,
-            seconds=seconds,
-            attempts=times.attempts,
-            cached=times.calls > 0 and times.cached_calls == times.calls,
-            cache_note=next(iter(times.notes), None),
-            isolation=self._calls.isolation if times.calls > times.cached_calls else None,
-        )
-
-    def _cancel(self) -> None:
+    def _end_all(self) -> None:
         """End what runs, start nothing more, and take the ends of the calls that were running."""
-        self._calls.cancel()
+        self._cancel_engines()
         self._scheduler.cancel()
         self._drop_delayed()
-        while self._running:
-            event = self._events.get()
-            if isinstance(event, _Ended):
-                self._finish(event)
+        while self._executing:
+            self._take(self._events.get())
         self._note_ended_steps()
-
-    def _result(self) -> RunResult:
-        statuses = set(self._scheduler.status.values())
-        error: StepError | None = None
-        outputs: JsonValue
-        if self._is_cancelled:
-            status = RunStatus.CANCELLED
-            error = StepError(
-                RunCancelledError.code,
-                "the run was cancelled",
-                "start it again; finished steps are kept",
-            )
-            outputs = self._scheduler.available_outputs()
-        elif statuses & {StepStatus.FAILED, StepStatus.CANCELLED}:
-            status, outputs = RunStatus.FAILED, self._scheduler.available_outputs()
-        else:
-            status = RunStatus.SUCCEEDED
-            try:
-                outputs = self._outputs_of_success()
-            except ReferenceValueError as problem:
-                status, outputs = RunStatus.FAILED, self._scheduler.available_outputs()
-                error = StepError(problem.code, problem.message, problem.hint)
-        return RunResult(
-            self._run_id,
-            self._plan.workflow.name,
-            status,
-            outputs,
-            dict(self._in_order()),
-            self._now(),
-            self._idle_seconds,
-            error,
-        )
-
-    def _outputs_of_success(self) -> JsonObject:
-        if StepStatus.SKIPPED in self._scheduler.status.values():
-            return self._scheduler.available_outputs()
-        return self._scheduler.outputs()
-
-    def _in_order(self) -> Iterator[tuple[str, NodeExecutionResult]]:
-        """Results by step as the workflow lists them, each followed by its children."""
-        for step_id in self._plan.workflow.steps:
-            if step_id in self._results:
-                yield step_id, self._results[step_id]
-            for index in range(self._scheduler.fan_out_size(step_id) or 0):
-                child = f"{step_id}[{index}]"
-                if child in self._results:
-                    yield child, self._results[child]
+        self._write_journal()
 
     def _now(self) -> float:
         return time.perf_counter() - self._started
-
-
-def _outcome(done: Future[CallOutcome]) -> CallOutcome | CallFailedError:
-    """How a call ended; a defect of ours fails the call, and does not leave the run waiting."""
-    error = RunCancelledError("cancelled") if done.cancelled() else done.exception()
-    match error:
-        case None:
-            return done.result()
-        case CallFailedError():
-            return error
-        case OnexError():
-            return CallFailedError(error)
-        case _:
-            message = f"{type(error).__name__}: {error}"
-            return CallFailedError(InternalError(message, hint="please report this"))

@@ -5,15 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import InvalidResultError
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ARTIFACT_KEY
+from onex.execution.node_code import MAXIMUM_RESULT_DEPTH
 
 MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024
+GRACE_SECONDS = 3600.0
+"""How long an artifact that nothing refers to stays: a run that lasts may be about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedArtifacts:
+    """What was removed from the store."""
+
+    count: int
+    size_bytes: int
 
 
 class ArtifactStore:
@@ -26,22 +39,28 @@ class ArtifactStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def take(self, output: JsonValue, workdir: Path) -> JsonValue:
+    def take(self, output: JsonValue, workdir: Path, depth: int = 1) -> JsonValue:
         """Store every file that a result hands over and put its record in its place.
 
         Raises:
-            InvalidResultError: a file does not lie in the execution's own folder.
+            InvalidResultError: a file does not lie in the execution's own folder, or the
+                result is nested too deeply.
         """
+        if isinstance(output, str) or not isinstance(output, Mapping | Sequence):
+            return output
+        if depth > MAXIMUM_RESULT_DEPTH:
+            raise InvalidResultError(
+                f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep",
+                hint="hand deep structures over as artifacts",
+            )
         if isinstance(output, Mapping):
             if ARTIFACT_KEY in output:
                 return self._store(output[ARTIFACT_KEY], workdir)
-            return {key: self.take(member, workdir) for key, member in output.items()}
-        if isinstance(output, Sequence) and not isinstance(output, str):
-            return [self.take(member, workdir) for member in output]
-        return output
+            return {key: self.take(member, workdir, depth + 1) for key, member in output.items()}
+        return [self.take(member, workdir, depth + 1) for member in output]
 
     def _store(self, written: JsonValue, workdir: Path) -> JsonValue:
-        file = Path(written).resolve() if isinstance(written, str) else None
+        file = (workdir / written).resolve() if isinstance(written, str) else None
         if file is None or not file.is_relative_to(workdir.resolve()) or not file.is_file():
             raise InvalidResultError(
                 f"the artifact {written!r} is not a file of this execution",
@@ -53,10 +72,12 @@ class ArtifactStore:
                 f"the artifact {file.name} has {size} bytes, more than an artifact may have",
                 hint="split it",
             )
-        with file.open("rb") as stream:
-            digest = DIGEST_PREFIX + hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = content_digest(file)
         target = self._path(digest, file.name)
-        if not target.exists():
+        try:
+            # Its time keeps it from being removed before the history refers to it.
+            os.utime(target)
+        except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f".{target.name}.{os.getpid()}")
             shutil.copyfile(file, draft)
@@ -72,6 +93,31 @@ class ArtifactStore:
     def _path(self, digest: str, name: str) -> Path:
         hexadecimal = digest.removeprefix(DIGEST_PREFIX)
         return self._folder / hexadecimal[:2] / hexadecimal / name
+
+    def remove_others(
+        self, kept: Collection[str], grace_seconds: float = GRACE_SECONDS
+    ) -> RemovedArtifacts:
+        """Remove the artifacts that are not among the given digests and not new."""
+        newest = time.time() - grace_seconds
+        count = size = 0
+        for place in self._folder.glob("??/*"):
+            if DIGEST_PREFIX + place.name in kept:
+                continue
+            files = [(file, file.stat()) for file in place.iterdir()]
+            if any(status.st_mtime > newest for _, status in files):
+                continue
+            for file, status in files:
+                file.unlink()
+                size += status.st_size
+            place.rmdir()
+            count += 1
+        return RemovedArtifacts(count, size)
+
+
+def content_digest(file: Path) -> str:
+    """The digest of a file's content; raises OSError."""
+    with file.open("rb") as stream:
+        return DIGEST_PREFIX + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_artifact(value: JsonValue) -> bool:
@@ -90,12 +136,25 @@ def with_paths(value: JsonValue) -> JsonValue:
     return value
 
 
-def artifacts_in(value: JsonValue) -> list[Path]:
-    """The file of every artifact within a value."""
+def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
+    """The record of every artifact within a value."""
     if isinstance(value, Mapping):
         if is_artifact(value):
-            return [Path(str(value["path"]))]
-        return [path for member in value.values() for path in artifacts_in(member)]
+            yield value
+        else:
+            for member in value.values():
+                yield from artifacts_in(member)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for member in value:
+            yield from artifacts_in(member)
+
+
+def without_paths(value: JsonValue) -> JsonValue:
+    """The value with artifacts by content and name alone, so that two runs can be compared."""
+    if isinstance(value, Mapping):
+        if is_artifact(value):
+            return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
+        return {key: without_paths(member) for key, member in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [path for member in value for path in artifacts_in(member)]
-    return []
+        return [without_paths(member) for member in value]
+    return value

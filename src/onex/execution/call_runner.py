@@ -2,69 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from onex.domain.json_value import JsonObject, as_object
-from onex.domain.metadata import RegisteredNode
-from onex.domain.result import IsolationLevel
-from onex.execution.artifacts import ArtifactStore, with_paths
+from onex.domain.errors import OnexError
+from onex.domain.json_value import JsonObject
+from onex.execution.artifacts import ArtifactStore
 from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.engine import CallOutcome, Engine, LoadedNode, NodeCall
+from onex.execution.engine import CallFailedError, CallOutcome, NodeCall
+from onex.execution.prepared_plan import PreparedNode
 from onex.execution.scheduler import Call
-from onex.execution.schemas import NodeSchemas
 
 
 @dataclass(frozen=True, slots=True)
 class CallRunner:
-    """What the calls of one run share; nodes and schemas by step."""
+    """What the calls of one run share; their working folders lie below ``workdir``."""
 
-    engine: Engine
-    nodes: Mapping[str, LoadedNode]
-    schemas: Mapping[str, NodeSchemas]
+    run_id: str
+    workdir: Path
     contexts: ExecutionContextFactory
     artifacts: ArtifactStore
-
-    @property
-    def isolation(self) -> IsolationLevel:
-        """The level that every call gets."""
-        return self.engine.isolation
-
-    def cancel(self) -> None:
-        """End every running call now."""
-        self.engine.cancel()
-
-    def final_inputs(self, call: Call) -> JsonObject:
-        """The inputs as the node will receive them.
-
-        Raises:
-            SchemaMismatchError: they are not what the node's manifest declares.
-        """
-        inputs = as_object(with_paths(call.inputs))
-        self.schemas[call.step.id].check_inputs(inputs)
-        return inputs
 
     def execute(
         self,
         call: Call,
-        node: RegisteredNode,
+        node: PreparedNode,
         inputs: JsonObject,
         on_progress: Callable[[float, str], None],
+        attempt: int,
     ) -> CallOutcome:
-        """Execute a call in the asking thread.
+        """Execute a call in the asking thread; secrets are taken out of all that it gives.
+
+        Each attempt, counted from 1, has a working folder of its own.
 
         Raises:
-            CallFailedError: the engine gave no result.
-            OnexError: the result is not what the node's manifest declares, or
-                hands over files that are not its own.
+            CallFailedError: the engine gave no result, or one that is not what the node
+                declares, or that hands over files that are not its own.
         """
-        context = self.contexts.create_context(call.id, node)
-        outcome = self.engine.execute(
-            NodeCall(
-                self.nodes[call.step.id], inputs, context, call.step.timeout_seconds, on_progress
+        folder = f"{self.workdir}/{call.id}" + (f"~{attempt}" if attempt > 1 else "")
+        context = self.contexts.create_context(self.run_id, call.id, folder, node.grants)
+        hide = node.grants.redaction
+
+        def report(fraction: float, message: str) -> None:
+            on_progress(fraction, hide.text(message))
+
+        try:
+            outcome = node.engine.execute(
+                NodeCall(node.loaded, inputs, context, call.step.timeout_seconds, report)
             )
-        )
-        output = self.artifacts.take(outcome.output, Path(context.workdir))
-        self.schemas[call.step.id].check_output(output)
-        return replace(outcome, output=output)
+        except CallFailedError as failure:
+            if not hide:
+                raise
+            # Without its cause, which says what must not be said.
+            raise failure.changed(hide.text) from None
+        log = hide.text(outcome.log)
+        try:
+            output = self.artifacts.take(hide.value(outcome.output), Path(context.workdir))
+            node.schemas.check_output(output)
+        except OnexError as error:
+            raise CallFailedError(error, log=log) from error
+        return CallOutcome(output, log)

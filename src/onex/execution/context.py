@@ -6,12 +6,12 @@ This module is imported inside worker processes, so it stays small.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from onex.domain.errors import InvalidPermissionError
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, as_texts
 from onex.domain.permission import Permission
 
 ARTIFACT_KEY = "$artifact"
@@ -27,6 +27,27 @@ class ContextSpec:
     config: JsonObject = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
 
+    def to_json(self) -> JsonObject:
+        """The content as JSON; ``from_json`` reads it back unchanged."""
+        return {
+            "correlation_id": self.correlation_id,
+            "workdir": self.workdir,
+            "permissions": self.permissions,
+            "config": self.config,
+            "secrets": self.secrets,
+        }
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> ContextSpec:
+        """Read back what ``to_json`` wrote."""
+        return cls(
+            correlation_id=as_text(body["correlation_id"]),
+            workdir=as_text(body["workdir"]),
+            permissions=as_texts(body["permissions"]),
+            config=as_object(body["config"]),
+            secrets={name: as_text(value) for name, value in as_object(body["secrets"]).items()},
+        )
+
 
 class ExecutionContext:
     """The node's view of its execution."""
@@ -34,13 +55,12 @@ class ExecutionContext:
     def __init__(
         self,
         spec: ContextSpec,
-        logger: logging.Logger,
+        make_logger: Callable[[], logging.Logger],
         report_progress: Callable[[float, str], None],
     ) -> None:
         self._spec = spec
-        self._logger = logger
+        self._make_logger = make_logger
         self._report_progress = report_progress
-        self._permissions: Sequence[Permission] = [Permission.parse(p) for p in spec.permissions]
 
     @property
     def workdir(self) -> Path:
@@ -55,7 +75,7 @@ class ExecutionContext:
 
     def get_logger(self) -> logging.Logger:
         """A logger whose records are kept with the step."""
-        return self._logger
+        return self._make_logger()
 
     def get_config(self, key: str, default: JsonValue = None) -> JsonValue:
         """A value from the ``[config]`` table of ``onex.toml``."""
@@ -70,7 +90,7 @@ class ExecutionContext:
         if name not in self._spec.secrets:
             raise LookupError(
                 f"the secret {name} is not available: declare secret.access:{name} in the manifest"
-                f" and set ONEX_SECRET_{name}"
+                f" and set ONEX_SECRET_{name}, or write it to the file of secrets"
             )
         return self._spec.secrets[name]
 
@@ -80,7 +100,8 @@ class ExecutionContext:
             wanted = Permission.of(kind, resource)
         except InvalidPermissionError:
             return False
-        return any(granted.covers(wanted) for granted in self._permissions)
+        granted = map(Permission.parse, self._spec.permissions)
+        return any(permission.covers(wanted) for permission in granted)
 
     def artifact(self, path: str | Path) -> dict[str, str]:
         """Hand over a file below ``workdir``: return the value as part of the result.

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from onex.domain.json_value import JsonObject
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import NodeMetadata
 from onex.execution.context import ContextSpec
+from onex.execution.secrets import Redaction, SecretStore
 
-SECRET_PREFIX = "ONEX_SECRET_"
+
+@dataclass(frozen=True, slots=True)
+class NodeGrants:
+    """What every call of a node is given: permissions, and the secrets among them."""
+
+    permissions: tuple[str, ...]
+    secrets: Mapping[str, str]
+    redaction: Redaction
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContextFactory:
-    """Makes contexts for the calls of one run.
+    """Makes contexts for calls; a node receives only the secrets that it was granted."""
 
-    ``environment`` is where secrets are looked up; a node receives only those
-    that its manifest asks for by ``secret.access``.
-    """
-
-    run_id: str
-    workdir: Path
     config: JsonObject
-    environment: Mapping[str, str]
+    secrets: SecretStore = field(repr=False)
 
-    def create_context(self, call_id: str, node: RegisteredNode) -> ContextSpec:
-        """The context of one call."""
-        permissions = node.metadata.permissions
-        wanted = [p.resource for p in permissions if p.kind == "secret.access"]
+    def grants_of(self, node: NodeMetadata) -> NodeGrants:
+        """What a node is given; raises SecretsNotPrivateError."""
+        wanted = [p.resource for p in node.permissions if p.kind == "secret.access"]
+        secrets = self.secrets.find(wanted) if wanted else {}
+        return NodeGrants(tuple(map(str, node.permissions)), secrets, Redaction(secrets))
+
+    def create_context(
+        self, run_id: str, call_id: str, workdir: str, grants: NodeGrants
+    ) -> ContextSpec:
+        """The context of one call; ``workdir`` is a folder of its own, which need not exist."""
         return ContextSpec(
-            correlation_id=f"{self.run_id}/{call_id}",
-            workdir=str(self.workdir / call_id),
-            permissions=tuple(map(str, permissions)),
-            config=self.config,
-            secrets={
-                name: self.environment[SECRET_PREFIX + name]
-                for name in wanted
-                if SECRET_PREFIX + name in self.environment
-            },
+            f"{run_id}/{call_id}", workdir, grants.permissions, self.config, grants.secrets
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,15 +18,24 @@ from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import IsolationLevel
 from onex.execution.context import ContextSpec
 
+MAXIMUM_LOG_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedNode:
-    """A node whose files were verified and lie where only their digest can lead."""
+    """A node whose files were verified and lie where only their digest can lead.
+
+    ``kind`` is the type of its entry point, ``file`` the target, ``folder`` where all of
+    its files are; ``variables`` are those of the environment that it declares.
+    """
 
     identity: str
     digest: str
+    kind: str
+    folder: Path
     file: Path
     callable_name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,12 @@ class CallFailedError(Exception):
         self.detail = detail
         self.log = log
 
+    def changed(self, change: Callable[[str], str]) -> CallFailedError:
+        """The same failure with every text of it changed."""
+        error = type(self.error)(change(self.error.message), hint=self.error.hint)
+        detail = None if self.detail is None else change(self.detail)
+        return CallFailedError(error, detail, change(self.log))
+
 
 class Engine(Protocol):
     """Executes calls, each in the thread that asks; several threads may ask at once."""
@@ -67,6 +82,10 @@ class Engine(Protocol):
     @property
     def isolation(self) -> IsolationLevel:
         """The level that is really applied."""
+        ...
+
+    def preload(self, nodes: Iterable[LoadedNode]) -> None:
+        """Make ready for calls of these nodes, in the background, as far as there is room."""
         ...
 
     def execute(self, call: NodeCall) -> CallOutcome:

@@ -45,12 +45,25 @@ def read(stream: IO[bytes]) -> JsonObject | None:
     if len(body) < size:
         raise FrameError("the stream ends within a frame")
     try:
-        message: JsonValue = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise FrameError(f"a frame is not JSON: {type(error).__name__}") from error
+        message = parse_json(body)
+    except ValueError as error:
+        raise FrameError(f"a frame is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise FrameError("a frame is not a JSON object")
     return message
+
+
+def parse_json(text: bytes) -> JsonValue:
+    """Read JSON as RFC 8259 has it, without NaN and infinity.
+
+    Raises:
+        ValueError: it is not that, or is nested too deeply.
+    """
+    try:
+        value: JsonValue = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Loading a node's Python code and calling it. Imported inside worker processes."""
+"""NodeCode: a node's Python code, loaded and called. Imported inside worker processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ExecutionContext
 
-NodeFunction = Callable[..., object]
-
 MAXIMUM_RESULT_DEPTH = 100
+MAXIMUM_RESULT_CHARACTERS = 64 * 1024 * 1024
 
 
 class NodeCodeError(Exception):
@@ -32,12 +32,42 @@ class NodeCodeError(Exception):
         self.detail = detail
 
 
-def load_function(file: Path, callable_name: str) -> NodeFunction:
-    """Import a file under a name of its own and find the callable in it.
+class NodeCode:
+    """One callable of a node's file."""
 
-    Raises:
-        NodeCodeError: importing failed, or there is no such callable.
-    """
+    def __init__(self, file: Path, callable_name: str) -> None:
+        """Import the file under a name of its own and find the callable in it.
+
+        Raises:
+            NodeCodeError: importing failed, or there is no such callable.
+        """
+        self._file = file
+        function = getattr(_import(file), callable_name, None)
+        if not callable(function):
+            raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
+        self._function: Callable[..., object] = function
+        self._takes_one_mapping = _takes_one_mapping(function)
+
+    def call(self, context: ExecutionContext, inputs: JsonObject) -> JsonValue:
+        """Call the node with its inputs and check that what it returns is JSON.
+
+        Inputs are keyword arguments, unless the second positional parameter is
+        called ``args`` or ``inputs``: then they are passed there as one mapping.
+
+        Raises:
+            NodeCodeError: the node raised, or returned something else than JSON.
+        """
+        try:
+            if self._takes_one_mapping:
+                result = self._function(context, dict(inputs))
+            else:
+                result = self._function(context, **inputs)
+        except BaseException as error:
+            raise NodeCodeError("raised", _summary(error), _traceback(error, self._file)) from error
+        return _checked_json(result)
+
+
+def _import(file: Path) -> ModuleType:
     module_name = f"onex_node_{abs(hash(str(file)))}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
@@ -53,38 +83,17 @@ def load_function(file: Path, callable_name: str) -> NodeFunction:
         ) from error
     finally:
         sys.path.remove(str(file.parent))
-    function = getattr(module, callable_name, None)
-    if not callable(function):
-        raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
-    result: NodeFunction = function
-    return result
+    return module
 
 
-def call(
-    function: NodeFunction, file: Path, context: ExecutionContext, inputs: JsonObject
-) -> JsonValue:
-    """Call a node with its inputs and check that what it returns is JSON.
-
-    Inputs are keyword arguments, unless the second positional parameter is
-    called ``args`` or ``inputs``: then they are passed there as one mapping.
-
-    Raises:
-        NodeCodeError: the node raised, or returned something else than JSON.
-    """
+def _takes_one_mapping(function: Callable[..., object]) -> bool:
     try:
-        if _takes_one_mapping(function):
-            result = function(context, dict(inputs))
-        else:
-            result = function(context, **inputs)
-    except BaseException as error:
-        raise NodeCodeError("raised", _summary(error), _traceback(error, file)) from error
-    return _checked_json(result)
-
-
-def _takes_one_mapping(function: NodeFunction) -> bool:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
     positional = [
         parameter.name
-        for parameter in inspect.signature(function).parameters.values()
+        for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     return len(positional) > 1 and positional[1] in ("args", "inputs")
@@ -104,45 +113,73 @@ def _checked_json(result: object) -> JsonValue:
 
     ``json.dumps`` would not do: it turns keys that are numbers into text unseen.
     """
+    if result is None or isinstance(result, bool | int):
+        return result
     try:
-        return _plain(result, 1)
+        return _PlainCopy().of(result, 1)
     except _NotJsonError as error:
         place = "the result" + "".join(reversed(error.path))
         raise NodeCodeError("result", f"{place} {error.reason}") from None
 
 
-def _plain(value: object, depth: int) -> JsonValue:
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        if math.isfinite(value):
+class _PlainCopy:
+    """Copies a result as JSON values, and stops where it grows larger than a result may be."""
+
+    def __init__(self) -> None:
+        self._left = MAXIMUM_RESULT_CHARACTERS
+
+    def of(self, value: object, depth: int) -> JsonValue:
+        if isinstance(value, str):
+            self._count(len(value))
             return value
-        raise _NotJsonError(f"is {value}, which JSON cannot hold")
-    if depth > MAXIMUM_RESULT_DEPTH:
-        raise NodeCodeError(
-            "result", f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep"
-        )
-    if isinstance(value, Mapping):
+        self._count(1)
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return value
+            raise _NotJsonError(f"is {value}, which JSON cannot hold")
+        if depth > MAXIMUM_RESULT_DEPTH:
+            raise NodeCodeError(
+                "result", f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep"
+            )
+        if isinstance(value, Mapping):
+            return self._mapping(value, depth)
+        if isinstance(value, list | tuple):
+            return self._list(value, depth)
+        raise _NotJsonError(f"is of type {type(value).__name__}, which JSON cannot hold")
+
+    def _mapping(self, value: Mapping[object, object], depth: int) -> JsonValue:
         collected: dict[str, JsonValue] = {}
         for key, member in value.items():
             if not isinstance(key, str):
                 raise _NotJsonError(f"has a key of type {type(key).__name__}; JSON keys are text")
+            self._count(len(key))
             try:
-                collected[key] = _plain(member, depth + 1)
+                collected[key] = self.of(member, depth + 1)
             except _NotJsonError as error:
                 error.path.append(f".{key}")
                 raise
         return collected
-    if isinstance(value, list | tuple):
+
+    def _list(self, value: list[object] | tuple[object, ...], depth: int) -> JsonValue:
         listed: list[JsonValue] = []
         for index, member in enumerate(value):
             try:
-                listed.append(_plain(member, depth + 1))
+                listed.append(self.of(member, depth + 1))
             except _NotJsonError as error:
                 error.path.append(f"[{index}]")
                 raise
         return listed
-    raise _NotJsonError(f"is of type {type(value).__name__}, which JSON cannot hold")
+
+    def _count(self, characters: int) -> None:
+        self._left -= characters
+        if self._left < 0:
+            raise NodeCodeError(
+                "result",
+                f"the result has more than {MAXIMUM_RESULT_CHARACTERS // 1024**2} MiB;"
+                " hand big values over as artifacts",
+            )
 
 
 def _summary(error: BaseException) -> str:

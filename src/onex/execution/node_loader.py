@@ -1,14 +1,16 @@
-"""NodeLoader: from a registered node to verified files that can be run."""
+"""NodeLoader: brings a node's files to where they run, and proves that they are the right ones."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from onex.domain.digest import DIGEST_PREFIX
-from onex.domain.errors import DigestMismatchError, NodeLoadError
-from onex.domain.metadata import RegisteredNode
+from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
+from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
 from onex.manifests.node_files import (
     NodeFilesError,
@@ -16,6 +18,9 @@ from onex.manifests.node_files import (
     locate_target,
     read_node_files,
 )
+
+PROGRAM = "cli"
+RUNNABLE = ("python", PROGRAM)
 
 
 class NodeLoader:
@@ -30,36 +35,46 @@ class NodeLoader:
         self._folder = folder
         self._loaded: dict[str, LoadedNode] = {}
 
-    def load_node(self, node: RegisteredNode) -> LoadedNode:
+    def load_node(self, node: RegisteredNode, variables: Mapping[str, str]) -> LoadedNode:
         """Verify and unpack a node.
 
+        Args:
+            node: which.
+            variables: those of the environment that it is given.
+
         Raises:
-            NodeLoadError: the node has no Python code that can be found.
+            NodeLoadError: the node has no code that can be found, at none of its origins.
             DigestMismatchError: its files are not those that were registered.
         """
         loaded = self._loaded.get(node.digest)
         if loaded is None:
-            loaded = self._load(node)
+            loaded = replace(self._load(node), variables=variables)
             self._loaded[node.digest] = loaded
         return loaded
 
     def _load(self, node: RegisteredNode) -> LoadedNode:
+        entrypoint = node.metadata.entrypoint
+        if entrypoint.type not in RUNNABLE:
+            raise NodeLoadError(
+                f"{node.metadata.node_version} has an entry point of type {entrypoint.type},"
+                " which cannot be run",
+                hint="entry points that run are of type " + " or ".join(RUNNABLE),
+            )
+        first_problem: OnexError | None = None
+        for origin in node.origins:
+            try:
+                return self._load_from(origin, node)
+            except (NodeLoadError, DigestMismatchError) as problem:
+                first_problem = first_problem or problem
+        raise first_problem or NodeLoadError(
+            f"{node.metadata.node_version} has no origin", hint="run onex scan"
+        )
+
+    def _load_from(self, origin: Origin, node: RegisteredNode) -> LoadedNode:
         identity = str(node.metadata.node_version)
         entrypoint = node.metadata.entrypoint
-        if entrypoint.type != "python":
-            raise NodeLoadError(
-                f"{identity} has an entry point of type {entrypoint.type}, which cannot be run",
-                hint="only nodes with python entry points run in this version of onex",
-            )
-        manifest = Path(node.origins[0].path)
-        try:
-            names = collect_files(manifest, entrypoint)
-            digest, contents = read_node_files(manifest.parent, names)
-        except (OSError, NodeFilesError) as error:
-            raise NodeLoadError(
-                f"the files of {identity} cannot be read: {error}",
-                hint="run onex scan to learn where the node is now",
-            ) from error
+        manifest = Path(origin.path)
+        digest, contents = _read(manifest, node)
         if digest != node.digest:
             raise DigestMismatchError(
                 f"the files of {identity} changed after they were registered",
@@ -73,7 +88,11 @@ class NodeLoader:
                 hint="add the file below the manifest, or correct entrypoint",
             )
         folder = self._unpack(digest, contents)
-        return LoadedNode(identity, digest, folder / target, entrypoint.callable_name)
+        if entrypoint.type == PROGRAM:
+            (folder / target).chmod(0o555)
+        return LoadedNode(
+            identity, digest, entrypoint.type, folder, folder / target, entrypoint.callable_name
+        )
 
     def _unpack(self, digest: str, contents: dict[str, bytes]) -> Path:
         folder = self._folder / digest.removeprefix(DIGEST_PREFIX)
@@ -98,6 +117,18 @@ class NodeLoader:
                     hint="check that the folder can be written and the disk has space",
                 ) from error
         return folder
+
+
+def _read(manifest: Path, node: RegisteredNode) -> tuple[str, dict[str, bytes]]:
+    """The digest and the bytes of a node's files, from a folder or an installed package."""
+    try:
+        names = collect_files(manifest, node.metadata.entrypoint)
+        return read_node_files(manifest.parent, names)
+    except (OSError, NodeFilesError) as error:
+        raise NodeLoadError(
+            f"the files of {node.metadata.node_version} cannot be read: {error}",
+            hint="run onex scan to learn where the node is now",
+        ) from error
 
 
 def _holds(folder: Path, contents: dict[str, bytes]) -> bool:

@@ -6,79 +6,111 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from onex.domain.errors import InternalError, RunCancelledError, StorageError
-from onex.domain.json_value import JsonObject
 from onex.domain.result import RunResult, RunStatus, StepError
 from onex.execution.active_run import ActiveRun
 from onex.execution.artifacts import ArtifactStore
 from onex.execution.call_runner import CallRunner
 from onex.execution.context_factory import ExecutionContextFactory
+from onex.execution.critical_path import forecast_run_seconds, remaining_seconds
 from onex.execution.engine import Engine
+from onex.execution.forecast import RunForecast, forecast_run, forecast_steps
 from onex.execution.node_loader import NodeLoader
 from onex.execution.plan import ExecutionPlan
+from onex.execution.prepared_plan import PreparedPlan, prepare
 from onex.execution.run_events import Observer, RunOptions
-from onex.execution.schemas import NodeSchemas
 from onex.execution.signals import signals_handled_by
-from onex.storage.journal import RunJournal
+from onex.storage.journal import NewRun, RunJournal, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOrchestrator:
-    """Executes plans with one engine, which the caller closes.
+    """Executes plans with engines, which the caller closes.
 
-    ``config`` and ``environment`` are where the nodes' settings and secrets come
-    from; working folders lie below ``runs_folder`` while a run lasts.
+    ``engines`` are by the type of entry point; ``environment`` is where the variables come
+    from that nodes declare; working folders lie below ``runs_folder`` while a run lasts.
     """
 
-    engine: Engine
+    engines: Mapping[str, Engine]
     loader: NodeLoader
     artifacts: ArtifactStore
     journal: RunJournal
     runs_folder: Path
-    config: JsonObject
-    environment: Mapping[str, str]
+    contexts: ExecutionContextFactory
+    environment: Mapping[str, str] = field(repr=False)
+
+    def prepare(self, plan: ExecutionPlan) -> PreparedPlan:
+        """Load, verify and check what a plan needs; raises as ``prepared_plan.prepare`` does."""
+        return prepare(plan, self.loader, self.engines, self.contexts, self.environment)
+
+    def forecast(self, prepared: PreparedPlan, options: RunOptions) -> RunForecast:
+        """What a run would do: which results are cached, and how long it would take."""
+        return forecast_run(prepared, options, self.journal)
 
     def execute_workflow(
-        self, plan: ExecutionPlan, options: RunOptions, observer: Observer
+        self,
+        prepared: PreparedPlan,
+        options: RunOptions,
+        observer: Observer,
+        *,
+        resumed: RunRecord | None = None,
+        replay_of: str | None = None,
     ) -> RunResult:
         """Run a plan to its end, whatever that is.
 
         While it lasts, SIGINT and SIGTERM cancel the run: every call is ended at
         once, and the result says so.
 
+        Args:
+            prepared: what to run.
+            options: how.
+            observer: told of every event, in the calling thread.
+            resumed: the run that goes on; by default a new one begins.
+            replay_of: the run that this one repeats.
+
         Raises:
-            OnexError: a node of the plan cannot be loaded; nothing has run then.
             StorageError: the journal fails.
         """
-        loaded = {name: self.loader.load_node(node) for name, node in plan.nodes.items()}
-        schemas = {
-            name: NodeSchemas(
-                str(node.metadata.node_version), node.metadata.inputs, node.metadata.outputs
-            )
-            for name, node in plan.nodes.items()
-        }
-        run_id = new_run_id()
+        if resumed is None:
+            run_id = new_run_id()
+            self.journal.begin(_new_run(run_id, prepared, replay_of))
+        else:
+            run_id = resumed.run_id
         workdir = self.runs_folder / run_id
-        started_at = datetime.now(UTC).isoformat(timespec="microseconds")
-        self.journal.begin(run_id, plan.workflow.name, started_at, plan.to_json(), plan.inputs)
-        contexts = ExecutionContextFactory(run_id, workdir, self.config, self.environment)
-        call_runner = CallRunner(self.engine, loaded, schemas, contexts, self.artifacts)
-        run = ActiveRun(run_id, plan, options, call_runner, self.journal, observer)
+        # What calls left there that a crash ended must not be found by those that follow.
+        shutil.rmtree(workdir, ignore_errors=True)
+        workflow = prepared.plan.workflow
+        steps = forecast_steps(prepared, self.journal)
+        run = ActiveRun(
+            prepared,
+            options,
+            CallRunner(run_id, workdir, self.contexts, self.artifacts),
+            self.journal,
+            observer,
+            urgency=remaining_seconds(
+                workflow, {name: s.calls * s.call_seconds for name, s in steps.items()}
+            ),
+            forecast_seconds=(
+                forecast_run_seconds(workflow, steps, options.jobs)
+                if len(steps) == len(workflow.steps)
+                else None
+            ),
+            earlier={} if resumed is None else resumed.steps,
+        )
         try:
             with signals_handled_by(run.request_cancel):
-                result = run.execute()
+                return run.execute()
         except BaseException as error:
-            self.engine.cancel()
-            self._record_breakdown(run_id, plan, error)
+            for engine in self.engines.values():
+                engine.cancel()
+            self._record_breakdown(run_id, prepared.plan, error)
             raise
         finally:
             shutil.rmtree(workdir, ignore_errors=True)
-        self.journal.finish(result)
-        return result
 
     def _record_breakdown(self, run_id: str, plan: ExecutionPlan, error: BaseException) -> None:
         """Say in the history that a run broke off, as far as the history can still be written."""
@@ -88,6 +120,19 @@ class ExecutionOrchestrator:
         reason = StepError(code, f"{type(error).__name__}: {error}")
         with contextlib.suppress(StorageError):
             self.journal.finish(RunResult(run_id, plan.workflow.name, status, error=reason))
+
+
+def _new_run(run_id: str, prepared: PreparedPlan, replay_of: str | None) -> NewRun:
+    plan = prepared.plan
+    return NewRun(
+        run_id,
+        plan.workflow.name,
+        datetime.now(UTC).isoformat(timespec="microseconds"),
+        plan.workflow.to_json(),
+        plan.to_json() | {"environment": prepared.environment()},
+        plan.inputs,
+        replay_of,
+    )
 
 
 def new_run_id() -> str:

@@ -13,29 +13,36 @@ from onex.resolver.graph import execution_order
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """What a run will do; ``nodes`` gives the chosen version for each step."""
+    """What a run will do; ``nodes`` gives the chosen version for each step.
+
+    ``lock_digest`` is the SHA-256 of the lock that chose the versions, None without one.
+    """
 
     workflow: Workflow
     nodes: Mapping[str, RegisteredNode]
     inputs: JsonObject
     warnings: tuple[str, ...] = ()
+    lock_digest: str | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """The plan in the shape that ``run --dry-run`` prints and the history keeps."""
-        order = execution_order({step.id: step.needs for step in self.workflow.steps.values()})
+        needs = {step.id: step.needs for step in self.workflow.steps.values()}
         steps: dict[str, JsonValue] = {}
-        for name in order:
+        of_nodes: dict[str, dict[str, JsonValue]] = {}
+        for name in execution_order(needs):
             node = self.nodes[name]
-            steps[name] = {
-                "node": str(node.metadata.node_version),
-                "digest": node.digest,
-                "needs": sorted(self.workflow.steps[name].needs),
-                "permissions": [str(permission) for permission in node.metadata.permissions],
-                "cacheable": node.metadata.idempotent,
-            }
+            if node.digest not in of_nodes:
+                of_nodes[node.digest] = {
+                    "node": str(node.metadata.node_version),
+                    "digest": node.digest,
+                    "permissions": [str(permission) for permission in node.metadata.permissions],
+                    "cacheable": node.metadata.idempotent,
+                }
+            steps[name] = of_nodes[node.digest] | {"needs": sorted(needs[name])}
         return {
             "workflow": self.workflow.name,
             "inputs": self.inputs,
             "steps": steps,
             "warnings": list(self.warnings),
+            "lock_digest": self.lock_digest,
         }

@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections import deque
-from dataclasses import asdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -32,30 +30,21 @@ from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_t
 from onex.domain.result import IsolationLevel
 from onex.execution import frames, worker
 from onex.execution.engine import (
+    MAXIMUM_LOG_BYTES,
     CallFailedError,
     CallOutcome,
     LoadedNode,
     NodeCall,
     code_failure,
 )
+from onex.execution.process_group import ProcessGroup
 
-MAXIMUM_LOG_BYTES = 64 * 1024
 LOG_WAIT_SECONDS = 1.0
 PIPE_BYTES = 64 * 1024
 IDLE_WORKERS_PER_JOB = 2
-
-# What a node may need of the environment to find programs, write text and make temporary files.
-_PASSED_ENVIRONMENT = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
-    "HOME",
-    "SYSTEMROOT",
-)
+CALLS_PER_WORKER = 1_000
+"""A worker is replaced after so many calls, so that what a node leaks stays bounded."""
+MAXIMUM_WAITING_MESSAGES = 1_000
 
 
 class ProcessEngine:
@@ -76,7 +65,7 @@ class ProcessEngine:
             outcome = process.execute(call)
         except CallFailedError as failure:
             is_usable = isinstance(failure.error, NodeRaisedError | InvalidResultError)
-            self._release(process, is_usable=is_usable and process.is_alive)
+            self._release(process, is_usable=is_usable and process.group.is_alive)
             if self._is_cancelled and not is_usable:
                 raise CallFailedError(
                     RunCancelledError("the run was cancelled", hint="start it again"),
@@ -88,6 +77,17 @@ class ProcessEngine:
             raise
         self._release(process, is_usable=True)
         return outcome
+
+    def preload(self, nodes: Iterable[LoadedNode]) -> None:
+        for node in nodes:
+            with self._lock:
+                is_full = len(self._idle) + len(self._busy) >= self._maximum_idle
+                if self._is_cancelled or is_full:
+                    return
+                if any(w.digest == node.digest for w in (*self._idle, *self._busy)):
+                    continue
+                with contextlib.suppress(CallFailedError):
+                    self._idle.appendleft(_Worker(node))
 
     def _acquire(self, node: LoadedNode) -> _Worker:
         with self._lock:
@@ -107,14 +107,14 @@ class ProcessEngine:
         surplus = []
         with self._lock:
             self._busy.discard(process)
-            if is_usable and not self._is_cancelled:
+            if is_usable and not self._is_cancelled and process.calls < CALLS_PER_WORKER:
                 self._idle.append(process)
                 while len(self._idle) > self._maximum_idle:
                     surplus.append(self._idle.popleft())
             else:
                 surplus.append(process)
         for worker_process in surplus:
-            worker_process.kill()
+            worker_process.group.kill()
 
     def cancel(self) -> None:
         with self._lock:
@@ -122,7 +122,7 @@ class ProcessEngine:
             workers = [*self._busy, *self._idle]
             self._idle.clear()
         for process in workers:
-            process.kill()
+            process.group.kill()
 
     def close(self) -> None:
         self.cancel()
@@ -132,49 +132,40 @@ class _Worker:
     """One worker process and the threads that read from it."""
 
     def __init__(self, node: LoadedNode) -> None:
+        """Raises CallFailedError where the process cannot be started."""
         self.digest = node.digest
+        self.calls = 0
         package_folder = Path(worker.__file__).parents[2]
-        command = [sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)]
-        try:
-            self._process = subprocess.Popen(
-                [*command, str(node.file), node.callable_name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ},
-                cwd=node.file.parent,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise CallFailedError(
-                WorkerDiedError(
-                    f"the worker process could not be started: {error.strerror}",
-                    hint="check the limits on processes and memory",
-                )
-            ) from error
+        self.group = ProcessGroup(
+            [
+                *(sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)),
+                *(str(node.file), node.callable_name),
+            ],
+            node.file.parent,
+            node.variables,
+        )
         self._messages: queue.SimpleQueue[JsonObject | Exception | None] = queue.SimpleQueue()
         self._log = _BoundedLog()
         threading.Thread(target=self._read_printed, daemon=True).start()
         threading.Thread(target=self._read_messages, daemon=True).start()
 
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
     def _read_messages(self) -> None:
-        stream = _require(self._process.stdout)
+        stream = self.group.stdout
         message: JsonObject | Exception | None
         while True:
             try:
                 message = frames.read(stream)
             except (frames.FrameError, OSError, ValueError) as error:
                 message = error
+            while self._messages.qsize() > MAXIMUM_WAITING_MESSAGES and self.group.is_alive:
+                # The node waits then, since its pipe is full.
+                time.sleep(0.001)
             self._messages.put(message)
             if not isinstance(message, dict):
                 return
 
     def _read_printed(self) -> None:
-        stream = _require(self._process.stderr)
+        stream = self.group.stderr
         with contextlib.suppress(OSError, ValueError):
             while chunk := os.read(stream.fileno(), PIPE_BYTES):
                 self._log.write(chunk.decode("utf-8", "replace"))
@@ -182,10 +173,11 @@ class _Worker:
 
     def execute(self, call: NodeCall) -> CallOutcome:
         deadline = time.monotonic() + call.timeout_seconds
+        self.calls += 1
         mark = self._log.begin()
         message: JsonObject = {
             "inputs": call.inputs,
-            "context": asdict(call.context),
+            "context": call.context.to_json(),
             "mark": mark,
         }
         try:
@@ -196,7 +188,7 @@ class _Worker:
                     f"the inputs cannot be sent: {error}", hint="pass big values as artifacts"
                 )
             ) from error
-        stdin = _require(self._process.stdin)
+        stdin = self.group.stdin
         if len(request) <= PIPE_BYTES:
             _send(stdin, request)
         else:
@@ -206,7 +198,7 @@ class _Worker:
             try:
                 reply = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                self.kill()
+                self.group.kill()
                 raise CallFailedError(
                     StepTimeoutError(
                         f"the node did not return within {call.timeout_seconds:g} s and was killed",
@@ -216,6 +208,8 @@ class _Worker:
                 ) from None
             if not isinstance(reply, dict):
                 raise self._death(reply)
+            if ("result" in reply or "error" in reply) and reply.get("mark") != mark:
+                raise self._death("it answered a call that was not made")
             if "result" in reply:
                 return CallOutcome(reply["result"], self._log.text())
             if "error" in reply:
@@ -239,7 +233,7 @@ class _Worker:
         return CallFailedError(failure, detail, self._log.text())
 
     def _death(self, reason: object) -> CallFailedError:
-        self.kill()
+        self.group.kill()
         if reason is not None:
             failure = WorkerDiedError(
                 f"the worker process broke the protocol: {reason}",
@@ -247,20 +241,10 @@ class _Worker:
             )
         else:
             failure = WorkerDiedError(
-                "the node's process ended before it returned: "
-                + _exit_text(self._process.returncode),
+                "the node's process ended before it returned: " + self.group.end_text(),
                 hint="look at the step's log; a killed process may have run out of memory",
             )
         return CallFailedError(failure, log=self._log.text())
-
-    def kill(self) -> None:
-        """End the process and all it started, and wait until it is gone."""
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
-        self._process.wait()
 
 
 class _BoundedLog:
@@ -278,9 +262,10 @@ class _BoundedLog:
         self._is_complete = threading.Event()
 
     def begin(self) -> str:
-        """Forget what was written, and return the mark that will end what follows."""
+        """Forget earlier calls, and return the mark that will end what follows."""
         with self._lock:
-            self._text = ""
+            if self._mark:
+                self._text = ""
             self._mark = f"\0{uuid.uuid4().hex}\0"
             self._is_complete.clear()
             return self._mark
@@ -310,18 +295,3 @@ def _send(stream: IO[bytes], request: bytes) -> None:
     with contextlib.suppress(OSError, ValueError):
         stream.write(request)
         stream.flush()
-
-
-def _require(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise AssertionError("the worker was started with pipes")
-    return stream
-
-
-def _exit_text(code: int | None) -> str:
-    if code is not None and code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    return f"exit code {code}"

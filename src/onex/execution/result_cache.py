@@ -2,53 +2,73 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import NodeMetadata
+from onex.execution.artifacts import content_digest
 
-KEY_FORMAT = 1
-
-
-class NotCacheableError(Exception):
-    """The step must run; the message says why in words for the user."""
+KEY_FORMAT = 2
 
 
-def cache_key(node: RegisteredNode, inputs: JsonObject, *, allowed: bool) -> str:
-    """The key of a call: the node's digest, its permissions, and everything that goes in.
+@dataclass(frozen=True, slots=True)
+class InputDigest:
+    """What stands for all that goes into a call; ``untracked`` says what it leaves out, if any."""
 
-    An input whose schema has ``format: path`` counts by the content of the file,
-    not by its name and not by its age.
+    digest: str
+    untracked: str | None = None
+
+
+_NO_INPUTS = InputDigest(sha256_of(canonical_json({})))
+
+
+def input_digest(path_inputs: frozenset[str], inputs: JsonObject) -> InputDigest:
+    """The digest of a call's inputs: their values, and for paths the content of the file.
 
     Args:
-        allowed: False where the user or the workflow turned the cache off.
-
-    Raises:
-        NotCacheableError: the call's result may depend on more than the key.
+        path_inputs: the inputs that are paths of files, which count by their content,
+            not by their name and not by their age.
+        inputs: the values by name.
     """
-    metadata = node.metadata
-    if not allowed:
-        raise NotCacheableError("the cache is turned off for this step")
-    if not metadata.idempotent:
-        raise NotCacheableError("the node is not marked idempotent")
-    counted: dict[str, JsonValue] = {}
-    for name, value in inputs.items():
-        schema = metadata.inputs.get(name)
-        is_path = isinstance(schema, Mapping) and schema.get("format") == "path"
-        counted[name] = _content_hash(name, value) if is_path else value
-    return sha256_of(
-        canonical_json([KEY_FORMAT, node.digest, sorted(map(str, metadata.permissions)), counted])
+    if not inputs:
+        return _NO_INPUTS
+    untracked: str | None = None
+    counted: dict[str, JsonValue] = dict(inputs)
+    for name in path_inputs & inputs.keys():
+        path = Path(str(inputs[name]))
+        if path.is_dir():
+            untracked = f"the input {name} is a folder, whose content is not tracked"
+            continue
+        try:
+            counted[name] = f"content:{content_digest(path)}"
+        except OSError:
+            untracked = f"the input {name} cannot be read"
+    return InputDigest(sha256_of(canonical_json(counted)), untracked)
+
+
+def path_inputs(metadata: NodeMetadata) -> frozenset[str]:
+    """The inputs whose schema has ``format: path``."""
+    return frozenset(
+        name
+        for name, schema in metadata.inputs.items()
+        if isinstance(schema, Mapping) and schema.get("format") == "path"
     )
 
 
-def _content_hash(name: str, value: JsonValue) -> str:
-    path = Path(str(value))
-    if path.is_dir():
-        raise NotCacheableError(f"the input {name} is a folder, whose content is not tracked")
-    try:
-        with path.open("rb") as file:
-            return "content:" + hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise NotCacheableError(f"the input {name} cannot be read") from error
+def node_key(digest: str, metadata: NodeMetadata, environment: JsonObject) -> str:
+    """What all calls of a node have in common in their keys.
+
+    Args:
+        digest: the digest of the node's files.
+        metadata: its manifest, with the permissions that are granted.
+        environment: the libraries and variables that it declares, with what they are here.
+    """
+    permissions = sorted(map(str, metadata.permissions))
+    return canonical_json([KEY_FORMAT, digest, permissions, environment])
+
+
+def cache_key(common: str, inputs: InputDigest) -> str:
+    """The key of one call: what its node has in common, and everything that goes in."""
+    return sha256_of(common + inputs.digest)

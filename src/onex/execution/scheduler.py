@@ -6,6 +6,7 @@ starts nothing, waits for nothing and knows no clock.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,27 +68,42 @@ class Scheduler:
     """
 
     def __init__(
-        self, workflow: Workflow, inputs: JsonObject, *, run_id: str, fail_fast: bool
+        self,
+        workflow: Workflow,
+        inputs: JsonObject,
+        *,
+        run_id: str,
+        fail_fast: bool,
+        urgency: Mapping[str, float] | None = None,
     ) -> None:
+        """``urgency`` tells which of the ready steps starts first: the one with the most."""
         self._workflow = workflow
+        self._urgency = urgency or {}
         self._inputs = inputs
         self._run_id = run_id
         self._fail_fast = fail_fast
         self._status = dict.fromkeys(workflow.steps, StepStatus.PENDING)
         self._outputs: dict[str, JsonValue] = {}
-        self._waiting = {step.id: set(step.needs) for step in workflow.steps.values()}
+        needs = {step.id: step.needs for step in workflow.steps.values()}
+        self._waiting = {name: set(needed) for name, needed in needs.items()}
         self._steps_that_see_the_run = {
             step.id
             for step in workflow.steps.values()
             if any(reference.root == "run" for reference in step.references())
         }
         self._dependents: dict[str, list[str]] = {}
-        for step in workflow.steps.values():
-            for needed in step.needs:
-                self._dependents.setdefault(needed, []).append(step.id)
+        for name, wanted in needs.items():
+            for needed in wanted:
+                self._dependents.setdefault(needed, []).append(name)
+        self._sees_timeline = any(
+            reference.parts[:2] == ("run", "timeline")
+            for name in self._steps_that_see_the_run
+            for reference in workflow.steps[name].references()
+        )
         self._fan_outs: dict[str, _FanOut] = {}
         self._timeline: list[JsonValue] = []
-        self._ready: deque[Call] = deque()
+        self._ready: list[tuple[float, int, Call]] = []
+        self._queued_calls = 0
         self._ended: deque[StepEnd] = deque()
         self._open_calls = 0
         self._is_stopping = False
@@ -112,9 +128,8 @@ class Scheduler:
     def take_ready(self, limit: int) -> Iterator[Call]:
         """Up to ``limit`` calls that may start now; each must be reported by ``finished``."""
         for _ in range(min(limit, len(self._ready))):
-            call = self._ready.popleft()
             self._open_calls += 1
-            yield call
+            yield heapq.heappop(self._ready)[2]
 
     def take_ended(self) -> Iterator[StepEnd]:
         """The steps that ended since the last time, each once."""
@@ -125,6 +140,11 @@ class Scheduler:
         """The number of children of a fan-out step that has started, else None."""
         fan_out = self._fan_outs.get(step_id)
         return None if fan_out is None else len(fan_out.outputs)
+
+    @property
+    def sees_timeline(self) -> bool:
+        """Whether any step refers to ``run.timeline``."""
+        return self._sees_timeline
 
     def note_timing(self, record: JsonObject) -> None:
         """Add an entry to what ``run.timeline`` refers to."""
@@ -155,7 +175,7 @@ class Scheduler:
     def cancel(self) -> None:
         """Start nothing more: whatever has not started is cancelled."""
         self._is_stopping = True
-        waiting = list(self._ready)
+        waiting = [call for _, _, call in self._ready]
         self._ready.clear()
         for call in waiting:
             if call.step.is_fan_out:
@@ -200,7 +220,7 @@ class Scheduler:
             elif step.is_fan_out:
                 self._start_fan_out(step)
             else:
-                self._ready.append(self._call(step.id, step, None))
+                self._queue(self._call(step.id, step, None))
         except ReferenceValueError as error:
             self._end(
                 step, StepStatus.FAILED, error=StepError(error.code, error.message, error.hint)
@@ -219,12 +239,18 @@ class Scheduler:
             )
         calls = [self._call(f"{step.id}[{i}]", step, item) for i, item in enumerate(items)]
         self._fan_outs[step.id] = _FanOut([None] * len(calls), len(calls))
-        self._ready.extend(calls)
+        for call in calls:
+            self._queue(call)
         if not calls:
             self._end(step, StepStatus.SUCCEEDED, [])
 
+    def _queue(self, call: Call) -> None:
+        self._queued_calls += 1
+        urgency = self._urgency.get(call.step.id, 0.0)
+        heapq.heappush(self._ready, (-urgency, self._queued_calls, call))
+
     def _call(self, call_id: str, step: Step, item: JsonValue) -> Call:
-        inputs = as_object(self._render(step.arguments, item))
+        inputs = as_object(self._render(step.arguments, item)) if step.arguments else {}
         return Call(call_id, step, inputs, item, step.id not in self._steps_that_see_the_run)
 
     def _render(self, template: JsonValue, item: JsonValue) -> JsonValue:

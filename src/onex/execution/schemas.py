@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jsonschema_rs
 
 from onex.domain.errors import SchemaMismatchError, WorkflowInputError
 from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.metadata import NodeMetadata
+from onex.execution.state_contract import StateContract
 
 
 def complete_inputs(declared: Mapping[str, JsonObject], given: JsonObject) -> JsonObject:
@@ -28,12 +30,12 @@ def complete_inputs(declared: Mapping[str, JsonObject], given: JsonObject) -> Js
             complete[name] = given[name]
         elif "default" in schema:
             complete[name] = schema["default"]
-        elif _is_required(schema):
+        elif is_required(schema):
             raise WorkflowInputError(
                 f"the workflow needs the input {name!r}", hint=f"add --input {name}=VALUE"
             )
     try:
-        problem = _first_problem(_validator(_object_schema(declared)), complete)
+        problem = _first_problem(_validator(object_schema(declared)), complete)
     except InvalidSchemaError as error:
         problem = str(error)
     if problem is not None:
@@ -42,62 +44,80 @@ def complete_inputs(declared: Mapping[str, JsonObject], given: JsonObject) -> Js
 
 
 class NodeSchemas:
-    """The validators of one node, compiled once."""
+    """The validators of one node, compiled once: those of its manifest and of its contract."""
 
-    def __init__(self, identity: str, inputs: JsonObject, outputs: JsonObject) -> None:
-        """Raises SchemaMismatchError where the manifest's schemas are not valid themselves."""
-        self._hint = f"see the inputs and outputs of {identity}"
-        self._inputs = (
-            self._compile(_object_schema(inputs) | {"additionalProperties": False})
-            if inputs
-            else None
+    def __init__(self, metadata: NodeMetadata, contract: StateContract) -> None:
+        """Raises SchemaMismatchError where the node's schemas are not valid themselves."""
+        self._hint = f"see the inputs and outputs of {metadata.node_version}"
+        inputs, outputs = metadata.inputs, metadata.outputs
+        declared = object_schema(inputs) | {"additionalProperties": False} if inputs else None
+        self._inputs = self._compile("manifest", declared, contract.inputs)
+        self._outputs = self._compile(
+            "manifest", object_schema(outputs) if outputs else None, contract.output
         )
-        self._outputs = self._compile(_object_schema(outputs)) if outputs else None
 
-    def _compile(self, schema: JsonObject) -> jsonschema_rs.Validator:
+    def _compile(
+        self, name: str, manifest: JsonObject | None, contract: JsonObject | None
+    ) -> Sequence[tuple[str, jsonschema_rs.Validator]]:
         try:
-            return _validator(schema)
+            return [
+                (origin, _validator(schema))
+                for origin, schema in ((name, manifest), ("state contract", contract))
+                if schema is not None
+            ]
         except InvalidSchemaError as error:
             raise SchemaMismatchError(str(error), hint=self._hint) from error
 
     def check_inputs(self, value: JsonObject) -> None:
-        """Raises SchemaMismatchError where the inputs are not what the manifest declares."""
-        self._check(self._inputs, value, "the inputs do not match the manifest")
+        """Raises SchemaMismatchError where the inputs are not what the node declares."""
+        if self._inputs:
+            self._check(self._inputs, value, "the inputs do not match")
 
     def check_output(self, value: JsonValue) -> None:
-        """Raises SchemaMismatchError where the result is not what the manifest declares."""
-        self._check(self._outputs, value, "the result does not match the manifest")
+        """Raises SchemaMismatchError where the result is not what the node declares."""
+        if self._outputs:
+            self._check(self._outputs, value, "the result does not match")
 
     def _check(
-        self, validator: jsonschema_rs.Validator | None, value: JsonValue, what: str
+        self,
+        validators: Sequence[tuple[str, jsonschema_rs.Validator]],
+        value: JsonValue,
+        what: str,
     ) -> None:
-        problem = None if validator is None else _first_problem(validator, value)
-        if problem is not None:
-            raise SchemaMismatchError(f"{what}: {problem}", hint=self._hint)
+        for origin, validator in validators:
+            problem = _first_problem(validator, value)
+            if problem is not None:
+                raise SchemaMismatchError(f"{what} the {origin}: {problem}", hint=self._hint)
 
 
 class InvalidSchemaError(Exception):
     """A schema that is not JSON Schema; the message says why."""
 
 
-def _is_required(schema: JsonObject) -> bool:
+def is_required(schema: JsonObject) -> bool:
+    """Whether a member must be given: it has no default and is not marked as optional."""
     return "default" not in schema and schema.get("required") is not False
 
 
-def _object_schema(members: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def object_schema(members: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The JSON Schema of an object whose members' schemas are given by name."""
     properties: dict[str, JsonValue] = {}
     required: list[JsonValue] = []
     for name, schema in members.items():
         body = schema if isinstance(schema, Mapping) else {}
-        if _is_required(body):
+        if is_required(body):
             required.append(name)
-        # In a manifest ``required`` may be a boolean of one member; in JSON Schema it is a list.
-        properties[name] = {
-            key: member
-            for key, member in body.items()
-            if not (key == "required" and isinstance(member, bool))
-        }
+        properties[name] = _without_boolean_required(body)
     return {"type": "object", "properties": properties, "required": required}
+
+
+def _without_boolean_required(schema: JsonObject) -> dict[str, JsonValue]:
+    """In a manifest ``required`` may be a boolean of one member; in JSON Schema it is a list."""
+    return {
+        key: member
+        for key, member in schema.items()
+        if not (key == "required" and isinstance(member, bool))
+    }
 
 
 def _validator(schema: JsonObject) -> jsonschema_rs.Validator:
@@ -106,6 +126,14 @@ def _validator(schema: JsonObject) -> jsonschema_rs.Validator:
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         first_line = str(error).splitlines()[0]
         raise InvalidSchemaError(f"a schema is not valid: {first_line}") from error
+
+
+def first_problem_of(schema: JsonObject, value: JsonValue) -> str | None:
+    """What is wrong with a value and where; None where nothing is, or the schema is not valid."""
+    try:
+        return _first_problem(_validator(_without_boolean_required(schema)), value)
+    except InvalidSchemaError:
+        return None
 
 
 def _first_problem(validator: jsonschema_rs.Validator, value: JsonValue) -> str | None:

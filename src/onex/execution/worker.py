@@ -18,13 +18,14 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text, as_texts
+from onex.domain.json_value import JsonObject, as_object, as_text
 from onex.execution import frames
 from onex.execution.context import ContextSpec, ExecutionContext
-from onex.execution.node_code import NodeCodeError, NodeFunction, call, load_function
+from onex.execution.node_code import NodeCode, NodeCodeError
 
 
 class _Channel:
@@ -79,31 +80,48 @@ def main() -> None:
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logger.addHandler(_ForwardingHandler(channel))
-    function: NodeFunction | None = None
+    process_id = os.getpid()
+    try:
+        loaded: NodeCode | NodeCodeError = NodeCode(file, callable_name)
+    except NodeCodeError as error:
+        loaded = error
     while True:
         request = channel.calls.get()
+        mark = as_text(request["mark"])
+        reply = _answer(loaded, request, channel, lambda: logger)
+        if os.getpid() != process_id:
+            # The node forked, and this is the copy: the call is the original's to answer.
+            os._exit(0)
+        _end_output(mark)
         try:
-            if function is None:
-                function = load_function(file, callable_name)
-            context = ExecutionContext(
-                _context_spec(as_object(request["context"])),
-                logger,
-                lambda fraction, message: channel.send(
-                    {"progress": {"fraction": fraction, "message": message}}
-                ),
-            )
-            reply: JsonObject = {
-                "result": call(function, file, context, as_object(request["inputs"]))
-            }
-        except NodeCodeError as error:
-            reply = {
-                "error": {"kind": error.kind, "message": error.message, "detail": error.detail}
-            }
-        _end_output(as_text(request["mark"]))
-        try:
-            channel.send(reply)
+            channel.send({**reply, "mark": mark})
         except frames.FrameError as error:
-            channel.send({"error": {"kind": "result", "message": str(error), "detail": None}})
+            channel.send({**_failure("result", str(error)), "mark": mark})
+
+
+def _answer(
+    loaded: NodeCode | NodeCodeError,
+    request: JsonObject,
+    channel: _Channel,
+    make_logger: Callable[[], logging.Logger],
+) -> JsonObject:
+    try:
+        if isinstance(loaded, NodeCodeError):
+            raise loaded
+        context = ExecutionContext(
+            ContextSpec.from_json(as_object(request["context"])),
+            make_logger,
+            lambda fraction, message: channel.send(
+                {"progress": {"fraction": fraction, "message": message}}
+            ),
+        )
+        return {"result": loaded.call(context, as_object(request["inputs"]))}
+    except NodeCodeError as error:
+        return _failure(error.kind, error.message, error.detail)
+
+
+def _failure(kind: str, message: str, detail: str | None = None) -> JsonObject:
+    return {"error": {"kind": kind, "message": message, "detail": detail}}
 
 
 def _end_output(mark: str) -> None:
@@ -112,19 +130,6 @@ def _end_output(mark: str) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os.write(2, mark.encode())
-
-
-def _context_spec(body: JsonObject) -> ContextSpec:
-    return ContextSpec(
-        correlation_id=as_text(body["correlation_id"]),
-        workdir=as_text(body["workdir"]),
-        permissions=as_texts(body["permissions"]),
-        config=as_object(body["config"]),
-        secrets={
-            name: as_optional_text(value) or ""
-            for name, value in as_object(body["secrets"]).items()
-        },
-    )
 
 
 if __name__ == "__main__":

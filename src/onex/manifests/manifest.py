@@ -175,7 +175,12 @@ class _ManifestReader(FieldReader):
             idempotent=self.boolean(("idempotent",), data.get("idempotent"), default=False),
             deprecated_by=self.optional_text(("deprecated_by",), data.get("deprecated_by")),
             archived_reason=self.optional_text(("archived_reason",), data.get("archived_reason")),
-            extra={key: value for key, value in data.items() if key not in _READ_KEYS},
+            extra={
+                key: value
+                for key, value in data.items()
+                # A contract that stands in the manifest itself is kept as it is.
+                if key not in _READ_KEYS or (key == "state_contract" and isinstance(value, Mapping))
+            },
         )
         self._check_lifecycle_rules(metadata)
         self._report_unknown_keys()

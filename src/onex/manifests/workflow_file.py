@@ -17,10 +17,12 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.reference import NodeRef
 from onex.domain.retry import (
+    DEFAULT_BREAKER,
     MAXIMUM_ATTEMPTS,
     MAXIMUM_DELAY_SECONDS,
     NO_RETRY,
     REASONS,
+    BreakerPolicy,
     RetryPolicy,
 )
 from onex.domain.version import Version
@@ -43,7 +45,8 @@ _WORKFLOW_KEYS = frozenset(
 _STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache", "retry"})
 _PLANNED_STEP_KEYS = frozenset({"limits"})
 _RETRY_KEYS = frozenset({"attempts", "delay", "backoff", "jitter", "on"})
-_POLICY_KEYS = frozenset({"fail_fast"})
+_POLICY_KEYS = frozenset({"fail_fast", "timeout", "breaker"})
+_BREAKER_KEYS = frozenset({"failures", "cooldown"})
 
 
 def load_workflow(path: Path) -> Workflow:
@@ -94,6 +97,29 @@ class _WorkflowReader(FieldReader):
             steps=self._steps(),
             outputs=self.object(("outputs",), data.get("outputs")),
             fail_fast=self.boolean(("policy", "fail_fast"), policy.get("fail_fast"), default=True),
+            timeout_seconds=(
+                None
+                if policy.get("timeout") is None
+                else self.seconds(("policy", "timeout"), policy["timeout"], 1.0)
+            ),
+            breaker=self._breaker(("policy", "breaker"), policy.get("breaker")),
+        )
+
+    def _breaker(self, place: tuple[str | int, ...], value: JsonValue) -> BreakerPolicy:
+        """A mapping, or ``false`` for none."""
+        if value is None:
+            return DEFAULT_BREAKER
+        if value is False:
+            return BreakerPolicy(0)
+        body = self.object(place, value)
+        self._refuse_unknown_keys(place, body, _BREAKER_KEYS)
+        default = DEFAULT_BREAKER
+        failures, cooldown = body.get("failures"), body.get("cooldown")
+        return BreakerPolicy(
+            int(self._number((*place, "failures"), failures, default.failures, 1, 1_000_000)),
+            self._number(
+                (*place, "cooldown"), cooldown, default.cooldown_seconds, 0, MAXIMUM_DELAY_SECONDS
+            ),
         )
 
     def _name(self) -> str:
@@ -190,7 +216,7 @@ class _WorkflowReader(FieldReader):
         if value is None:
             return default
         if isinstance(value, int | float) and not isinstance(value, bool):
-            is_whole = place[-1] != "attempts" or value == int(value)
+            is_whole = place[-1] not in ("attempts", "failures") or value == int(value)
             if least <= value <= most and is_whole:
                 return float(value)
         self.report("002", f"{place[-1]} must be a number from {least:g} to {most:g}", place)

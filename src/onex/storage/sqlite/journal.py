@@ -4,23 +4,65 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from onex.domain.json_value import JsonObject, JsonValue
-from onex.domain.result import NodeExecutionResult, RunResult, RunStatus
-from onex.storage.journal import RunRecord
-from onex.storage.sqlite.database import open_database, storage_errors
-
-_RUN_COLUMNS = (
-    "run_id, workflow, status, started_at, process_id, seconds, overhead_seconds,"
-    " plan, inputs, outputs, error"
+from onex.domain.json_value import JsonValue, as_object
+from onex.domain.result import (
+    IsolationLevel,
+    NodeExecutionResult,
+    RunResult,
+    RunStatus,
+    StepError,
+    StepStatus,
 )
-RunRow = tuple[
-    str, str, str, str, int, float | None, float | None, str, str, str | None, str | None
-]
+from onex.storage.journal import (
+    ArtifactUse,
+    CachedOutput,
+    JournalEntries,
+    NewRun,
+    Pruned,
+    RunRecord,
+    Timing,
+)
+from onex.storage.sqlite.database import open_database, storage_errors, transaction
+from onex.storage.sqlite.process_identity import is_running, start_of_process
+
+_SUMMARY = (
+    "run_id, workflow, status, started_at, seconds, overhead_seconds, replay_of, process_id,"
+    " process_started"
+)
+_CONTENT = "definition, plan, inputs, outputs, error"
+_STEP = (
+    "step_id, node, status, started_seconds, seconds, attempts, input_digest, cache_key,"
+    " cached_from, cache_note, isolation, output, error, log"
+)
+_PUT_STEP = (
+    f"INSERT OR REPLACE INTO steps (run_id, {_STEP})"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_PUT_OUTPUT = (
+    "INSERT OR REPLACE INTO cached_results (key, node, output, stored_at, run_id)"
+    " VALUES (?, ?, ?, ?, ?)"
+)
+_PUT_ARTIFACT = (
+    "INSERT OR REPLACE INTO artifacts (digest, run_id, step_id, name) VALUES (?, ?, ?, ?)"
+)
+_PUT_TIMING = (
+    "INSERT OR REPLACE INTO timings (digest, run_id, step_id, calls, seconds)"
+    " VALUES (?, ?, ?, ?, ?)"
+)
+_TIMINGS_KEPT_IN_MIND = 10
+_ARTIFACT_IN_TEXT = re.compile(r'"\$artifact": ?"(sha256:[0-9a-f]{64})"')
+
+_SummaryRow = tuple[str, str, str, str, float | None, float | None, str | None, int, str]
+_StepRow = tuple[
+    str, str, str, float | None, float, int, str | None, str | None, str | None, str | None,
+    str | None, str | None, str | None, str,
+]  # fmt: skip
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
 
 
 class SqliteRunJournal:
@@ -34,125 +76,220 @@ class SqliteRunJournal:
     def close(self) -> None:
         self._connection.close()
 
-    def begin(
-        self, run_id: str, workflow: str, started_at: str, plan: JsonObject, inputs: JsonObject
-    ) -> None:
-        self._write(
-            "INSERT INTO runs (run_id, workflow, status, started_at, process_id, plan, inputs)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                run_id,
-                workflow,
-                RunStatus.RUNNING.value,
-                started_at,
-                os.getpid(),
-                json.dumps(plan),
-                json.dumps(inputs),
-            ),
-        )
+    def begin(self, run: NewRun) -> None:
+        with storage_errors(self._path), transaction(self._connection):
+            self._connection.execute(
+                "INSERT INTO runs (run_id, workflow, status, started_at, replay_of, process_id,"
+                f" process_started, {_CONTENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+                (
+                    run.run_id,
+                    run.workflow,
+                    RunStatus.RUNNING.value,
+                    run.started_at,
+                    run.replay_of,
+                    os.getpid(),
+                    start_of_process(os.getpid()),
+                    _encode(run.definition),
+                    _encode(run.plan),
+                    _encode(run.inputs),
+                ),
+            )
 
-    def record(self, run_id: str, result: NodeExecutionResult) -> None:
-        record = result.to_json() | {"log": result.log}
-        self._write(
-            "INSERT OR REPLACE INTO steps (run_id, step_id, status, record, output)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                run_id,
-                result.step_id,
-                result.status.value,
-                json.dumps(record),
-                None if result.output is None else json.dumps(result.output),
-            ),
-        )
+    def resume(self, run_id: str) -> RunRecord | None:
+        with storage_errors(self._path), transaction(self._connection):
+            record = self.run(run_id)
+            if record is None or record.status in (RunStatus.RUNNING, RunStatus.SUCCEEDED):
+                return None
+            self._connection.execute(
+                "UPDATE runs SET status = ?, process_id = ?, process_started = ? WHERE run_id = ?",
+                (
+                    RunStatus.RUNNING.value,
+                    os.getpid(),
+                    start_of_process(os.getpid()),
+                    record.run_id,
+                ),
+            )
+        return record
 
-    def finish(self, result: RunResult) -> None:
-        self._write(
-            "UPDATE runs SET status = ?, seconds = ?, overhead_seconds = ?, outputs = ?, error = ?"
-            " WHERE run_id = ?",
-            (
-                result.status.value,
-                result.seconds,
-                result.overhead_seconds,
-                json.dumps(result.outputs),
-                json.dumps(result.error.to_json()) if result.error else None,
-                result.run_id,
-            ),
-        )
+    def record(self, run_id: str, entries: JournalEntries) -> None:
+        rows = [_row(run_id, result) for result in entries.ended]
+        rows += [_row(run_id, result) for result in entries.started]
+        with storage_errors(self._path), transaction(self._connection):
+            self._connection.executemany(_PUT_STEP, rows)
+            if entries.outputs:
+                now = datetime.now(UTC).isoformat()
+                self._connection.executemany(
+                    _PUT_OUTPUT,
+                    [(o.key, o.node, _encode(o.output), now, o.run_id) for o in entries.outputs],
+                )
+            if entries.artifacts:
+                self._connection.executemany(
+                    _PUT_ARTIFACT,
+                    [(use.digest, use.run_id, use.step_id, use.name) for use in entries.artifacts],
+                )
 
-    def runs(self, limit: int) -> Sequence[RunRecord]:
+    def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
+        with storage_errors(self._path), transaction(self._connection):
+            self._connection.execute(
+                "UPDATE runs SET status = ?, seconds = ?, overhead_seconds = ?, outputs = ?,"
+                " error = ? WHERE run_id = ?",
+                (
+                    result.status.value,
+                    result.seconds,
+                    result.overhead_seconds,
+                    _encode(result.outputs),
+                    _encode(result.error.to_json()) if result.error else None,
+                    result.run_id,
+                ),
+            )
+            self._connection.executemany(
+                _PUT_TIMING,
+                [(t.digest, result.run_id, t.step_id, t.calls, t.seconds) for t in timings],
+            )
+
+    def runs(self, limit: int | None) -> Sequence[RunRecord]:
         with storage_errors(self._path):
             rows = self._connection.execute(
-                f"SELECT {_RUN_COLUMNS} FROM runs ORDER BY started_at DESC, run_id LIMIT ?",
-                (limit,),
+                f"SELECT {_SUMMARY} FROM runs ORDER BY started_at DESC, run_id LIMIT ?",
+                (-1 if limit is None else limit,),
             ).fetchall()
-        return [_record(row, with_content=False) for row in rows]
+        return [_summary(row) for row in rows]
 
     def run(self, run_id: str) -> RunRecord | None:
         with storage_errors(self._path):
             rows = self._connection.execute(
-                f"SELECT {_RUN_COLUMNS} FROM runs WHERE run_id = ?1"
+                f"SELECT {_SUMMARY}, {_CONTENT} FROM runs WHERE run_id = ?1"
                 " OR substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id <> ?1 LIMIT 2",
                 (run_id,),
             ).fetchall()
             if not rows or (len(rows) == 2 and rows[0][0] != run_id):
                 return None
             steps = self._connection.execute(
-                "SELECT step_id, record, output FROM steps WHERE run_id = ?", (rows[0][0],)
+                f"SELECT {_STEP} FROM steps WHERE run_id = ?", (rows[0][0],)
             ).fetchall()
-        listed = [
-            {"step_id": step_id}
-            | json.loads(record)
-            | {"output": None if output is None else json.loads(output)}
-            for step_id, record, output in steps
-        ]
-        return replace(_record(rows[0], with_content=True), steps=listed)
-
-    def cached_output(self, key: str) -> tuple[JsonValue] | None:
-        with storage_errors(self._path):
-            row = self._connection.execute(
-                "SELECT output FROM cached_results WHERE key = ?", (key,)
-            ).fetchone()
-        return None if row is None else (json.loads(row[0]),)
-
-    def store_output(self, key: str, node: str, output: JsonValue, run_id: str) -> None:
-        self._write(
-            "INSERT OR REPLACE INTO cached_results (key, node, output, stored_at, run_id)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (key, node, json.dumps(output), datetime.now(UTC).isoformat(), run_id),
+        summary = _summary(rows[0][:9])
+        definition, plan, inputs, outputs, error = rows[0][9:]
+        return RunRecord(
+            summary.run_id,
+            summary.workflow,
+            summary.status,
+            summary.started_at,
+            summary.seconds,
+            summary.overhead_seconds,
+            summary.replay_of,
+            json.loads(definition) if definition else {},
+            json.loads(plan),
+            json.loads(inputs),
+            json.loads(outputs) if outputs else None,
+            _error(error),
+            {row[0]: _result(row) for row in steps},
         )
 
-    def _write(self, statement: str, parameters: Sequence[str | float | None]) -> None:
+    def cached_output(self, key: str) -> CachedOutput | None:
         with storage_errors(self._path):
-            self._connection.execute(statement, parameters)
+            row = self._connection.execute(
+                "SELECT node, output, run_id FROM cached_results WHERE key = ?", (key,)
+            ).fetchone()
+        return None if row is None else CachedOutput(key, row[0], json.loads(row[1]), row[2])
+
+    def timings(self, digests: Iterable[str]) -> Mapping[str, Sequence[Timing]]:
+        found: dict[str, list[Timing]] = {}
+        with storage_errors(self._path):
+            for digest in set(digests):
+                # Identifiers of runs begin with their time.
+                rows = self._connection.execute(
+                    "SELECT step_id, calls, seconds FROM timings WHERE digest = ?"
+                    " ORDER BY run_id DESC LIMIT ?",
+                    (digest, _TIMINGS_KEPT_IN_MIND),
+                ).fetchall()
+                found[digest] = [Timing(step, digest, calls, took) for step, calls, took in rows]
+        return found
+
+    def artifact_uses(self, digest: str) -> Sequence[ArtifactUse]:
+        with storage_errors(self._path):
+            rows = self._connection.execute(
+                "SELECT digest, run_id, step_id, name FROM artifacts WHERE digest = ?"
+                " ORDER BY run_id, step_id",
+                (digest,),
+            ).fetchall()
+        return [ArtifactUse(*row) for row in rows]
+
+    def artifact_digests(self) -> frozenset[str]:
+        with storage_errors(self._path):
+            used = {row[0] for row in self._connection.execute("SELECT digest FROM artifacts")}
+            texts = self._connection.execute(
+                "SELECT output FROM cached_results WHERE instr(output, '$artifact') > 0"
+                " UNION ALL SELECT output FROM steps WHERE instr(output, '$artifact') > 0"
+            )
+            for (text,) in texts:
+                used.update(_ARTIFACT_IN_TEXT.findall(text))
+        return frozenset(used)
+
+    def prune(self, run_ids: Iterable[str]) -> Pruned:
+        runs = results = 0
+        with storage_errors(self._path), transaction(self._connection):
+            for run_id in run_ids:
+                runs += self._connection.execute(
+                    "DELETE FROM runs WHERE run_id = ?", (run_id,)
+                ).rowcount
+            results = self._connection.execute(
+                "DELETE FROM cached_results WHERE run_id NOT IN (SELECT run_id FROM runs)"
+                " AND key NOT IN (SELECT cache_key FROM steps WHERE cache_key IS NOT NULL)"
+            ).rowcount
+        return Pruned(runs, results)
 
 
-def _record(row: RunRow, *, with_content: bool) -> RunRecord:
-    run_id, workflow, status, started_at, process_id, seconds, overhead = row[:7]
-    plan, inputs, outputs, error = row[7:]
-    if status == RunStatus.RUNNING and not _is_alive(process_id):
-        status = RunStatus.INTERRUPTED.value
-    return RunRecord(
+def _row(run_id: str, result: NodeExecutionResult) -> tuple[str | float | None, ...]:
+    return (
         run_id,
-        workflow,
-        status,
-        started_at,
-        seconds,
-        overhead,
-        json.loads(plan) if with_content else {},
-        json.loads(inputs) if with_content else {},
-        json.loads(outputs) if with_content and outputs else None,
-        json.loads(error) if with_content and error else None,
+        result.step_id,
+        result.node,
+        result.status,
+        result.started_seconds,
+        result.seconds,
+        result.attempts,
+        result.input_digest,
+        result.cache_key,
+        result.cached_from,
+        result.cache_note,
+        result.isolation,
+        None if result.output is None else _encode(result.output),
+        None if result.error is None else _encode(result.error.to_json()),
+        result.log,
     )
 
 
-def _is_alive(process_id: int) -> bool:
-    """Whether a process exists; where that cannot be asked safely, it is taken to exist."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _result(row: _StepRow) -> NodeExecutionResult:
+    (step_id, node, status, started, seconds, attempts, input_digest, cache_key) = row[:8]
+    (cached_from, cache_note, isolation, output, error, log) = row[8:]
+    return NodeExecutionResult(
+        step_id,
+        node,
+        StepStatus(status),
+        None if output is None else json.loads(output),
+        _error(error),
+        started,
+        seconds,
+        attempts,
+        cached_from,
+        cache_note,
+        None if isolation is None else IsolationLevel(isolation),
+        log,
+        input_digest,
+        cache_key,
+    )
+
+
+def _error(text: str | None) -> StepError | None:
+    if text is None:
+        return None
+    body: JsonValue = json.loads(text)
+    return StepError.from_json(as_object(body))
+
+
+def _summary(row: _SummaryRow) -> RunRecord:
+    run_id, workflow, text, started_at, seconds, overhead, replay_of, process, began = row
+    status = RunStatus(text)
+    if status is RunStatus.RUNNING and not is_running(process, began):
+        status = RunStatus.INTERRUPTED
+    return RunRecord(run_id, workflow, status, started_at, seconds, overhead, replay_of)

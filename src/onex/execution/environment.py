@@ -1,0 +1,65 @@
+"""What a result depends on beside code and inputs: Python, libraries, declared variables."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from onex.domain.errors import LibraryMissingError
+from onex.domain.json_value import JsonValue
+from onex.domain.metadata import NodeMetadata
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def declared_variables(node: NodeMetadata, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that a manifest names under ``environment``, as far as set."""
+    declared = node.extra.get("environment")
+    names = declared if isinstance(declared, list | tuple) else ()
+    return {
+        name: environment[name]
+        for name in names
+        if isinstance(name, str) and _VARIABLE.fullmatch(name) and name in environment
+    }
+
+
+def library_versions(node: NodeMetadata) -> dict[str, str]:
+    """The installed versions of the Python libraries that a node declares.
+
+    Raises:
+        LibraryMissingError: one is not there, or not in a version that fits (PEP 508).
+    """
+    found: dict[str, str] = {}
+    for text in node.libraries:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise LibraryMissingError(
+                f"{node.node_version} declares {text!r}, which is not a Python requirement",
+                hint="write it as pip has it: name>=1.0",
+            ) from error
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError as error:
+            raise LibraryMissingError(
+                f"{node.node_version} needs the Python library {text}, which is not installed",
+                hint=f"{sys.executable} -m pip install '{text}'",
+            ) from error
+        if not requirement.specifier.contains(version, prereleases=True):
+            raise LibraryMissingError(
+                f"{node.node_version} needs the Python library {text}, and {version} is installed",
+                hint=f"{sys.executable} -m pip install '{text}'",
+            )
+        found[requirement.name] = version
+    return found
+
+
+def host_environment() -> dict[str, JsonValue]:
+    """The Python and the platform that run nodes."""
+    return {"python": ".".join(map(str, sys.version_info[:3])), "platform": sys.platform}

@@ -1,0 +1,145 @@
+"""RunForecast: what a run would take from the cache, and how long it would take, from history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onex.domain.errors import OnexError
+from onex.domain.json_value import JsonValue, as_object
+from onex.domain.result import StepError, StepStatus
+from onex.execution.artifacts import with_paths
+from onex.execution.critical_path import StepForecast, forecast_run_seconds
+from onex.execution.prepared_plan import PreparedPlan
+from onex.execution.result_lookup import ResultLookup
+from onex.execution.run_events import RunOptions
+from onex.execution.scheduler import Call, Scheduler
+from onex.storage.journal import CachedOutput, RunJournal, Timing
+
+_UNKNOWN_RESULT = StepError("", "not run")
+
+
+@dataclass(slots=True)
+class CacheForecast:
+    """What is known of a step's calls before the run: how many, and how many results are kept.
+
+    ``calls`` is None where it depends on a step that has to run first. ``note`` says why a
+    result cannot come from the cache, where it cannot.
+    """
+
+    calls: int | None = None
+    hits: int = 0
+    note: str | None = None
+
+    @property
+    def state(self) -> str:
+        """``hit``, ``partial``, ``miss``, ``off``, or ``unknown``."""
+        if self.calls is None:
+            return "unknown"
+        if self.hits:
+            return "hit" if self.hits == self.calls else "partial"
+        return "off" if self.note else "miss"
+
+
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """What is expected of a run; ``seconds`` is None where a node has never run before."""
+
+    cache: Mapping[str, CacheForecast]
+    steps: Mapping[str, StepForecast]
+    seconds: float | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The forecast in the shape that ``run --dry-run`` prints under ``forecast``."""
+        return {
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "steps": {
+                name: {
+                    "cache": cache.state,
+                    "calls": cache.calls,
+                    "hits": cache.hits,
+                    "cache_note": cache.note,
+                    "seconds": round(step.calls * step.call_seconds, 6) if step else None,
+                }
+                for name, cache in self.cache.items()
+                for step in (self.steps.get(name),)
+            },
+        }
+
+
+def forecast_run(prepared: PreparedPlan, options: RunOptions, journal: RunJournal) -> RunForecast:
+    """Walk through a run without running anything: results that are kept lead on to their needs."""
+    cache = _walk(prepared, options, journal)
+    steps = forecast_steps(prepared, journal)
+    expected: dict[str, StepForecast] = {}
+    is_known = True
+    for name, found in cache.items():
+        executed = None if found.calls is None else found.calls - found.hits
+        history = steps.get(name)
+        if executed == 0:
+            expected[name] = StepForecast(0, 0.0)
+        elif history is None:
+            is_known = False
+        else:
+            calls = history.calls if executed is None else executed
+            expected[name] = StepForecast(calls, history.call_seconds)
+    seconds = forecast_run_seconds(prepared.plan.workflow, expected, options.jobs)
+    return RunForecast(cache, expected, seconds if is_known else None)
+
+
+def forecast_steps(prepared: PreparedPlan, journal: RunJournal) -> dict[str, StepForecast]:
+    """What the steps took in earlier runs of the same code; those that never ran are missing."""
+    digests = {name: node.registered.digest for name, node in prepared.nodes.items()}
+    history = journal.timings(digests.values())
+    return {
+        name: _typical(name, history[digest])
+        for name, digest in digests.items()
+        if history.get(digest)
+    }
+
+
+def _typical(step_id: str, timings: Sequence[Timing]) -> StepForecast:
+    """The latest number of calls of this step, and the mean of all calls of the node."""
+    calls = sum(timing.calls for timing in timings)
+    same = next((timing for timing in timings if timing.step_id == step_id), timings[0])
+    return StepForecast(same.calls, sum(timing.seconds for timing in timings) / calls)
+
+
+def _walk(
+    prepared: PreparedPlan, options: RunOptions, journal: RunJournal
+) -> dict[str, CacheForecast]:
+    plan = prepared.plan
+    lookup = ResultLookup(journal, options)
+    scheduler = Scheduler(plan.workflow, plan.inputs, run_id="forecast", fail_fast=False)
+    found = {name: CacheForecast() for name in plan.workflow.steps}
+    while not scheduler.is_done:
+        for call in scheduler.take_ready(options.jobs):
+            forecast = found[call.step.id]
+            forecast.calls = scheduler.fan_out_size(call.step.id) or 1
+            cached = _cached(prepared, lookup, call, forecast)
+            if cached is None:
+                scheduler.finished(call, StepStatus.FAILED, None, _UNKNOWN_RESULT)
+            else:
+                forecast.hits += 1
+                scheduler.finished(call, StepStatus.SUCCEEDED, cached.output, None)
+    for end in scheduler.take_ended():
+        if end.status is StepStatus.SUCCEEDED and found[end.step.id].calls is None:
+            found[end.step.id].calls = 0
+        elif end.status is StepStatus.SKIPPED and end.error is None:
+            found[end.step.id] = CacheForecast(0, 0, "its condition is false")
+    return found
+
+
+def _cached(
+    prepared: PreparedPlan, lookup: ResultLookup, call: Call, forecast: CacheForecast
+) -> CachedOutput | None:
+    node = prepared.nodes[call.step.id]
+    inputs = as_object(with_paths(call.inputs))
+    try:
+        node.schemas.check_inputs(inputs)
+    except OnexError as error:
+        forecast.note = error.message
+        return None
+    _, key, note = lookup.facts_of(call, node, inputs)
+    forecast.note = forecast.note or note
+    return lookup.find(key, call.step.id)

@@ -1,0 +1,280 @@
+"""RegistryExecution: runs, resumes and repeats plans in one registry's folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from onex.configuration import Configuration
+from onex.domain.errors import (
+    ArtifactNotFoundError,
+    DigestMismatchError,
+    IsolationUnavailableError,
+    RunNotFoundError,
+    RunNotResumableError,
+    UsageError,
+)
+from onex.domain.json_value import JsonValue, as_object, as_optional_text, as_text
+from onex.domain.metadata import RegisteredNode
+from onex.domain.reference import NodeRef
+from onex.domain.result import IsolationLevel, RunResult, RunStatus
+from onex.domain.workflow import Workflow
+from onex.execution.artifacts import ArtifactStore, content_digest
+from onex.execution.context_factory import ExecutionContextFactory
+from onex.execution.engine import Engine
+from onex.execution.forecast import RunForecast
+from onex.execution.node_loader import PROGRAM, NodeLoader
+from onex.execution.orchestrator import ExecutionOrchestrator
+from onex.execution.plan import ExecutionPlan
+from onex.execution.program_engine import ProgramEngine
+from onex.execution.provenance import Provenance, trace_artifact
+from onex.execution.replay import ReplayReport, compare_runs
+from onex.execution.run_events import Observer, RunOptions
+from onex.execution.secrets import SecretStore
+from onex.storage.journal import RunJournal, RunRecord
+
+FindNode = Callable[[NodeRef], RegisteredNode]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a user wants a run; None leaves the choice to the workflow or to the machine.
+
+    ``refreshed`` are steps that are run whatever the cache has.
+    """
+
+    isolation: IsolationLevel = IsolationLevel.PROCESS
+    jobs: int | None = None
+    fail_fast: bool | None = None
+    use_cache: bool = True
+    refreshed: frozenset[str] = frozenset()
+    rerun_in_flight: bool = False
+
+    def options_for(self, workflow: Workflow) -> RunOptions:
+        """The options of a run of a workflow; raises UsageError for a step it does not have."""
+        unknown = sorted(self.refreshed - workflow.steps.keys())
+        if unknown:
+            raise UsageError(
+                f"the workflow has no step {unknown[0]!r} to refresh",
+                hint="its steps are: " + ", ".join(workflow.steps),
+            )
+        return RunOptions(
+            self.jobs or os.cpu_count() or 1,
+            fail_fast=workflow.fail_fast if self.fail_fast is None else self.fail_fast,
+            use_cache=self.use_cache,
+            refreshed=self.refreshed,
+            rerun_in_flight=self.rerun_in_flight,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What pruning removed, or would remove."""
+
+    runs: Sequence[str]
+    cached_results: int
+    artifacts: int
+    size_bytes: int
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The report in the shape that ``runs prune`` prints."""
+        return {
+            "runs": list(self.runs),
+            "cached_results": self.cached_results,
+            "artifacts": self.artifacts,
+            "bytes": self.size_bytes,
+        }
+
+
+class RegistryExecution:
+    """Execution on top of a registry's journal and its folder of nodes, artifacts and runs."""
+
+    def __init__(
+        self, configuration: Configuration, environment: Mapping[str, str], journal: RunJournal
+    ) -> None:
+        self._home = configuration.home
+        self._config = configuration.node_config
+        self._secrets = SecretStore(environment, configuration.secrets_file)
+        self._environment = environment
+        self._journal = journal
+        self._artifacts = ArtifactStore(self._home / "artifacts")
+
+    @contextmanager
+    def _orchestrator(self, settings: RunSettings, jobs: int) -> Iterator[ExecutionOrchestrator]:
+        engines = _engines(settings.isolation, jobs)
+        try:
+            yield ExecutionOrchestrator(
+                engines,
+                NodeLoader(self._home / "nodes"),
+                self._artifacts,
+                self._journal,
+                self._home / "runs",
+                ExecutionContextFactory(self._config, self._secrets),
+                self._environment,
+            )
+        finally:
+            for engine in engines.values():
+                engine.close()
+
+    def run(self, plan: ExecutionPlan, settings: RunSettings, observer: Observer) -> RunResult:
+        """Execute a plan."""
+        options = settings.options_for(plan.workflow)
+        with self._orchestrator(settings, options.jobs) as orchestrator:
+            return orchestrator.execute_workflow(orchestrator.prepare(plan), options, observer)
+
+    def forecast(self, plan: ExecutionPlan, settings: RunSettings) -> RunForecast:
+        """What a run would do; everything is loaded and checked, and nothing runs."""
+        options = settings.options_for(plan.workflow)
+        with self._orchestrator(settings, options.jobs) as orchestrator:
+            return orchestrator.forecast(orchestrator.prepare(plan), options)
+
+    def resume(
+        self, run_id: str, find: FindNode, settings: RunSettings, observer: Observer
+    ) -> RunResult:
+        """Go on with a run that ended early.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it still runs, or it succeeded.
+            DigestMismatchError: the files of a node are not what they were.
+        """
+        record = self.record(run_id)
+        plan = _recorded_plan(record, find, hold_to_digest=True)
+        options = settings.options_for(plan.workflow)
+        with self._orchestrator(settings, options.jobs) as orchestrator:
+            prepared = orchestrator.prepare(plan)
+            resumed = self._journal.resume(record.run_id)
+            if resumed is None:
+                raise RunNotResumableError(
+                    f"run {record.run_id} is {record.status} and cannot be resumed",
+                    hint="onex run starts a new one",
+                )
+            return orchestrator.execute_workflow(prepared, options, observer, resumed=resumed)
+
+    def replay(
+        self, run_id: str, find: FindNode, settings: RunSettings, observer: Observer
+    ) -> ReplayReport:
+        """Execute what a run executed once more, all of it, and compare.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it still runs, or was recorded by an older onex.
+        """
+        record = self.record(run_id)
+        if record.status is RunStatus.RUNNING:
+            raise RunNotResumableError(f"run {record.run_id} still runs", hint="wait for it to end")
+        plan = _recorded_plan(record, find, hold_to_digest=False)
+        settings = replace(settings, use_cache=False, fail_fast=False)
+        options = settings.options_for(plan.workflow)
+        with self._orchestrator(settings, options.jobs) as orchestrator:
+            result = orchestrator.execute_workflow(
+                orchestrator.prepare(plan), options, observer, replay_of=record.run_id
+            )
+        return compare_runs(record, self.record(result.run_id))
+
+    def record(self, run_id: str) -> RunRecord:
+        """One run with its steps, by its identifier or the start of it; raises RunNotFoundError."""
+        record = self._journal.run(run_id)
+        if record is None:
+            raise RunNotFoundError(
+                f"there is no one run {run_id!r}", hint="onex runs list shows their identifiers"
+            )
+        return record
+
+    def prune(
+        self, keep: int | None, older_than: timedelta | None, *, dry_run: bool
+    ) -> PruneReport:
+        """Remove runs from the history, and the results and artifacts that nothing refers to then.
+
+        Args:
+            keep: how many of the latest runs stay; None for no such limit.
+            older_than: only runs that began longer ago are removed.
+            dry_run: say what would go, and remove nothing; artifacts are not counted then.
+        """
+        chosen = list(_prunable(self._journal.runs(None), keep, older_than))
+        if dry_run:
+            return PruneReport(chosen, 0, 0, 0)
+        pruned = self._journal.prune(chosen)
+        self._remove_leftovers()
+        removed = self._artifacts.remove_others(self._journal.artifact_digests())
+        return PruneReport(chosen, pruned.cached_results, removed.count, removed.size_bytes)
+
+    def _remove_leftovers(self) -> None:
+        """Remove the working folders of runs that were killed."""
+        running = {r.run_id for r in self._journal.runs(None) if r.status is RunStatus.RUNNING}
+        for folder in (self._home / "runs").glob("*"):
+            if folder.name not in running:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def provenance(self, target: str) -> Provenance:
+        """Where an artifact, or a file with the content of one, comes from.
+
+        Raises:
+            ArtifactNotFoundError: no recorded call gave it.
+        """
+        path = Path(target)
+        digest = content_digest(path) if path.is_file() else target
+        found = trace_artifact(digest, self._journal)
+        if found is None:
+            raise ArtifactNotFoundError(
+                f"no recorded run gave {target}",
+                hint="name a file that a run gave, unchanged, or the sha256: digest of one",
+            )
+        return found
+
+
+def _recorded_plan(record: RunRecord, find: FindNode, *, hold_to_digest: bool) -> ExecutionPlan:
+    """The plan of a run, with the same versions, and if asked for with the same files."""
+    if not record.definition:
+        raise RunNotResumableError(
+            f"run {record.run_id} was recorded without its workflow", hint="start a new run"
+        )
+    nodes = {}
+    for step_id, step in as_object(record.plan["steps"]).items():
+        planned = as_object(step)
+        node = find(NodeRef.parse(as_text(planned["node"])))
+        if hold_to_digest and node.digest != planned["digest"]:
+            raise DigestMismatchError(
+                f"the files of {node.metadata.node_version} changed since the run began",
+                hint="bring them back, or start a new run",
+            )
+        nodes[step_id] = node
+    lock_digest = as_optional_text(record.plan.get("lock_digest"))
+    return ExecutionPlan(
+        Workflow.from_json(record.definition), nodes, record.inputs, lock_digest=lock_digest
+    )
+
+
+def _prunable(
+    runs: Iterable[RunRecord], keep: int | None, older_than: timedelta | None
+) -> Iterator[str]:
+    if keep is None and older_than is None:
+        return
+    newest = None if older_than is None else datetime.now(UTC) - older_than
+    for position, run in enumerate(runs):
+        is_old = newest is None or datetime.fromisoformat(run.started_at) < newest
+        if is_old and position >= (keep or 0) and run.status is not RunStatus.RUNNING:
+            yield run.run_id
+
+
+def _engines(isolation: IsolationLevel, jobs: int) -> Mapping[str, Engine]:
+    """What executes nodes at an isolation level, by the type of their entry points."""
+    match isolation:
+        case IsolationLevel.PROCESS:
+            from onex.execution.process_engine import ProcessEngine
+
+            return {"python": ProcessEngine(jobs), PROGRAM: ProgramEngine()}
+        case IsolationLevel.INLINE:
+            from onex.execution.inline_engine import InlineEngine
+
+            return {"python": InlineEngine(), PROGRAM: ProgramEngine()}
+        case IsolationLevel.STRICT:
+            raise IsolationUnavailableError(
+                "strict isolation cannot be had in this version of onex",
+                hint="use --isolation process for nodes that you trust",
+            )

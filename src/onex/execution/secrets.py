@@ -1,0 +1,116 @@
+"""Where secrets come from, and how they are kept out of what is recorded."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from onex.domain.errors import Location, SecretsNotPrivateError
+from onex.domain.json_value import JsonValue
+
+SECRET_PREFIX = "ONEX_SECRET_"
+SECRETS_FOLDER = Path("/run/secrets")
+MAXIMUM_SECRET_BYTES = 64 * 1024
+
+# Shorter ones stand in any text by chance; hiding them would destroy results.
+MINIMUM_HIDDEN_LENGTH = 4
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+
+
+class SecretStore:
+    """Looks secrets up: first in the environment, then in a folder, then in a private file."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        file: Path | None = None,
+        folder: Path = SECRETS_FOLDER,
+    ) -> None:
+        """``file`` is TOML of names and texts; ``folder`` holds one file for each secret."""
+        self._environment = environment
+        self._file = file
+        self._folder = folder
+
+    def find(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of the named secrets that are set.
+
+        Raises:
+            SecretsNotPrivateError: the file of secrets is open to others, or no such file.
+        """
+        found = {name: self._find(name) for name in names if _NAME.fullmatch(name)}
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+    def _find(self, name: str) -> str | None:
+        if SECRET_PREFIX + name in self._environment:
+            return self._environment[SECRET_PREFIX + name]
+        try:
+            with (self._folder / name).open("rb") as stream:
+                return stream.read(MAXIMUM_SECRET_BYTES).decode("utf-8").removesuffix("\n")
+        except (OSError, UnicodeDecodeError):
+            return self._in_file.get(name)
+
+    @cached_property
+    def _in_file(self) -> Mapping[str, str]:
+        if self._file is None:
+            return {}
+        try:
+            # Opened first and asked then: what is checked is what is read.
+            with self._file.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise self._refusal("is not a regular file")
+                if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
+                    raise self._refusal("can be read or written by others")
+                if os.name == "posix" and status.st_uid not in (os.getuid(), 0):
+                    raise self._refusal("belongs to somebody else")
+                body = tomllib.load(stream)
+        except OSError as error:
+            raise self._refusal(f"cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise self._refusal(f"is not TOML: {error}") from error
+        return {name: value for name, value in body.items() if isinstance(value, str)}
+
+    def _refusal(self, reason: str) -> SecretsNotPrivateError:
+        return SecretsNotPrivateError(
+            f"the file of secrets {reason}",
+            hint='write NAME = "secret" lines into a file of yours, and chmod 600 it',
+            location=Location(str(self._file)),
+        )
+
+
+class Redaction:
+    """Puts the names of secrets in the place of their values."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        hidden = {v: n for n, v in secrets.items() if len(v) >= MINIMUM_HIDDEN_LENGTH}
+        self._names = hidden
+        # The longest first, so that one within another does not leave a part of it.
+        self._pattern = re.compile(
+            "|".join(re.escape(value) for value in sorted(hidden, key=len, reverse=True))
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        if not self._names:
+            return text
+        return self._pattern.sub(lambda match: f"[secret {self._names[match[0]]}]", text)
+
+    def value(self, value: JsonValue) -> JsonValue:
+        """A JSON value without secrets, in its texts and in its keys."""
+        if not self._names:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self.value(member) for key, member in value.items()}
+        if isinstance(value, Sequence):
+            return [self.value(member) for member in value]
+        return value
