@@ -278,6 +278,16 @@ def test_an_optional_dependency_on_a_missing_node_does_no_harm() -> None:
     }
 
 
+def test_a_need_that_is_both_required_and_optional_is_required_within_both() -> None:
+    registry: Registry = {
+        "a": {"1.0.0": {}, "1.5.0": {}, "2.0.0": {}},
+        "c": {"1.0.0": {"a": "*"}},
+    }
+    policy = Optional(("c", "1.0.0", "a", "<1.2.0"))
+    chosen = solve({"c": "*"}, Provider(registry), policy)
+    assert {node: str(version) for node, version in chosen.items()} == {"a": "1.0.0", "c": "1.0.0"}
+
+
 optional_entries = st.lists(
     st.tuples(
         st.sampled_from(NAMES),

@@ -39,8 +39,12 @@ class Needs:
         optional: Mapping[str, VersionConstraint],
         obstacle: str | None,
     ) -> Needs:
-        """Needs in any order."""
-        return cls(_sorted(required), _sorted(optional), obstacle)
+        """Needs in any order; an optional need of a node that is required limits that one."""
+        both = {
+            name: required[name].intersection(optional[name]) for name in required.keys() & optional
+        }
+        alone = {name: asked for name, asked in optional.items() if name not in required}
+        return cls(_sorted({**required, **both}), _sorted(alone), obstacle)
 
     def constraint_on(self, node: str) -> VersionConstraint:
         """What is asked of a node that is among those asked; raises KeyError for others."""
