@@ -44,6 +44,7 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
         if events is not None:
             observers.append(_EventLines(stack.enter_context(_opened(events))).observe)
         if output.is_human and output.verbosity >= 0:
+            observers.append(lambda event: _print_warning(output, event))
             is_live = sys.stderr.isatty()
             shown = stack.enter_context(_live()) if is_live else _Lines(output).observe
             observers.append(shown)
@@ -53,6 +54,11 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
                 observer(event)
 
         yield observe
+
+
+def _print_warning(output: Output, event: RunEvent) -> None:
+    if event.kind == "warning":
+        output.note(f"warning: {event.message}", "yellow")
 
 
 @contextmanager
@@ -106,7 +112,7 @@ class _Lines:
     counts: dict[str, _Counts] = field(default_factory=dict)
 
     def observe(self, event: RunEvent) -> None:
-        if event.kind == "run_started":
+        if not event.step_id:
             return
         counts = self.counts.setdefault(event.step_id, _Counts())
         if event.kind == "step_started":
@@ -154,6 +160,7 @@ class _Live:
     def observe(self, event: RunEvent) -> None:
         if event.kind == "run_started":
             self._begin(event)
+        if not event.step_id:
             return
         counts = self.counts.setdefault(event.step_id, _Counts())
         if event.kind == "step_started":

@@ -116,6 +116,8 @@ def run(
             forecast = registry.forecast(
                 plan, isolation=level, jobs=jobs, use_cache=not no_cache, refresh=refresh
             )
+            for warning in forecast.warnings:
+                output.note(f"warning: {warning}", "yellow")
             body = plan.to_json() | {"isolation": isolation, "forecast": forecast.to_json()}
             output.emit(body, lambda: _print_plan(output, plan, forecast))
             return ExitCode.SUCCESS

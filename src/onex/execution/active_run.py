@@ -175,6 +175,8 @@ class ActiveRun:
                 forecast_seconds=self._forecast_seconds,
             )
         )
+        for warning in self._prepared.warnings:
+            self._observer(RunEvent("warning", "", message=warning))
         threads = CallThreads(self._options.jobs, self._execute_call)
         try:
             self._loop(threads)

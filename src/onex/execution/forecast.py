@@ -48,11 +48,13 @@ class RunForecast:
     cache: Mapping[str, CacheForecast]
     steps: Mapping[str, StepForecast]
     seconds: float | None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         """The forecast in the shape that ``run --dry-run`` prints under ``forecast``."""
         return {
             "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "warnings": list(self.warnings),
             "steps": {
                 name: {
                     "cache": cache.state,
@@ -84,7 +86,7 @@ def forecast_run(prepared: PreparedPlan, options: RunOptions, journal: RunJourna
             calls = history.calls if executed is None else executed
             expected[name] = StepForecast(calls, history.call_seconds)
     seconds = forecast_run_seconds(prepared.plan.workflow, expected, options.jobs)
-    return RunForecast(cache, expected, seconds if is_known else None)
+    return RunForecast(cache, expected, seconds if is_known else None, prepared.warnings)
 
 
 def forecast_steps(prepared: PreparedPlan, journal: RunJournal) -> dict[str, StepForecast]:

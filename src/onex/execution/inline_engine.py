@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -11,21 +10,22 @@ from onex.domain.errors import RunCancelledError, StepTimeoutError
 from onex.domain.result import IsolationLevel
 from onex.execution.context import ExecutionContext
 from onex.execution.engine import (
-    MAXIMUM_LOG_BYTES,
     CallFailedError,
     CallOutcome,
     LoadedNode,
     NodeCall,
     code_failure,
 )
+from onex.execution.inline_output import CallLog, OutputCapture
 from onex.execution.node_code import NodeCode, NodeCodeError
 
 
 class InlineEngine:
     """Executes calls in the asking thread.
 
-    Nothing can end a running call from outside: a result that comes after the
-    time limit is discarded, and cancelling waits for calls that are running.
+    What they print goes to their logs. Nothing can end a running call from outside: a
+    result that comes after the time limit is discarded, and cancelling waits for calls that
+    are running.
     """
 
     isolation = IsolationLevel.INLINE
@@ -34,6 +34,8 @@ class InlineEngine:
         self._lock = threading.Lock()
         self._code: dict[str, NodeCode] = {}
         self._is_cancelled = threading.Event()
+        self._capture = OutputCapture()
+        self._capture.install()
 
     def preload(self, nodes: Iterable[LoadedNode]) -> None:
         """Do nothing: importing here would hold up the calls that run."""
@@ -41,15 +43,18 @@ class InlineEngine:
     def execute(self, call: NodeCall) -> CallOutcome:
         if self._is_cancelled.is_set():
             raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
-        log = _Log()
+        log = CallLog()
         context = ExecutionContext(call.context, log.logger, call.on_progress)
         started = time.monotonic()
+        self._capture.begin(log)
         try:
             code = self._code.get(call.node.digest) or self._load(call.node)
             output = code.call(context, call.inputs)
         except NodeCodeError as error:
             failure = code_failure(error.kind, error.message)
             raise CallFailedError(failure, error.detail, log.text()) from error
+        finally:
+            self._capture.end()
         if time.monotonic() - started > call.timeout_seconds:
             raise CallFailedError(
                 StepTimeoutError(
@@ -72,30 +77,5 @@ class InlineEngine:
         self._is_cancelled.set()
 
     def close(self) -> None:
+        self._capture.remove()
         self._code.clear()
-
-
-class _Log:
-    """What one call logs; most calls log nothing, so that the logger is made when asked for."""
-
-    def __init__(self) -> None:
-        self._handler: _ListHandler | None = None
-
-    def logger(self) -> logging.Logger:
-        if self._handler is None:
-            self._handler = _ListHandler()
-        logger = logging.Logger("onex.node", logging.DEBUG)
-        logger.addHandler(self._handler)
-        return logger
-
-    def text(self) -> str:
-        return "" if self._handler is None else "".join(self._handler.lines)[-MAXIMUM_LOG_BYTES:]
-
-
-class _ListHandler(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.levelname}: {self.format(record)}\n")

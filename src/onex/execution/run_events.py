@@ -13,10 +13,11 @@ from onex.domain.result import NodeExecutionResult
 class RunEvent:
     """Something that happened in a run, for those who watch.
 
-    ``kind`` is ``run_started``, ``step_started``, ``progress``, ``retry``, ``call_ended`` or
-    ``step_ended``. The first has no ``step_id``; its ``message`` is the identifier of the run,
-    beside all ``steps`` and, where history tells, how long they take. ``result`` is there for
-    the latter two, ``fraction`` for progress; ``seconds`` counts from the start of the run.
+    ``kind`` is ``run_started``, ``warning``, ``step_started``, ``progress``, ``retry``,
+    ``call_ended`` or ``step_ended``. The first two have no ``step_id``; the first's
+    ``message`` is the identifier of the run, beside all ``steps`` and, where history tells, how
+    long they take. ``result`` is there for the latter two, ``fraction`` for progress;
+    ``seconds`` counts from the start of the run.
     """
 
     kind: str
@@ -38,7 +39,8 @@ class RunEvent:
                 "steps": list(self.steps),
                 "forecast_seconds": self.forecast_seconds,
             }
-        body["step"] = self.step_id
+        if self.step_id:
+            body["step"] = self.step_id
         if self.total_calls is not None:
             body["calls"] = self.total_calls
         if self.fraction is not None:

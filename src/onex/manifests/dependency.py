@@ -11,7 +11,8 @@ from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Dependency
 from onex.domain.reference import NodeRef
 
-# The name, extras and version part of a requirement in PEP 508, without markers.
+# The name, extras and version part of a requirement in PEP 508; one with a marker is rare, and
+# left to the library that knows them.
 _REQUIREMENT = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*(?:\[[A-Za-z0-9,._ -]*\])?"
     r"\s*(?:(?:===|==|~=|!=|<=|>=|<|>)\s*[0-9A-Za-z.*+!_-]+\s*,?\s*)*",
@@ -37,9 +38,22 @@ def read_dependency(entry: JsonValue) -> Dependency | str:
         raise _refuse(text)
     if "://" in text or _UUID.match(text) or "@" in text:
         return Dependency(NodeRef.parse(text))
-    if _REQUIREMENT.fullmatch(text):
+    if _is_requirement(text):
         return text
     raise _refuse(text)
+
+
+def _is_requirement(text: str) -> bool:
+    head, separator, _ = text.partition(";")
+    if not separator or not _REQUIREMENT.fullmatch(head):
+        return _REQUIREMENT.fullmatch(text) is not None
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        return False
+    return True
 
 
 def _read_mapping(entry: Mapping[str, JsonValue]) -> Dependency | str:
