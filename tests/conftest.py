@@ -112,6 +112,32 @@ class Project:
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "onex", *map(str, arguments)]
 
+    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """Start ``onex``, for a test that ends it; what it prints goes nowhere."""
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.root, env=self.environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def onex_measured(
+        self, *arguments: str | Path, timeout: float = 60
+    ) -> tuple[CommandResult, int]:
+        """Run ``onex``, and tell the peak of its memory in bytes, without its children's."""
+        # Not ru_maxrss, which a process inherits from the one that started it.
+        program = (
+            "import re, sys; from onex.cli.main import run; code = run(sys.argv[1:]);"
+            "status = open('/proc/self/status').read();"
+            "print(re.search(r'VmHWM:\\s*(\\d+) kB', status)[1], file=sys.stderr); sys.exit(code)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)], cwd=self.root,
+            # Measuring coverage would cost memory of its own.
+            env={k: v for k, v in self.environment.items() if not k.startswith("COV")},
+            capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+        stderr, _, peak = done.stderr.rstrip().rpartition("\n")
+        return CommandResult(done.returncode, done.stdout, stderr), int(peak) * 1024
+
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

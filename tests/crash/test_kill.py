@@ -136,11 +136,13 @@ def test_a_killed_migration_leaves_nothing_or_all(busy: Project, tmp_path: Path)
 def test_killed_runs_leave_a_history_that_says_so(project: Project) -> None:
     chance = random.Random(4)
     project.add("slow", "import time\ndef execute(context, *, x=0):\n    time.sleep(0.02)\n    return x\n",
-                inputs={"x": {"type": "integer"}})  # fmt: skip
+                inputs={"x": {"type": "integer"}}, idempotent=True)  # fmt: skip
     project.scan()
     project.workflow(
-        {"a": {"node": "slow", "foreach": list(range(200)), "with": {"x": "${{ item }}"}}}
-    )
+        {"a": {"node": "slow", "foreach": list(range(200)), "with": {"x": "${{ item }}"},
+               "cache": False}},
+        outputs={"all": "${{ steps.a }}"},
+    )  # fmt: skip
     for _ in range(max(5, KILLS // 3)):
         killed(project.command("run", "test.workflow.yaml"), 0.2 + chance.random() * 0.6,
                cwd=project.root, env=project.environment)  # fmt: skip
@@ -148,7 +150,17 @@ def test_killed_runs_leave_a_history_that_says_so(project: Project) -> None:
     assert {run["status"] for run in runs} == {"interrupted"}
     for run in runs[:3]:
         steps = project.onex("runs", "show", run["run_id"], "--format", "json").json["steps"]
-        assert all(step["status"] == "succeeded" for step in steps.values())
+        assert {step["status"] for step in steps.values()} <= {"succeeded", "running"}
+    # Killed on the way again and again, it ends with what it would have given at once.
+    run_id, ended = runs[0]["run_id"], 0
+    for _ in range(5):
+        killed(project.command("run", "--resume", run_id), 0.3 + chance.random() * 0.5,
+               cwd=project.root, env=project.environment)  # fmt: skip
+        steps = project.onex("runs", "show", run_id, "--format", "json").json["steps"]
+        before, ended = ended, sum(step["status"] == "succeeded" for step in steps.values())
+        assert ended >= before
+    done = project.onex("run", "--resume", run_id, "--format", "json")
+    assert done.json["outputs"] == {"all": list(range(200))}
     assert project.onex("run", "slow", "-i", "x=1", "--format", "json").json["success"]
 
 

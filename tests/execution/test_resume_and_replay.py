@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -49,11 +48,7 @@ def step(project: Project, node: str, name: str, **fields: object) -> dict[str, 
 
 def killed_run(project: Project, waiting_for: str) -> str:
     """Start the workflow, kill it once a call has started, and return the run."""
-    process = subprocess.Popen(
-        project.command("run", "test.workflow.yaml", "--jobs", "2"),
-        cwd=project.root, env=project.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = project.start("run", "test.workflow.yaml", "--jobs", "2")
     deadline = time.monotonic() + 30
     while not calls(project, waiting_for):
         assert time.monotonic() < deadline, "the call did not start"
@@ -162,10 +157,7 @@ def test_code_that_changed_is_not_mixed_into_a_run(counting: Project) -> None:
 
 def test_a_run_that_still_runs_cannot_be_taken_over(counting: Project) -> None:
     counting.workflow({"held": step(counting, "once", "held", wait=True)})
-    process = subprocess.Popen(
-        counting.command("run", "test.workflow.yaml"), cwd=counting.root, env=counting.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = counting.start("run", "test.workflow.yaml")
     try:
         deadline = time.monotonic() + 30
         while not calls(counting, "held"):

@@ -325,42 +325,12 @@ def scan_safely(project: Project, found: int = 1) -> dict:
     project.add("good_one")
 
     started = time.perf_counter()
-    process = subprocess.Popen(
-        project.command("scan", "nodes", "--format", "json"),
-        cwd=project.root,
-        env={k: v for k, v in project.environment.items() if not k.startswith("COV")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        stdout, stderr = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    done, peak = project.onex_measured("scan", "nodes", "--format", "json", timeout=30)
     seconds = time.perf_counter() - started
-    assert process.returncode == 0, (stdout, stderr)
-    report = json.loads(stdout)
+    assert done.code == 0, (done.stdout, done.stderr)
+    report = done.json
     assert report["sources"][0]["seconds"] < SECONDS, report
     assert seconds < SECONDS + 5
     assert report["sources"][0]["found"] >= found, report
-    assert peak_memory(project) < MEMORY_BYTES
+    assert peak < MEMORY_BYTES
     return report
-
-
-def peak_memory(project: Project) -> int:
-    """The peak memory of a forced scan, in bytes, as the operating system counts it."""
-    # Not ru_maxrss, which a process inherits from the one that started it.
-    program = (
-        "import re, sys; from onex.cli.main import run;"
-        "run(['scan', 'nodes', '--force', '--format', 'json']);"
-        "status = open('/proc/self/status').read();"
-        "print(re.search(r'VmHWM:\\s*(\\d+) kB', status)[1], file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=project.root,
-        env={k: v for k, v in project.environment.items() if not k.startswith("COV")},
-        capture_output=True, text=True, timeout=30, check=True,
-    )  # fmt: skip
-    return int(done.stderr.split()[-1]) * 1024

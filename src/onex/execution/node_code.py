@@ -132,7 +132,6 @@ class _PlainCopy:
         if isinstance(value, str):
             self._count(len(value))
             return value
-        self._count(1)
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, float):
@@ -150,6 +149,7 @@ class _PlainCopy:
         raise _NotJsonError(f"is of type {type(value).__name__}, which JSON cannot hold")
 
     def _mapping(self, value: Mapping[object, object], depth: int) -> JsonValue:
+        self._count(len(value))
         collected: dict[str, JsonValue] = {}
         for key, member in value.items():
             if not isinstance(key, str):
@@ -163,6 +163,7 @@ class _PlainCopy:
         return collected
 
     def _list(self, value: list[object] | tuple[object, ...], depth: int) -> JsonValue:
+        self._count(len(value))
         listed: list[JsonValue] = []
         for index, member in enumerate(value):
             try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -136,5 +136,6 @@ def _new_run(run_id: str, prepared: PreparedPlan, replay_of: str | None) -> NewR
 
 
 def new_run_id() -> str:
-    """An identifier that sorts by time: seconds in UTC, then a random part."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+    """An identifier that sorts by time: seconds and microseconds in UTC, then a random part."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}"
