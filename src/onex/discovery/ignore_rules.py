@@ -12,11 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from onex.domain.errors import DocumentError, Location, Problem, Severity
 from onex.manifests.yaml_document import parse_yaml, read_limited
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".onexignore")
 _SECTIONS = ("all", "registry")
@@ -33,6 +35,8 @@ class IgnoreRules:
         """The rules in a folder below that has patterns of its own."""
         if not patterns:
             return self
+        from pathspec import GitIgnoreSpec
+
         return IgnoreRules((*self.levels, (f"{folder}/", GitIgnoreSpec.from_lines(patterns))))
 
     def ignores(self, path: str, *, is_folder: bool) -> bool:
@@ -59,6 +63,8 @@ def read_patterns(folder: str, names: Sequence[str]) -> tuple[list[str], list[Pr
                 if name == ".gitignore"
                 else _sections(content, path)
             )
+            from pathspec import GitIgnoreSpec
+
             GitIgnoreSpec.from_lines(found)
         except (DocumentError, UnicodeDecodeError, ValueError) as error:
             reason = error.message if isinstance(error, DocumentError) else str(error)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 
 from onex.configuration import SourceConfiguration
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.merge import MergeRules, TrustPolicy
-from onex.discovery.packages import PluginDiscovery
 from onex.discovery.source import DiscoverySource
 from onex.domain.errors import ConfigurationError
 
@@ -30,7 +28,11 @@ def make_source(declared: SourceConfiguration) -> DiscoverySource:
     if declared.kind == "filesystem" and path is not None:
         return FileSystemDiscovery(path, declared.name, blocks=declared.blocks)
     if declared.kind == "package":
+        from onex.discovery.packages import PluginDiscovery
+
         return PluginDiscovery(declared.name, None if path is None else [str(path)])
+    from importlib import metadata
+
     found = {point.name: point for point in metadata.entry_points(group=SOURCE_GROUP)}
     point = found.get(declared.kind)
     if point is None:

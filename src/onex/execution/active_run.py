@@ -23,7 +23,7 @@ from onex.domain.errors import (
     RunCancelledError,
     RunTimeoutError,
 )
-from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.domain.result import (
     IsolationLevel,
     NodeExecutionResult,
@@ -149,6 +149,10 @@ class ActiveRun:
         self._deadline = None if limit is None else self._started + limit
         self._idle_seconds = 0.0
         self._executing = 0
+        # Looking for artifacts in every value would take longer than a short call.
+        self._has_artifacts = any(artifacts_in(prepared.plan.inputs)) or any(
+            any(artifacts_in([step.arguments, step.foreach])) for step in workflow.steps.values()
+        )
         self._events: queue.SimpleQueue[_Ended | RunEvent] = queue.SimpleQueue()
         self._entries = JournalEntries()
         self._to_submit: list[_OpenCall] = []
@@ -175,6 +179,7 @@ class ActiveRun:
                 forecast_seconds=self._forecast_seconds,
             )
         )
+        self._preload_certain()
         for warning in self._prepared.warnings:
             self._observer(RunEvent("warning", "", message=warning))
         threads = CallThreads(self._options.jobs, self._execute_call)
@@ -271,7 +276,8 @@ class ActiveRun:
         open_call = _OpenCall(call, self._prepared.nodes[step_id], now)
         earlier = self._earlier.get(call.id)
         if earlier is not None and earlier.status is StepStatus.SUCCEEDED:
-            self._end(call, earlier, is_new=False)
+            self._has_artifacts = self._has_artifacts or any(artifacts_in(earlier.output))
+            self._end(call, earlier)
             return
         try:
             self._complete(open_call, earlier)
@@ -282,18 +288,19 @@ class ActiveRun:
         if cached is None:
             self._start_attempt(open_call)
             return
-        self._end(
-            call,
-            open_call.result(
-                StepStatus.SUCCEEDED, cached.output, cached_from=cached.run_id or "an earlier run"
-            ),
+        result = open_call.result(
+            StepStatus.SUCCEEDED, cached.output, cached_from=cached.run_id or "an earlier run"
         )
+        self._record(result, has_artifacts=cached.has_artifacts)
+        self._end(call, result)
 
     def _complete(self, open_call: _OpenCall, earlier: NodeExecutionResult | None) -> None:
         """Find what goes into a call, and whether its result may come from the cache."""
         call, node = open_call.call, open_call.node
         if call.inputs:
-            open_call.inputs = as_object(with_paths(call.inputs))
+            open_call.inputs = (
+                as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
+            )
         node.schemas.check_inputs(open_call.inputs)
         facts = self._lookup.facts_of(call, node, open_call.inputs)
         open_call.input_digest, open_call.cache_key, open_call.cache_note = facts
@@ -334,9 +341,15 @@ class ActiveRun:
             return
         for open_call in submitted:
             threads.submit(open_call)
-        step_id = submitted[0].call.step.id
-        for node in self._prepared.dependents(step_id):
+        for node in self._prepared.dependents(submitted[0].call.step.id):
             node.engine.preload([node.loaded])
+
+    def _preload_certain(self) -> None:
+        """Make ready for the nodes that will be executed, whatever the cache has."""
+        for step_id, step in self._prepared.plan.workflow.steps.items():
+            node = self._prepared.nodes[step_id]
+            if step.when is None and not self._lookup.may_find(step, node):
+                node.engine.preload([node.loaded])
 
     def _execute_call(self, open_call: _OpenCall) -> None:
         """Execute a call, in one of the threads; a defect of ours fails the call."""
@@ -388,9 +401,16 @@ class ActiveRun:
         result = open_call.result(
             StepStatus.SUCCEEDED, outcome.output, seconds=seconds, log=outcome.log
         )
+        has_artifacts = self._record(result, has_artifacts=None)
         if open_call.cache_key is not None:
             self._entries.outputs.append(
-                CachedOutput(open_call.cache_key, result.node, outcome.output, self._calls.run_id)
+                CachedOutput(
+                    open_call.cache_key,
+                    result.node,
+                    outcome.output,
+                    self._calls.run_id,
+                    has_artifacts,
+                )
             )
         self._end(open_call.call, result)
 
@@ -421,23 +441,34 @@ class ActiveRun:
         seconds: float = 0.0,
     ) -> None:
         is_cancelled = isinstance(error, RunCancelledError)
-        self._end(
-            open_call.call,
-            open_call.result(
-                StepStatus.CANCELLED if is_cancelled else StepStatus.FAILED,
-                error=StepError(error.code, error.message, error.hint, detail),
-                seconds=seconds,
-                log=log,
-            ),
+        result = open_call.result(
+            StepStatus.CANCELLED if is_cancelled else StepStatus.FAILED,
+            error=StepError(error.code, error.message, error.hint, detail),
+            seconds=seconds,
+            log=log,
         )
+        self._record(result, has_artifacts=False)
+        self._end(open_call.call, result)
 
-    def _end(self, call: Call, result: NodeExecutionResult, *, is_new: bool = True) -> None:
+    def _record(self, result: NodeExecutionResult, *, has_artifacts: bool | None) -> bool:
+        """Put a result among what is journaled next; returns whether artifacts stand in it.
+
+        They are looked for where ``has_artifacts`` does not say that there are none.
+        """
+        self._entries.ended.append(result)
+        if has_artifacts is False:
+            return False
+        records = list(artifacts_in(result.output))
+        for record in records:
+            use = (as_text(record[ARTIFACT_KEY]), self._calls.run_id, result.step_id)
+            self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))
+        self._has_artifacts = self._has_artifacts or bool(records)
+        return bool(records)
+
+    def _end(self, call: Call, result: NodeExecutionResult) -> None:
         """Note the end of a call; it is journaled before anything that depends on it starts."""
         step_id = call.step.id
         self._results.note_call(step_id, result)
-        if is_new:
-            self._entries.ended.append(result)
-            self._note_artifacts(result)
         if self._scheduler.sees_timeline:
             self._scheduler.note_timing(
                 {
@@ -453,11 +484,6 @@ class ActiveRun:
         if call.step.is_fan_out:
             self._to_announce.append(RunEvent("call_ended", step_id, self._now(), result=result))
         self._scheduler.finished(call, result.status, result.output, result.error)
-
-    def _note_artifacts(self, result: NodeExecutionResult) -> None:
-        for record in artifacts_in(result.output):
-            use = (str(record[ARTIFACT_KEY]), self._calls.run_id, result.step_id)
-            self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))
 
     def _note_ended_steps(self) -> None:
         for end in self._scheduler.take_ended():

@@ -6,17 +6,21 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import InvalidResultError
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.execution.context import ARTIFACT_KEY
 from onex.execution.node_code import MAXIMUM_RESULT_DEPTH
 
 MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024
+# What JSON is read as. Asking for the abstract types would take several times as long, and large
+# results are walked often.
+_COLLECTIONS = (dict, list, tuple)
+
 GRACE_SECONDS = 3600.0
 """How long an artifact that nothing refers to stays: a run that lasts may be about to."""
 
@@ -46,14 +50,14 @@ class ArtifactStore:
             InvalidResultError: a file does not lie in the execution's own folder, or the
                 result is nested too deeply.
         """
-        if isinstance(output, str) or not isinstance(output, Mapping | Sequence):
+        if not isinstance(output, _COLLECTIONS):
             return output
         if depth > MAXIMUM_RESULT_DEPTH:
             raise InvalidResultError(
                 f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep",
                 hint="hand deep structures over as artifacts",
             )
-        if isinstance(output, Mapping):
+        if isinstance(output, dict):
             if ARTIFACT_KEY in output:
                 return self._store(output[ARTIFACT_KEY], workdir)
             return {key: self.take(member, workdir, depth + 1) for key, member in output.items()}
@@ -122,39 +126,48 @@ def content_digest(file: Path) -> str:
 
 def is_artifact(value: JsonValue) -> bool:
     """Whether a value is the record of an artifact."""
-    return isinstance(value, Mapping) and ARTIFACT_KEY in value
+    return isinstance(value, dict) and ARTIFACT_KEY in value
 
 
 def with_paths(value: JsonValue) -> JsonValue:
     """The value as a node receives it: the path of the file in the place of each artifact."""
-    if isinstance(value, Mapping):
-        if is_artifact(value):
-            return value["path"]
-        return {key: with_paths(member) for key, member in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [with_paths(member) for member in value]
+    if isinstance(value, dict):
+        if ARTIFACT_KEY in value:
+            return as_text(value["path"])
+        return {
+            key: with_paths(member) if isinstance(member, _COLLECTIONS) else member
+            for key, member in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            with_paths(member) if isinstance(member, _COLLECTIONS) else member for member in value
+        ]
     return value
 
 
 def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
     """The record of every artifact within a value."""
-    if isinstance(value, Mapping):
-        if is_artifact(value):
-            yield value
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if ARTIFACT_KEY in value:
+                yield value
+                continue
+            members: Iterable[JsonValue] = value.values()
+        elif isinstance(value, list | tuple):
+            members = value
         else:
-            for member in value.values():
-                yield from artifacts_in(member)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for member in value:
-            yield from artifacts_in(member)
+            continue
+        pending += [member for member in members if isinstance(member, _COLLECTIONS)]
 
 
 def without_paths(value: JsonValue) -> JsonValue:
     """The value with artifacts by content and name alone, so that two runs can be compared."""
-    if isinstance(value, Mapping):
-        if is_artifact(value):
+    if isinstance(value, dict):
+        if ARTIFACT_KEY in value:
             return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
         return {key: without_paths(member) for key, member in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, list | tuple):
         return [without_paths(member) for member in value]
     return value

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from importlib import metadata
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from onex.domain.errors import LibraryMissingError
 from onex.domain.json_value import JsonValue
@@ -33,6 +30,13 @@ def library_versions(node: NodeMetadata) -> dict[str, str]:
     Raises:
         LibraryMissingError: one is not there, or not in a version that fits (PEP 508).
     """
+    if not node.libraries:
+        return {}
+    # Both take longer to import than everything else that a run needs together.
+    from importlib import metadata
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
     found: dict[str, str] = {}
     for text in node.libraries:
         try:

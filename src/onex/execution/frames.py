@@ -27,29 +27,64 @@ def encode(message: JsonObject) -> bytes:
     return _HEADER.pack(len(body)) + body
 
 
+class FrameBuffer:
+    """Puts messages together from bytes as they come in."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take what came in."""
+        self._bytes += data
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of a message that has begun."""
+        return not self._bytes
+
+    def take(self) -> JsonObject | None:
+        """The next message, None as long as it is not whole.
+
+        Raises:
+            FrameError: the frame is too large, or not a JSON object.
+        """
+        if len(self._bytes) < _HEADER.size:
+            return None
+        (size,) = _HEADER.unpack_from(self._bytes)
+        if size > MAXIMUM_FRAME_BYTES:
+            raise FrameError(f"a frame claims {size} bytes")
+        end = _HEADER.size + size
+        if len(self._bytes) < end:
+            return None
+        body = bytes(memoryview(self._bytes)[_HEADER.size : end])
+        del self._bytes[:end]
+        try:
+            message = parse_json(body)
+        except ValueError as error:
+            raise FrameError(f"a frame is not JSON: {error}") from error
+        if not isinstance(message, dict):
+            raise FrameError("a frame is not a JSON object")
+        return message
+
+
 def read(stream: IO[bytes]) -> JsonObject | None:
-    """The next message, or None at the end of the stream.
+    """The next message of a stream that blocks, or None at its end.
 
     Raises:
-        FrameError: the frame is too large, cut off, or not a JSON object.
+        FrameError: as ``FrameBuffer.take``, or the stream ends within a frame.
     """
+    buffer = FrameBuffer()
     header = stream.read(_HEADER.size)
     if not header:
         return None
-    if len(header) < _HEADER.size:
+    buffer.feed(header)
+    if len(header) == _HEADER.size:
+        (size,) = _HEADER.unpack(header)
+        if size <= MAXIMUM_FRAME_BYTES:
+            buffer.feed(stream.read(size))
+    message = buffer.take()
+    if message is None:
         raise FrameError("the stream ends within a frame")
-    (size,) = _HEADER.unpack(header)
-    if size > MAXIMUM_FRAME_BYTES:
-        raise FrameError(f"a frame claims {size} bytes")
-    body = stream.read(size)
-    if len(body) < size:
-        raise FrameError("the stream ends within a frame")
-    try:
-        message = parse_json(body)
-    except ValueError as error:
-        raise FrameError(f"a frame is not JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise FrameError("a frame is not a JSON object")
     return message
 
 

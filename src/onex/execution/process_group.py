@@ -38,8 +38,21 @@ class ProcessGroup:
     found and ended too where ``/proc`` tells of it (Linux).
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        *,
+        inherited: Sequence[int] = (),
+    ) -> None:
         """Start a program in a folder, with these variables beside the few it always gets.
+
+        Args:
+            command: the program and its arguments.
+            folder: its working folder.
+            variables: further variables of its environment.
+            inherited: descriptors that it keeps beside the standard ones.
 
         Raises:
             CallFailedError: it cannot be started.
@@ -56,6 +69,7 @@ class ProcessGroup:
                 env={**passed, **variables, name: value},
                 cwd=folder,
                 start_new_session=True,
+                pass_fds=inherited,
             )
         except OSError as error:
             raise CallFailedError(

@@ -37,12 +37,10 @@ def input_digest(path_inputs: frozenset[str], inputs: JsonObject) -> InputDigest
     untracked: str | None = None
     counted: dict[str, JsonValue] = dict(inputs)
     for name in path_inputs & inputs.keys():
-        path = Path(str(inputs[name]))
-        if path.is_dir():
-            untracked = f"the input {name} is a folder, whose content is not tracked"
-            continue
         try:
-            counted[name] = f"content:{content_digest(path)}"
+            counted[name] = f"content:{content_digest(Path(str(inputs[name])))}"
+        except IsADirectoryError:
+            untracked = f"the input {name} is a folder, whose content is not tracked"
         except OSError:
             untracked = f"the input {name} cannot be read"
     return InputDigest(sha256_of(canonical_json(counted)), untracked)

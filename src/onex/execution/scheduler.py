@@ -24,15 +24,13 @@ MAXIMUM_FAN_OUT = 100_000
 class Call:
     """One call to make now: a step, or one child of a fan-out step, with its inputs.
 
-    ``item`` is the child's item of the list; ``is_reproducible`` is False where the
-    inputs hold facts of this very run.
+    ``item`` is the child's item of the list.
     """
 
     id: str
     step: Step
     inputs: JsonObject
     item: JsonValue = None
-    is_reproducible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +84,14 @@ class Scheduler:
         self._outputs: dict[str, JsonValue] = {}
         needs = {step.id: step.needs for step in workflow.steps.values()}
         self._waiting = {name: set(needed) for name, needed in needs.items()}
-        self._steps_that_see_the_run = {
-            step.id
-            for step in workflow.steps.values()
-            if any(reference.root == "run" for reference in step.references())
-        }
         self._dependents: dict[str, list[str]] = {}
         for name, wanted in needs.items():
             for needed in wanted:
                 self._dependents.setdefault(needed, []).append(name)
         self._sees_timeline = any(
             reference.parts[:2] == ("run", "timeline")
-            for name in self._steps_that_see_the_run
-            for reference in workflow.steps[name].references()
+            for step in workflow.steps.values()
+            for reference in step.references()
         )
         self._fan_outs: dict[str, _FanOut] = {}
         self._timeline: list[JsonValue] = []
@@ -251,7 +244,7 @@ class Scheduler:
 
     def _call(self, call_id: str, step: Step, item: JsonValue) -> Call:
         inputs = as_object(self._render(step.arguments, item)) if step.arguments else {}
-        return Call(call_id, step, inputs, item, step.id not in self._steps_that_see_the_run)
+        return Call(call_id, step, inputs, item)
 
     def _render(self, template: JsonValue, item: JsonValue) -> JsonValue:
         def look_up(reference: Reference) -> JsonValue:

@@ -1,9 +1,9 @@
 """The worker process: loads one node and calls it as often as the host asks.
 
-Started as a script with the folder of the ``onex`` package, the node's file and
-its callable as arguments. Frames come in on standard input and go out on what
-was standard output; the node itself sees an empty input, and whatever it prints
-goes to the log.
+Started as a script with the folder of the ``onex`` package, the node's file, its
+callable and a descriptor that closes with the host as arguments. Frames come in
+on standard input and go out on what was standard output; the node itself sees an
+empty input, and whatever it prints goes to the log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ if __name__ == "__main__":
 import contextlib
 import logging
 import os
-import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ from onex.execution.node_code import NodeCode, NodeCodeError
 class _Channel:
     """Frames to and from the host. Several threads of the node may write at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, lifeline: int) -> None:
         # The node must not reach the protocol through file descriptors 0 and 1.
         self._input: BinaryIO = os.fdopen(os.dup(0), "rb")
         self._output: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -40,25 +39,30 @@ class _Channel:
         os.close(null)
         os.dup2(2, 1)
         self._lock = threading.Lock()
-        self.calls: queue.SimpleQueue[JsonObject] = queue.SimpleQueue()
-        threading.Thread(target=self._receive, daemon=True).start()
+        threading.Thread(target=_end_with_host, args=(lifeline,), daemon=True).start()
 
-    def _receive(self) -> None:
-        """Queue calls; end the process at once, whatever the node does, when the host is gone."""
-        while True:
-            try:
-                message = frames.read(self._input)
-            except frames.FrameError:
-                os._exit(3)
-            if message is None:
-                os._exit(0)
-            self.calls.put(message)
+    def receive(self) -> JsonObject:
+        """The next call; the process ends where none will come."""
+        try:
+            message = frames.read(self._input)
+        except frames.FrameError:
+            os._exit(3)
+        if message is None:
+            os._exit(0)
+        return message
 
     def send(self, message: JsonObject) -> None:
         data = memoryview(frames.encode(message))
         with self._lock:
             while data:
                 data = data[self._output.write(data) :]
+
+
+def _end_with_host(lifeline: int) -> None:
+    """End the process at once, whatever the node does, when the host is gone."""
+    with contextlib.suppress(OSError):
+        os.read(lifeline, 1)
+    os._exit(0)
 
 
 class _ForwardingHandler(logging.Handler):
@@ -75,7 +79,7 @@ class _ForwardingHandler(logging.Handler):
 def main() -> None:
     """Serve calls until the host closes the channel."""
     file, callable_name = Path(sys.argv[2]), sys.argv[3]
-    channel = _Channel()
+    channel = _Channel(int(sys.argv[4]))
     logger = logging.getLogger("onex.node")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
@@ -86,13 +90,13 @@ def main() -> None:
     except NodeCodeError as error:
         loaded = error
     while True:
-        request = channel.calls.get()
+        request = channel.receive()
         mark = as_text(request["mark"])
         reply = _answer(loaded, request, channel, lambda: logger)
         if os.getpid() != process_id:
             # The node forked, and this is the copy: the call is the original's to answer.
             os._exit(0)
-        _end_output(mark)
+        _flush()
         try:
             channel.send({**reply, "mark": mark})
         except frames.FrameError as error:
@@ -124,12 +128,11 @@ def _failure(kind: str, message: str, detail: str | None = None) -> JsonObject:
     return {"error": {"kind": kind, "message": message, "detail": detail}}
 
 
-def _end_output(mark: str) -> None:
-    """Mark the end of what this call printed; the node may have closed what it prints to."""
+def _flush() -> None:
+    """Let go what the node printed; it may have closed what it prints to."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-        os.write(2, mark.encode())
 
 
 if __name__ == "__main__":

@@ -86,12 +86,16 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class CachedOutput:
-    """A result that later runs may use, and the run that made it."""
+    """A result that later runs may use, and the run that made it.
+
+    ``has_artifacts`` is whether artifacts stand in it.
+    """
 
     key: str
     node: str
     output: JsonValue
     run_id: str
+    has_artifacts: bool
 
 
 @dataclass(frozen=True, slots=True)

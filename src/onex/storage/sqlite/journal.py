@@ -190,7 +190,11 @@ class SqliteRunJournal:
             row = self._connection.execute(
                 "SELECT node, output, run_id FROM cached_results WHERE key = ?", (key,)
             ).fetchone()
-        return None if row is None else CachedOutput(key, row[0], json.loads(row[1]), row[2])
+        if row is None:
+            return None
+        node, output, run_id = row
+        has_artifacts = _ARTIFACT_IN_TEXT.search(output) is not None
+        return CachedOutput(key, node, json.loads(output), run_id, has_artifacts)
 
     def timings(self, digests: Iterable[str]) -> Mapping[str, Sequence[Timing]]:
         found: dict[str, list[Timing]] = {}
