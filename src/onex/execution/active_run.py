@@ -13,7 +13,7 @@ import queue
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from onex.domain.errors import (
     CircuitOpenError,
@@ -23,7 +23,7 @@ from onex.domain.errors import (
     RunCancelledError,
     RunTimeoutError,
 )
-from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
+from onex.domain.json_value import as_object
 from onex.domain.result import (
     IsolationLevel,
     NodeExecutionResult,
@@ -36,17 +36,15 @@ from onex.execution.artifacts import artifacts_in, with_paths
 from onex.execution.call_runner import CallRunner
 from onex.execution.call_threads import CallThreads
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.context import ARTIFACT_KEY
 from onex.execution.engine import CallFailedError, CallOutcome
-from onex.execution.prepared_plan import PreparedNode, PreparedPlan
+from onex.execution.open_call import OpenCall
+from onex.execution.prepared_plan import PreparedPlan
 from onex.execution.result_lookup import ResultLookup
 from onex.execution.run_events import Observer, RunEvent, RunOptions
+from onex.execution.run_recorder import RunRecorder
 from onex.execution.run_results import RunResults
 from onex.execution.scheduler import Call, Scheduler
-from onex.storage.journal import ArtifactUse, CachedOutput, JournalEntries, RunJournal
-
-MAXIMUM_GROUP = 256
-"""So many records are written at once at most, so that a long series of hits is not one group."""
+from onex.storage.journal import RunJournal
 
 INLINE_BACKLOG = 32
 """So many inline calls wait for a thread: going back to the loop for each would cost as much
@@ -55,51 +53,9 @@ as a short call. One that waits counts as started; inline nodes are trusted by c
 PROGRESS_INTERVAL_SECONDS = 0.05
 
 
-@dataclass(slots=True)
-class _OpenCall:
-    """A call between its first start and its end, over all of its attempts."""
-
-    call: Call
-    node: PreparedNode
-    started_seconds: float
-    inputs: JsonObject = field(default_factory=dict)
-    input_digest: str | None = None
-    cache_key: str | None = None
-    cache_note: str | None = None
-    attempts: int = 0
-    log: str = ""
-
-    def result(
-        self,
-        status: StepStatus,
-        output: JsonValue = None,
-        error: StepError | None = None,
-        *,
-        seconds: float = 0.0,
-        cached_from: str | None = None,
-        log: str = "",
-    ) -> NodeExecutionResult:
-        return NodeExecutionResult(
-            self.call.id,
-            self.node.identity,
-            status,
-            output,
-            error,
-            self.started_seconds,
-            seconds,
-            self.attempts,
-            cached_from,
-            self.cache_note,
-            self.node.engine.isolation if self.attempts else None,
-            self.log + log if self.log else log,
-            self.input_digest,
-            self.cache_key,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    open_call: _OpenCall
+    open_call: OpenCall
     outcome: CallOutcome | CallFailedError
     started: float
     ended: float
@@ -154,10 +110,9 @@ class ActiveRun:
             any(artifacts_in([step.arguments, step.foreach])) for step in workflow.steps.values()
         )
         self._events: queue.SimpleQueue[_Ended | RunEvent] = queue.SimpleQueue()
-        self._entries = JournalEntries()
-        self._to_submit: list[_OpenCall] = []
-        self._to_announce: list[RunEvent] = []
-        self._delayed: list[tuple[float, int, _OpenCall]] = []
+        self._recorder = RunRecorder(calls.run_id, journal, observer)
+        self._to_submit: list[OpenCall] = []
+        self._delayed: list[tuple[float, int, OpenCall]] = []
         self._delays = 0
         self._stop: OnexError | None = None
 
@@ -204,11 +159,11 @@ class ActiveRun:
         self._journal.finish(result, self._results.timings())
         return result
 
-    def _loop(self, threads: CallThreads[_OpenCall]) -> None:
+    def _loop(self, threads: CallThreads[OpenCall]) -> None:
         while not self._scheduler.is_done and self._stop is None:
             self._start_ready()
             self._note_ended_steps()
-            self._write_journal()
+            self._recorder.write()
             self._submit(threads)
             if not self._executing and not self._delayed:
                 continue
@@ -219,7 +174,7 @@ class ActiveRun:
                 self._cancel_engines()
                 self._drop_delayed()
         self._note_ended_steps()
-        self._write_journal()
+        self._recorder.write()
 
     def _next_events(self) -> Iterator[_Ended | RunEvent]:
         """Wait for what happens next, and give whatever else has happened by then.
@@ -264,16 +219,16 @@ class ActiveRun:
                 return
             for call in calls:
                 self._start(call)
-            if len(self._entries) >= MAXIMUM_GROUP:
-                self._write_journal()
+            if self._recorder.is_full:
+                self._recorder.write()
 
     def _start(self, call: Call) -> None:
         step_id = call.step.id
         now = self._now()
         if self._results.note_start(step_id, now):
             size = self._scheduler.fan_out_size(step_id)
-            self._to_announce.append(RunEvent("step_started", step_id, now, total_calls=size))
-        open_call = _OpenCall(call, self._prepared.nodes[step_id], now)
+            self._recorder.announce(RunEvent("step_started", step_id, now, total_calls=size))
+        open_call = OpenCall(call, self._prepared.nodes[step_id], now)
         earlier = self._earlier.get(call.id)
         if earlier is not None and earlier.status is StepStatus.SUCCEEDED:
             self._has_artifacts = self._has_artifacts or any(artifacts_in(earlier.output))
@@ -291,10 +246,11 @@ class ActiveRun:
         result = open_call.result(
             StepStatus.SUCCEEDED, cached.output, cached_from=cached.run_id or "an earlier run"
         )
-        self._record(result, has_artifacts=cached.has_artifacts)
+        self._recorder.end(result, has_artifacts=cached.has_artifacts)
+        self._has_artifacts = self._has_artifacts or cached.has_artifacts
         self._end(call, result)
 
-    def _complete(self, open_call: _OpenCall, earlier: NodeExecutionResult | None) -> None:
+    def _complete(self, open_call: OpenCall, earlier: NodeExecutionResult | None) -> None:
         """Find what goes into a call, and whether its result may come from the cache."""
         call, node = open_call.call, open_call.node
         if call.inputs:
@@ -312,7 +268,7 @@ class ActiveRun:
                 hint="look at what it did; --rerun-in-flight makes it again",
             )
 
-    def _start_attempt(self, open_call: _OpenCall) -> None:
+    def _start_attempt(self, open_call: OpenCall) -> None:
         node = open_call.node
         if not self._breaker.admits(node.registered.digest, time.perf_counter()):
             self._fail(
@@ -324,10 +280,10 @@ class ActiveRun:
             )
             return
         open_call.attempts += 1
-        self._entries.started.append(open_call.result(StepStatus.RUNNING))
+        self._recorder.start(open_call.result(StepStatus.RUNNING))
         self._to_submit.append(open_call)
 
-    def _submit(self, threads: CallThreads[_OpenCall]) -> None:
+    def _submit(self, threads: CallThreads[OpenCall]) -> None:
         submitted, self._to_submit = self._to_submit, []
         if not submitted:
             return
@@ -351,7 +307,7 @@ class ActiveRun:
             if step.when is None and not self._lookup.may_find(step, node):
                 node.engine.preload([node.loaded])
 
-    def _execute_call(self, open_call: _OpenCall) -> None:
+    def _execute_call(self, open_call: OpenCall) -> None:
         """Execute a call, in one of the threads; a defect of ours fails the call."""
         started = time.perf_counter()
         outcome: CallOutcome | CallFailedError
@@ -401,20 +357,12 @@ class ActiveRun:
         result = open_call.result(
             StepStatus.SUCCEEDED, outcome.output, seconds=seconds, log=outcome.log
         )
-        has_artifacts = self._record(result, has_artifacts=None)
-        if open_call.cache_key is not None:
-            self._entries.outputs.append(
-                CachedOutput(
-                    open_call.cache_key,
-                    result.node,
-                    outcome.output,
-                    self._calls.run_id,
-                    has_artifacts,
-                )
-            )
+        has_artifacts = self._recorder.end(result, has_artifacts=None)
+        self._recorder.keep(result, has_artifacts=has_artifacts)
+        self._has_artifacts = self._has_artifacts or has_artifacts
         self._end(open_call.call, result)
 
-    def _is_put_off(self, open_call: _OpenCall, failure: CallFailedError) -> bool:
+    def _is_put_off(self, open_call: OpenCall, failure: CallFailedError) -> bool:
         """Whether a failed call will be made again, and then when."""
         if self._stop is not None or self._scheduler.is_stopping:
             return False
@@ -427,14 +375,14 @@ class ActiveRun:
         open_call.log += f"{failure.log}{line}\n"
         self._delays += 1
         heapq.heappush(self._delayed, (time.perf_counter() + delay, self._delays, open_call))
-        self._to_announce.append(
+        self._recorder.announce(
             RunEvent("retry", open_call.call.step.id, self._now(), message=line)
         )
         return True
 
     def _fail(
         self,
-        open_call: _OpenCall,
+        open_call: OpenCall,
         error: OnexError,
         detail: str | None = None,
         log: str = "",
@@ -447,23 +395,8 @@ class ActiveRun:
             seconds=seconds,
             log=log,
         )
-        self._record(result, has_artifacts=False)
+        self._recorder.end(result, has_artifacts=False)
         self._end(open_call.call, result)
-
-    def _record(self, result: NodeExecutionResult, *, has_artifacts: bool | None) -> bool:
-        """Put a result among what is journaled next; returns whether artifacts stand in it.
-
-        They are looked for where ``has_artifacts`` does not say that there are none.
-        """
-        self._entries.ended.append(result)
-        if has_artifacts is False:
-            return False
-        records = list(artifacts_in(result.output))
-        for record in records:
-            use = (as_text(record[ARTIFACT_KEY]), self._calls.run_id, result.step_id)
-            self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))
-        self._has_artifacts = self._has_artifacts or bool(records)
-        return bool(records)
 
     def _end(self, call: Call, result: NodeExecutionResult) -> None:
         """Note the end of a call; it is journaled before anything that depends on it starts."""
@@ -482,7 +415,7 @@ class ActiveRun:
                 }
             )
         if call.step.is_fan_out:
-            self._to_announce.append(RunEvent("call_ended", step_id, self._now(), result=result))
+            self._recorder.announce(RunEvent("call_ended", step_id, self._now(), result=result))
         self._scheduler.finished(call, result.status, result.output, result.error)
 
     def _note_ended_steps(self) -> None:
@@ -491,17 +424,8 @@ class ActiveRun:
             result, is_new = self._results.end_step(end, now)
             if is_new:
                 # The outputs of a fan-out are recorded with its children.
-                self._entries.ended.append(replace(result, output=None))
-            self._to_announce.append(RunEvent("step_ended", end.step.id, now, result=result))
-
-    def _write_journal(self) -> None:
-        """Record what has happened, then say so."""
-        if self._entries:
-            entries, self._entries = self._entries, JournalEntries()
-            self._journal.record(self._calls.run_id, entries)
-        announced, self._to_announce = self._to_announce, []
-        for event in announced:
-            self._observer(event)
+                self._recorder.end(replace(result, output=None), has_artifacts=False)
+            self._recorder.announce(RunEvent("step_ended", end.step.id, now, result=result))
 
     def _cancel_engines(self) -> None:
         for engine in self._engines.values():
@@ -523,7 +447,7 @@ class ActiveRun:
         while self._executing:
             self._take(self._events.get())
         self._note_ended_steps()
-        self._write_journal()
+        self._recorder.write()
 
     def _now(self) -> float:
         return time.perf_counter() - self._started

@@ -1,0 +1,69 @@
+"""RunRecorder: what is told of a run: to the journal in groups, then to those who watch."""
+
+from __future__ import annotations
+
+from onex.domain.json_value import as_text
+from onex.domain.result import NodeExecutionResult
+from onex.execution.artifacts import artifacts_in
+from onex.execution.context import ARTIFACT_KEY
+from onex.execution.run_events import Observer, RunEvent
+from onex.storage.journal import ArtifactUse, CachedOutput, JournalEntries, RunJournal
+
+MAXIMUM_GROUP = 256
+"""So many records are written at once at most, so that a long series of hits is not one group."""
+
+
+class RunRecorder:
+    """Gathers what happens in a run until it is written; nothing is announced before that."""
+
+    def __init__(self, run_id: str, journal: RunJournal, observer: Observer) -> None:
+        self._run_id = run_id
+        self._journal = journal
+        self._observer = observer
+        self._entries = JournalEntries()
+        self._events: list[RunEvent] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to write."""
+        return len(self._entries) >= MAXIMUM_GROUP
+
+    def start(self, result: NodeExecutionResult) -> None:
+        """A call is about to start."""
+        self._entries.started.append(result)
+
+    def end(self, result: NodeExecutionResult, *, has_artifacts: bool | None) -> bool:
+        """A call or a step ended; returns whether artifacts stand in its result.
+
+        They are looked for where ``has_artifacts`` does not say that there are none.
+        """
+        self._entries.ended.append(result)
+        if has_artifacts is False:
+            return False
+        records = list(artifacts_in(result.output))
+        for record in records:
+            use = (as_text(record[ARTIFACT_KEY]), self._run_id, result.step_id)
+            self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))
+        return bool(records)
+
+    def keep(self, result: NodeExecutionResult, *, has_artifacts: bool) -> None:
+        """Keep the result of a call for later runs, if it has a key."""
+        if result.cache_key is not None:
+            self._entries.outputs.append(
+                CachedOutput(
+                    result.cache_key, result.node, result.output, self._run_id, has_artifacts
+                )
+            )
+
+    def announce(self, event: RunEvent) -> None:
+        """Tell those who watch, once all that came before is written."""
+        self._events.append(event)
+
+    def write(self) -> None:
+        """Write what was gathered; raises StorageError, and announces nothing then."""
+        if self._entries:
+            entries, self._entries = self._entries, JournalEntries()
+            self._journal.record(self._run_id, entries)
+        events, self._events = self._events, []
+        for event in events:
+            self._observer(event)
