@@ -2,8 +2,8 @@
 
 One thread owns the scheduler and the journal. Calls are executed by other
 threads, each on its node's engine; their ends come back through a queue. All
-that ended since the last look is journaled in one transaction, together with
-what starts next; only then do those calls start.
+that ended since the last look is journaled in one transaction before any call
+starts that may rest on it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from onex.domain.errors import (
     OnexError,
     RunCancelledError,
     RunTimeoutError,
+    StorageError,
 )
 from onex.domain.json_value import as_object
 from onex.domain.result import (
@@ -48,7 +49,7 @@ from onex.storage.journal import RunJournal
 
 INLINE_BACKLOG = 32
 """So many inline calls wait for a thread: going back to the loop for each would cost as much
-as a short call. One that waits counts as started; inline nodes are trusted by choice."""
+as a short call. For other calls it is one for each thread."""
 
 PROGRESS_INTERVAL_SECONDS = 0.05
 
@@ -59,6 +60,7 @@ class _Ended:
     outcome: CallOutcome | CallFailedError
     started: float
     ended: float
+    is_made: bool
 
 
 class ActiveRun:
@@ -99,7 +101,8 @@ class ActiveRun:
         self._is_inline = all(
             engine.isolation is IsolationLevel.INLINE for engine in self._engines.values()
         )
-        self._room = options.jobs + (INLINE_BACKLOG if self._is_inline else 0)
+        self._room = options.jobs + (INLINE_BACKLOG if self._is_inline else options.jobs)
+        self._starts = journal.start_log(calls.run_id)
         self._started = self._idle_since = time.perf_counter()
         limit = workflow.timeout_seconds
         self._deadline = None if limit is None else self._started + limit
@@ -147,6 +150,7 @@ class ActiveRun:
                 if self._executing:
                     engine.cancel()
             threads.close()
+            self._starts.close()
         self._idle_seconds += time.perf_counter() - self._idle_since if not self._executing else 0
         stopped = None
         if self._stop is not None:
@@ -280,7 +284,6 @@ class ActiveRun:
             )
             return
         open_call.attempts += 1
-        self._recorder.start(open_call.result(StepStatus.RUNNING))
         self._to_submit.append(open_call)
 
     def _submit(self, threads: CallThreads[OpenCall]) -> None:
@@ -308,23 +311,33 @@ class ActiveRun:
                 node.engine.preload([node.loaded])
 
     def _execute_call(self, open_call: OpenCall) -> None:
-        """Execute a call, in one of the threads; a defect of ours fails the call."""
+        """Carry out a call in one of the threads, unless the run has come to its end meanwhile."""
         started = time.perf_counter()
-        outcome: CallOutcome | CallFailedError
+        is_made = self._stop is None and not self._scheduler.is_stopping
+        if is_made:
+            outcome = self._make_call(open_call)
+        else:
+            outcome = CallFailedError(RunCancelledError("cancelled before it started"))
+        self._events.put(_Ended(open_call, outcome, started, time.perf_counter(), is_made))
+
+    def _make_call(self, open_call: OpenCall) -> CallOutcome | CallFailedError:
+        call = open_call.call
         try:
-            outcome = self._calls.execute(
-                open_call.call,
+            self._starts.note(call.id)
+            return self._calls.execute(
+                call,
                 open_call.node,
                 open_call.inputs,
-                self._progress_of(open_call.call.step.id),
+                self._progress_of(call.step.id),
                 open_call.attempts,
             )
         except CallFailedError as failure:
-            outcome = failure
+            return failure
+        except StorageError as error:
+            return CallFailedError(error)
         except Exception as error:  # noqa: BLE001 -- without an end the run would wait for ever
             message = f"{type(error).__name__}: {error}"
-            outcome = CallFailedError(InternalError(message, hint="please report this"))
-        self._events.put(_Ended(open_call, outcome, started, time.perf_counter()))
+            return CallFailedError(InternalError(message, hint="please report this"))
 
     def _progress_of(self, step_id: str) -> Callable[[float, str], None]:
         """Hands progress on, but not more often than anybody could see."""
@@ -346,6 +359,7 @@ class ActiveRun:
         if not self._executing:
             self._idle_since = ended.ended
         open_call, outcome = ended.open_call, ended.outcome
+        open_call.attempts -= not ended.is_made
         code = outcome.error.code if isinstance(outcome, CallFailedError) else None
         self._breaker.note(open_call.node.registered.digest, code, ended.ended)
         open_call.started_seconds = ended.started - self._started

@@ -28,10 +28,6 @@ class RunRecorder:
         """Whether it is time to write."""
         return len(self._entries) >= MAXIMUM_GROUP
 
-    def start(self, result: NodeExecutionResult) -> None:
-        """A call is about to start."""
-        self._entries.started.append(result)
-
     def end(self, result: NodeExecutionResult, *, has_artifacts: bool | None) -> bool:
         """A call or a step ended; returns whether artifacts stand in its result.
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from onex.domain.execution_result import batch_execution_result
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import NodeExecutionResult, RunResult, RunStatus, StepError
+from onex.storage.start_log import StartLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +121,14 @@ class Timing:
 
 @dataclass(slots=True)
 class JournalEntries:
-    """What is recorded together: calls that start, calls and steps that ended, their results."""
+    """What is recorded together: calls and steps that ended, and what they gave."""
 
-    started: list[NodeExecutionResult] = field(default_factory=list)
     ended: list[NodeExecutionResult] = field(default_factory=list)
     outputs: list[CachedOutput] = field(default_factory=list)
     artifacts: list[ArtifactUse] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.started) + len(self.ended)
+        return len(self.ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,10 @@ class RunJournal(Protocol):
         """Record what happened, all of it or nothing; it is stored when the call returns."""
         ...
 
+    def start_log(self, run_id: str) -> StartLog:
+        """Where the starts of the run's calls are noted; the caller closes it."""
+        ...
+
     def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
         """Record the end of a run."""
         ...
@@ -166,7 +170,10 @@ class RunJournal(Protocol):
         ...
 
     def run(self, run_id: str) -> RunRecord | None:
-        """One run with its steps; an unambiguous prefix of its identifier will do."""
+        """One run with its steps; an unambiguous prefix of its identifier will do.
+
+        Calls that started and did not end are among the steps as running.
+        """
         ...
 
     def cached_output(self, key: str) -> CachedOutput | None:

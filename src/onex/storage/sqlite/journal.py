@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from onex.domain.json_value import JsonValue, as_object
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.domain.result import (
     IsolationLevel,
     NodeExecutionResult,
@@ -29,6 +29,7 @@ from onex.storage.journal import (
 )
 from onex.storage.sqlite.database import open_database, storage_errors, transaction
 from onex.storage.sqlite.process_identity import is_running, start_of_process
+from onex.storage.start_log import StartLog, read_starts
 
 _SUMMARY = (
     "run_id, workflow, status, started_at, seconds, overhead_seconds, replay_of, process_id,"
@@ -113,7 +114,6 @@ class SqliteRunJournal:
 
     def record(self, run_id: str, entries: JournalEntries) -> None:
         rows = [_row(run_id, result) for result in entries.ended]
-        rows += [_row(run_id, result) for result in entries.started]
         with storage_errors(self._path), transaction(self._connection):
             self._connection.executemany(_PUT_STEP, rows)
             if entries.outputs:
@@ -127,6 +127,12 @@ class SqliteRunJournal:
                     _PUT_ARTIFACT,
                     [(use.digest, use.run_id, use.step_id, use.name) for use in entries.artifacts],
                 )
+
+    def start_log(self, run_id: str) -> StartLog:
+        return StartLog(self._starts_of(run_id))
+
+    def _starts_of(self, run_id: str) -> Path:
+        return self._path.with_name("starts") / run_id
 
     def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
         with storage_errors(self._path), transaction(self._connection):
@@ -146,6 +152,7 @@ class SqliteRunJournal:
                 _PUT_TIMING,
                 [(t.digest, result.run_id, t.step_id, t.calls, t.seconds) for t in timings],
             )
+        self._starts_of(result.run_id).unlink(missing_ok=True)
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
         with storage_errors(self._path):
@@ -168,7 +175,13 @@ class SqliteRunJournal:
                 f"SELECT {_STEP} FROM steps WHERE run_id = ?", (rows[0][0],)
             ).fetchall()
         summary = _summary(rows[0][:9])
-        definition, plan, inputs, outputs, error = rows[0][9:]
+        definition, plan_text, inputs, outputs, error = rows[0][9:]
+        plan = json.loads(plan_text)
+        results = {row[0]: _result(row) for row in steps}
+        for call_id in read_starts(self._starts_of(summary.run_id)) - results.keys():
+            results[call_id] = NodeExecutionResult(
+                call_id, _planned_node(plan, call_id), StepStatus.RUNNING, attempts=1
+            )
         return RunRecord(
             summary.run_id,
             summary.workflow,
@@ -178,11 +191,11 @@ class SqliteRunJournal:
             summary.overhead_seconds,
             summary.replay_of,
             json.loads(definition) if definition else {},
-            json.loads(plan),
+            plan,
             json.loads(inputs),
             json.loads(outputs) if outputs else None,
             _error(error),
-            {row[0]: _result(row) for row in steps},
+            results,
         )
 
     def cached_output(self, key: str) -> CachedOutput | None:
@@ -236,6 +249,7 @@ class SqliteRunJournal:
                 runs += self._connection.execute(
                     "DELETE FROM runs WHERE run_id = ?", (run_id,)
                 ).rowcount
+                self._starts_of(run_id).unlink(missing_ok=True)
             results = self._connection.execute(
                 "DELETE FROM cached_results WHERE run_id NOT IN (SELECT run_id FROM runs)"
                 " AND key NOT IN (SELECT cache_key FROM steps WHERE cache_key IS NOT NULL)"
@@ -282,6 +296,11 @@ def _result(row: _StepRow) -> NodeExecutionResult:
         input_digest,
         cache_key,
     )
+
+
+def _planned_node(plan: JsonObject, call_id: str) -> str:
+    steps = as_object(plan["steps"])
+    return as_text(as_object(steps[call_id.partition("[")[0]])["node"])
 
 
 def _error(text: str | None) -> StepError | None:

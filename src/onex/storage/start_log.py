@@ -1,0 +1,56 @@
+"""StartLog: which calls of a run have started, noted by the threads that start them.
+
+A line appended to a file is there when the process is killed, and costs a few
+microseconds in the thread that makes the call; a transaction in the history would
+hold up the one thread that may write there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from onex.domain.errors import StorageError
+
+
+class StartLog:
+    """The starts of one run, in a file that is removed when the run has ended."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file; raises StorageError."""
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def note(self, call_id: str) -> None:
+        """A call starts now; several threads may say so at once. Raises StorageError."""
+        line = f"{call_id}\n".encode()
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            raise self._error(error) from error
+        if written < len(line):
+            raise StorageError(f"{self._path} cannot be written", hint="free space on the disk")
+
+    def _error(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"{self._path} cannot be written: {error.strerror}",
+            hint="check that the folder can be written and the disk has space",
+        )
+
+    def close(self) -> None:
+        """Note nothing more."""
+        os.close(self._descriptor)
+
+
+def read_starts(path: Path) -> frozenset[str]:
+    """The calls that a log names; none where there is no log."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return frozenset()
+    # What follows the last end of a line was cut off, and so had not started.
+    return frozenset(line.decode("utf-8", "replace") for line in lines[:-1])
