@@ -449,22 +449,11 @@ class Registry:
             ResolutionError: no choice of versions meets every constraint.
             NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
         """
-        from onex.execution.plan import ExecutionPlan
-        from onex.execution.schemas import complete_inputs
+        from onex.execution.plan import plan_workflow
 
         references = [step.node for step in workflow.steps.values()]
         resolution = self._resolution.resolve(references, lock, self._overrides(overrides))
-        if lock is not None:
-            lock.require(
-                {n: v for n, v in resolution.selected.items() if n not in resolution.overrides}
-            )
-        nodes = {
-            name: resolution.selected[root]
-            for name, root in zip(workflow.steps, resolution.roots, strict=True)
-        }
-        complete = complete_inputs(workflow.inputs, inputs)
-        lock_digest = None if lock is None else sha256_of(lock.to_toml())
-        return ExecutionPlan(workflow, nodes, complete, tuple(resolution.warnings), lock_digest)
+        return plan_workflow(workflow, inputs, resolution, lock)
 
     def run(
         self,

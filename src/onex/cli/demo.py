@@ -16,6 +16,7 @@ from onex.cli.output import Output, counted
 from onex.cli.progress import run_observer
 from onex.cli.run import exit_code, print_result
 from onex.configuration import PROJECT_FILE, STATE_FOLDER
+from onex.domain.call_id import is_child
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunResult
@@ -74,7 +75,7 @@ def demo(
     def human() -> None:
         print_result(output, _without_files(result, files))
         for name, step in result.steps.items():
-            if step.cache_note and "[" not in name and result.success:
+            if step.cache_note and not is_child(name) and result.success:
                 output.line(f"  {name} is run every time: {step.cache_note}", "dim")
         for name, path in files.items():
             output.line(f"{name}: {path}", "bold")

@@ -87,7 +87,9 @@ class _EventLines:
 
 def describe_end(result: NodeExecutionResult, children: int, cached_children: int) -> str:
     """How a step ended, in one line."""
-    text = f"{result.status} in {result.seconds:.2f} s"
+    text = result.status.value
+    if result.started_seconds is not None:
+        text += f" in {result.seconds:.2f} s"
     if children:
         text += f", {children} calls"
     if result.cached:

@@ -9,6 +9,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
+from onex.domain.call_id import step_of
 from onex.execution.provenance import CallProvenance, Provenance
 from onex.registry import Registry
 
@@ -31,7 +32,7 @@ def _print(output: Output, found: Provenance) -> None:
     output.line(f"  lock {run.plan.get('lock_digest') or 'none'}")
     for name, value in run.inputs.items():
         output.line(f"  input {name} = {value}")
-    for step, calls in groupby(found.calls, key=lambda call: call.id.partition("[")[0]):
+    for step, calls in groupby(found.calls, key=lambda call: step_of(call.id)):
         _print_step(output, step, list(calls))
 
 

@@ -12,6 +12,7 @@ from onex.cli.output import Output
 from onex.cli.progress import run_observer
 from onex.cli.run_target import read_target
 from onex.cli.targets import override_option, parse_overrides
+from onex.domain.call_id import is_child, step_of
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
@@ -156,7 +157,7 @@ def exit_code(result: RunResult) -> ExitCode:
 
 def print_result(output: Output, result: RunResult) -> None:
     """The end of a run for people: outputs, failures, and where to look further."""
-    fanned_out = {name.partition("[")[0] for name in result.steps if "[" in name}
+    fanned_out = {step_of(name) for name in result.steps if is_child(name)}
     calls = [
         step
         for name, step in result.steps.items()
@@ -168,7 +169,7 @@ def print_result(output: Output, result: RunResult) -> None:
         + (f"; {cached} of {len(calls)} results came from the cache" if cached else "")
     )
     for name, step in result.steps.items():
-        if step.error is not None and "[" not in name:
+        if step.error is not None and not is_child(name):
             output.note(f"  {name} {step.status}: {step.error.code}: {step.error.message}", "red")
             if step.error.detail:
                 for line in step.error.detail.rstrip().splitlines():

@@ -12,6 +12,7 @@ from onex.cli.options import home_option, isolation_option, output_options
 from onex.cli.output import Output, counted
 from onex.cli.progress import run_observer
 from onex.cli.timeline_drawing import to_html, to_svg, to_text
+from onex.domain.call_id import is_child
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import IsolationLevel, NodeExecutionResult, StepStatus
@@ -77,7 +78,7 @@ def show_run(output: Output, run_id: str, home: Path | None) -> None:
         shown = [
             step
             for step in record.steps.values()
-            if output.verbosity > 0 or "[" not in step.step_id or step.error or _is_left(step)
+            if output.verbosity > 0 or not is_child(step.step_id) or step.error or _is_left(step)
         ]
         for step in sorted(shown, key=_start):
             _print_step(output, step)
@@ -178,7 +179,7 @@ def replay(
 def _print_replay(output: Output, report: ReplayReport) -> None:
     output.line(f"run {report.replay_id} repeated {report.run_id}")
     if not report.differences:
-        output.line(f"all {counted(report.compared, 'result')} are the same", "green")
+        output.line(f"{counted(report.compared, 'result')} compared, nothing differs", "green")
     else:
         first = report.differences[0]
         output.line(

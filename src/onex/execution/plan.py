@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, sha256_of
 from onex.domain.metadata import RegisteredNode
 from onex.domain.workflow import Workflow
+from onex.execution.schemas import complete_inputs
+from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.graph import execution_order
+from onex.resolver.lockfile import Lockfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,30 @@ class ExecutionPlan:
             "warnings": list(self.warnings),
             "lock_digest": self.lock_digest,
         }
+
+
+def plan_workflow(
+    workflow: Workflow, inputs: JsonObject, resolution: DependencyResolution, lock: Lockfile | None
+) -> ExecutionPlan:
+    """The plan of a workflow whose references were resolved, one for each of its steps.
+
+    Raises:
+        OutdatedLockError: the lock does not fit the workflow any more.
+        DigestMismatchError: a node's files are not those that were locked.
+        WorkflowInputError: the inputs are not what the workflow asks for.
+    """
+    if lock is not None:
+        lock.require(
+            {n: v for n, v in resolution.selected.items() if n not in resolution.overrides}
+        )
+    nodes = {
+        name: resolution.selected[root]
+        for name, root in zip(workflow.steps, resolution.roots, strict=True)
+    }
+    return ExecutionPlan(
+        workflow,
+        nodes,
+        complete_inputs(workflow.inputs, inputs),
+        tuple(resolution.warnings),
+        None if lock is None else sha256_of(lock.to_toml()),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from onex.domain.call_id import index_of, is_child, step_of
 from onex.domain.json_value import JsonValue, as_object, as_optional_text, as_text
 from onex.domain.result import NodeExecutionResult
 from onex.domain.workflow import Workflow
@@ -95,14 +96,14 @@ def _walk(
     workflow = Workflow.from_json(run.definition)
     calls_of_step: dict[str, list[str]] = {}
     for call_id in run.steps:
-        calls_of_step.setdefault(call_id.partition("[")[0], []).append(call_id)
+        calls_of_step.setdefault(step_of(call_id), []).append(call_id)
     found: dict[str, CallProvenance] = {}
     pending = [start]
     while pending:
         call_id = pending.pop(0)
         if call_id in found:
             continue
-        step = workflow.steps[call_id.partition("[")[0]]
+        step = workflow.steps[step_of(call_id)]
         needs = [call for name in sorted(step.needs) for call in _executed(calls_of_step, name)]
         result = run.steps[call_id]
         planned = as_object(as_object(run.plan["steps"])[step.id])
@@ -123,12 +124,8 @@ def _walk(
 def _executed(calls_of_step: dict[str, list[str]], step_id: str) -> list[str]:
     """The calls of a step: its children, where it is a fan-out."""
     calls = calls_of_step.get(step_id, [])
-    children = [call for call in calls if "[" in call]
-    return sorted(children, key=_index) or calls
-
-
-def _index(call_id: str) -> int:
-    return int(call_id[call_id.rindex("[") + 1 : -1])
+    children = [call for call in calls if is_child(call)]
+    return sorted(children, key=index_of) or calls
 
 
 def _isolation(

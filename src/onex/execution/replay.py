@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from onex.domain.call_id import index_of, step_of
 from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import NodeExecutionResult, StepStatus
 from onex.domain.workflow import Workflow
@@ -65,7 +66,7 @@ def compare_runs(before: RunRecord, after: RunRecord) -> ReplayReport:
     needs = {step.id: step.needs for step in workflow.steps.values()}
     ids_by_step: dict[str, list[str]] = {name: [] for name in needs}
     for call_id in {**before.steps, **after.steps}:
-        ids_by_step[call_id.partition("[")[0]].append(call_id)
+        ids_by_step[step_of(call_id)].append(call_id)
     compared = 0
     differences: list[Difference] = []
     not_compared: list[str] = []
@@ -74,7 +75,7 @@ def compare_runs(before: RunRecord, after: RunRecord) -> ReplayReport:
         if any(reference.root == "run" for reference in step.references()):
             not_compared.append(step_id)
             continue
-        calls = sorted(ids_by_step[step_id], key=_position)
+        calls = sorted(ids_by_step[step_id], key=index_of)
         for call_id in calls:
             if step.is_fan_out and call_id == step_id and len(calls) > 1:
                 continue
@@ -121,7 +122,3 @@ def _in_words(result: NodeExecutionResult | None) -> str:
     if result.error is not None:
         return f"{result.status}: {result.error.code}: {result.error.message}"[:200]
     return canonical_json(without_paths(result.output))[:200]
-
-
-def _position(call_id: str) -> int:
-    return int(call_id[call_id.rindex("[") + 1 : -1]) if "[" in call_id else -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from onex.domain.call_id import child_id
 from onex.domain.errors import ReferenceValueError
 from onex.domain.json_value import JsonObject
 from onex.domain.result import (
@@ -105,7 +106,7 @@ class RunResults:
             if step_id in self._results:
                 yield step_id, self._results[step_id]
             for index in range(self._scheduler.fan_out_size(step_id) or 0):
-                child = f"{step_id}[{index}]"
+                child = child_id(step_id, index)
                 if child in self._results:
                     yield child, self._results[child]
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from onex.domain.call_id import child_id, index_of
 from onex.domain.errors import ReferenceValueError, RunCancelledError, StepSkippedError
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.result import StepError, StepStatus
@@ -155,7 +156,7 @@ class Scheduler:
             return
         fan_out = self._fan_outs[step.id]
         if status is StepStatus.SUCCEEDED:
-            fan_out.outputs[_child_index(call.id)] = output
+            fan_out.outputs[index_of(call.id)] = output
         else:
             fan_out.note_failure(call.id, status, error)
             if self._fail_fast:
@@ -230,7 +231,7 @@ class Scheduler:
                 f"foreach of {step.id} has {len(items)} items",
                 hint=f"pass at most {MAXIMUM_FAN_OUT} items, in groups if need be",
             )
-        calls = [self._call(f"{step.id}[{i}]", step, item) for i, item in enumerate(items)]
+        calls = [self._call(child_id(step.id, i), step, item) for i, item in enumerate(items)]
         self._fan_outs[step.id] = _FanOut([None] * len(calls), len(calls))
         for call in calls:
             self._queue(call)
@@ -273,7 +274,7 @@ class Scheduler:
         if not fan_out.unsuccessful:
             self._end(step, StepStatus.SUCCEEDED, fan_out.outputs)
             return
-        shown = ", ".join(sorted(fan_out.unsuccessful, key=_child_index)[:5])
+        shown = ", ".join(sorted(fan_out.unsuccessful, key=index_of)[:5])
         more = " and more" if len(fan_out.unsuccessful) > 5 else ""
         cause = fan_out.first_error
         summary = StepError(
@@ -331,7 +332,3 @@ class Scheduler:
                     )
                     self._settle(self._workflow.steps[dependent], StepStatus.SKIPPED, error=reason)
                     pending.append(dependent)
-
-
-def _child_index(call_id: str) -> int:
-    return int(call_id[call_id.rindex("[") + 1 : -1])

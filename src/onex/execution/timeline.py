@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onex.domain.call_id import step_of
 from onex.domain.result import NodeExecutionResult, StepStatus
 from onex.storage.journal import RunRecord
 
@@ -39,7 +40,7 @@ def timeline_of(record: RunRecord) -> Timeline:
     """The timeline of a run; steps that never started stand at its end."""
     calls: dict[str, list[NodeExecutionResult]] = {}
     for call_id, result in record.steps.items():
-        calls.setdefault(call_id.partition("[")[0], []).append(result)
+        calls.setdefault(step_of(call_id), []).append(result)
     rows = [_row(step_id, found) for step_id, found in calls.items()]
     last = max((row.end_seconds for row in rows), default=0.0)
     end = max(record.seconds or 0.0, last)

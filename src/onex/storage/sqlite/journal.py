@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from onex.domain.call_id import step_of
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.domain.result import (
     IsolationLevel,
@@ -300,7 +301,7 @@ def _result(row: _StepRow) -> NodeExecutionResult:
 
 def _planned_node(plan: JsonObject, call_id: str) -> str:
     steps = as_object(plan["steps"])
-    return as_text(as_object(steps[call_id.partition("[")[0]])["node"])
+    return as_text(as_object(steps[step_of(call_id)])["node"])
 
 
 def _error(text: str | None) -> StepError | None:
