@@ -304,3 +304,60 @@ def test_the_number_of_a_process_that_returns_is_not_taken_for_the_run(tmp_path:
     assert is_running(mine, start_of_process(mine))
     assert is_running(mine, "")
     assert not is_running(mine, "1")
+
+
+def test_what_a_resumed_run_cannot_take_is_refused(project: Project) -> None:
+    for options in (["-i", "x=1"], ["--args", "{}"], ["--dry-run"], ["--refresh", "a"]):
+        done = resume(project, "20200101", *options)
+        assert (done.code, done.json["error"]["code"]) == (2, "USE001")
+
+
+def test_a_history_of_an_older_schema_is_taken_over(project: Project, tmp_path: Path) -> None:
+    import json
+    import sqlite3
+
+    from onex.storage.migrations import read_migrations
+
+    project.home.mkdir()
+    database = sqlite3.connect(project.home / "history.db")
+    database.executescript(read_migrations("onex.storage.sqlite", "history")[1])
+    database.execute("PRAGMA user_version = 1")
+    record = {
+        "node": "tool://a@1.0.0", "status": "succeeded", "started_seconds": 0.5, "seconds": 1.5,
+        "attempts": 1, "cached": False, "cache_note": None, "isolation": "process", "error": None,
+        "log": "hello\n",
+    }  # fmt: skip
+    database.execute(
+        "INSERT INTO runs VALUES ('old-run', 'w', 'succeeded', '2026-01-01T00:00:00+00:00', 1, 2.0,"
+        " 0.1, '{}', '{}', '{}', NULL)"
+    )
+    failed = record | {"status": "failed", "cached": True, "error": {
+        "code": "EXE001", "message": "m", "hint": None, "detail": None}}  # fmt: skip
+    for name, body, output in (("a", record, "[1]"), ("b", failed, None)):
+        database.execute(
+            "INSERT INTO steps VALUES ('old-run', ?, ?, ?, ?)",
+            (name, body["status"], json.dumps(body), output),
+        )
+    database.commit()
+    database.close()
+    shown = project.onex("runs", "show", "old-run", "--format", "json").json
+    assert shown["status"] == "succeeded"
+    a, b = shown["steps"]["a"], shown["steps"]["b"]
+    assert (a["output"], a["log"], a["seconds"], a["isolation"]) == ([1], "hello\n", 1.5, "process")
+    assert (b["error"]["code"], b["cached"]) == ("EXE001", True)
+    refused = replay(project, "old-run")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "RUN002")
+
+
+def test_a_resumed_run_counts_its_time_on(counting: Project) -> None:
+    counting.workflow(
+        {"first": step(counting, "again", "first"),
+         "held": step(counting, "again", "held", wait=True, needs=["first"])}
+    )  # fmt: skip
+    run_id = killed_run(counting, "held")
+    (counting.root / "calls" / "go").touch()
+    done = resume(counting, run_id, "--no-cache").json
+    first, held = done["steps"]["first"], done["steps"]["held"]
+    assert calls(counting, "first") == 1
+    assert held["started_seconds"] >= first["started_seconds"] + first["seconds"]
+    assert done["seconds"] >= held["started_seconds"] + held["seconds"]

@@ -91,6 +91,13 @@ def run(
             "name a workflow or a node, or a run to --resume, and not both",
             hint="see onex run --help",
         )
+    if resumed is not None and (inputs or inputs_file or arguments or lock_file or overrides):
+        raise UsageError(
+            "a run goes on with the inputs and versions it had",
+            hint="leave inputs, --lock and --override out, or start a new run",
+        )
+    if resumed is not None and (dry_run or refresh):
+        raise UsageError("--resume does not go with --dry-run or --refresh", hint="leave them out")
     level = IsolationLevel(isolation)
     with Registry.open(home) as registry:
         if resumed is not None:

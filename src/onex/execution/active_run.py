@@ -103,9 +103,14 @@ class ActiveRun:
         )
         self._room = options.jobs + (INLINE_BACKLOG if self._is_inline else options.jobs)
         self._starts = journal.start_log(calls.run_id)
-        self._started = self._idle_since = time.perf_counter()
+        # A run that goes on counts its time on from where it had come.
+        earlier_seconds = max(
+            ((r.started_seconds or 0.0) + r.seconds for r in earlier.values()), default=0.0
+        )
+        self._idle_since = time.perf_counter()
+        self._started = self._idle_since - earlier_seconds
         limit = workflow.timeout_seconds
-        self._deadline = None if limit is None else self._started + limit
+        self._deadline = None if limit is None else self._idle_since + limit
         self._idle_seconds = 0.0
         self._executing = 0
         # Looking for artifacts in every value would take longer than a short call.

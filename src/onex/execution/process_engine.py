@@ -43,6 +43,7 @@ class ProcessEngine:
         self._lock = threading.Lock()
         self._idle: deque[WorkerProcess] = deque()
         self._busy: set[WorkerProcess] = set()
+        self._preloading: dict[str, threading.Thread] = {}
         self._is_cancelled = False
 
     def execute(self, call: NodeCall) -> CallOutcome:
@@ -67,27 +68,53 @@ class ProcessEngine:
     def preload(self, nodes: Iterable[LoadedNode]) -> None:
         for node in nodes:
             with self._lock:
-                is_full = len(self._idle) + len(self._busy) >= self._maximum_idle
-                if self._is_cancelled or is_full:
+                count = len(self._idle) + len(self._busy) + len(self._preloading)
+                if self._is_cancelled or count >= self._maximum_idle:
                     return
-                if any(w.digest == node.digest for w in (*self._idle, *self._busy)):
+                known = {worker.digest for worker in (*self._idle, *self._busy)}
+                if node.digest in known or node.digest in self._preloading:
                     continue
-                with contextlib.suppress(CallFailedError):
-                    self._idle.appendleft(WorkerProcess(node))
+                thread = threading.Thread(target=self._preload, args=(node,), daemon=True)
+                self._preloading[node.digest] = thread
+            thread.start()
+
+    def _preload(self, node: LoadedNode) -> None:
+        process = None
+        # The call itself will tell what is wrong.
+        with contextlib.suppress(CallFailedError):
+            process = WorkerProcess(node)
+        with self._lock:
+            del self._preloading[node.digest]
+            if process is not None and not self._is_cancelled:
+                self._idle.appendleft(process)
+                return
+        if process is not None:
+            process.close()
 
     def _acquire(self, node: LoadedNode) -> WorkerProcess:
         with self._lock:
-            if self._is_cancelled:
-                raise CallFailedError(
-                    RunCancelledError("the run was cancelled", hint="start it again")
-                )
+            self._refuse_if_cancelled()
+            preloading = self._preloading.get(node.digest)
+        if preloading is not None:
+            preloading.join()
+        with self._lock:
+            self._refuse_if_cancelled()
             found = next((w for w in reversed(self._idle) if w.digest == node.digest), None)
             if found is not None:
                 self._idle.remove(found)
-            else:
-                found = WorkerProcess(node)
-            self._busy.add(found)
-            return found
+                self._busy.add(found)
+                return found
+        process = WorkerProcess(node)
+        with self._lock:
+            if not self._is_cancelled:
+                self._busy.add(process)
+                return process
+        process.close()
+        raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
+
+    def _refuse_if_cancelled(self) -> None:
+        if self._is_cancelled:
+            raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
 
     def _release(self, process: WorkerProcess, *, is_usable: bool) -> None:
         surplus = []
@@ -99,8 +126,8 @@ class ProcessEngine:
                     surplus.append(self._idle.popleft())
             else:
                 surplus.append(process)
-        for worker_process in surplus:
-            worker_process.close()
+        for worker in surplus:
+            worker.close()
 
     def cancel(self) -> None:
         with self._lock:
@@ -115,3 +142,7 @@ class ProcessEngine:
 
     def close(self) -> None:
         self.cancel()
+        with self._lock:
+            preloading = list(self._preloading.values())
+        for thread in preloading:
+            thread.join()
