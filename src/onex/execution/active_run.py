@@ -47,7 +47,7 @@ from onex.execution.run_results import RunResults
 from onex.execution.scheduler import Call, Scheduler
 from onex.storage.journal import RunJournal
 
-INLINE_BACKLOG = 32
+INLINE_BACKLOG = 128
 """So many inline calls wait for a thread: going back to the loop for each would cost as much
 as a short call. For other calls it is one for each thread."""
 

@@ -92,19 +92,22 @@ def forecast_run(prepared: PreparedPlan, options: RunOptions, journal: RunJourna
 def forecast_steps(prepared: PreparedPlan, journal: RunJournal) -> dict[str, StepForecast]:
     """What the steps took in earlier runs of the same code; those that never ran are missing."""
     digests = {name: node.registered.digest for name, node in prepared.nodes.items()}
-    history = journal.timings(digests.values())
+    history = {d: found for d, found in journal.timings(digests.values()).items() if found}
+    means = {digest: _mean_seconds(timings) for digest, timings in history.items()}
     return {
-        name: _typical(name, history[digest])
+        name: StepForecast(_latest_calls(name, history[digest]), means[digest])
         for name, digest in digests.items()
-        if history.get(digest)
+        if digest in history
     }
 
 
-def _typical(step_id: str, timings: Sequence[Timing]) -> StepForecast:
-    """The latest number of calls of this step, and the mean of all calls of the node."""
-    calls = sum(timing.calls for timing in timings)
-    same = next((timing for timing in timings if timing.step_id == step_id), timings[0])
-    return StepForecast(same.calls, sum(timing.seconds for timing in timings) / calls)
+def _mean_seconds(timings: Sequence[Timing]) -> float:
+    return sum(timing.seconds for timing in timings) / sum(timing.calls for timing in timings)
+
+
+def _latest_calls(step_id: str, timings: Sequence[Timing]) -> int:
+    """The latest number of calls of this step, or of another one of the same node."""
+    return next((timing for timing in timings if timing.step_id == step_id), timings[0]).calls
 
 
 def _walk(
