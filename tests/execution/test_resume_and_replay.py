@@ -146,6 +146,39 @@ def test_a_run_that_failed_goes_on_where_it_failed(project: Project) -> None:
     assert done.json["steps"]["b"]["status"] == "succeeded"
 
 
+def test_a_call_that_failed_and_was_made_again_is_in_flight_when_that_is_killed(
+    project: Project,
+) -> None:
+    (project.root / "calls").mkdir()
+    code = (
+        "import pathlib, time\n"
+        "def execute(context, *, folder):\n"
+        "    path = pathlib.Path(folder)\n"
+        "    if not (path / 'second').exists():\n"
+        "        raise ValueError('first')\n"
+        "    (path / 'held.0').touch()\n"
+        "    time.sleep(600)\n"
+    )
+    project.add("twice", code)
+    project.scan()
+    project.workflow({"a": {"node": "twice", "with": {"folder": str(project.root / "calls")}}})
+    failed = project.onex("run", "test.workflow.yaml", "--format", "json").json
+    assert failed["steps"]["a"]["error"]["code"] == "EXE001"
+    (project.root / "calls" / "second").touch()
+    process = project.start("run", "--resume", failed["run_id"])
+    deadline = time.monotonic() + 30
+    while not calls(project, "held"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    refused = resume(project, failed["run_id"])
+    assert refused.json["steps"]["a"]["error"]["code"] == "EXE010"
+    again = resume(project, failed["run_id"])
+    # The refusal does not tell how the call ended: asked for once more, it is refused again.
+    assert again.json["steps"]["a"]["error"]["code"] == "EXE010"
+
+
 def test_code_that_changed_is_not_mixed_into_a_run(counting: Project) -> None:
     counting.workflow({"held": step(counting, "again", "held", wait=True)})
     run_id = killed_run(counting, "held")
@@ -333,7 +366,9 @@ def test_a_history_of_an_older_schema_is_taken_over(project: Project, tmp_path: 
     )
     failed = record | {"status": "failed", "cached": True, "error": {
         "code": "EXE001", "message": "m", "hint": None, "detail": None}}  # fmt: skip
-    for name, body, output in (("a", record, "[1]"), ("b", failed, None)):
+    artifact = {"$artifact": "sha256:" + "0" * 64, "name": "file", "size_bytes": 1, "path": "/p"}
+    kept = json.dumps({"deep": [artifact]})
+    for name, body, output in (("a", record, "[1]"), ("b", failed, None), ("c", record, kept)):
         database.execute(
             "INSERT INTO steps VALUES ('old-run', ?, ?, ?, ?)",
             (name, body["status"], json.dumps(body), output),
@@ -345,6 +380,9 @@ def test_a_history_of_an_older_schema_is_taken_over(project: Project, tmp_path: 
     a, b = shown["steps"]["a"], shown["steps"]["b"]
     assert (a["output"], a["log"], a["seconds"], a["isolation"]) == ([1], "hello\n", 1.5, "process")
     assert (b["error"]["code"], b["cached"]) == ("EXE001", True)
+    with project.registry() as registry:
+        (use,) = registry._journal.artifact_uses(artifact["$artifact"])
+    assert (use.step_id, use.name) == ("c", "file")
     refused = replay(project, "old-run")
     assert (refused.code, refused.json["error"]["code"]) == (2, "RUN002")
 

@@ -140,6 +140,18 @@ def test_independent_steps_run_at_the_same_time(project: Project) -> None:
     assert result.success
 
 
+def test_ten_thousand_calls_of_one_step(project: Project) -> None:
+    project.add("inc", "def execute(context, *, n):\n    return n + 1\n", idempotent=True)
+    flow = workflow(
+        step("each", "inc", arguments={"n": "${{ item }}"}, foreach=list(range(10_000))),
+        outputs={"all": "${{ steps.each }}"},
+    )
+    for cached in (0, 10_000):
+        result = run(project, flow, isolation=IsolationLevel.INLINE)
+        assert result.outputs == {"all": list(range(1, 10_001))}
+        assert sum(s.cached for name, s in result.steps.items() if "[" in name) == cached
+
+
 def test_the_worker_is_warm_for_the_second_call(project: Project) -> None:
     project.add("pid", "import os\ndef execute(context, *, n):\n    return os.getpid()\n")
     result = run(

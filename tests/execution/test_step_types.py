@@ -176,12 +176,12 @@ def test_a_dry_run_shows_hits_and_a_forecast_and_runs_nothing(project: Project) 
     assert (warm["steps"]["each"]["cache"], warm["steps"]["each"]["hits"]) == ("hit", 3)
     assert warm["steps"]["sum"]["cache"] == "off"
     assert warm["steps"]["sum"]["cache_note"] == "the node is not marked idempotent"
-    assert warm["seconds"] < 0.05
     uncached = run(project, steps, "--dry-run", "--no-cache", "--jobs", "1", **fields)
-    assert 0.15 < uncached.json["forecast"]["seconds"] < 1.0
+    assert uncached.json["forecast"]["seconds"] >= warm["seconds"] + 0.15
     more = run(project, steps, "--dry-run", "--jobs", "1", "-i", "items=[1, 2, 3, 4]", **fields)
     assert more.json["forecast"]["steps"]["each"]["cache"] == "partial"
-    assert 0.05 < more.json["forecast"]["seconds"] < 0.15
+    assert warm["seconds"] + 0.05 <= more.json["forecast"]["seconds"]
+    assert more.json["forecast"]["seconds"] < uncached.json["forecast"]["seconds"]
     human = project.onex("run", "test.workflow.yaml", "--dry-run").stdout
     assert "about" in human
 

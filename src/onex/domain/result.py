@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from onex.domain.errors import LeftInFlightError
 from onex.domain.json_value import JsonObject, JsonValue, as_optional_text, as_text
 
 
@@ -94,6 +95,12 @@ class NodeExecutionResult:
     log: str = ""
     input_digest: str | None = None
     cache_key: str | None = None
+
+    @property
+    def is_left_in_flight(self) -> bool:
+        """Whether the call started and nobody knows how it ended; no later refusal changes that."""
+        was_refused = self.error is not None and self.error.code == LeftInFlightError.code
+        return self.status is StepStatus.RUNNING or was_refused
 
     @property
     def cached(self) -> bool:

@@ -166,6 +166,7 @@ class ActiveRun:
         if isinstance(self._stop, RunCancelledError):
             result = replace(result, status=RunStatus.CANCELLED)
         self._journal.finish(result, self._results.timings())
+        self._starts.remove()
         return result
 
     def _loop(self, threads: CallThreads[OpenCall]) -> None:
@@ -178,6 +179,7 @@ class ActiveRun:
                 continue
             for event in self._next_events():
                 self._take(event)
+            self._check_deadline()
             self._note_ended_steps()
             if self._scheduler.is_stopping:
                 self._cancel_engines()
@@ -197,15 +199,17 @@ class ActiveRun:
         try:
             yield self._events.get(timeout=timeout)
         except queue.Empty:
-            limit = self._prepared.plan.workflow.timeout_seconds
-            if self._deadline is not None and time.perf_counter() >= self._deadline:
-                self._stop = RunTimeoutError(
-                    f"the run did not end within {limit:g} s",
-                    hint="set a longer policy.timeout, or go on with onex run --resume",
-                )
             return
         while not self._events.empty():
             yield self._events.get()
+
+    def _check_deadline(self) -> None:
+        if self._deadline is not None and time.perf_counter() >= self._deadline:
+            limit = self._prepared.plan.workflow.timeout_seconds
+            self._stop = self._stop or RunTimeoutError(
+                f"the run did not end within {limit:g} s",
+                hint="set a longer policy.timeout, or go on with onex run --resume",
+            )
 
     def _take(self, event: _Ended | RunEvent) -> None:
         if isinstance(event, _Ended):
@@ -269,7 +273,7 @@ class ActiveRun:
         node.schemas.check_inputs(open_call.inputs)
         facts = self._lookup.facts_of(call, node, open_call.inputs)
         open_call.input_digest, open_call.cache_key, open_call.cache_note = facts
-        is_left = earlier is not None and earlier.status is StepStatus.RUNNING
+        is_left = earlier is not None and earlier.is_left_in_flight
         is_idempotent = node.registered.metadata.idempotent
         if is_left and not is_idempotent and not self._options.rerun_in_flight:
             raise LeftInFlightError(

@@ -58,7 +58,7 @@ class CallRunner:
             raise failure.changed(hide.text) from None
         log = hide.text(outcome.log)
         try:
-            output = self.artifacts.take(hide.value(outcome.output), Path(context.workdir))
+            output = hide.value(self.artifacts.take(outcome.output, Path(context.workdir)))
             node.schemas.check_output(output)
         except OnexError as error:
             raise CallFailedError(error, log=log) from error

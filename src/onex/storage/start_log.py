@@ -8,13 +8,14 @@ hold up the one thread that may write there.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from onex.domain.errors import StorageError
 
 
 class StartLog:
-    """The starts of one run, in a file that is removed when the run has ended."""
+    """The starts of one run, in a file that is removed when the ends of all are recorded."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises StorageError."""
@@ -44,6 +45,18 @@ class StartLog:
     def close(self) -> None:
         """Note nothing more."""
         os.close(self._descriptor)
+
+    def remove(self) -> None:
+        """Forget the starts: the ends of all these calls are recorded."""
+        self._path.unlink(missing_ok=True)
+
+
+def write_starts(path: Path, call_ids: Iterable[str]) -> None:
+    """Put these calls in the place of those that a log names; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}")
+    draft.write_text("".join(f"{call_id}\n" for call_id in call_ids), encoding="utf-8")
+    draft.replace(path)
 
 
 def read_starts(path: Path) -> frozenset[str]:

@@ -30,7 +30,7 @@ from onex.storage.journal import (
 )
 from onex.storage.sqlite.database import open_database, storage_errors, transaction
 from onex.storage.sqlite.process_identity import is_running, start_of_process
-from onex.storage.start_log import StartLog, read_starts
+from onex.storage.start_log import StartLog, read_starts, write_starts
 
 _SUMMARY = (
     "run_id, workflow, status, started_at, seconds, overhead_seconds, replay_of, process_id,"
@@ -102,6 +102,14 @@ class SqliteRunJournal:
             record = self.run(run_id)
             if record is None or record.status in (RunStatus.RUNNING, RunStatus.SUCCEEDED):
                 return None
+            # A call that ended without success is made again. From now on only its new start
+            # and its new end count, so that one cannot be taken for the other.
+            in_flight = [name for name, r in record.steps.items() if r.is_left_in_flight]
+            write_starts(self._starts_of(record.run_id), in_flight)
+            self._connection.execute(
+                "DELETE FROM steps WHERE run_id = ? AND status <> ?",
+                (record.run_id, StepStatus.SUCCEEDED.value),
+            )
             self._connection.execute(
                 "UPDATE runs SET status = ?, process_id = ?, process_started = ? WHERE run_id = ?",
                 (
@@ -153,7 +161,6 @@ class SqliteRunJournal:
                 _PUT_TIMING,
                 [(t.digest, result.run_id, t.step_id, t.calls, t.seconds) for t in timings],
             )
-        self._starts_of(result.run_id).unlink(missing_ok=True)
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
         with storage_errors(self._path):
@@ -237,7 +244,6 @@ class SqliteRunJournal:
             used = {row[0] for row in self._connection.execute("SELECT digest FROM artifacts")}
             texts = self._connection.execute(
                 "SELECT output FROM cached_results WHERE instr(output, '$artifact') > 0"
-                " UNION ALL SELECT output FROM steps WHERE instr(output, '$artifact') > 0"
             )
             for (text,) in texts:
                 used.update(_ARTIFACT_IN_TEXT.findall(text))

@@ -42,6 +42,11 @@ CREATE TABLE artifacts (
     PRIMARY KEY (digest, run_id, step_id, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX artifacts_by_run ON artifacts (run_id);
+INSERT OR IGNORE INTO artifacts
+SELECT found.atom, steps.run_id, steps.step_id,
+       coalesce(json_extract(steps.output, found.path || '.name'), '')
+FROM steps, json_tree(steps.output) AS found
+WHERE instr(steps.output, '$artifact') > 0 AND found.key = '$artifact';
 
 -- How long the calls of a node took in a run, for forecasts.
 CREATE TABLE timings (
