@@ -41,7 +41,9 @@ class Project:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        base = {k: v for k, v in os.environ.items() if not k.startswith(("ONEX_", "COLUMNS"))}
+        # Without bytecode each of the hundreds of processes would compile everything anew.
+        dropped = ("ONEX_", "COLUMNS", "PYTHONDONTWRITEBYTECODE")
+        base = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         self.environment = base | {"HOME": str(self.root / "home"), "ONEX_HOME": str(self.home)}
 
     @property

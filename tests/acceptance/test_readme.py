@@ -30,7 +30,8 @@ def installed_onex() -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("ONEX_")}
+    dropped = ("ONEX_", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     path = f"{installed_onex()}{os.pathsep}{os.environ['PATH']}"
     return kept | {"PATH": path, "HOME": str(tmp_path)}
 

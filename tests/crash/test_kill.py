@@ -153,7 +153,7 @@ def test_killed_runs_leave_a_history_that_says_so(project: Project) -> None:
         assert {step["status"] for step in steps.values()} <= {"succeeded", "running"}
     # Killed on the way again and again, it ends with what it would have given at once.
     run_id, ended = runs[0]["run_id"], 0
-    for _ in range(5):
+    for _ in range(3):
         killed(project.command("run", "--resume", run_id), 0.3 + chance.random() * 0.5,
                cwd=project.root, env=project.environment)  # fmt: skip
         steps = project.onex("runs", "show", run_id, "--format", "json").json["steps"]
