@@ -151,12 +151,11 @@ class ActiveRun:
             if self._stop is not None:
                 self._end_all()
         finally:
-            for engine in self._engines.values():
-                if self._executing:
-                    engine.cancel()
+            if self._executing:
+                self._cancel_engines()
             threads.close()
             self._starts.close()
-        self._idle_seconds += time.perf_counter() - self._idle_since if not self._executing else 0
+        self._idle_seconds += time.perf_counter() - self._idle_since
         stopped = None
         if self._stop is not None:
             stopped = StepError(self._stop.code, self._stop.message, self._stop.hint)
@@ -204,7 +203,8 @@ class ActiveRun:
             yield self._events.get()
 
     def _check_deadline(self) -> None:
-        if self._deadline is not None and time.perf_counter() >= self._deadline:
+        is_over = self._deadline is not None and time.perf_counter() >= self._deadline
+        if is_over and not self._scheduler.is_done:
             limit = self._prepared.plan.workflow.timeout_seconds
             self._stop = self._stop or RunTimeoutError(
                 f"the run did not end within {limit:g} s",
