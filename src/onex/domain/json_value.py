@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -34,6 +33,9 @@ def canonical_object(members: Mapping[str, str]) -> str:
 
 def sha256_of(text: str) -> str:
     """The SHA-256 of a text in UTF-8, in hexadecimal."""
+    # Worker processes import this module, and hash nothing: OpenSSL would hold up their start.
+    import hashlib
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,18 +1,20 @@
 """ExecutionContext: what a node is handed beside its inputs.
 
-This module is imported inside worker processes, so it stays small.
+This module is imported inside worker processes, so it stays small, and imports what few
+nodes need when they need it.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from onex.domain.errors import InvalidPermissionError
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, as_texts
-from onex.domain.permission import Permission
+
+if TYPE_CHECKING:
+    import logging
 
 ARTIFACT_KEY = "$artifact"
 
@@ -55,11 +57,12 @@ class ExecutionContext:
     def __init__(
         self,
         spec: ContextSpec,
-        make_logger: Callable[[], logging.Logger],
+        log: Callable[[str, str], None],
         report_progress: Callable[[float, str], None],
     ) -> None:
         self._spec = spec
-        self._make_logger = make_logger
+        self._log = log
+        self._logger: logging.Logger | None = None
         self._report_progress = report_progress
 
     @property
@@ -75,7 +78,11 @@ class ExecutionContext:
 
     def get_logger(self) -> logging.Logger:
         """A logger whose records are kept with the step."""
-        return self._make_logger()
+        if self._logger is None:
+            from onex.execution.node_logging import make_logger
+
+            self._logger = make_logger(self._log)
+        return self._logger
 
     def get_config(self, key: str, default: JsonValue = None) -> JsonValue:
         """A value from the ``[config]`` table of ``onex.toml``."""
@@ -96,6 +103,9 @@ class ExecutionContext:
 
     def check_permission(self, kind: str, resource: str) -> bool:
         """Whether the node was granted a permission."""
+        from onex.domain.errors import InvalidPermissionError
+        from onex.domain.permission import Permission
+
         try:
             wanted = Permission.of(kind, resource)
         except InvalidPermissionError:

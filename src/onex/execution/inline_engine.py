@@ -44,7 +44,7 @@ class InlineEngine:
         if self._is_cancelled.is_set():
             raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
         log = CallLog()
-        context = ExecutionContext(call.context, log.logger, call.on_progress)
+        context = ExecutionContext(call.context, log.record, call.on_progress)
         started = time.monotonic()
         self._capture.begin(log)
         try:

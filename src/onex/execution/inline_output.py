@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 from typing import TextIO, cast
@@ -27,16 +26,9 @@ class CallLog:
     def text(self) -> str:
         return "".join(self._parts)[-MAXIMUM_LOG_BYTES:]
 
-    def logger(self) -> logging.Logger:
-        """A logger that writes here; made when asked for, since most calls log nothing."""
-        logger = logging.Logger("onex.node", logging.DEBUG)
-        handler = logging.StreamHandler(self)
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        logger.addHandler(handler)
-        return logger
-
-    def flush(self) -> None:
-        """Do nothing: all that was written is here."""
+    def record(self, level: str, message: str) -> None:
+        """Take a record of the call's logger."""
+        self.write(f"{level}: {message}\n")
 
 
 class OutputCapture:

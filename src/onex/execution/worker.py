@@ -14,10 +14,8 @@ if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
 
 import contextlib
-import logging
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,25 +63,10 @@ def _end_with_host(lifeline: int) -> None:
     os._exit(0)
 
 
-class _ForwardingHandler(logging.Handler):
-    """Sends what the node logs to the host."""
-
-    def __init__(self, channel: _Channel) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._channel.send({"log": {"level": record.levelname, "message": self.format(record)}})
-
-
 def main() -> None:
     """Serve calls until the host closes the channel."""
     file, callable_name = Path(sys.argv[2]), sys.argv[3]
     channel = _Channel(int(sys.argv[4]))
-    logger = logging.getLogger("onex.node")
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    logger.addHandler(_ForwardingHandler(channel))
     process_id = os.getpid()
     try:
         loaded: NodeCode | NodeCodeError = NodeCode(file, callable_name)
@@ -92,7 +75,7 @@ def main() -> None:
     while True:
         request = channel.receive()
         mark = as_text(request["mark"])
-        reply = _answer(loaded, request, channel, lambda: logger)
+        reply = _answer(loaded, request, channel)
         if os.getpid() != process_id:
             # The node forked, and this is the copy: the call is the original's to answer.
             os._exit(0)
@@ -107,14 +90,13 @@ def _answer(
     loaded: NodeCode | NodeCodeError,
     request: JsonObject,
     channel: _Channel,
-    make_logger: Callable[[], logging.Logger],
 ) -> JsonObject:
     try:
         if isinstance(loaded, NodeCodeError):
             raise loaded
         context = ExecutionContext(
             ContextSpec.from_json(as_object(request["context"])),
-            make_logger,
+            lambda level, message: channel.send({"log": {"level": level, "message": message}}),
             lambda fraction, message: channel.send(
                 {"progress": {"fraction": fraction, "message": message}}
             ),
