@@ -206,8 +206,10 @@ class RegistryExecution:
 
     def _remove_leftovers(self) -> None:
         """Remove the working folders of runs that were killed."""
+        # Listed before the runs: the folder of one that begins meanwhile is not among them.
+        folders = list((self._home / "runs").glob("*"))
         running = {r.run_id for r in self._journal.runs(None) if r.status is RunStatus.RUNNING}
-        for folder in (self._home / "runs").glob("*"):
+        for folder in folders:
             if folder.name not in running:
                 shutil.rmtree(folder, ignore_errors=True)
 
