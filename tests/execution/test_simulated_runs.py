@@ -14,7 +14,12 @@ from onex.domain.result import StepError, StepStatus
 from onex.domain.retry import COUNTED, BreakerPolicy, RetryPolicy
 from onex.domain.workflow import Step, Workflow
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.critical_path import StepForecast, forecast_run_seconds, remaining_seconds
+from onex.execution.critical_path import (
+    StepForecast,
+    forecast_run_seconds,
+    remaining_seconds,
+    urgency_of,
+)
 from onex.execution.scheduler import Call, Scheduler
 
 NODE = NodeRef.parse("tool://t")
@@ -186,7 +191,7 @@ def test_the_forecast_is_what_the_simulation_takes(workflow, jobs) -> None:
         name: StepForecast(len(step.foreach) if step.is_fan_out else 1, simulation.seconds_of(name))
         for name, step in workflow.steps.items()
     }
-    seconds = forecast_run_seconds(workflow, forecasts, jobs)
+    seconds = forecast_run_seconds(workflow, forecasts, urgency_of(workflow, forecasts), jobs)
     total = sum(f.calls * f.call_seconds for f in forecasts.values())
     longest = remaining_seconds(
         workflow, {n: f.call_seconds if f.calls else 0.0 for n, f in forecasts.items()}

@@ -45,7 +45,7 @@ def stats(output: Output, home: Path | None) -> None:
             )
         output.table(("CACHE", "ENTRIES", "HITS", "MISSES", "HIT RATIO"), rows)
         if failure is not None:
-            output.note(f"warning: answers are not kept: {failure}", "yellow")
+            output.warning(f"answers are not kept: {failure}")
 
     output.emit(body, human)
 

@@ -67,7 +67,7 @@ def lock(
 
     def human() -> None:
         for warning in resolution.warnings:
-            output.note(f"warning: {warning}", "yellow")
+            output.warning(warning)
         for change in changes:
             output.line(change)
         state = "is current" if is_current else "would change" if check else "is written"

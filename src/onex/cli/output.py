@@ -59,6 +59,10 @@ class Output:
         if self.is_human and self.verbosity >= 0:
             _write(sys.stderr, printable(text), style)
 
+    def warning(self, text: str) -> None:
+        """Print a warning to standard error for people."""
+        self.note(f"warning: {text}", "yellow")
+
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print rows: a table on a terminal, tab-separated lines without headings in a pipe."""
         if not self.is_terminal:

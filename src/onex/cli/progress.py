@@ -58,7 +58,7 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
 
 def _print_warning(output: Output, event: RunEvent) -> None:
     if event.kind == "warning":
-        output.note(f"warning: {event.message}", "yellow")
+        output.warning(event.message)
 
 
 @contextmanager

@@ -49,6 +49,6 @@ def resolve(
         for node in resolution.execution_order:
             output.line(str(node.metadata.node_version))
         for warning in resolution.warnings:
-            output.note(f"warning: {warning}", "yellow")
+            output.warning(warning)
 
     output.emit(resolution.to_json(), human)

@@ -12,7 +12,7 @@ from onex.cli.output import Output
 from onex.cli.progress import run_observer
 from onex.cli.run_target import read_target
 from onex.cli.targets import override_option, parse_overrides
-from onex.domain.call_id import is_child, step_of
+from onex.domain.call_id import calls_among, is_child
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
@@ -119,13 +119,13 @@ def run(
         lock = registry.read_lock(lock_file)
         plan = registry.plan(workflow, given, lock, overrides=forced)
         for warning in plan.warnings:
-            output.note(f"warning: {warning}", "yellow")
+            output.warning(warning)
         if dry_run:
             forecast = registry.forecast(
                 plan, isolation=level, jobs=jobs, use_cache=not no_cache, refresh=refresh
             )
             for warning in forecast.warnings:
-                output.note(f"warning: {warning}", "yellow")
+                output.warning(warning)
             body = plan.to_json() | {"isolation": isolation, "forecast": forecast.to_json()}
             output.emit(body, lambda: _print_plan(output, plan, forecast))
             return ExitCode.SUCCESS
@@ -164,12 +164,8 @@ def exit_code(result: RunResult) -> ExitCode:
 
 def print_result(output: Output, result: RunResult) -> None:
     """The end of a run for people: outputs, failures, and where to look further."""
-    fanned_out = {step_of(name) for name in result.steps if is_child(name)}
-    calls = [
-        step
-        for name, step in result.steps.items()
-        if name not in fanned_out and (step.attempts or step.cached)
-    ]
+    steps = (result.steps[name] for name in calls_among(result.steps))
+    calls = [step for step in steps if step.attempts or step.cached]
     cached = sum(step.cached for step in calls)
     output.line(
         f"run {result.run_id} {result.status} in {result.seconds:.2f} s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from onex.domain.call_id import is_child, step_of
+from onex.domain.call_id import calls_among
 from onex.domain.json_value import JsonValue, canonical_json, sha256_of
 from onex.domain.result import NodeExecutionResult, RunStatus, StepStatus
 
@@ -30,8 +30,7 @@ def batch_execution_result(
 
     ``status`` is ``success``, ``partial`` where some call succeeded all the same, or ``failure``.
     """
-    fanned_out = {step_of(name) for name in steps if is_child(name)}
-    calls = [result for name, result in steps.items() if name not in fanned_out]
+    calls = [steps[name] for name in calls_among(steps)]
     return {
         "batch_id": run_id,
         "status": _batch_status(status, calls),

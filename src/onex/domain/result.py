@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from onex.domain.errors import LeftInFlightError
+from onex.domain.errors import LeftInFlightError, OnexError
 from onex.domain.json_value import JsonObject, JsonValue, as_optional_text, as_text
 
 
@@ -60,6 +60,11 @@ class StepError:
             "hint": self.hint,
             "detail": self.detail,
         }
+
+    @classmethod
+    def of(cls, error: OnexError, detail: str | None = None) -> StepError:
+        """What to record of an error."""
+        return cls(error.code, error.message, error.hint, detail)
 
     @classmethod
     def from_json(cls, body: JsonObject) -> StepError:

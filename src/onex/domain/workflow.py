@@ -90,6 +90,11 @@ class Step:
         """Whether the step runs once for each item of a list."""
         return self.foreach is not None
 
+    @property
+    def refers_to_run(self) -> bool:
+        """Whether what goes in holds facts of the run itself, which no other run gives."""
+        return any(reference.root == "run" for reference in self.references())
+
     def references(self) -> Iterator[Reference]:
         """Every reference in the step."""
         yield from references_in(self.arguments)
@@ -145,6 +150,14 @@ class Workflow:
             None if body["timeout"] is None else as_number(body["timeout"]),
             BreakerPolicy.from_json(as_object(body["breaker"])),
         )
+
+    def dependents(self) -> dict[str, list[str]]:
+        """For each step that others need, those others in the order of the workflow."""
+        found: dict[str, list[str]] = {}
+        for step in self.steps.values():
+            for needed in step.needs:
+                found.setdefault(needed, []).append(step.id)
+        return found
 
     @classmethod
     def of_node(cls, node: NodeRef, input_names: Iterable[str]) -> Workflow:

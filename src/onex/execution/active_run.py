@@ -120,6 +120,7 @@ class ActiveRun:
         self._events: queue.SimpleQueue[_Ended | RunEvent] = queue.SimpleQueue()
         self._recorder = RunRecorder(calls.run_id, journal, observer)
         self._to_submit: list[OpenCall] = []
+        self._preloaded: set[str] = set()
         self._delayed: list[tuple[float, int, OpenCall]] = []
         self._delays = 0
         self._stop: OnexError | None = None
@@ -156,9 +157,7 @@ class ActiveRun:
             threads.close()
             self._starts.close()
         self._idle_seconds += time.perf_counter() - self._idle_since
-        stopped = None
-        if self._stop is not None:
-            stopped = StepError(self._stop.code, self._stop.message, self._stop.hint)
+        stopped = None if self._stop is None else StepError.of(self._stop)
         result = self._results.run_result(
             self._calls.run_id, self._now(), self._idle_seconds, stopped
         )
@@ -244,7 +243,7 @@ class ActiveRun:
         open_call = OpenCall(call, self._prepared.nodes[step_id], now)
         earlier = self._earlier.get(call.id)
         if earlier is not None and earlier.status is StepStatus.SUCCEEDED:
-            self._has_artifacts = self._has_artifacts or any(artifacts_in(earlier.output))
+            self._has_artifacts |= any(artifacts_in(earlier.output))
             self._end(call, earlier)
             return
         try:
@@ -259,8 +258,7 @@ class ActiveRun:
         result = open_call.result(
             StepStatus.SUCCEEDED, cached.output, cached_from=cached.run_id or "an earlier run"
         )
-        self._recorder.end(result, has_artifacts=cached.has_artifacts)
-        self._has_artifacts = self._has_artifacts or cached.has_artifacts
+        self._has_artifacts |= self._recorder.end(result, may_hold_artifacts=cached.has_artifacts)
         self._end(call, result)
 
     def _complete(self, open_call: OpenCall, earlier: NodeExecutionResult | None) -> None:
@@ -309,8 +307,10 @@ class ActiveRun:
             return
         for open_call in submitted:
             threads.submit(open_call)
-        for node in self._prepared.dependents(submitted[0].call.step.id):
-            node.engine.preload([node.loaded])
+        for step_id in {open_call.call.step.id for open_call in submitted} - self._preloaded:
+            self._preloaded.add(step_id)
+            for node in self._prepared.dependents(step_id):
+                node.engine.preload([node.loaded])
 
     def _preload_certain(self) -> None:
         """Make ready for the nodes that will be executed, whatever the cache has."""
@@ -380,9 +380,8 @@ class ActiveRun:
         result = open_call.result(
             StepStatus.SUCCEEDED, outcome.output, seconds=seconds, log=outcome.log
         )
-        has_artifacts = self._recorder.end(result, has_artifacts=None)
-        self._recorder.keep(result, has_artifacts=has_artifacts)
-        self._has_artifacts = self._has_artifacts or has_artifacts
+        self._has_artifacts |= self._recorder.end(result)
+        self._recorder.keep(result)
         self._end(open_call.call, result)
 
     def _is_put_off(self, open_call: OpenCall, failure: CallFailedError) -> bool:
@@ -414,11 +413,11 @@ class ActiveRun:
         is_cancelled = isinstance(error, RunCancelledError)
         result = open_call.result(
             StepStatus.CANCELLED if is_cancelled else StepStatus.FAILED,
-            error=StepError(error.code, error.message, error.hint, detail),
+            error=StepError.of(error, detail),
             seconds=seconds,
             log=log,
         )
-        self._recorder.end(result, has_artifacts=False)
+        self._recorder.end(result)
         self._end(open_call.call, result)
 
     def _end(self, call: Call, result: NodeExecutionResult) -> None:
@@ -447,7 +446,7 @@ class ActiveRun:
             result, is_new = self._results.end_step(end, now)
             if is_new:
                 # The outputs of a fan-out are recorded with its children.
-                self._recorder.end(replace(result, output=None), has_artifacts=False)
+                self._recorder.end(replace(result, output=None))
             self._recorder.announce(RunEvent("step_ended", end.step.id, now, result=result))
 
     def _cancel_engines(self) -> None:

@@ -17,6 +17,11 @@ class StepForecast:
     calls: int
     call_seconds: float
 
+    @property
+    def seconds(self) -> float:
+        """How long all of the calls take together."""
+        return self.calls * self.call_seconds
+
 
 def remaining_seconds(workflow: Workflow, step_seconds: Mapping[str, float]) -> dict[str, float]:
     """For each step, the length of the longest path from its start to the end of the workflow.
@@ -35,24 +40,27 @@ def remaining_seconds(workflow: Workflow, step_seconds: Mapping[str, float]) -> 
     return remaining
 
 
+def urgency_of(workflow: Workflow, forecasts: Mapping[str, StepForecast]) -> dict[str, float]:
+    """How urgent each step is: what remains from its start, judging by what is expected."""
+    return remaining_seconds(workflow, {name: f.seconds for name, f in forecasts.items()})
+
+
 def forecast_run_seconds(
-    workflow: Workflow, forecasts: Mapping[str, StepForecast], jobs: int
+    workflow: Workflow,
+    forecasts: Mapping[str, StepForecast],
+    urgency: Mapping[str, float],
+    jobs: int,
 ) -> float:
     """How long a run takes by list scheduling: the most urgent ready call takes the next free job.
 
     Args:
         workflow: the graph.
         forecasts: what is expected of each step; one that is missing takes no time.
+        urgency: which of the ready steps starts first, as ``urgency_of`` tells.
         jobs: how many calls run at once.
     """
-    urgency = remaining_seconds(
-        workflow, {name: f.calls * f.call_seconds for name, f in forecasts.items()}
-    )
     waiting = {step.id: len(step.needs) for step in workflow.steps.values()}
-    dependents: dict[str, list[str]] = {}
-    for step in workflow.steps.values():
-        for needed in step.needs:
-            dependents.setdefault(needed, []).append(step.id)
+    dependents = workflow.dependents()
     ready = [(-urgency[name], name) for name, count in waiting.items() if not count]
     heapq.heapify(ready)
     free = [0.0] * jobs

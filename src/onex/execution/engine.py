@@ -13,6 +13,7 @@ from onex.domain.errors import (
     NodeLoadError,
     NodeRaisedError,
     OnexError,
+    RunCancelledError,
 )
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import IsolationLevel
@@ -74,6 +75,12 @@ class CallFailedError(Exception):
         error = type(self.error)(change(self.error.message), hint=self.error.hint)
         detail = None if self.detail is None else change(self.detail)
         return CallFailedError(error, detail, change(self.log))
+
+
+def cancelled_call(log: str = "") -> CallFailedError:
+    """How a call ends in an engine that was cancelled."""
+    error = RunCancelledError("the run was cancelled", hint="start it again")
+    return CallFailedError(error, log=log)
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ from onex.domain.errors import OnexError
 from onex.domain.json_value import JsonValue, as_object
 from onex.domain.result import StepError, StepStatus
 from onex.execution.artifacts import with_paths
-from onex.execution.critical_path import StepForecast, forecast_run_seconds
+from onex.execution.critical_path import StepForecast, forecast_run_seconds, urgency_of
 from onex.execution.prepared_plan import PreparedPlan
 from onex.execution.result_lookup import ResultLookup
 from onex.execution.run_events import RunOptions
@@ -61,7 +61,7 @@ class RunForecast:
                     "calls": cache.calls,
                     "hits": cache.hits,
                     "cache_note": cache.note,
-                    "seconds": round(step.calls * step.call_seconds, 6) if step else None,
+                    "seconds": round(step.seconds, 6) if step else None,
                 }
                 for name, cache in self.cache.items()
                 for step in (self.steps.get(name),)
@@ -85,7 +85,9 @@ def forecast_run(prepared: PreparedPlan, options: RunOptions, journal: RunJourna
         else:
             calls = history.calls if executed is None else executed
             expected[name] = StepForecast(calls, history.call_seconds)
-    seconds = forecast_run_seconds(prepared.plan.workflow, expected, options.jobs)
+    workflow = prepared.plan.workflow
+    urgency = urgency_of(workflow, expected)
+    seconds = forecast_run_seconds(workflow, expected, urgency, options.jobs)
     return RunForecast(cache, expected, seconds if is_known else None, prepared.warnings)
 
 

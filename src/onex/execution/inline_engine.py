@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from onex.domain.errors import RunCancelledError, StepTimeoutError
+from onex.domain.errors import StepTimeoutError
 from onex.domain.result import IsolationLevel
 from onex.execution.context import ExecutionContext
 from onex.execution.engine import (
@@ -14,6 +14,7 @@ from onex.execution.engine import (
     CallOutcome,
     LoadedNode,
     NodeCall,
+    cancelled_call,
     code_failure,
 )
 from onex.execution.inline_output import CallLog, OutputCapture
@@ -42,7 +43,7 @@ class InlineEngine:
 
     def execute(self, call: NodeCall) -> CallOutcome:
         if self._is_cancelled.is_set():
-            raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
+            raise cancelled_call()
         log = CallLog()
         context = ExecutionContext(call.context, log.record, call.on_progress)
         started = time.monotonic()

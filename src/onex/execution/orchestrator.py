@@ -16,7 +16,7 @@ from onex.execution.active_run import ActiveRun
 from onex.execution.artifacts import ArtifactStore
 from onex.execution.call_runner import CallRunner
 from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.critical_path import forecast_run_seconds, remaining_seconds
+from onex.execution.critical_path import forecast_run_seconds, urgency_of
 from onex.execution.engine import Engine
 from onex.execution.forecast import RunForecast, forecast_run, forecast_steps
 from onex.execution.node_loader import NodeLoader
@@ -85,17 +85,16 @@ class ExecutionOrchestrator:
         shutil.rmtree(workdir, ignore_errors=True)
         workflow = prepared.plan.workflow
         steps = forecast_steps(prepared, self.journal)
+        urgency = urgency_of(workflow, steps)
         run = ActiveRun(
             prepared,
             options,
             CallRunner(run_id, workdir, self.contexts, self.artifacts),
             self.journal,
             observer,
-            urgency=remaining_seconds(
-                workflow, {name: s.calls * s.call_seconds for name, s in steps.items()}
-            ),
+            urgency=urgency,
             forecast_seconds=(
-                forecast_run_seconds(workflow, steps, options.jobs)
+                forecast_run_seconds(workflow, steps, urgency, options.jobs)
                 if len(steps) == len(workflow.steps)
                 else None
             ),

@@ -121,13 +121,9 @@ def prepare(
     )
     if problems:
         raise StepMismatchError(f"the workflow cannot run: {problems[0].message}", problems)
-    dependents: dict[str, list[str]] = {}
-    for step in plan.workflow.steps.values():
-        for needed in step.needs:
-            dependents.setdefault(needed, []).append(step.id)
     return PreparedPlan(
         plan,
         {name: prepared[node.digest] for name, node in plan.nodes.items()},
         tuple(warnings),
-        dependents,
+        plan.workflow.dependents(),
     )

@@ -16,10 +16,15 @@ from onex.domain.errors import (
     InvalidResultError,
     IsolationUnavailableError,
     NodeRaisedError,
-    RunCancelledError,
 )
 from onex.domain.result import IsolationLevel
-from onex.execution.engine import CallFailedError, CallOutcome, LoadedNode, NodeCall
+from onex.execution.engine import (
+    CallFailedError,
+    CallOutcome,
+    LoadedNode,
+    NodeCall,
+    cancelled_call,
+)
 from onex.execution.worker_process import WorkerProcess
 
 IDLE_WORKERS_PER_JOB = 2
@@ -54,10 +59,7 @@ class ProcessEngine:
             is_usable = isinstance(failure.error, NodeRaisedError | InvalidResultError)
             self._release(process, is_usable=is_usable and process.group.is_alive)
             if self._is_cancelled and not is_usable:
-                raise CallFailedError(
-                    RunCancelledError("the run was cancelled", hint="start it again"),
-                    log=failure.log,
-                ) from failure
+                raise cancelled_call(failure.log) from failure
             raise
         except BaseException:
             self._release(process, is_usable=False)
@@ -110,11 +112,11 @@ class ProcessEngine:
                 self._busy.add(process)
                 return process
         process.close()
-        raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
+        raise cancelled_call()
 
     def _refuse_if_cancelled(self) -> None:
         if self._is_cancelled:
-            raise CallFailedError(RunCancelledError("the run was cancelled", hint="start it again"))
+            raise cancelled_call()
 
     def _release(self, process: WorkerProcess, *, is_usable: bool) -> None:
         surplus = []

@@ -15,7 +15,6 @@ from typing import IO
 from onex.domain.errors import (
     InvalidResultError,
     NodeRaisedError,
-    RunCancelledError,
     StepTimeoutError,
     WorkerDiedError,
 )
@@ -27,6 +26,7 @@ from onex.execution.engine import (
     CallOutcome,
     LoadedNode,
     NodeCall,
+    cancelled_call,
 )
 from onex.execution.frames import MAXIMUM_FRAME_BYTES, parse_json
 from onex.execution.process_group import ProcessGroup
@@ -64,7 +64,7 @@ class ProgramEngine:
         }
         with self._lock:
             if self._is_cancelled:
-                raise CallFailedError(RunCancelledError("the run was cancelled"))
+                raise cancelled_call()
             group = ProcessGroup([str(call.node.file)], workdir, variables)
             self._running.add(group)
         try:
@@ -98,7 +98,7 @@ class ProgramEngine:
                 log=text,
             )
         if self._is_cancelled:
-            raise CallFailedError(RunCancelledError("the run was cancelled"), log=text)
+            raise cancelled_call(text)
         if not is_whole:
             raise CallFailedError(
                 StepTimeoutError(

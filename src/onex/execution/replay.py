@@ -72,7 +72,7 @@ def compare_runs(before: RunRecord, after: RunRecord) -> ReplayReport:
     not_compared: list[str] = []
     for step_id in execution_order(needs):
         step = workflow.steps[step_id]
-        if any(reference.root == "run" for reference in step.references()):
+        if step.refers_to_run:
             not_compared.append(step_id)
             continue
         calls = sorted(ids_by_step[step_id], key=index_of)

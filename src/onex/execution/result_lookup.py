@@ -32,7 +32,7 @@ class ResultLookup:
             return "the node is not marked idempotent"
         if not (self._options.use_cache and step.use_cache):
             return "the cache is turned off for this step"
-        if any(reference.root == "run" for reference in step.references()):
+        if step.refers_to_run:
             return "the inputs refer to this run itself"
         return None
 

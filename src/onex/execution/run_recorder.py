@@ -7,7 +7,7 @@ from onex.domain.result import NodeExecutionResult
 from onex.execution.artifacts import artifacts_in
 from onex.execution.context import ARTIFACT_KEY
 from onex.execution.run_events import Observer, RunEvent
-from onex.storage.journal import ArtifactUse, CachedOutput, JournalEntries, RunJournal
+from onex.storage.journal import ArtifactUse, JournalEntries, RunJournal
 
 MAXIMUM_GROUP = 256
 """So many records are written at once at most, so that a long series of hits is not one group."""
@@ -28,13 +28,10 @@ class RunRecorder:
         """Whether it is time to write."""
         return len(self._entries) >= MAXIMUM_GROUP
 
-    def end(self, result: NodeExecutionResult, *, has_artifacts: bool | None) -> bool:
-        """A call or a step ended; returns whether artifacts stand in its result.
-
-        They are looked for where ``has_artifacts`` does not say that there are none.
-        """
+    def end(self, result: NodeExecutionResult, *, may_hold_artifacts: bool = True) -> bool:
+        """A call or a step ended; returns whether artifacts stand in its result."""
         self._entries.ended.append(result)
-        if has_artifacts is False:
+        if not may_hold_artifacts:
             return False
         records = list(artifacts_in(result.output))
         for record in records:
@@ -42,14 +39,10 @@ class RunRecorder:
             self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))
         return bool(records)
 
-    def keep(self, result: NodeExecutionResult, *, has_artifacts: bool) -> None:
-        """Keep the result of a call for later runs, if it has a key."""
+    def keep(self, result: NodeExecutionResult) -> None:
+        """Keep the result of a call that ended for later runs, if it has a key."""
         if result.cache_key is not None:
-            self._entries.outputs.append(
-                CachedOutput(
-                    result.cache_key, result.node, result.output, self._run_id, has_artifacts
-                )
-            )
+            self._entries.kept.append(result)
 
     def announce(self, event: RunEvent) -> None:
         """Tell those who watch, once all that came before is written."""

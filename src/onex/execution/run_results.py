@@ -29,7 +29,7 @@ class _StepFacts:
     calls: int = 0
     attempts: int = 0
     cached_from: dict[str, int] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
+    first_note: str | None = None
     isolation: IsolationLevel | None = None
     executed_calls: int = 0
     executed_seconds: float = 0.0
@@ -58,8 +58,7 @@ class RunResults:
         facts = self._facts[step_id]
         facts.calls += 1
         facts.attempts = max(facts.attempts, result.attempts)
-        if result.cache_note is not None:
-            facts.notes[result.cache_note] = None
+        facts.first_note = facts.first_note or result.cache_note
         if result.cached_from is not None:
             facts.cached_from[result.cached_from] = facts.cached_from.get(result.cached_from, 0) + 1
         if result.isolation is not None:
@@ -87,7 +86,7 @@ class RunResults:
             seconds=now - started if started is not None else 0.0,
             attempts=facts.attempts,
             cached_from=(sources[0] if len(sources) == 1 else SEVERAL_RUNS) if is_cached else None,
-            cache_note=next(iter(facts.notes), None),
+            cache_note=facts.first_note,
             isolation=facts.isolation,
         )
         self._results[end.step.id] = result
@@ -125,7 +124,7 @@ class RunResults:
                 outputs = self._outputs_of_success(statuses)
             except ReferenceValueError as problem:
                 status, outputs = RunStatus.FAILED, self._scheduler.available_outputs()
-                error = StepError(problem.code, problem.message, problem.hint)
+                error = StepError.of(problem)
         name = self._prepared.plan.workflow.name
         steps = dict(self.in_order())
         return RunResult(run_id, name, status, outputs, steps, seconds, idle_seconds, error)

@@ -83,12 +83,8 @@ class Scheduler:
         self._fail_fast = fail_fast
         self._status = dict.fromkeys(workflow.steps, StepStatus.PENDING)
         self._outputs: dict[str, JsonValue] = {}
-        needs = {step.id: step.needs for step in workflow.steps.values()}
-        self._waiting = {name: set(needed) for name, needed in needs.items()}
-        self._dependents: dict[str, list[str]] = {}
-        for name, wanted in needs.items():
-            for needed in wanted:
-                self._dependents.setdefault(needed, []).append(name)
+        self._waiting = {step.id: set(step.needs) for step in workflow.steps.values()}
+        self._dependents = workflow.dependents()
         self._sees_timeline = any(
             reference.parts[:2] == ("run", "timeline")
             for step in workflow.steps.values()
@@ -216,9 +212,7 @@ class Scheduler:
             else:
                 self._queue(self._call(step.id, step, None))
         except ReferenceValueError as error:
-            self._end(
-                step, StepStatus.FAILED, error=StepError(error.code, error.message, error.hint)
-            )
+            self._end(step, StepStatus.FAILED, error=StepError.of(error))
 
     def _start_fan_out(self, step: Step) -> None:
         items = self._render(step.foreach, None)

@@ -121,10 +121,13 @@ class Timing:
 
 @dataclass(slots=True)
 class JournalEntries:
-    """What is recorded together: calls and steps that ended, and what they gave."""
+    """What is recorded together: calls and steps that ended, and what they gave.
+
+    ``kept`` are those of the ended whose results later runs may use.
+    """
 
     ended: list[NodeExecutionResult] = field(default_factory=list)
-    outputs: list[CachedOutput] = field(default_factory=list)
+    kept: list[NodeExecutionResult] = field(default_factory=list)
     artifacts: list[ArtifactUse] = field(default_factory=list)
 
     def __len__(self) -> int:

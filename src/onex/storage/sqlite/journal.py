@@ -45,9 +45,11 @@ _PUT_STEP = (
     f"INSERT OR REPLACE INTO steps (run_id, {_STEP})"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_PUT_OUTPUT = (
+# From the row of the call, so that its output is not encoded twice.
+_KEEP_OUTPUT = (
     "INSERT OR REPLACE INTO cached_results (key, node, output, stored_at, run_id)"
-    " VALUES (?, ?, ?, ?, ?)"
+    " SELECT cache_key, node, coalesce(output, 'null'), ?, run_id FROM steps"
+    " WHERE run_id = ? AND step_id = ?"
 )
 _PUT_ARTIFACT = (
     "INSERT OR REPLACE INTO artifacts (digest, run_id, step_id, name) VALUES (?, ?, ?, ?)"
@@ -125,11 +127,10 @@ class SqliteRunJournal:
         rows = [_row(run_id, result) for result in entries.ended]
         with storage_errors(self._path), transaction(self._connection):
             self._connection.executemany(_PUT_STEP, rows)
-            if entries.outputs:
+            if entries.kept:
                 now = datetime.now(UTC).isoformat()
                 self._connection.executemany(
-                    _PUT_OUTPUT,
-                    [(o.key, o.node, _encode(o.output), now, o.run_id) for o in entries.outputs],
+                    _KEEP_OUTPUT, [(now, run_id, result.step_id) for result in entries.kept]
                 )
             if entries.artifacts:
                 self._connection.executemany(
