@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from onex.cache.registry_cache import RegistryCache
 from onex.configuration import Configuration, SourceConfiguration, load_configuration
-from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, ScanReport
+from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.scan_report import ScanReport
 from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
@@ -24,7 +25,7 @@ from onex.domain.errors import (
     UsageError,
 )
 from onex.domain.event import Event
-from onex.domain.json_value import JsonObject, sha256_of
+from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle, check_replacement
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
@@ -119,7 +120,7 @@ class Registry:
     @cached_property
     def _cache(self) -> RegistryCache:
         # Registries that share a cache must not see each other's answers.
-        prefix = f"onex:{sha256_of(self._storage.place)[:16]}"
+        prefix = f"onex:{self._storage.identity}"
         return RegistryCache(self.configuration.home / "cache.db", self.configuration.cache, prefix)
 
     @cached_property
@@ -131,7 +132,9 @@ class Registry:
     def _execution(self) -> RegistryExecution:
         from onex.execution.registry_execution import RegistryExecution
 
-        return RegistryExecution(self.configuration, self._environment, self._journal)
+        return RegistryExecution(
+            self.configuration, self._environment, self._journal, self._storage.files_at
+        )
 
     @cached_property
     def _journal(self) -> RunJournal:
@@ -148,14 +151,15 @@ class Registry:
             StorageError: the registry's database cannot be used.
         """
         declared = self.configuration.sources
-        rules = merge_rules(declared, self.configuration.trust_policy)
-        engine = DiscoveryEngine(self._storage, rules)
+        engine = DiscoveryEngine(self._storage)
         given = list(paths)
         for path in given:
             engine.register_discovery_source(FileSystemDiscovery(Path(path)))
         for source in () if given else declared:
             timeout = source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
             engine.register_discovery_source(make_source(source), timeout)
+        scanned = [source.name for source in engine.sources]
+        engine.rules = merge_rules(declared, self.configuration.trust_policy, scanned)
         if not engine.sources:
             raise UsageError(
                 "there is nothing to scan",
@@ -197,10 +201,10 @@ class Registry:
         if not paths and not folders:
             return 0
         with self._storage.writing() as writer:
-            merge = Merge(writer, name, MergeRules(), {}, frozenset(paths))
+            merge = Merge(writer, name, MergeRules())
             for path in paths:
                 merge.drop(path)
-            writer.remember_folders(name, (), folders)
+            merge.remember_folders((), folders)
         return merge.counts.removed
 
     def check_storage(self) -> int:

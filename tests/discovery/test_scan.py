@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from onex.discovery.engine import SourceReport
+from onex.discovery.scan_report import SourceReport
 from onex.domain.errors import PathNotReadableError
 from onex.domain.event import first_broken_link
 from onex.registry import Registry

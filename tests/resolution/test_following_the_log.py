@@ -15,7 +15,7 @@ from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import OnexError
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata, Origin
-from onex.domain.projection import project
+from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
 from onex.resolution.registry_resolution import RegistryResolution
@@ -105,7 +105,9 @@ def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> 
             assert answer(later, *details) == expected
         assert file.failure is None
         registered = storage.query(MetadataQuery(all_versions=True)).nodes
-        assert {n.metadata.node_version: n for n in registered} == project(storage.events())
+        assert {n.metadata.node_version: n for n in registered} == Projection(
+            storage.events()
+        ).registered()
         for opened in (storage, other, file):
             opened.close()
 

@@ -10,7 +10,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.discovery.engine import ScanReport, SourceReport
+from onex.discovery.scan_report import ScanReport, SourceReport
 from onex.domain.errors import ExitCode, Problem, Severity
 from onex.domain.json_value import JsonValue
 from onex.registry import Registry

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from onex.discovery.deadline import Deadline
-from onex.discovery.merge import Merge, MergeCounts, MergeRules
-from onex.discovery.source import Discovery, DiscoverySource, SourceMemory
+from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.scan_report import ScanReport, SourceReport
+from onex.discovery.source import Discovery, DiscoverySource, Finding, SourceMemory
 from onex.domain.errors import (
     Location,
     OnexError,
@@ -19,77 +23,38 @@ from onex.domain.errors import (
     SourceError,
     SourceTimeoutError,
 )
-from onex.domain.json_value import JsonValue
+from onex.domain.metadata import Origin
 from onex.storage.backend import StorageBackend
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
 GRACE_SECONDS = 2.0
 BATCH = 2_000
-
-
-@dataclass(slots=True)
-class SourceReport:
-    """What one scan of one source found and changed; counts are of manifests."""
-
-    name: str
-    kind: str
-    status: str = "ok"
-    found: int = 0
-    added: int = 0
-    updated: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    rejected: int = 0
-    skipped: int = 0
-    seconds: float = 0.0
-
-    def count(self, counts: MergeCounts) -> None:
-        """Add what one transaction changed."""
-        self.added += counts.added
-        self.updated += counts.updated
-        self.removed += counts.removed
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """The report in the shape that ``scan`` prints under ``sources``."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "status": self.status,
-            "found": self.found,
-            "added": self.added,
-            "updated": self.updated,
-            "removed": self.removed,
-            "unchanged": self.unchanged,
-            "rejected": self.rejected,
-            "skipped": self.skipped,
-            "seconds": round(self.seconds, 6),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ScanReport:
-    """What a scan of all sources found; ``nodes`` counts node versions in the registry now."""
-
-    sources: Sequence[SourceReport]
-    problems: Sequence[Problem]
-    nodes: int
-
-    @property
-    def has_failed_source(self) -> bool:
-        """Whether a source gave nothing because it could not be read."""
-        return any(source.status == "failed" for source in self.sources)
+# Others wait for the right to write meanwhile.
+TRANSACTION_SECONDS = 0.4
+MAXIMUM_CONTESTED = 10_000
+ROUNDS = 4
 
 
 @dataclass(slots=True)
 class _Inquiry:
-    """One source being asked: with what memory, until when, and what it answered."""
+    """One source being asked: with what memory, until when, and what it answered.
+
+    ``before`` is the token of the scan that stored something last when the memory was
+    read, ``token`` that of this one. ``is_overtaken`` is set if another scan stored
+    something and there is no time to look again: then nothing is taken for settled, and
+    the next scan reads it once more.
+    """
 
     source: DiscoverySource
     memory: SourceMemory
     deadline: Deadline
+    before: str | None
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
     started: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
     answer: Discovery | OnexError | None = None
+    contested: list[Finding] = field(default_factory=list)
+    is_overtaken: bool = False
 
     def ask(self) -> None:
         """Ask the source; what it raises becomes its answer."""
@@ -98,10 +63,7 @@ class _Inquiry:
         except OnexError as error:
             self.answer = error
         except Exception as error:  # noqa: BLE001 - a third party's source fails alone
-            self.answer = SourceError(
-                f"the source failed: {type(error).__name__}: {error}",
-                hint="this is a defect of the source; the others were scanned",
-            )
+            self.answer = _defect(error)
         self.seconds = time.perf_counter() - self.started
 
     def outcome(self) -> Discovery | OnexError:
@@ -112,6 +74,10 @@ class _Inquiry:
                 hint="it is left to itself; raise timeout in onex.toml if it needs longer",
             )
         return self.answer
+
+
+class _OvertakenError(Exception):
+    """Another scan of the same source stored something since this one read its memory."""
 
 
 @dataclass(slots=True)
@@ -131,7 +97,10 @@ class DiscoveryEngine:
         self.timeouts[source.name] = timeout_seconds
 
     def scan(self, *, force: bool = False) -> ScanReport:
-        """Ask every source, all at once, and store what changed, a transaction for each.
+        """Ask every source, all at once, and store what changed, in short transactions.
+
+        A source that another scan stored meanwhile is asked again, so that scans which
+        overlap leave what one of them alone would leave.
 
         Args:
             force: read every manifest, even those that look unchanged.
@@ -140,70 +109,150 @@ class DiscoveryEngine:
             OnexError: the only source there is cannot be read.
             StorageError: the storage fails.
         """
-        inquiries = [self._inquiry(source, force=force) for source in self.sources]
-        _ask_all(inquiries)
-        outcomes: list[Discovery | OnexError] = []
-        reports: list[SourceReport] = []
-        for inquiry in inquiries:
-            report = SourceReport(inquiry.source.name, inquiry.source.kind)
-            started = time.perf_counter()
-            outcome = self._take(inquiry, report)
-            if isinstance(outcome, OnexError) and len(inquiries) == 1:
+        reports = {s.name: SourceReport(s.name, s.kind) for s in self.sources}
+        outcomes: dict[str, Discovery | OnexError] = {}
+        asked = list(self.sources)
+        for round_ in range(1, ROUNDS + 1):
+            inquiries = [self._inquiry(source, force=force) for source in asked]
+            _ask_all(inquiries)
+            overtaken = self._store(inquiries, reports, outcomes, is_last=round_ == ROUNDS)
+            asked = [source for source in asked if source.name in overtaken]
+            if not asked:
+                break
+        if len(self.sources) == 1:
+            (outcome,) = outcomes.values()
+            if isinstance(outcome, OnexError):
                 raise outcome
-            report.seconds = inquiry.seconds + time.perf_counter() - started
-            reports.append(report)
-            outcomes.append(outcome)
         problems: list[Problem] = []
         # Only now, since a source may have taken a version from one that was stored before it.
-        for inquiry, outcome, report in zip(inquiries, outcomes, reports, strict=True):
+        for source in self.sources:
+            outcome, report = outcomes[source.name], reports[source.name]
             if isinstance(outcome, Discovery):
                 problems += self._report(outcome, report)
             else:
                 report.status = "failed"
-                problems.append(_source_problem(inquiry.source, outcome))
+                problems.append(_source_problem(source, outcome))
         problems += self._shared_uuids()
-        return ScanReport(reports, problems, self.storage.count())
+        problems += self._ambiguous_names()
+        return ScanReport(list(reports.values()), problems, self.storage.count())
 
     def _inquiry(self, source: DiscoverySource, *, force: bool) -> _Inquiry:
+        # First, so that what is stored while the memory is read counts as stored after it.
+        before = self.storage.scan_token(source.name)
         memory = SourceMemory(
             self.storage.fingerprints(source.name), self.storage.folders(source.name)
         )
         deadline = Deadline.after(self.timeouts[source.name])
-        return _Inquiry(source, memory.forgetful() if force else memory, deadline)
+        return _Inquiry(
+            source, memory.without_fingerprints() if force else memory, deadline, before
+        )
 
-    def _take(self, inquiry: _Inquiry, report: SourceReport) -> Discovery | OnexError:
-        """What a source answered, stored; or why there is nothing, or not all of it."""
-        outcome = inquiry.outcome()
-        if isinstance(outcome, Discovery):
-            try:
-                self._store(inquiry, outcome, report)
-            except SourceError as error:
-                return error
-        return outcome
+    def _store(
+        self,
+        inquiries: Sequence[_Inquiry],
+        reports: Mapping[str, SourceReport],
+        outcomes: dict[str, Discovery | OnexError],
+        *,
+        is_last: bool,
+    ) -> set[str]:
+        """Make what sources found part of the registry; returns those that were overtaken.
 
-    def _store(self, inquiry: _Inquiry, discovery: Discovery, report: SourceReport) -> None:
-        """Make what a source found part of the registry, a transaction for each batch.
-
-        What is remembered of folders comes last, so that a scan which breaks off half-way
-        is taken up by the next one.
+        What is new is stored before what is gone, so that a node which moved is never
+        missing; a place that is gone holds no version against one that is there.
         """
-        name, known = inquiry.source.name, inquiry.memory.fingerprints
-        gone = frozenset(discovery.gone)
-        findings = iter(discovery.findings)
-        while batch := list(islice(findings, BATCH)):
-            with self.storage.writing() as writer:
-                merge = Merge(writer, name, self.rules, known, gone)
-                writer.expect(f.node.node_version for f in batch if f.node is not None)
-                for finding in batch:
-                    merge.take(finding)
-            report.count(merge.counts)
-        if gone or discovery.folders or discovery.gone_folders:
-            with self.storage.writing() as writer:
-                merge = Merge(writer, name, self.rules, known, gone)
-                for path in sorted(gone):
-                    merge.drop(path)
-                writer.remember_folders(name, discovery.folders, discovery.gone_folders)
-            report.count(merge.counts)
+        gone = frozenset(
+            Origin(inquiry.source.name, path)
+            for inquiry in inquiries
+            if isinstance(inquiry.answer, Discovery)
+            for path in inquiry.answer.gone
+        )
+        incomplete = self.storage.incomplete_scans()
+        overtaken: set[str] = set()
+        for stage in (self._take_findings, self._take_contested, self._finish):
+            for inquiry in inquiries:
+                name, outcome = inquiry.source.name, inquiry.outcome()
+                outcomes[name] = outcome
+                if name in overtaken or not isinstance(outcome, Discovery):
+                    continue
+                started = time.perf_counter()
+                try:
+                    stage(_Storing(inquiry, outcome, reports[name], gone, is_last=is_last,
+                                   was_incomplete=name in incomplete))  # fmt: skip
+                except _OvertakenError:
+                    overtaken.add(name)
+                except SourceError as error:
+                    inquiry.answer = outcomes[name] = error
+                inquiry.seconds += time.perf_counter() - started
+        for inquiry in inquiries:
+            reports[inquiry.source.name].seconds += inquiry.seconds
+        return overtaken
+
+    def _take_findings(self, storing: _Storing) -> None:
+        for batch in _batches(storing.findings()):
+            pending = deque(batch)
+            while pending:
+                self._take_some(storing, pending)
+
+    def _take_contested(self, storing: _Storing) -> None:
+        """Take the refused findings again, now that every source has been heard."""
+        pending = deque(storing.inquiry.contested)
+        storing.inquiry.contested = []
+        while pending:
+            self._take_some(storing, pending)
+
+    def _take_some(self, storing: _Storing, pending: deque[Finding]) -> None:
+        """Take findings in one transaction, until they end or it has lasted long enough."""
+        inquiry = storing.inquiry
+        with self._transaction(storing, is_complete=False) as merge:
+            merge.expect(pending)
+            until = time.monotonic() + TRANSACTION_SECONDS
+            while pending:
+                merge.take(storing.stored(pending.popleft()))
+                if time.monotonic() > until:
+                    break
+        inquiry.contested += merge.contested[: MAXIMUM_CONTESTED - len(inquiry.contested)]
+
+    def _finish(self, storing: _Storing) -> None:
+        """Drop what is gone, and last of all remember the folders.
+
+        So a scan which breaks off half-way is taken up by the next one.
+        """
+        discovery = storing.discovery
+        has_more = discovery.gone or discovery.folders or discovery.gone_folders
+        if not (has_more or storing.inquiry.before == storing.inquiry.token
+                or storing.was_incomplete):  # fmt: skip
+            return
+        pending = deque(sorted(discovery.gone))
+        while True:
+            with self._transaction(storing, is_complete=False) as merge:
+                until = time.monotonic() + TRANSACTION_SECONDS
+                while pending and time.monotonic() < until:
+                    merge.drop(pending.popleft())
+            if not pending:
+                break
+        with self._transaction(storing, is_complete=True) as merge:
+            folders = () if storing.inquiry.is_overtaken else discovery.folders
+            merge.remember_folders(folders, discovery.gone_folders)
+
+    @contextmanager
+    def _transaction(self, storing: _Storing, *, is_complete: bool) -> Iterator[Merge]:
+        """A transaction in which what one source found is merged.
+
+        Raises:
+            _OvertakenError: another scan stored something of the source, and this one can
+                still look again.
+        """
+        inquiry, name = storing.inquiry, storing.inquiry.source.name
+        with self.storage.writing() as writer:
+            if writer.scan_token(name) != inquiry.before:
+                if not storing.is_last:
+                    raise _OvertakenError
+                inquiry.is_overtaken = True
+            writer.note_scan(name, inquiry.token, is_complete=is_complete)
+            merge = Merge(writer, name, self.rules, storing.gone)
+            yield merge
+        inquiry.before = inquiry.token
+        storing.report.count(merge.counts)
 
     def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
         """Complete the report of a source; returns what is to be said of it."""
@@ -230,6 +279,62 @@ class DiscoveryEngine:
             )
             for uuid, nodes in self.storage.nodes_sharing_uuid().items()
         ]
+
+    def _ambiguous_names(self) -> list[Problem]:
+        return [
+            Problem(
+                "DSC016",
+                Severity.WARNING,
+                f"the name {name} is the namespace of one node and the short name of another: "
+                + ", ".join(map(str, nodes[:5]))
+                + (" and more" if len(nodes) > 5 else ""),
+                hint="whoever writes the short name is refused; write type://namespace in full",
+            )
+            for name, nodes in self.storage.ambiguous_names().items()
+        ]
+
+
+@dataclass(slots=True)
+class _Storing:
+    """What is needed to store what one source found.
+
+    ``gone`` are the places that no source of this scan offers any more; ``was_incomplete``
+    says that an earlier scan of this source broke off.
+    """
+
+    inquiry: _Inquiry
+    discovery: Discovery
+    report: SourceReport
+    gone: frozenset[Origin]
+    is_last: bool
+    was_incomplete: bool
+
+    def findings(self) -> Iterator[Finding]:
+        """What was found; a defect of the source on the way is a failure of this source."""
+        try:
+            yield from self.discovery.findings
+        except OnexError:
+            raise
+        except Exception as error:
+            raise _defect(error) from error
+
+    def stored(self, finding: Finding) -> Finding:
+        """The finding as it is remembered."""
+        if not self.inquiry.is_overtaken:
+            return finding
+        return replace(finding, file=replace(finding.file, fingerprint=""))
+
+
+def _batches(findings: Iterator[Finding]) -> Iterator[list[Finding]]:
+    while batch := list(islice(findings, BATCH)):
+        yield batch
+
+
+def _defect(error: Exception) -> SourceError:
+    return SourceError(
+        f"the source failed: {type(error).__name__}: {error}",
+        hint="this is a defect of the source; the others were scanned",
+    )
 
 
 def _ask_all(inquiries: Sequence[_Inquiry]) -> None:

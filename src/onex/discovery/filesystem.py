@@ -124,10 +124,11 @@ class FileSystemDiscovery:
         if not path.endswith((MANIFEST_SUFFIX, f"/{CONTRACT_FILE}")) and not has_block(manifest):
             return Finding(SeenFile(path, fingerprint, "plain"))
         reading = read_local_node(manifest)
-        file = SeenFile(path, fingerprint, reading.outcome, reading.problems)
-        if reading.node is None:
-            return Finding(file)
         node = reading.node
+        files = "" if node is None else node.files
+        file = SeenFile(path, fingerprint, reading.outcome, reading.problems, files)
+        if node is None:
+            return Finding(file)
         return Finding(file, NodeRecord.of(node.metadata, node.digest, node.readme))
 
 

@@ -39,11 +39,11 @@ def read_in_chunks(tasks: Sequence[Task], read: Callable[[Task], Finding]) -> It
 def _written(finding: Finding) -> bytes:
     file = finding.file
     problems = write_problems(file.problems)
-    fields = [file.path, file.fingerprint, file.outcome, problems, finding.node]
+    fields = [file.path, file.fingerprint, file.outcome, problems, file.files, finding.node]
     return json.dumps(fields).encode()
 
 
 def _finding(line: bytes) -> Finding:
-    path, fingerprint, outcome, problems, node = json.loads(line)
-    file = SeenFile(path, fingerprint, outcome, read_problems(problems))
+    path, fingerprint, outcome, problems, files, node = json.loads(line)
+    file = SeenFile(path, fingerprint, outcome, read_problems(problems), files)
     return Finding(file, None if node is None else NodeRecord._make(node))

@@ -1,19 +1,25 @@
 """The rules by which what a source found becomes changes of the registry.
 
 Specification: Discovery Coordination. One version of a node from two places is one
-node with two origins if the files are equal; if not, the trust policy decides.
+node with two origins if the files are equal; if not, the trust policy decides, and
+between equals the place that was first. What a place offered before is asked of the
+storage inside the transaction, never of what was known when the scan began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
 from onex.discovery.source import Finding
 from onex.domain.errors import Location, Problem, Severity
 from onex.domain.metadata import Origin
+from onex.domain.reference import NodeVersion
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
+from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
 
 
@@ -27,18 +33,20 @@ class TrustPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MergeRules:
-    """What the merging goes by.
+    """Policy for merging sources.
 
     ``remote_sources`` are the names of the sources that are not local; ``bindings``
-    gives for a namespace the one source that may supply it and all below it.
+    gives for a namespace the one source that may supply it and all below it;
+    ``active_sources`` are those that are declared or scanned now, None for all.
     """
 
     trust_policy: TrustPolicy = TrustPolicy.QUARANTINE
     remote_sources: frozenset[str] = frozenset()
     bindings: Mapping[str, str] = field(default_factory=dict)
+    active_sources: frozenset[str] | None = None
 
     def bound_to(self, namespace: str) -> str | None:
-        """The source to which a namespace is bound, None where it is free."""
+        """The source to which a namespace is bound, None if it is free."""
         parts = namespace.split(".")
         for length in range(len(parts), 0, -1):
             source = self.bindings.get(".".join(parts[:length]))
@@ -54,6 +62,14 @@ class MergeRules:
         preferred = TrustPolicy.REMOTE_PREFER if is_remote else TrustPolicy.LOCAL_PREFER
         return self.trust_policy is preferred
 
+    def is_active(self, source: str) -> bool:
+        """Whether a source is declared, scanned now, or a folder that was scanned by its path."""
+        return (
+            self.active_sources is None
+            or source in self.active_sources
+            or Path(source).is_absolute()
+        )
+
 
 @dataclass(slots=True)
 class MergeCounts:
@@ -62,87 +78,179 @@ class MergeCounts:
     added: int = 0
     updated: int = 0
     removed: int = 0
-    confirmed: int = 0
 
 
 class Merge:
-    """Takes the findings of one source, inside one transaction."""
+    """Takes the findings of one source, inside one transaction.
+
+    ``contested`` collects the findings that were refused because another place holds the
+    version: they are taken once more when every source has been heard.
+    """
 
     def __init__(
         self,
         writer: StorageWriter,
         source: str,
         rules: MergeRules,
-        known: Mapping[str, str],
-        gone: frozenset[str],
+        gone: frozenset[Origin] = frozenset(),
     ) -> None:
-        """``known`` are the paths that the source had before, ``gone`` those it has no more."""
+        """``gone`` are the places, of any source of this scan, that are there no more."""
         self._writer = writer
         self._source = source
         self._rules = rules
-        self._known = known
         self._gone = gone
+        self._others = [other for other in writer.sources() if other != source]
         self.counts = MergeCounts()
+        self.contested: list[Finding] = []
+
+    def expect(self, findings: Iterable[Finding]) -> None:
+        """Read at once what the storage knows of findings that will be taken."""
+        found = list(findings)
+        self._writer.expect(
+            [f.node.node_version for f in found if f.node is not None],
+            [
+                Origin(source, f.file.path)
+                for source in (self._source, *self._others)
+                for f in found
+            ],
+        )
 
     def take(self, finding: Finding) -> None:
         """Make a finding part of the registry."""
         file = finding.file
         origin = Origin(self._source, file.path)
+        self._correct_others(file.path, finding.node.node_version if finding.node else None)
         if finding.node is None:
-            if file.path in self._known and self._writer.remove_origin(origin):
-                self.counts.removed += 1
+            self._leave(origin, None)
         else:
-            file = self._take_node(file, finding.node, origin)
+            file = self._take_node(finding, finding.node, origin)
         self._writer.remember(self._source, file)
 
     def drop(self, path: str) -> None:
         """Forget a manifest that is gone, and its node when no other place offers it."""
-        self.counts.removed += self._writer.remove_origin(Origin(self._source, path))
+        self._leave(Origin(self._source, path), None)
         self._writer.forget(self._source, path)
 
-    def _take_node(self, file: SeenFile, node: NodeRecord, origin: Origin) -> SeenFile:
+    def remember_folders(self, changed: Iterable[FolderMemory], gone: Iterable[str]) -> None:
+        """Note what the walk of the source saw of folders."""
+        self._writer.remember_folders(self._source, changed, gone)
+
+    def _take_node(self, finding: Finding, node: NodeRecord, origin: Origin) -> SeenFile:
+        file = finding.file
         identity = node.node_version
-        if file.path in self._known:
-            before = self._writer.node_at(origin)
-            if before is not None and before != identity:
-                self.counts.removed += self._writer.remove_origin(origin)
+        self._leave(origin, identity)
         owner = self._rules.bound_to(identity.node.namespace)
         if owner is not None and owner != self._source:
-            self.counts.removed += self._writer.remove_origin(origin)
+            self._leave(origin, None)
             return _refused(file, _bound_elsewhere(file, node, owner))
         existing = self._writer.find(identity)
         if existing is None:
             self._writer.insert(node, origin)
             self.counts.added += 1
             return file
-        is_known_origin = origin in existing.origins
-        if existing.digest == node.digest and existing.body == node.body:
-            if not is_known_origin:
-                self._writer.add_origin(identity, origin)
-            self.counts.confirmed += 1
-            return file
-        rivals = self._rivals(existing, origin)
-        if rivals and not all(self._rules.prefers(self._source, r.source) for r in rivals):
-            if is_known_origin:
-                self._writer.remove_origin(origin)
-            return _refused(file, _conflict(file, node, rivals[0]))
-        self._writer.update(node)
-        if not is_known_origin:
+        rivals: list[Origin] = []
+        if existing.digest != node.digest or existing.body != node.body:
+            rivals = self._rivals(existing, origin)
+            if not self._prevails(existing, origin, rivals):
+                self._leave(origin, None)
+                self.contested.append(finding)
+                return _refused(file, _conflict(file, node, rivals[0]))
+            self._writer.update(node)
+            self.counts.updated += 1
+        # Before any other place goes, since a version without one would go with it.
+        if origin not in existing.origins:
             self._writer.add_origin(identity, origin)
         for rival in rivals:
-            self._writer.remove_origin(rival)
-            loser = SeenFile(rival.path, "", "rejected")
-            self._writer.remember(rival.source, _refused(loser, _conflict(loser, node, origin)))
-        self.counts.updated += 1
+            self._set_aside(rival, node, origin)
+        self._drop_left_behind(identity, origin)
         return file
 
+    def _leave(self, origin: Origin, now: NodeVersion | None) -> None:
+        """Take a place from the version that it offered, unless it still offers that one.
+
+        Other names of the same file, and places that are not there any more, go with it.
+        """
+        before = self._writer.node_at(origin)
+        if before is None or before == now:
+            return
+        self.counts.removed += self._writer.remove_origin(origin)
+        left = self._writer.find(before)
+        for other in left.origins if left is not None else ():
+            if other in self._gone:
+                continue
+            if _is_gone(other.path) or _is_same_file(other.path, origin.path):
+                self._look_again(other)
+
+    def _correct_others(self, path: str, now: NodeVersion | None) -> None:
+        """Take from other sources what they said of this file, if it says something else now."""
+        for source in self._others:
+            other = Origin(source, path)
+            if self._writer.node_at(other) not in (None, now):
+                self._look_again(other)
+
     def _rivals(self, existing: StoredNode, origin: Origin) -> list[Origin]:
-        """The other places that still offer the node as it is registered."""
+        """The other files that still offer the node as it is registered."""
         return [
             other
             for other in existing.origins
-            if other != origin and not (other.source == self._source and other.path in self._gone)
+            if other != origin
+            and other not in self._gone
+            and self._rules.is_active(other.source)
+            and not _is_gone(other.path)
+            and not _is_same_file(other.path, origin.path)
         ]
+
+    def _prevails(self, existing: StoredNode, origin: Origin, rivals: list[Origin]) -> bool:
+        """Whether what stands at an origin is what is registered from now on."""
+        if all(self._rules.prefers(self._source, rival.source) for rival in rivals):
+            return True
+        return existing.origins[:1] == (origin,) and not any(
+            self._rules.prefers(rival.source, self._source) for rival in rivals
+        )
+
+    def _set_aside(self, loser: Origin, node: NodeRecord, winner: Origin) -> None:
+        self._writer.remove_origin(loser)
+        file = SeenFile(loser.path, "", "rejected")
+        self._writer.remember(loser.source, _refused(file, _conflict(file, node, winner)))
+
+    def _drop_left_behind(self, node: NodeVersion, origin: Origin) -> None:
+        """Drop the places of a node that are gone, or that a source left when it was renamed."""
+        existing = self._writer.find(node)
+        if existing is None or len(existing.origins) < 2:
+            return
+        for other in existing.origins:
+            if other == origin or other in self._gone:
+                continue
+            if _is_gone(other.path) or not self._rules.is_active(other.source):
+                self._look_again(other)
+
+    def _look_again(self, origin: Origin) -> None:
+        """Drop an origin of any source, which is read again at that source's next scan."""
+        self._writer.remove_origin(origin)
+        self._writer.remember(origin.source, SeenFile(origin.path, "", "plain"))
+
+
+def _is_gone(path: str) -> bool:
+    """Whether a path of this machine names nothing; one that may not be looked at is there."""
+    if not Path(path).is_absolute():
+        return False
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    """Whether two paths are names of one file."""
+    if path == other:
+        return True
+    try:
+        return Path(path).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def _refused(file: SeenFile, problem: Problem) -> SeenFile:

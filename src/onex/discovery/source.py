@@ -25,7 +25,7 @@ class SourceMemory:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, FolderMemory] = field(default_factory=dict)
 
-    def forgetful(self) -> SourceMemory:
+    def without_fingerprints(self) -> SourceMemory:
         """The same manifests, each to be read again."""
         return SourceMemory(dict.fromkeys(self.fingerprints, ""))
 

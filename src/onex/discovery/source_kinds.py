@@ -52,11 +52,14 @@ def make_source(declared: SourceConfiguration) -> DiscoverySource:
     return source
 
 
-def merge_rules(declared: Iterable[SourceConfiguration], trust_policy: str) -> MergeRules:
-    """The rules of merging that declarations set."""
+def merge_rules(
+    declared: Iterable[SourceConfiguration], trust_policy: str, scanned: Iterable[str]
+) -> MergeRules:
+    """The rules of merging that declarations set; ``scanned`` are the sources of this scan."""
     sources = list(declared)
     bindings: Mapping[str, str] = {
         namespace: source.name for source in sources for namespace in source.namespaces
     }
     remote = frozenset(source.name for source in sources if source.kind == REMOTE_KIND)
-    return MergeRules(TrustPolicy(trust_policy), remote, bindings)
+    active = frozenset([*scanned, *(source.name for source in sources)])
+    return MergeRules(TrustPolicy(trust_policy), remote, bindings, active)

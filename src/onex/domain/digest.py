@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 DIGEST_PREFIX = "sha256:"
+_HASH_CHARACTERS = 16
 
 
 class FileEntry(NamedTuple):
@@ -29,3 +30,23 @@ def digest_of_files(files: Iterable[FileEntry]) -> str:
             f"{entry.size_bytes} {entry.sha256} {entry.path}\0".encode("utf-8", "surrogateescape")
         )
     return DIGEST_PREFIX + digest.hexdigest()
+
+
+def write_listing(files: Iterable[FileEntry]) -> str:
+    """The files in one text, each with the start of its hash.
+
+    It says which files changed, not that none did: that is what the digest is for.
+    """
+    return "\n".join(f"{entry.sha256[:_HASH_CHARACTERS]} {entry.path}" for entry in files)
+
+
+def differences(listing: str, files: Iterable[FileEntry]) -> list[str]:
+    """How files differ from a listing: ``changed a.py``, ``new b.py``, ``gone c.py``, sorted."""
+    known = {line[_HASH_CHARACTERS + 1 :]: line[:_HASH_CHARACTERS] for line in listing.split("\n")}
+    present = {entry.path: entry.sha256[:_HASH_CHARACTERS] for entry in files}
+    found = [f"gone {path}" for path in known if path not in present]
+    found += [f"new {path}" for path in present if path not in known]
+    found += [
+        f"changed {path}" for path, hash_ in present.items() if known.get(path, hash_) != hash_
+    ]
+    return sorted(found, key=lambda text: text.partition(" ")[2])

@@ -84,6 +84,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "DSC013": "An installed distribution declares a node, but no manifest stands beside its code.",
     "DSC014": "A namespace is bound to one source, and another one offers a node in it. That one"
     " is set aside.",
+    "DSC016": "A name is the namespace of one node and the short name of another. References that"
+    " give it without type:// are refused, so that no newcomer takes the place of a known node.",
     "STM001": "Files of this kind carry no metadata block.",
     "STM002": "A file changed since it was stamped, or never was. Run onex stamp to renew it.",
     "RES001": "No choice of versions meets every constraint. The explanation derives this step by"

@@ -11,6 +11,13 @@ from onex.domain.json_value import JsonObject, as_object, canonical_json, sha256
 GENESIS_HASH = "0" * 64
 
 
+class LogHead(NamedTuple):
+    """The last entry of a log at some moment: its serial and its hash."""
+
+    serial: int
+    hash: str
+
+
 class Event(NamedTuple):
     """Who did what to which object, and whether it was allowed.
 

@@ -182,7 +182,8 @@ class Origin:
 class RegisteredNode:
     """Metadata as the registry holds it: with its digest, origins and time of registration.
 
-    ``registered_at`` is an RFC 3339 timestamp in UTC.
+    ``registered_at`` is an RFC 3339 timestamp in UTC; ``origins`` are in the order in
+    which they were found.
     """
 
     metadata: NodeMetadata
@@ -190,8 +191,14 @@ class RegisteredNode:
     origins: tuple[Origin, ...]
     registered_at: str
     yanked: bool = False
+    yank_reason: str | None = None
+
+    @property
+    def first_origin(self) -> Origin | None:
+        """The place that gave the node first, None where no place gives it."""
+        return self.origins[0] if self.origins else None
 
     @property
     def source(self) -> str:
-        """The source that gave the node first."""
-        return self.origins[0].source
+        """The source that gave the node first; empty where none gives it."""
+        return self.origins[0].source if self.origins else ""

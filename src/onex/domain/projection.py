@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from onex.domain.decision import decided
+from onex.domain.decision import NO_DECISION, AbsentDecision, decided
 from onex.domain.event import Event
 from onex.domain.json_value import (
     JsonObject,
     as_object,
+    as_optional_text,
     as_text,
     canonical_json,
     canonical_object,
@@ -19,20 +20,23 @@ from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 
 
-def node_state(metadata: str, digest: str, *, yanked: bool, decision: str) -> str:
+def node_state(
+    metadata: str, digest: str, *, yanked: bool, decision: str, yank_reason: str | None = None
+) -> str:
     """All that an entry of the log says of a node version before or after a change.
 
     Takes the metadata and what was decided of its lifecycle, and returns the state, all
     as canonical JSON.
     """
-    return canonical_object(
-        {
-            "decision": decision,
-            "digest": canonical_json(digest),
-            "metadata": metadata,
-            "yanked": "true" if yanked else "false",
-        }
-    )
+    members = {
+        "decision": decision,
+        "digest": canonical_json(digest),
+        "metadata": metadata,
+        "yanked": "true" if yanked else "false",
+    }
+    if yank_reason is not None:
+        members["yank_reason"] = canonical_json(yank_reason)
+    return canonical_object(members)
 
 
 def changed_names(object_name: str, body: str) -> Iterator[str]:
@@ -50,11 +54,15 @@ def changed_names(object_name: str, body: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What the log says of one node version: its manifest, and what was decided since."""
+    """What the log says of one node version: its manifest, and what was decided since.
+
+    ``origins`` are in the order in which they were added.
+    """
 
     metadata: NodeMetadata
     digest: str
     yanked: bool
+    yank_reason: str | None
     decision: JsonObject | None
     registered_at: str
     origins: tuple[Origin, ...]
@@ -67,51 +75,107 @@ class NodeState:
             self.origins,
             self.registered_at,
             self.yanked,
+            self.yank_reason,
+        )
+
+    def when_absent(self) -> AbsentDecision | None:
+        """What is remembered of the version when nothing offers it; None for nothing."""
+        if not self.yanked and self.decision is None:
+            return None
+        return AbsentDecision(
+            self.metadata.lifecycle.value,
+            self.yanked,
+            self.yank_reason,
+            NO_DECISION if self.decision is None else canonical_json(self.decision),
         )
 
 
-def project(events: Iterable[Event]) -> dict[NodeVersion, RegisteredNode]:
-    """The node versions that are registered after the given entries, from the first on."""
-    return {node: state.registered() for node, state in project_states(events).items()}
+class Projection:
+    """The state of a registry after the entries of its log that were applied, in their order.
 
+    One place offers one version: an entry that gives an origin to a version takes it from
+    every other.
+    """
 
-def project_states(events: Iterable[Event]) -> dict[NodeVersion, NodeState]:
-    """As ``project``, with manifests and decisions apart."""
-    nodes: dict[NodeVersion, NodeState] = {}
-    for event in events:
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._states: dict[NodeVersion, NodeState] = {}
+        self._offered: dict[Origin, NodeVersion] = {}
+        self.absent: dict[NodeVersion, AbsentDecision] = {}
+        for event in events:
+            self.apply(event)
+
+    @property
+    def states(self) -> dict[NodeVersion, NodeState]:
+        """The registered versions, with manifests and decisions apart."""
+        return {node: state for node, state in self._states.items() if state.origins}
+
+    def registered(self) -> dict[NodeVersion, RegisteredNode]:
+        """The registered versions as the registry shows them."""
+        return {node: state.registered() for node, state in self.states.items()}
+
+    def apply(self, event: Event) -> None:
+        """Take in the next entry; entries that are not about nodes change nothing."""
         if not event.action.startswith("node."):
-            continue
+            return
         node = NodeVersion.parse(event.object)
         facts = event.facts
         match event.action:
             case "node.removed":
-                del nodes[node]
+                self._remove(node)
             case "node.origin_added":
-                origin = Origin.from_json(as_object(facts["origin"]))
-                others = [o for o in nodes[node].origins if o != origin]
-                nodes[node] = _with_origins(nodes[node], [*others, origin])
+                self._add_origin(node, Origin.from_json(as_object(facts["origin"])))
             case "node.origin_removed":
-                origin = Origin.from_json(as_object(facts["origin"]))
-                others = [o for o in nodes[node].origins if o != origin]
-                nodes[node] = _with_origins(nodes[node], others)
+                self._drop_origin(node, Origin.from_json(as_object(facts["origin"])))
             case _:
-                nodes[node] = _changed(event, facts, nodes.get(node))
-    return nodes
+                before = self._states.get(node)
+                self.absent.pop(node, None)
+                self._states[node] = _changed(
+                    event, facts, before if before and before.origins else None
+                )
+                if "origin" in facts:
+                    self._add_origin(node, Origin.from_json(as_object(facts["origin"])))
+
+    def _remove(self, node: NodeVersion) -> None:
+        removed = self._states.pop(node, None)
+        if removed is None:
+            return
+        for origin in removed.origins:
+            self._offered.pop(origin, None)
+        left = removed.when_absent()
+        if left is not None:
+            self.absent[node] = left
+
+    def _add_origin(self, node: NodeVersion, origin: Origin) -> None:
+        holder = self._offered.get(origin)
+        if holder is not None:
+            self._drop_origin(holder, origin)
+        state = self._states[node]
+        self._states[node] = replace(state, origins=(*state.origins, origin))
+        self._offered[origin] = node
+
+    def _drop_origin(self, node: NodeVersion, origin: Origin) -> None:
+        state = self._states.get(node)
+        if state is not None:
+            kept = tuple(other for other in state.origins if other != origin)
+            self._states[node] = replace(state, origins=kept)
+            self._offered.pop(origin, None)
 
 
 def _changed(event: Event, facts: JsonObject, before: NodeState | None) -> NodeState:
     state = as_object(facts["after"])
-    decision = state["decision"]
+    decision, yanked = state["decision"], bool(state["yanked"])
+    reason = as_optional_text(state.get("yank_reason"))
+    if reason is None and yanked:
+        # Logs of earlier versions name the reason in the entry of the yank alone.
+        reason = before.yank_reason if before else None
+        if event.action == "node.yanked":
+            reason = as_optional_text(facts.get("reason"))
     return NodeState(
         NodeMetadata.from_json(as_object(state["metadata"])),
         as_text(state["digest"]),
-        bool(state["yanked"]),
+        yanked,
+        reason,
         None if decision is None else as_object(decision),
         before.registered_at if before else event.time,
-        before.origins if before else (Origin.from_json(as_object(facts["origin"])),),
+        before.origins if before else (),
     )
-
-
-def _with_origins(node: NodeState, origins: list[Origin]) -> NodeState:
-    ordered = sorted(origins, key=lambda origin: (origin.source, origin.path))
-    return replace(node, origins=tuple(ordered))

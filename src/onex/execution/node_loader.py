@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from onex.domain.digest import DIGEST_PREFIX
+from onex.domain.digest import DIGEST_PREFIX, differences
 from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
 from onex.manifests.node_files import (
+    NodeFiles,
     NodeFilesError,
     collect_files,
     locate_target,
@@ -21,6 +22,7 @@ from onex.manifests.node_files import (
 
 PROGRAM = "cli"
 RUNNABLE = ("python", PROGRAM)
+MAXIMUM_NAMED = 5
 
 
 class NodeLoader:
@@ -30,9 +32,14 @@ class NodeLoader:
     after the check has no effect on a run.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """``folder`` holds one folder for each digest."""
+    def __init__(self, folder: Path, listing_at: Callable[[Origin], str]) -> None:
+        """``folder`` holds one folder for each digest.
+
+        ``listing_at`` gives the files that a scan saw at an origin, as ``write_listing``
+        wrote them; an empty text if that is not known.
+        """
         self._folder = folder
+        self._listing_at = listing_at
         self._loaded: dict[str, LoadedNode] = {}
 
     def load_node(self, node: RegisteredNode, variables: Mapping[str, str]) -> LoadedNode:
@@ -74,12 +81,15 @@ class NodeLoader:
         identity = str(node.metadata.node_version)
         entrypoint = node.metadata.entrypoint
         manifest = Path(origin.path)
-        digest, contents = _read(manifest, node)
-        if digest != node.digest:
+        files = _read(manifest, node)
+        if files.digest != node.digest:
+            changed = self._changes(origin, files)
             raise DigestMismatchError(
-                f"the files of {identity} changed after they were registered",
+                f"the files of {identity} changed after they were registered"
+                + (": " + ", ".join(changed[:MAXIMUM_NAMED]) if changed else "")
+                + (f" and {len(changed) - MAXIMUM_NAMED} more" * (len(changed) > MAXIMUM_NAMED)),
                 hint=f"look at {manifest.parent}, then run onex scan to accept the change",
-                details={"expected": node.digest, "found": digest},
+                details={"expected": node.digest, "found": files.digest, "changes": changed},
             )
         target = locate_target(manifest, entrypoint)
         if target is None:
@@ -87,14 +97,24 @@ class NodeLoader:
                 f"the entry point {entrypoint.target} of {identity} is not there",
                 hint="add the file below the manifest, or correct entrypoint",
             )
-        folder = self._unpack(digest, contents)
+        folder = self._unpack(files.digest, files.contents)
         if entrypoint.type == PROGRAM:
             (folder / target).chmod(0o555)
         return LoadedNode(
-            identity, digest, entrypoint.type, folder, folder / target, entrypoint.callable_name
+            identity,
+            files.digest,
+            entrypoint.type,
+            folder,
+            folder / target,
+            entrypoint.callable_name,
         )
 
-    def _unpack(self, digest: str, contents: dict[str, bytes]) -> Path:
+    def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:
+        """Which files are not those that a scan saw; nothing if that is not known."""
+        listing = self._listing_at(origin)
+        return differences(listing, files.entries) if listing else []
+
+    def _unpack(self, digest: str, contents: Mapping[str, bytes]) -> Path:
         folder = self._folder / digest.removeprefix(DIGEST_PREFIX)
         if _holds(folder, contents):
             return folder
@@ -119,8 +139,8 @@ class NodeLoader:
         return folder
 
 
-def _read(manifest: Path, node: RegisteredNode) -> tuple[str, dict[str, bytes]]:
-    """The digest and the bytes of a node's files, from a folder or an installed package."""
+def _read(manifest: Path, node: RegisteredNode) -> NodeFiles:
+    """The files of a node, from a folder or an installed package."""
     try:
         names = collect_files(manifest, node.metadata.entrypoint)
         return read_node_files(manifest.parent, names)
@@ -131,7 +151,7 @@ def _read(manifest: Path, node: RegisteredNode) -> tuple[str, dict[str, bytes]]:
         ) from error
 
 
-def _holds(folder: Path, contents: dict[str, bytes]) -> bool:
+def _holds(folder: Path, contents: Mapping[str, bytes]) -> bool:
     """Whether an unpacked folder has every file exactly as it was hashed."""
     try:
         return all((folder / name).read_bytes() == content for name, content in contents.items())

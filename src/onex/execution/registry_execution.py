@@ -20,7 +20,7 @@ from onex.domain.errors import (
     UsageError,
 )
 from onex.domain.json_value import JsonValue, as_object, as_optional_text, as_text
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
 from onex.domain.workflow import Workflow
@@ -95,8 +95,14 @@ class RegistryExecution:
     """Execution on top of a registry's journal and its folder of nodes, artifacts and runs."""
 
     def __init__(
-        self, configuration: Configuration, environment: Mapping[str, str], journal: RunJournal
+        self,
+        configuration: Configuration,
+        environment: Mapping[str, str],
+        journal: RunJournal,
+        listing_at: Callable[[Origin], str],
     ) -> None:
+        """``listing_at`` gives the files that a scan saw at an origin."""
+        self._listing_at = listing_at
         self._home = configuration.home
         self._config = configuration.node_config
         self._secrets = SecretStore(environment, configuration.secrets_file)
@@ -110,7 +116,7 @@ class RegistryExecution:
         try:
             yield ExecutionOrchestrator(
                 engines,
-                NodeLoader(self._home / "nodes"),
+                NodeLoader(self._home / "nodes", self._listing_at),
                 self._artifacts,
                 self._journal,
                 self._home / "runs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from onex.domain.digest import write_listing
 from onex.domain.errors import DocumentError, Location, Problem, Severity
 from onex.domain.metadata import Entrypoint, NodeMetadata, Outcome
 from onex.manifests.contract import read_contract
@@ -28,11 +29,12 @@ PACKAGE_FILE = "__init__.py"
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
-    """A node version, the digest of its files, and the text of its README."""
+    """A node version, the digest and the listing of its files, and the text of its README."""
 
     metadata: NodeMetadata
     digest: str
     readme: str = ""
+    files: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def read_local_node(manifest: Path) -> LocalReading:
     problems = reading.problems
     try:
         names = collect_files(manifest, entrypoint)
-        digest, files = read_node_files(manifest.parent, names, {manifest.name: content})
+        files = read_node_files(manifest.parent, names, {manifest.name: content})
     except (NodeFilesError, OSError) as error:
         reason = str(error) if isinstance(error, NodeFilesError) else str(error.strerror)
         problem = Problem(
@@ -83,9 +85,11 @@ def read_local_node(manifest: Path) -> LocalReading:
                 "add the file below the manifest, or correct entrypoint",
             ),
         )
-    readme = next((files[name] for name in README_FILES if name in files), b"")
+    contents = files.contents
+    readme = next((contents[name] for name in README_FILES if name in contents), b"")
     text = readme[:MAXIMUM_README_BYTES].decode("utf-8", "ignore")
-    return LocalReading("node", problems, LocalNode(reading.metadata, digest, text))
+    node = LocalNode(reading.metadata, files.digest, text, write_listing(files.entries))
+    return LocalReading("node", problems, node)
 
 
 def read_manifest_content(manifest: Path, content: bytes) -> ManifestReading:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -143,10 +144,23 @@ def _walk(
                 yield f"{prefix}{name}"
 
 
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """The files of a node: each with its hash, and the bytes that were hashed, by its path."""
+
+    entries: tuple[FileEntry, ...]
+    contents: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the node."""
+        return digest_of_files(self.entries)
+
+
 def read_node_files(
     folder: Path, names: Iterable[str], known: Mapping[str, bytes] | None = None
-) -> tuple[str, dict[str, bytes]]:
-    """The digest of a node and the bytes that were hashed, by path from the node's folder.
+) -> NodeFiles:
+    """Read and hash the files of a node.
 
     Args:
         folder: the node's folder.
@@ -168,7 +182,7 @@ def read_node_files(
         left -= len(content)
         contents[name] = content
         entries.append(FileEntry(name, len(content), hashlib.sha256(content).hexdigest()))
-    return digest_of_files(entries), contents
+    return NodeFiles(tuple(entries), contents)
 
 
 def _read(path: str, limit: int) -> bytes:

@@ -1,7 +1,9 @@
 """AnswerCache: answers of the resolver, each with the names of the nodes it rests on.
 
 The specification's VersionCache and DependencyCache are two of these. An answer
-is dropped as soon as the log shows a change of one of its nodes.
+is dropped as soon as the log shows a change of one of its nodes. A kept answer names the
+registry and the entry of its log that it rests on, so that it is never taken for one about
+another log: of a registry that was restored, copied or made anew.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from onex.cache.entry import CacheStatistics
 from onex.cache.registry_cache import RegistryCache
-from onex.domain.json_value import JsonValue, sha256_of
+from onex.domain.event import LogHead
+from onex.domain.json_value import JsonValue, as_text, sha256_of
 
 MAXIMUM_ENTRIES = 4096
 MAXIMUM_KEY_LENGTH = 200
@@ -28,6 +31,23 @@ class _Answer(Generic[T]):
     names: frozenset[str]
 
 
+class AnswerLog(Protocol):
+    """The log of the registry that answers are about."""
+
+    @property
+    def identity(self) -> str:
+        """What tells the registry from every other."""
+        ...
+
+    def holds(self, head: LogHead) -> bool:
+        """Whether the log has had this head."""
+        ...
+
+    def names_changed(self, after: int) -> frozenset[str] | None:
+        """The names of nodes that changed after an entry; None for very many."""
+        ...
+
+
 class AnswerCache(Generic[T]):
     """Answers as objects in memory, and behind them, as JSON, in the RegistryCache."""
 
@@ -35,13 +55,13 @@ class AnswerCache(Generic[T]):
         self,
         name: str,
         cache: RegistryCache,
-        names_changed: Callable[[int], frozenset[str] | None],
+        log: AnswerLog,
         encode: Callable[[T], JsonValue],
     ) -> None:
-        """``names_changed`` gives the names of nodes that changed after an entry of the log."""
         self.name = name
         self._cache = cache
-        self._names_changed = names_changed
+        self._log = log
+        self._identity: str | None = None
         self._encode = encode
         self._answers: OrderedDict[str, _Answer[T]] = OrderedDict()
         self.hits = self.misses = 0
@@ -64,10 +84,16 @@ class AnswerCache(Generic[T]):
         self.hits += 1
         return answer.value
 
-    def put(self, key: str, value: T, names: frozenset[str], serial: int) -> None:
-        """Keep an answer that was found when the log ended with the entry ``serial``."""
+    def put(self, key: str, value: T, names: frozenset[str], head: LogHead) -> None:
+        """Keep an answer that was found when the log ended with ``head``."""
         self._keep(key, _Answer(value, names))
-        entry = {"serial": serial, "names": sorted(names), "answer": self._encode(value)}
+        entry: dict[str, JsonValue] = {
+            "registry": self._registry(),
+            "serial": head.serial,
+            "hash": head.hash,
+            "names": sorted(names),
+            "answer": self._encode(value),
+        }
         self._cache.set(self._stored_key(key), json.dumps(entry).encode())
 
     def forget(self, names: frozenset[str] | None) -> None:
@@ -93,17 +119,26 @@ class AnswerCache(Generic[T]):
         stored = self._cache.get(self._stored_key(key))
         if stored is None:
             return None
-        entry = json.loads(stored)
-        names = frozenset(entry["names"])
-        changed = self._names_changed(entry["serial"])
-        if changed is None or not names.isdisjoint(changed):
-            return None
         try:
+            entry = json.loads(stored)
+            names = frozenset(map(as_text, entry["names"]))
+            head = LogHead(entry["serial"], entry["hash"])
+            if entry["registry"] != self._registry() or not self._log.holds(head):
+                return None
+            changed = self._log.names_changed(head.serial)
+            if changed is None or not names.isdisjoint(changed):
+                return None
             answer = _Answer(decode(entry["answer"]), names)
-        except KeyError:
+        except (ValueError, TypeError, KeyError):
+            # Not an answer of ours, or about what is not registered any more.
             return None
         self._keep(key, answer)
         return answer
+
+    def _registry(self) -> str:
+        if self._identity is None:
+            self._identity = self._log.identity
+        return self._identity
 
     def _stored_key(self, key: str) -> str:
         return f"{self.name}:{key[:MAXIMUM_KEY_LENGTH]}:{sha256_of(key)[:16]}"

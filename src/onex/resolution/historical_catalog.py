@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
+from itertools import takewhile
 
 from onex.domain.errors import UsageError
 from onex.domain.event import Event
 from onex.domain.metadata import RegisteredNode
-from onex.domain.projection import project
+from onex.domain.projection import Projection
 from onex.domain.reference import NodeId
 
 
@@ -34,12 +35,16 @@ def parse_moment(text: str) -> datetime:
 
 
 class HistoricalCatalog:
-    """A NodeCatalog of the nodes that the log up to a moment describes."""
+    """A NodeCatalog of the nodes that the log up to a moment describes.
+
+    The past is always a prefix of the log: an entry that was written while the clock was
+    set back counts as late as the entries before it.
+    """
 
     def __init__(self, events: Iterable[Event], moment: datetime) -> None:
-        past = (event for event in events if datetime.fromisoformat(event.time) <= moment)
+        past = takewhile(lambda event: datetime.fromisoformat(event.time) <= moment, events)
         self._nodes: dict[NodeId, list[RegisteredNode]] = {}
-        for registered in project(past).values():
+        for registered in Projection(past).registered().values():
             self._nodes.setdefault(registered.metadata.node, []).append(registered)
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:

@@ -70,12 +70,10 @@ class RegistryResolution:
         self._host = host
         self._cache = cache
         self._resolver = DependencyResolver(storage, host)
-        self._serial = storage.serial()
-        self._versions: AnswerCache[Version] = AnswerCache(
-            "versions", cache, storage.names_changed, str
-        )
+        self._head = storage.head()
+        self._versions: AnswerCache[Version] = AnswerCache("versions", cache, storage, str)
         self._resolutions: AnswerCache[DependencyResolution] = AnswerCache(
-            "dependencies", cache, storage.names_changed, _chosen_versions
+            "dependencies", cache, storage, _chosen_versions
         )
 
     def identify(self, reference: NodeRef) -> NodeId:
@@ -102,7 +100,7 @@ class RegistryResolution:
                 raise NodeNotFoundError(
                     f"no version of {name} meets {constraint}", hint=f"its versions are: {known}"
                 )
-            self._versions.put(key, version, frozenset([name]), self._serial)
+            self._versions.put(key, version, frozenset([name]), self._head)
         return registered[version]
 
     def resolve(
@@ -130,7 +128,7 @@ class RegistryResolution:
         if known is not None:
             return known
         found, names = self._solve(self._resolver, self._request(references, lock))
-        self._resolutions.put(key, found, names, self._serial)
+        self._resolutions.put(key, found, names, self._head)
         return found
 
     def resolve_as_of(self, references: Sequence[NodeRef | str], when: str) -> DependencyResolution:
@@ -274,14 +272,15 @@ class RegistryResolution:
 
     def _follow_log(self) -> None:
         """Forget what has changed since the last question."""
-        serial = self._storage.serial()
-        if serial == self._serial:
+        head = self._storage.head()
+        if head == self._head:
             return
-        names = self._storage.names_changed(self._serial)
+        is_same_log = self._storage.holds(self._head)
+        names = self._storage.names_changed(self._head.serial) if is_same_log else None
         self._resolver.forget(names)
         self._versions.forget(names)
         self._resolutions.forget(names)
-        self._serial = serial
+        self._head = head
 
     def _request(
         self, references: Sequence[NodeRef | str], lock: Lockfile | None

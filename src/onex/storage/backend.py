@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onex.domain.errors import Problem
-from onex.domain.event import Event
+from onex.domain.event import Event, LogHead
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
@@ -21,18 +21,24 @@ from onex.storage.query import MetadataQuery, Page, SearchResult
 class SeenFile:
     """What the last scan made of one manifest file.
 
-    ``fingerprint`` changes whenever a file of the node may have changed.
+    ``fingerprint`` changes whenever a file of the node may have changed; ``files`` names
+    the node's files with their hashes, as ``digest.write_listing`` does.
     """
 
     path: str
     fingerprint: str
     outcome: Outcome
     problems: tuple[Problem, ...] = ()
+    files: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredNode:
-    """What a writer must know of a node version; ``body`` is its metadata as canonical JSON."""
+    """What a writer must know of a node version.
+
+    ``body`` is its metadata as canonical JSON; ``origins`` are in the order in which they
+    were added, and never none.
+    """
 
     digest: str
     body: str
@@ -42,8 +48,12 @@ class StoredNode:
 class StorageWriter(Protocol):
     """One write transaction. Every change of a node appends its event here too."""
 
-    def expect(self, nodes: Iterable[NodeVersion]) -> None:
-        """Say which node versions will be looked for, so that one question finds out about all."""
+    def expect(self, nodes: Iterable[NodeVersion], origins: Iterable[Origin] = ()) -> None:
+        """Read at once what is known of these node versions and these places."""
+        ...
+
+    def sources(self) -> Sequence[str]:
+        """The sources that offered something when the transaction began."""
         ...
 
     def find(self, node: NodeVersion) -> StoredNode | None:
@@ -55,7 +65,10 @@ class StorageWriter(Protocol):
         ...
 
     def insert(self, record: NodeRecord, origin: Origin) -> None:
-        """Register a node version that is not there yet."""
+        """Register a node version that is not there yet.
+
+        What was decided of it before it was absent holds again, and the log says so.
+        """
         ...
 
     def update(self, record: NodeRecord) -> None:
@@ -91,6 +104,14 @@ class StorageWriter(Protocol):
 
     def forget(self, source: str, path: str) -> None:
         """Drop what was noted of a file that is gone."""
+        ...
+
+    def scan_token(self, source: str) -> str | None:
+        """The token of the scan of a source that stored something last."""
+        ...
+
+    def note_scan(self, source: str, token: str, *, is_complete: bool) -> None:
+        """Note which scan of a source stores now, and whether it has stored all it found."""
         ...
 
     def take_over(self, events: Sequence[Event]) -> None:
@@ -165,7 +186,22 @@ class StorageBackend(Protocol):
         ...
 
     def fingerprints(self, source: str) -> Mapping[str, str]:
-        """What the last scan of a source noted of each manifest, by path."""
+        """What the last scan of a source noted of each manifest, by path.
+
+        A path that offers a node and of which nothing is noted has an empty fingerprint.
+        """
+        ...
+
+    def scan_token(self, source: str) -> str | None:
+        """The token of the scan of a source that stored something last."""
+        ...
+
+    def incomplete_scans(self) -> Sequence[str]:
+        """The sources of which a scan stored a part of what it found, and then broke off."""
+        ...
+
+    def files_at(self, origin: Origin) -> str:
+        """The files that a scan saw at an origin, as ``SeenFile.files``; empty if unknown."""
         ...
 
     def folders(self, source: str) -> Mapping[str, FolderMemory]:
@@ -181,11 +217,28 @@ class StorageBackend(Protocol):
         ...
 
     def sources(self) -> Sequence[str]:
-        """The names of the sources of which something is remembered."""
+        """The names of the sources that offer nodes or of which something is remembered."""
+        ...
+
+    def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:
+        """Each name that is the namespace of one node and the short name of another."""
         ...
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """The log from the entry after the given serial on."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells this registry from every other, wherever it is kept."""
+        ...
+
+    def head(self) -> LogHead:
+        """The serial and the hash of the last entry of the log."""
+        ...
+
+    def holds(self, head: LogHead) -> bool:
+        """Whether the log has had this head, so that what rests on it is about this log."""
         ...
 
     def serial(self) -> int:

@@ -13,7 +13,7 @@ from onex.domain.version import Version
 
 NODE_COLUMNS = (
     "nodes.id, nodes.type, nodes.namespace, nodes.version, nodes.digest, nodes.registered_at,"
-    " nodes.yanked, nodes.decision, nodes.body"
+    " nodes.yanked, nodes.yank_reason, nodes.decision, nodes.body"
 )
 
 
@@ -27,6 +27,7 @@ class NodeRow(NamedTuple):
     digest: str
     registered_at: str
     yanked: int
+    yank_reason: str | None
     decision: str
     body: str
 
@@ -42,7 +43,12 @@ class NodeRow(NamedTuple):
     def registered(self, origins: Sequence[Origin]) -> RegisteredNode:
         """The node version with its origins."""
         return RegisteredNode(
-            self.metadata(), self.digest, tuple(origins), self.registered_at, bool(self.yanked)
+            self.metadata(),
+            self.digest,
+            tuple(origins),
+            self.registered_at,
+            bool(self.yanked),
+            self.yank_reason,
         )
 
 

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from onex.domain.decision import AbsentDecision
 from onex.domain.errors import StorageError
-from onex.domain.event import Event, first_broken_link
+from onex.domain.event import GENESIS_HASH, Event, LogHead, first_broken_link
 from onex.domain.metadata import Origin, RegisteredNode
-from onex.domain.projection import changed_names, project
+from onex.domain.projection import Projection, changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
@@ -67,7 +68,7 @@ class SqlBackend:
         with self._connection.transaction():
             writer = SqlWriter(self._connection)
             yield writer
-            writer.flush()
+            writer.finish()
 
     def node(self, node: NodeVersion) -> RegisteredNode | None:
         found = self._registered(
@@ -86,8 +87,7 @@ class SqlBackend:
             " UNION SELECT type, namespace FROM nodes WHERE uuid = ?",
             (name, name, name),
         )
-        found = sorted((NodeId(*row) for row in rows), key=lambda n: (n.namespace, n.type))
-        return [node for node in found if node.namespace == name] or found
+        return sorted((NodeId(*row) for row in rows), key=lambda n: (n.namespace, n.type))
 
     def close_names(self, name: str, count: int) -> Sequence[NodeId]:
         typed = name.partition("://")[2] or name
@@ -231,9 +231,30 @@ class SqlBackend:
         ]
 
     def fingerprints(self, source: str) -> Mapping[str, str]:
-        statement = "SELECT path, fingerprint FROM seen_files WHERE source = ?"
-        rows = self._connection.rows(statement, (source,))
-        return {str(row[0]): str(row[1]) for row in rows}
+        offered = self._connection.rows("SELECT path FROM origins WHERE source = ?", (source,))
+        found = dict.fromkeys((str(row[0]) for row in offered), "")
+        seen = self._connection.rows(
+            "SELECT path, fingerprint FROM seen_files WHERE source = ?", (source,)
+        )
+        found.update((str(path), str(fingerprint)) for path, fingerprint in seen)
+        return found
+
+    def scan_token(self, source: str) -> str | None:
+        rows = self._connection.rows("SELECT token FROM scans WHERE source = ?", (source,))
+        return rows[0][0] if rows else None
+
+    def incomplete_scans(self) -> Sequence[str]:
+        rows = self._connection.rows(
+            "SELECT source FROM scans WHERE is_complete = 0 ORDER BY source"
+        )
+        return [row[0] for row in rows]
+
+    def files_at(self, origin: Origin) -> str:
+        rows = self._connection.rows(
+            "SELECT files FROM seen_files WHERE source = ? AND path = ?",
+            (origin.source, origin.path),
+        )
+        return str(rows[0][0]) if rows else ""
 
     def folders(self, source: str) -> Mapping[str, FolderMemory]:
         rows = self._connection.rows(
@@ -259,9 +280,19 @@ class SqlBackend:
 
     def sources(self) -> Sequence[str]:
         rows = self._connection.rows(
-            "SELECT source FROM seen_files UNION SELECT source FROM folders ORDER BY source"
+            "SELECT source FROM seen_files UNION SELECT source FROM folders"
+            " UNION SELECT source FROM origins ORDER BY source"
         )
         return [row[0] for row in rows]
+
+    def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:
+        rows = self._connection.rows(
+            "SELECT DISTINCT nodes.namespace FROM nodes JOIN nodes AS other"
+            " ON other.name = nodes.namespace WHERE nodes.is_best = 1"
+            " AND (other.namespace <> nodes.namespace OR other.type <> nodes.type)"
+            " ORDER BY nodes.namespace"
+        )
+        return {name: self.find_nodes(name) for (name,) in rows}
 
     def events(self, after: int = 0) -> Iterator[Event]:
         while True:
@@ -273,6 +304,22 @@ class SqlBackend:
             if len(rows) < EVENT_BATCH:
                 return
             after = rows[-1][0]
+
+    @property
+    def identity(self) -> str:
+        rows = self._connection.rows("SELECT value FROM registry WHERE name = 'identity'")
+        return str(rows[0][0])
+
+    def head(self) -> LogHead:
+        rows = self._connection.rows("SELECT serial, hash FROM events ORDER BY serial DESC LIMIT 1")
+        return LogHead(*rows[0]) if rows else LogHead(0, GENESIS_HASH)
+
+    def holds(self, head: LogHead) -> bool:
+        if head.serial == 0:
+            return head.hash == GENESIS_HASH
+        return bool(
+            self._connection.rows("SELECT 1 FROM events WHERE serial = ? AND hash = ?", head)
+        )
 
     def serial(self) -> int:
         return int(self._connection.rows("SELECT max(serial) FROM events")[0][0] or 0)
@@ -291,7 +338,7 @@ class SqlBackend:
         if finding is not None:
             raise StorageError(
                 f"{self.place} is damaged: {finding}",
-                hint="restore it from a backup, or move it away and run onex scan",
+                hint="keep it, and restore a backup: onex storage restore FILE --home FOLDER",
             )
         broken = first_broken_link(self.events())
         if broken is not None:
@@ -308,7 +355,8 @@ class SqlBackend:
 
     def _departure_from_log(self) -> str | None:
         """The first node version of which the tables and the log say different things."""
-        logged = project(self.events())
+        projection = Projection(self.events())
+        logged = projection.registered()
         rows = self._connection.rows(f"SELECT {NODE_COLUMNS} FROM nodes ORDER BY sort_key")
         present = {
             node.metadata.node_version: node
@@ -317,6 +365,21 @@ class SqlBackend:
         for node in sorted({*logged, *present}, key=str):
             if logged.get(node) != present.get(node):
                 return str(node)
+        return self._departure_of_absent(projection.absent)
+
+    def _departure_of_absent(self, logged: Mapping[NodeVersion, AbsentDecision]) -> str | None:
+        """The first absent version whose decisions the table and the log tell differently."""
+        rows = self._connection.rows(
+            "SELECT type, namespace, version, yanked, decision FROM absent_decisions"
+        )
+        present = {
+            NodeVersion(NodeId(node_type, namespace), Version.parse(version)): (yanked, decision)
+            for node_type, namespace, version, yanked, decision in rows
+        }
+        expected = {node: (int(d.yanked), d.decision) for node, d in logged.items()}
+        for node in sorted({*expected, *present}, key=str):
+            if expected.get(node) != present.get(node):
+                return f"what was decided of {node}, which is absent"
         return None
 
     def _registered(self, condition: str, parameters: Sequence[Parameter]) -> list[RegisteredNode]:
@@ -343,7 +406,7 @@ class SqlBackend:
             marks = ", ".join("?" * len(some))
             for node_id, source, path in self._connection.rows(
                 f"SELECT node_id, source, path FROM origins WHERE node_id IN ({marks})"
-                " ORDER BY source, path",
+                " ORDER BY added, source, path",
                 some,
             ):
                 origins[node_id].append(Origin(source, path))

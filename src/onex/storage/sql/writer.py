@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from onex.domain.decision import NO_DECISION, decided, write_decision
+from onex.domain.decision import NO_DECISION, AbsentDecision, decided, write_decision
 from onex.domain.event import GENESIS_HASH, Event
 from onex.domain.json_value import canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition
 from onex.domain.metadata import Origin
-from onex.domain.projection import node_state, project_states
+from onex.domain.projection import Projection, node_state
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
 from onex.storage.backend import SeenFile, StoredNode
@@ -20,27 +20,36 @@ from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import COLUMNS, NodeRecord, stored_version
 from onex.storage.problems import write_problems
 from onex.storage.sql.connection import Parameter, SqlConnection
-from onex.storage.sql.rows import NODE_COLUMNS, NodeRow
+from onex.storage.sql.loaded_nodes import LoadedNodes
+from onex.storage.sql.rows import NodeRow
 
+_DROP_LABELS = "DELETE FROM labels WHERE node_id = ?"
+_DROP_SEARCH = "DELETE FROM search WHERE rowid = ?"
+_DROP_ORIGIN = "DELETE FROM origins WHERE source = ? AND path = ?"
+_DROP_NODE = "DELETE FROM nodes WHERE id = ?"
+_DROP_ABSENT = "DELETE FROM absent_decisions WHERE namespace = ? AND type = ? AND version = ?"
+_DROP_FILE = "DELETE FROM seen_files WHERE source = ? AND path = ?"
 _INSERT_NODE = (
     f"INSERT INTO nodes ({', '.join(COLUMNS)}, id, registered_at)"
     f" VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"
 )
 _UPDATE_NODE = f"UPDATE nodes SET {', '.join(f'{column} = ?' for column in COLUMNS)} WHERE id = ?"
-_DECIDE = "UPDATE nodes SET yanked = ?, decision = ?, preference = ?, lifecycle = ? WHERE id = ?"
+_DECIDE = (
+    "UPDATE nodes SET yanked = ?, yank_reason = ?, decision = ?, preference = ?, lifecycle = ?"
+    " WHERE id = ?"
+)
 _INSERT_LABEL = (
     "INSERT INTO labels (kind, value, sort_key, node_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-_PUT_ORIGIN = (
-    "INSERT INTO origins (node_id, source, path) VALUES (?, ?, ?)"
-    " ON CONFLICT (source, path) DO UPDATE SET node_id = excluded.node_id"
-)
+_INSERT_ORIGIN = "INSERT INTO origins (node_id, source, path, added) VALUES (?, ?, ?, ?)"
+_INSERT_ABSENT = "INSERT INTO absent_decisions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_WORD = "INSERT INTO words (word, length) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_FILE = (
-    "INSERT INTO seen_files (source, path, fingerprint, outcome, problems)"
-    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET"
-    " fingerprint = excluded.fingerprint, outcome = excluded.outcome, problems = excluded.problems"
+    "INSERT INTO seen_files (source, path, fingerprint, outcome, problems, files)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET"
+    " fingerprint = excluded.fingerprint, outcome = excluded.outcome,"
+    " problems = excluded.problems, files = excluded.files"
 )
 _PUT_FOLDER = (
     "INSERT INTO folders (source, path, stamp, rules, files, folders, fingerprint)"
@@ -48,76 +57,115 @@ _PUT_FOLDER = (
     " stamp = excluded.stamp, rules = excluded.rules, files = excluded.files,"
     " folders = excluded.folders, fingerprint = excluded.fingerprint"
 )
-_CHOOSE_BEST = (
-    "UPDATE nodes SET is_best = CASE WHEN sort_key = (SELECT other.sort_key FROM nodes AS other"
-    " WHERE other.namespace = nodes.namespace AND other.type = nodes.type"
-    " ORDER BY other.preference DESC, other.version_order DESC LIMIT 1) THEN 1 ELSE 0 END"
-    " WHERE namespace = ? AND type = ?"
+_DROP_FOLDER = "DELETE FROM folders WHERE source = ? AND path = ?"
+_PUT_SCAN = (
+    "INSERT INTO scans (source, token, is_complete) VALUES (?, ?, ?) ON CONFLICT (source)"
+    " DO UPDATE SET token = excluded.token, is_complete = excluded.is_complete"
 )
-# Labels say it too, so that counting them needs no other table.
-_MARK_LABELS = (
-    "UPDATE labels SET is_best = (SELECT nodes.is_best FROM nodes WHERE nodes.id = labels.node_id)"
-    " WHERE node_id IN (SELECT id FROM nodes WHERE namespace = ? AND type = ?)"
+# Steps from one source to the next in the key of the table, instead of reading all of it.
+_SOURCES = (
+    "WITH RECURSIVE known (source) AS (SELECT min(source) FROM origins UNION ALL"
+    " SELECT (SELECT min(source) FROM origins WHERE source > known.source) FROM known"
+    " WHERE known.source IS NOT NULL) SELECT source FROM known WHERE source IS NOT NULL"
 )
+# What is gathered is written in this order: what makes room comes first.
+_DELETES = (_DROP_LABELS, _DROP_SEARCH, _DROP_ORIGIN, _DROP_NODE, _DROP_ABSENT, _DROP_FILE)
+_WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE)
+
+# A node's versions lie side by side in the order of listings, in the index of best versions too.
+_VERSIONS = "sort_key >= ? AND sort_key < ?"
+_FIND_BEST = (
+    f"SELECT id FROM nodes WHERE {_VERSIONS} ORDER BY preference DESC, version_order DESC LIMIT 1"
+)
+_UNMARK_LABELS = (
+    "UPDATE labels SET is_best = 0 WHERE is_best = 1 AND node_id IN"
+    f" (SELECT id FROM nodes WHERE is_best = 1 AND {_VERSIONS} AND id <> ?)"
+)
+_UNMARK_NODES = f"UPDATE nodes SET is_best = 0 WHERE is_best = 1 AND {_VERSIONS} AND id <> ?"
+_MARK_LABELS = "UPDATE labels SET is_best = 1 WHERE node_id = ?"
+_MARK_NODE = "UPDATE nodes SET is_best = 1 WHERE id = ?"
 
 
 class SqlWriter:
     """The StorageWriter inside one transaction.
 
-    New nodes, events and notes of scans are gathered and written together; whatever reads
-    or changes rows writes the gathered ones first.
+    Changes are gathered and written together. What the transaction works on is read in
+    bulk (``expect``) and kept current, so that nothing needs to be written before it is read.
     """
 
     def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
         self._actor = _current_user()
-        last = connection.rows("SELECT serial, hash FROM events ORDER BY serial DESC LIMIT 1")
-        self._serial, self._hash = last[0] if last else (0, GENESIS_HASH)
+        last = connection.rows("SELECT serial, hash, time FROM events ORDER BY serial DESC LIMIT 1")
+        self._serial, self._hash = last[0][:2] if last else (0, GENESIS_HASH)
+        self._time: str = last[0][2] if last else ""
         self._last_id = int(connection.rows("SELECT max(id) FROM nodes")[0][0] or 0)
-        self._absent: set[str] = set()
+        self._loaded = LoadedNodes(connection)
+        self._insert_search = connection.insert_search()
         self._gathered: dict[str, list[tuple[Parameter, ...]]] = {}
+        self._written_ids: set[int] = set()
+        self._added_origins: set[Origin] = set()
         self._words: set[str] = set()
         self._inserted: dict[NodeId, None] = {}
         self._touched: dict[NodeId, None] = {}
-        self._new_origins: set[Origin] = set()
 
-    def expect(self, nodes: Iterable[NodeVersion]) -> None:
-        """Learn at once which of these node versions are not there yet."""
-        labels = {(n.node.namespace, n.node.type, stored_version(n.version)): n for n in nodes}
-        keys = list(labels)
-        for start in range(0, len(keys), 300):
-            some = keys[start : start + 300]
-            marks = ", ".join(["(?, ?, ?)"] * len(some))
-            rows = self._connection.rows(
-                "SELECT namespace, type, version FROM nodes"
-                f" WHERE (namespace, type, version) IN (VALUES {marks})",
-                [part for key in some for part in key],
-            )
-            there = {tuple(row) for row in rows}
-            self._absent |= {str(labels[key]) for key in some if key not in there}
+    def expect(self, nodes: Iterable[NodeVersion], origins: Iterable[Origin] = ()) -> None:
+        """Read at once what is known of these node versions and these places."""
+        self._loaded.load(nodes, origins)
+
+    def sources(self) -> Sequence[str]:
+        return [row[0] for row in self._connection.rows(_SOURCES)]
 
     def find(self, node: NodeVersion) -> StoredNode | None:
-        if str(node) in self._absent:
+        row = self._loaded.row(node)
+        if row is None:
             return None
-        row = self._find_row(node)
-        return None if row is None else StoredNode(row.digest, row.body, self._origins(row.id))
+        return StoredNode(row.digest, row.body, tuple(self._loaded.origins(node)))
 
     def node_at(self, origin: Origin) -> NodeVersion | None:
-        row = self._row_at(origin)
-        return None if row is None else row.node_version
+        return self._loaded.node_at(origin)
 
     def insert(self, record: NodeRecord, origin: Origin) -> None:
+        node = record.node_version
+        self._vacate(origin, node)
+        now = self._now()
+        absent = self._loaded.absent(node)
         self._last_id += 1
-        node_id, now = self._last_id, _now()
-        self._absent.discard(record.label)
-        self._gather(_INSERT_NODE, (*record.columns, node_id, now))
-        self._gather_labels(node_id, record)
-        self._gather(_PUT_ORIGIN, (node_id, origin.source, origin.path))
-        self._new_origins.add(origin)
-        after = node_state(record.body, record.digest, yanked=False, decision=NO_DECISION)
-        body = {"before": "null", "after": after, "origin": canonical_json(origin.to_json())}
-        self._append("node.registered", record.label, body, now)
-        self._inserted[NodeId(record.type, record.namespace)] = None
+        row = NodeRow(
+            self._last_id,
+            record.type,
+            record.namespace,
+            record.version,
+            record.digest,
+            now,
+            0,
+            None,
+            NO_DECISION,
+            record.body,
+        )
+        self._gather(_INSERT_NODE, (*record.columns, row.id, now))
+        self._written_ids.add(row.id)
+        self._gather_labels(row.id, record)
+        action, reason = "node.registered", None
+        if absent is not None:
+            held = absent.on_return(record.lifecycle)
+            row = row._replace(
+                yanked=int(held.yanked), yank_reason=held.yank_reason, decision=held.decision
+            )
+            self._gather(_DROP_ABSENT, _key(row))
+            self._gather_decision(row)
+            action, reason = "node.returned", held.in_words(row.metadata().lifecycle) or None
+        body = {
+            "before": "null",
+            "after": _state(row),
+            "origin": canonical_json(origin.to_json()),
+        }
+        if reason is not None:
+            body["reason"] = canonical_json(reason)
+        self._append(action, record.label, body, now)
+        self._loaded.put(node, row)
+        self._put_origin(origin, node, row.id)
+        self._inserted[node.node] = None
 
     def update(self, record: NodeRecord) -> None:
         row = self._row(record.node_version)
@@ -131,7 +179,8 @@ class SqlWriter:
     def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
         row = self._row(node)
         action = "node.yanked" if yanked else "node.unyanked"
-        self._change(action, row, row._replace(yanked=int(yanked)), reason=reason)
+        changed = row._replace(yanked=int(yanked), yank_reason=reason if yanked else None)
+        self._change(action, row, changed, reason=reason)
 
     def set_lifecycle(
         self,
@@ -159,49 +208,65 @@ class SqlWriter:
 
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         row = self._row(node)
-        self._gather(_PUT_ORIGIN, (row.id, origin.source, origin.path))
-        self._new_origins.add(origin)
-        body = {"origin": canonical_json(origin.to_json())}
-        self._append("node.origin_added", str(node), body)
+        if not self._vacate(origin, node):
+            return
+        self._append("node.origin_added", str(node), {"origin": canonical_json(origin.to_json())})
+        self._put_origin(origin, node, row.id)
 
     def remove_origin(self, origin: Origin) -> bool:
-        row = self._row_at(origin)
-        if row is None:
+        node = self._loaded.node_at(origin)
+        if node is None:
             return False
-        node = row.node_version
-        self.flush()
-        self._connection.rows(
-            "DELETE FROM origins WHERE source = ? AND path = ?", (origin.source, origin.path)
-        )
-        if self._origins(row.id):
+        row = self._row(node)
+        if origin in self._added_origins:
+            self.flush()
+        self._gather(_DROP_ORIGIN, (origin.source, origin.path))
+        self._loaded.drop_origin(origin, node)
+        if self._loaded.origins(node):
             facts = {"origin": canonical_json(origin.to_json())}
             self._append("node.origin_removed", str(node), facts)
             return False
-        self._drop_words_and_labels(row.id)
-        self._connection.rows("DELETE FROM nodes WHERE id = ?", (row.id,))
+        self._make_room(row.id)
+        self._gather(_DROP_LABELS, (row.id,))
+        self._gather(_DROP_SEARCH, (row.id,))
+        self._gather(_DROP_NODE, (row.id,))
+        if row.yanked or row.decision != NO_DECISION:
+            lifecycle = json.loads(row.body)["lifecycle"]
+            self._gather_absent(
+                node,
+                AbsentDecision(lifecycle, bool(row.yanked), row.yank_reason, row.decision),
+            )
+            # An insert of the same version would look for this row.
+            self.flush()
         self._append("node.removed", str(node), {"before": _state(row), "after": "null"})
+        self._loaded.put(node, None)
         self._touched[node.node] = None
         return True
 
     def remember(self, source: str, file: SeenFile) -> None:
         problems = write_problems(file.problems)
-        self._gather(_PUT_FILE, (source, file.path, file.fingerprint, file.outcome, problems))
+        self._gather(
+            _PUT_FILE, (source, file.path, file.fingerprint, file.outcome, problems, file.files)
+        )
 
     def forget(self, source: str, path: str) -> None:
-        self.flush()
-        self._connection.rows(
-            "DELETE FROM seen_files WHERE source = ? AND path = ?", (source, path)
-        )
+        if _PUT_FILE in self._gathered:
+            self.flush()
+        self._gather(_DROP_FILE, (source, path))
 
     def remember_folders(
         self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
-        for memory in changed:
-            self._gather(_PUT_FOLDER, (source, *memory))
         self.flush()
-        self._connection.run_many(
-            "DELETE FROM folders WHERE source = ? AND path = ?", [(source, path) for path in gone]
-        )
+        self._connection.run_many(_DROP_FOLDER, [(source, path) for path in gone])
+        self._connection.run_many(_PUT_FOLDER, [(source, *memory) for memory in changed])
+
+    def scan_token(self, source: str) -> str | None:
+        rows = self._connection.rows("SELECT token FROM scans WHERE source = ?", (source,))
+        return rows[0][0] if rows else None
+
+    def note_scan(self, source: str, token: str, *, is_complete: bool) -> None:
+        self._gather(_PUT_SCAN, (source, token, int(is_complete)))
 
     def take_over(self, events: Sequence[Event]) -> None:
         """Append entries of another log, of which this one holds all that came before.
@@ -214,54 +279,62 @@ class SqlWriter:
             if not is_next or event.sealed().hash != event.hash:
                 raise ValueError(f"entry {event.serial} does not follow from entry {self._serial}")
             self._gather(_INSERT_EVENT, event)
-            self._serial, self._hash = event.serial, event.hash
+            self._serial, self._hash, self._time = event.serial, event.hash, event.time
         self.flush()
 
     def rebuild(self, events: Iterable[Event]) -> int:
         self.flush()
-        for table in ("search", "words", "labels", "origins", "nodes"):
+        for table in ("search", "words", "labels", "origins", "nodes", "absent_decisions"):
             self._connection.rows(f"DELETE FROM {table}")
-        states = project_states(events)
-        decisions: list[tuple[Parameter, ...]] = []
+        self._loaded.clear()
+        projection = Projection(events)
+        for node, decision in projection.absent.items():
+            self._gather_absent(node, decision)
+        states = projection.states
         for node_id, state in enumerate(states.values(), 1):
             record = NodeRecord.of(state.metadata, state.digest)
             self._gather(_INSERT_NODE, (*record.columns, node_id, state.registered_at))
             self._gather_labels(node_id, record)
-            for origin in state.origins:
-                self._gather(_PUT_ORIGIN, (node_id, origin.source, origin.path))
+            for order, origin in enumerate(state.origins):
+                self._gather(_INSERT_ORIGIN, (node_id, origin.source, origin.path, order))
             self._touched[NodeId(record.type, record.namespace)] = None
             if state.yanked or state.decision is not None:
                 metadata = decided(state.metadata, state.decision)
                 rank = preference(metadata.version, metadata.lifecycle, yanked=state.yanked)
-                decision = canonical_json(state.decision)
-                decisions.append(
-                    (int(state.yanked), decision, rank, metadata.lifecycle.value, node_id)
+                self._gather(
+                    _DECIDE,
+                    (
+                        int(state.yanked),
+                        state.yank_reason,
+                        canonical_json(state.decision),
+                        rank,
+                        metadata.lifecycle.value,
+                        node_id,
+                    ),
                 )
         self._last_id = len(states)
-        touched, self._touched = self._touched, {}
-        self.flush()
-        self._connection.run_many(_DECIDE, decisions)
-        self._touched = touched
         self.flush()
         return len(states)
 
+    def finish(self) -> None:
+        """Write all that was gathered, and mark the best version of each node that changed."""
+        self.flush()
+        self._mark_best()
+
     def flush(self) -> None:
-        """Write what was gathered; new nodes come before what refers to them."""
+        """Write what was gathered; what makes room comes first, what refers to nodes last."""
         gathered, self._gathered = self._gathered, {}
-        nodes = gathered.pop(_INSERT_NODE, None)
-        if nodes:
-            self._connection.run_many(_INSERT_NODE, nodes)
-        for statement, rows in gathered.items():
-            self._connection.run_many(statement, rows)
+        ordered = [s for s in (*_DELETES, *_WRITES) if s in gathered]
+        ordered += [statement for statement in gathered if statement not in ordered]
+        for statement in ordered:
+            self._connection.run_many(statement, gathered[statement])
         if self._words:
             words = sorted(self._words)
             self._connection.run_many(_INSERT_WORD, [(word, len(word)) for word in words])
-            self._words = set()
-        self._choose_best()
-        self._new_origins = set()
+        self._words, self._written_ids, self._added_origins = set(), set(), set()
 
-    def _choose_best(self) -> None:
-        """Find the best version of each node that changed.
+    def _mark_best(self) -> None:
+        """Mark the best version of each node that changed.
 
         The only version of a node is its best one, as it is when it is stored, so new
         nodes with one version need no more.
@@ -278,9 +351,14 @@ class SqlWriter:
                 [part for node in some for part in (node.namespace, node.type)],
             )
             touched.update((NodeId(*row), None) for row in rows)
-        parameters = [(node.namespace, node.type) for node in touched]
-        for statement in (_CHOOSE_BEST, _MARK_LABELS):
-            self._connection.run_many(statement, parameters)
+        for node in touched:
+            prefix = f"{node.namespace}\x01{node.type}"
+            versions = (f"{prefix}\x01", f"{prefix}\x02")
+            for (best,) in self._connection.rows(_FIND_BEST, versions):
+                for statement in (_UNMARK_LABELS, _UNMARK_NODES):
+                    self._connection.rows(statement, (*versions, best))
+                for statement in (_MARK_LABELS, _MARK_NODE):
+                    self._connection.rows(statement, (best,))
 
     def _change(
         self,
@@ -292,70 +370,67 @@ class SqlWriter:
         reason: str | None = None,
     ) -> None:
         """Make a row of ``nodes`` another one, with all that follows from it, and log it."""
-        self.flush()
-        metadata = after.metadata()
-        rank = preference(metadata.version, metadata.lifecycle, yanked=bool(after.yanked))
+        self._make_room(after.id)
         if record is not None:
-            self._connection.rows(_UPDATE_NODE, (*record.columns, after.id))
-            self._drop_words_and_labels(after.id)
+            self._gather(_UPDATE_NODE, (*record.columns, after.id))
+            self._gather(_DROP_LABELS, (after.id,))
+            self._gather(_DROP_SEARCH, (after.id,))
             self._gather_labels(after.id, record)
-        self._connection.rows(
-            _DECIDE, (after.yanked, after.decision, rank, metadata.lifecycle.value, after.id)
-        )
+        self._gather_decision(after)
+        self._written_ids.add(after.id)
         body = {"before": _state(before), "after": _state(after)}
         if reason is not None:
             body["reason"] = canonical_json(reason)
         self._append(action, str(before.node_version), body)
+        self._loaded.put(after.node_version, after)
         self._touched[NodeId(after.type, after.namespace)] = None
+
+    def _make_room(self, node_id: int) -> None:
+        """Write what was gathered if it concerns a node that is about to change once more."""
+        if node_id in self._written_ids:
+            self.flush()
 
     def _gather(self, statement: str, parameters: tuple[Parameter, ...]) -> None:
         self._gathered.setdefault(statement, []).append(parameters)
 
+    def _gather_decision(self, row: NodeRow) -> None:
+        metadata = row.metadata()
+        rank = preference(metadata.version, metadata.lifecycle, yanked=bool(row.yanked))
+        self._gather(
+            _DECIDE,
+            (row.yanked, row.yank_reason, row.decision, rank, metadata.lifecycle.value, row.id),
+        )
+
+    def _gather_absent(self, node: NodeVersion, left: AbsentDecision) -> None:
+        identity = (node.node.namespace, node.node.type, stored_version(node.version))
+        facts = (left.lifecycle, int(left.yanked), left.yank_reason, left.decision)
+        self._gather(_INSERT_ABSENT, (*identity, *facts))
+        self._loaded.note_absent()
+
     def _gather_labels(self, node_id: int, record: NodeRecord) -> None:
         for kind, value in record.labels:
             self._gather(_INSERT_LABEL, (kind, value, record.sort_key, node_id))
-        self._gather(self._connection.insert_search(), (node_id, *record.search))
+        self._gather(self._insert_search, (node_id, *record.search))
         self._words.update(record.search[0].split(), record.search[1].split())
 
-    def _drop_words_and_labels(self, node_id: int) -> None:
-        self._connection.rows("DELETE FROM labels WHERE node_id = ?", (node_id,))
-        self._connection.rows("DELETE FROM search WHERE rowid = ?", (node_id,))
+    def _put_origin(self, origin: Origin, node: NodeVersion, node_id: int) -> None:
+        """Note an origin under the entry of the log that was written last."""
+        self._gather(_INSERT_ORIGIN, (node_id, origin.source, origin.path, self._serial))
+        self._added_origins.add(origin)
+        self._loaded.put_origin(origin, node)
 
-    def _find_row(self, node: NodeVersion) -> NodeRow | None:
-        self._flush_new_nodes()
-        rows = self._connection.rows(
-            f"SELECT {NODE_COLUMNS} FROM nodes WHERE namespace = ? AND type = ? AND version = ?",
-            (node.node.namespace, node.node.type, stored_version(node.version)),
-        )
-        return NodeRow(*rows[0]) if rows else None
+    def _vacate(self, origin: Origin, node: NodeVersion) -> bool:
+        """Take a place from another version; False if it offers this one already."""
+        holder = self._loaded.node_at(origin)
+        if holder is not None and holder != node:
+            self.remove_origin(origin)
+        return holder != node
 
     def _row(self, node: NodeVersion) -> NodeRow:
-        row = self._find_row(node)
+        row = self._loaded.row(node)
         if row is None:
             raise LookupError(f"{node} is not registered")
         return row
-
-    def _row_at(self, origin: Origin) -> NodeRow | None:
-        if origin in self._new_origins:
-            self.flush()
-        rows = self._connection.rows(
-            f"SELECT {NODE_COLUMNS} FROM nodes JOIN origins ON node_id = nodes.id"
-            " WHERE source = ? AND path = ?",
-            (origin.source, origin.path),
-        )
-        return NodeRow(*rows[0]) if rows else None
-
-    def _flush_new_nodes(self) -> None:
-        if _INSERT_NODE in self._gathered:
-            self.flush()
-
-    def _origins(self, node_id: int) -> tuple[Origin, ...]:
-        if self._new_origins:
-            self.flush()
-        rows = self._connection.rows(
-            "SELECT source, path FROM origins WHERE node_id = ? ORDER BY source, path", (node_id,)
-        )
-        return tuple(Origin(*row) for row in rows)
 
     def _append(
         self, action: str, object_name: str, body: Mapping[str, str], time: str | None = None
@@ -363,7 +438,7 @@ class SqlWriter:
         """Append an entry to the one log; the members of its body are canonical JSON."""
         event = Event(
             self._serial + 1,
-            time or _now(),
+            time or self._now(),
             self._actor,
             action,
             object_name,
@@ -374,13 +449,25 @@ class SqlWriter:
         self._gather(_INSERT_EVENT, event)
         self._serial, self._hash = event.serial, event.hash
 
+    def _now(self) -> str:
+        """The time, or that of the last entry where the clock was set back since."""
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._time = max(now, self._time)
+        return self._time
+
+
+def _key(row: NodeRow) -> tuple[str, str, str]:
+    return (row.namespace, row.type, row.version)
+
 
 def _state(row: NodeRow) -> str:
-    return node_state(row.body, row.digest, yanked=bool(row.yanked), decision=row.decision)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return node_state(
+        row.body,
+        row.digest,
+        yanked=bool(row.yanked),
+        decision=row.decision,
+        yank_reason=row.yank_reason,
+    )
 
 
 def _current_user() -> str:

@@ -120,10 +120,15 @@ def storage_errors(path: Path) -> Iterator[None]:
         else:
             hint = "check that the folder can be written and the disk has space, or use --home"
         raise StorageError(f"{path} cannot be used: {error}", hint=hint) from error
+    except sqlite3.IntegrityError as error:
+        raise StorageError(
+            f"a change of {path} contradicts what is there, so none of it was stored: {error}",
+            hint="this is a defect of onex: report it with the command that you ran",
+        ) from error
     except sqlite3.DatabaseError as error:
         raise StorageError(
             f"{path} is damaged: {error}",
-            hint="move the file away and run onex scan to build it again",
+            hint="keep it, and restore a backup: onex storage restore FILE --home FOLDER",
         ) from error
     except OSError as error:
         raise StorageError(

@@ -1,0 +1,63 @@
+"""What a scan found and changed, source by source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onex.discovery.merge import MergeCounts
+from onex.domain.errors import Problem
+from onex.domain.json_value import JsonValue
+
+
+@dataclass(slots=True)
+class SourceReport:
+    """What one scan of one source found and changed; counts are of manifests."""
+
+    name: str
+    kind: str
+    status: str = "ok"
+    found: int = 0
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def count(self, counts: MergeCounts) -> None:
+        """Add what one transaction changed."""
+        self.added += counts.added
+        self.updated += counts.updated
+        self.removed += counts.removed
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The report in the shape that ``scan`` prints under ``sources``."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "status": self.status,
+            "found": self.found,
+            "added": self.added,
+            "updated": self.updated,
+            "removed": self.removed,
+            "unchanged": self.unchanged,
+            "rejected": self.rejected,
+            "skipped": self.skipped,
+            "seconds": round(self.seconds, 6),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What a scan of all sources found; ``nodes`` counts node versions in the registry now."""
+
+    sources: Sequence[SourceReport]
+    problems: Sequence[Problem]
+    nodes: int
+
+    @property
+    def has_failed_source(self) -> bool:
+        """Whether a source gave nothing because it could not be read."""
+        return any(source.status == "failed" for source in self.sources)

@@ -1,0 +1,147 @@
+"""LoadedNodes: the rows that a write transaction works on, read in bulk and kept current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from onex.domain.decision import AbsentDecision
+from onex.domain.metadata import Origin
+from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.version import Version
+from onex.storage.node_record import stored_version
+from onex.storage.sql.connection import Parameter, Row, SqlConnection
+from onex.storage.sql.rows import NODE_COLUMNS, NodeRow
+
+_KEYS_IN_A_STATEMENT = 300
+
+
+class LoadedNodes:
+    """Node versions, their origins and what was decided of absent ones, inside one transaction.
+
+    What is asked for is read once. The writer says what it changes, so that later questions
+    are answered without writing first what it has gathered.
+    """
+
+    def __init__(self, connection: SqlConnection) -> None:
+        self._connection = connection
+        self._rows: dict[NodeVersion, NodeRow | None] = {}
+        self._origins: dict[NodeVersion, list[Origin]] = {}
+        self._offered: dict[Origin, NodeVersion | None] = {}
+        self._has_absent = bool(connection.rows("SELECT 1 FROM absent_decisions LIMIT 1"))
+
+    def load(self, nodes: Iterable[NodeVersion], origins: Iterable[Origin]) -> None:
+        """Read what is known of these node versions and of these places, in few statements."""
+        offered = self._load_origins([o for o in origins if o not in self._offered])
+        wanted = dict.fromkeys((*nodes, *offered))
+        self._load_rows([node for node in wanted if node not in self._rows])
+
+    def row(self, node: NodeVersion) -> NodeRow | None:
+        """The row of a node version, None where it is not registered."""
+        if node not in self._rows:
+            self._load_rows([node])
+        return self._rows[node]
+
+    def origins(self, node: NodeVersion) -> Sequence[Origin]:
+        """The places that offer a registered node version, the first first."""
+        self.row(node)
+        return tuple(self._origins.get(node, ()))
+
+    def node_at(self, origin: Origin) -> NodeVersion | None:
+        """The node version that was found at a place."""
+        if origin not in self._offered:
+            self._load_origins([origin])
+        return self._offered[origin]
+
+    def absent(self, node: NodeVersion) -> AbsentDecision | None:
+        """What was decided of a version that is not registered now."""
+        if not self._has_absent:
+            return None
+        rows = self._connection.rows(
+            "SELECT lifecycle, yanked, yank_reason, decision FROM absent_decisions"
+            " WHERE namespace = ? AND type = ? AND version = ?",
+            _key(node),
+        )
+        if not rows:
+            return None
+        lifecycle, yanked, reason, decision = rows[0]
+        return AbsentDecision(lifecycle, bool(yanked), reason, decision)
+
+    def put(self, node: NodeVersion, row: NodeRow | None) -> None:
+        """Note that a node version is, or is no more, registered as this row."""
+        self._rows[node] = row
+        if row is None:
+            self._origins.pop(node, None)
+
+    def put_origin(self, origin: Origin, node: NodeVersion) -> None:
+        """Note that a place offers a node version, after those that do so already."""
+        self._offered[origin] = node
+        self._origins.setdefault(node, []).append(origin)
+
+    def drop_origin(self, origin: Origin, node: NodeVersion) -> None:
+        """Note that a place does not offer a node version any more."""
+        self._offered[origin] = None
+        self._origins[node].remove(origin)
+
+    def note_absent(self) -> None:
+        """Note that something is remembered of a version that is not registered."""
+        self._has_absent = True
+
+    def clear(self) -> None:
+        """Forget everything, since the tables were made anew."""
+        self._rows.clear()
+        self._origins.clear()
+        self._offered.clear()
+
+    def _load_rows(self, nodes: Sequence[NodeVersion]) -> None:
+        for node in nodes:
+            self._rows[node] = None
+        found = self._select(
+            f"SELECT {NODE_COLUMNS} FROM nodes WHERE (namespace, type, version) IN",
+            [_key(node) for node in nodes],
+        )
+        by_id = {}
+        for row in map(NodeRow._make, found):
+            by_id[row.id] = row.node_version
+            self._rows[row.node_version] = row
+            self._origins[row.node_version] = []
+        ids = list(by_id)
+        for start in range(0, len(ids), _KEYS_IN_A_STATEMENT):
+            some = ids[start : start + _KEYS_IN_A_STATEMENT]
+            marks = ", ".join("?" * len(some))
+            for node_id, source, path in self._connection.rows(
+                f"SELECT node_id, source, path FROM origins WHERE node_id IN ({marks})"
+                " ORDER BY added, source, path",
+                some,
+            ):
+                self._offered[Origin(source, path)] = by_id[node_id]
+                self._origins[by_id[node_id]].append(Origin(source, path))
+
+    def _load_origins(self, origins: Sequence[Origin]) -> list[NodeVersion]:
+        for origin in origins:
+            self._offered[origin] = None
+        found = self._select(
+            "SELECT source, path, type, namespace, version FROM origins"
+            " JOIN nodes ON nodes.id = node_id WHERE (source, path) IN",
+            [(origin.source, origin.path) for origin in origins],
+        )
+        nodes = []
+        for source, path, node_type, namespace, version in found:
+            node = NodeVersion(NodeId(node_type, namespace), Version.parse(version))
+            self._offered[Origin(source, path)] = node
+            nodes.append(node)
+        return nodes
+
+    def _select(self, statement: str, keys: Sequence[Sequence[Parameter]]) -> list[Row]:
+        """The rows for keys of several columns, in as many statements as are needed."""
+        found: list[Row] = []
+        for start in range(0, len(keys), _KEYS_IN_A_STATEMENT):
+            some = keys[start : start + _KEYS_IN_A_STATEMENT]
+            marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+            found += self._connection.rows(
+                f"{statement} (VALUES {marks})", [part for key in some for part in key]
+            )
+        return found
+
+
+def _key(node: NodeVersion) -> tuple[str, str, str]:
+    return (node.node.namespace, node.node.type, stored_version(node.version))
