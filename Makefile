@@ -13,7 +13,7 @@ demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
 
 test: .venv/dev .venv/corpus
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses=logical --dist=worksteal --cov --cov-report=term
 
 check: lint demo test crash
 

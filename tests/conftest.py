@@ -98,7 +98,7 @@ class Project:
         with self.registry() as registry:
             registry.scan([self.nodes])
 
-    def onex(self, *arguments: str | Path, timeout: float = 60) -> CommandResult:
+    def onex(self, *arguments: str | Path, timeout: float = 100) -> CommandResult:
         """Run ``onex`` in a process of its own, in the project's folder."""
         done = subprocess.run(
             self.command(*arguments),
@@ -122,7 +122,7 @@ class Project:
         )  # fmt: skip
 
     def onex_measured(
-        self, *arguments: str | Path, timeout: float = 60
+        self, *arguments: str | Path, timeout: float = 100
     ) -> tuple[CommandResult, int]:
         """Run ``onex``, and tell the peak of its memory in bytes, without its children's."""
         # Not ru_maxrss, which a process inherits from the one that started it.
@@ -207,7 +207,7 @@ class PostgresServer:
         """End the server as a crash would: at once, with every connection cut off."""
         pid_file = self.folder / "postmaster.pid"
         os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while pid_file.exists():
             assert time.monotonic() < deadline, "the server did not end"
             time.sleep(0.02)

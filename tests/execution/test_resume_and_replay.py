@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,17 +48,26 @@ def step(project: Project, node: str, name: str, **fields: object) -> dict[str, 
     return {"node": node, "with": arguments | wait, **fields}
 
 
-def killed_run(project: Project, waiting_for: str) -> str:
-    """Start the workflow, kill it once a call has started, and return the run."""
+def recorded(project: Project) -> int:
+    """How many calls are in the history as succeeded."""
+    with closing(
+        sqlite3.connect(f"file:{project.home / 'history.db'}?mode=ro", uri=True)
+    ) as history:
+        found = history.execute("SELECT count(*) FROM steps WHERE status = 'succeeded'")
+        return found.fetchone()[0]
+
+
+def killed_run(project: Project, waiting_for: str, ended: int = 0) -> str:
+    """Start the workflow, kill it once a call has started and others ended; return the run."""
     process = project.start("run", "test.workflow.yaml", "--jobs", "2")
-    deadline = time.monotonic() + 30
-    while not calls(project, waiting_for):
-        assert time.monotonic() < deadline, "the call did not start"
+    deadline = time.monotonic() + 60
+    while not calls(project, waiting_for) or (ended and recorded(project) < ended):
+        assert time.monotonic() < deadline, "the call did not start, or others did not end"
         assert process.poll() is None, "the run ended by itself"
         time.sleep(0.01)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while processes_of(project.home):
         assert time.monotonic() < deadline, "a worker stayed behind"
         time.sleep(0.02)
@@ -120,7 +131,7 @@ def test_children_of_a_fan_out_are_taken_over_one_by_one(counting: Project) -> N
         {"each": {"node": "again", "foreach": items, "with": arguments}},
         outputs={"names": "${{ steps.each }}"},
     )
-    run_id = killed_run(counting, "n5")
+    run_id = killed_run(counting, "n5", ended=7)
     (counting.root / "calls" / "go").touch()
     done = resume(counting, run_id, "--no-cache")
     assert done.json["outputs"] == {"names": [f"n{i}" for i in range(8)]}
@@ -166,7 +177,7 @@ def test_a_call_that_failed_and_was_made_again_is_in_flight_when_that_is_killed(
     assert failed["steps"]["a"]["error"]["code"] == "EXE001"
     (project.root / "calls" / "second").touch()
     process = project.start("run", "--resume", failed["run_id"])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not calls(project, "held"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -192,7 +203,7 @@ def test_a_run_that_still_runs_cannot_be_taken_over(counting: Project) -> None:
     counting.workflow({"held": step(counting, "once", "held", wait=True)})
     process = counting.start("run", "test.workflow.yaml")
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not calls(counting, "held"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -202,7 +213,7 @@ def test_a_run_that_still_runs_cannot_be_taken_over(counting: Project) -> None:
         assert (refused.code, refused.json["error"]["code"]) == (2, "RUN002")
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
 
 
 def test_name_one_of_a_target_and_a_run(project: Project) -> None:

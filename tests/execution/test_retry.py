@@ -122,12 +122,12 @@ def test_cancelling_ends_the_wait(flaky: Project) -> None:
         flaky.command("run", "test.workflow.yaml", "--format", "json"),
         cwd=flaky.root, env=flaky.environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (flaky.root / "c").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert '"status": "cancelled"' in output
 

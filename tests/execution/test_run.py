@@ -113,7 +113,7 @@ def test_fail_fast_ends_what_runs_at_once(project: Project) -> None:
         workflow(step("slow"), step("bad"), step("after", "bad", explicit_needs=("slow",))),
         jobs=2,
     )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert [s.status.value for s in result.steps.values()] == ["cancelled", "failed", "cancelled"]
     assert processes_of(project.home) == []
 

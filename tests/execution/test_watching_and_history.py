@@ -122,7 +122,7 @@ def test_a_run_ends_at_its_time_limit_and_can_go_on(project: Project) -> None:
     )
     started = time.monotonic()
     done = run(project, "--jobs", "1")
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     assert done.code == 1
     assert (done.json["status"], done.json["error"]["code"]) == ("failed", "EXE012")
     assert [s["status"] for s in done.json["steps"].values()] == ["succeeded", "cancelled"]

@@ -133,6 +133,6 @@ def test_a_flood_is_bounded(project: Project, where: str) -> None:
     result, peak = project.onex_measured("run", "flood", "--format", "json")
     assert result.json["outputs"] == {"result": 7}
     assert peak < 300 * 1024**2
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     shown = project.onex("runs", "show", result.json["run_id"], "--format", "json").json
     assert len(shown["steps"]["node"]["log"]) <= 64 * 1024
