@@ -37,7 +37,7 @@ from onex.resolution.registry_resolution import CacheReport, RegistryResolution
 from onex.resolver.compatibility import VersionCompatibility
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
-from onex.resolver.lockfile import LOCKFILE, Lockfile
+from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
 from onex.storage.copying import CopyReport, copy_registry
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery, Page, SearchResult
@@ -289,7 +289,7 @@ class Registry:
     def resolve(
         self,
         references: Sequence[NodeRef | str],
-        lock: Lockfile | None = None,
+        lock: Lockfile | LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
         as_of: str | None = None,
@@ -431,13 +431,15 @@ class Registry:
         try:
             return Lockfile.parse(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} cannot be read", hint="check the path") from error
+            raise ConfigurationError(
+                f"{path} cannot be read: {error}", hint="check the path, or run onex lock"
+            ) from error
 
     def plan(
         self,
         workflow: Workflow,
         inputs: JsonObject,
-        lock: Lockfile | None = None,
+        lock: LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
     ) -> ExecutionPlan:
@@ -456,7 +458,11 @@ class Registry:
         from onex.execution.plan import plan_workflow
 
         references = [step.node for step in workflow.steps.values()]
-        resolution = self._resolution.resolve(references, lock, self._overrides(overrides))
+        forced = self._overrides(overrides)
+        if lock is not None:
+            names = {override.reference.without_constraint() for override in forced}
+            references = lock.held(references, names)
+        resolution = self._resolution.resolve(references, lock, forced)
         return plan_workflow(workflow, inputs, resolution, lock)
 
     def run(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onex import Version, VersionConstraint
 from onex.domain.errors import ConfigurationError
-from onex.resolver.lockfile import LockedNode, Lockfile
+from onex.resolver.lockfile import LockedNode, LockedRequest, Lockfile
 from tests.conftest import Project
 
 CODE = "def execute(context):\n    return {version!r}\n"
@@ -46,7 +46,11 @@ def test_the_file_is_sorted_and_complete(locked: Project) -> None:
     assert lock.nodes["tool://test.app"].dependencies == ("tool://test.lib@1.0.0",)
     assert lock.nodes["tool://test.app"].digest.startswith("sha256:")
     assert lock.nodes["tool://test.app"].source == "nodes"
-    assert lock.requirements == {"tool://test.app": VersionConstraint.parse("^1")}
+    (request,) = lock.requests
+    assert request.workflow == "test.workflow.yaml"
+    assert request.names == {"app": "tool://test.app"}
+    assert request.requirements == {"tool://test.app": VersionConstraint.parse("^1")}
+    assert str(locked.root) not in text
 
 
 def test_locked_versions_stay_until_they_are_let_go(locked: Project) -> None:
@@ -83,9 +87,116 @@ def test_a_lock_that_no_longer_fits_is_named(locked: Project) -> None:
     assert locked.onex("run", "test.workflow.yaml").code == 0
 
 
-def test_what_the_lock_does_not_know_runs_without_it(locked: Project) -> None:
+def test_what_the_lock_does_not_know_does_not_run(locked: Project) -> None:
     locked.add("other", "def execute(context):\n    return 1\n")
-    assert locked.onex("run", "other").code == 0
+    done = locked.onex("run", "other", "--format", "json")
+    assert (done.code, done.json["error"]["code"]) == (3, "RES005")
+    alone = locked.onex("run", "tool://test.app", "--format", "json")
+    assert alone.json["outputs"] == {"result": "1.0.0"}
+    locked.workflow({"b": {"node": "other"}})
+    done = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert (done.code, done.json["error"]["code"]) == (3, "RES005")
+    assert "other of test.workflow.yaml" in done.json["error"]["message"]
+
+
+def test_a_newcomer_takes_no_locked_short_name(locked: Project) -> None:
+    locked.add("intruder", "def execute(context):\n    return 'intruder'\n", namespace="app")
+    done = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert done.json["outputs"] == {"version": "1.0.0"}
+    scanned = locked.onex("scan", "--format", "json").json
+    assert [p["code"] for p in scanned["problems"]] == ["DSC016"]
+    (locked.root / "onex.lock").unlink()
+    done = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert (done.code, done.json["error"]["code"]) == (3, "RES004")
+    assert done.json["error"]["candidates"] == ["tool://app", "tool://test.app"]
+
+
+def test_a_lock_of_the_first_format_is_honoured(locked: Project) -> None:
+    node = Lockfile.parse((locked.root / "onex.lock").read_text()).nodes
+    lines = ["format = 1", "[requirements]", '"tool://test.app" = "^1"']
+    for name, found in node.items():
+        lines += ["[[node]]", f'node = "{name}"', f'version = "{found.version}"',
+                  f'digest = "{found.digest}"', 'source = "nodes"', "dependencies = []"]  # fmt: skip
+    locked.write("onex.lock", "\n".join(lines))
+    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert run.json["outputs"] == {"version": "1.0.0"}
+    locked.add("other", "def execute(context):\n    return 1\n")
+    assert locked.onex("run", "other").code == 3
+    assert locked.onex("lock").code == 0
+    assert versions(locked) == {"tool://test.app": "1.0.0", "tool://test.lib": "1.0.0"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n",
+        lambda text: "",
+        lambda text: "a = " + "[" * 1500,
+    ],
+)
+def test_a_lock_that_cannot_be_read_is_written_anew(locked: Project, damage) -> None:
+    path = locked.root / "onex.lock"
+    text = path.read_text()
+    path.write_text(damage(text))
+    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert (run.code, run.json["error"]["code"]) == (2, "CFG001")
+    done = locked.onex("lock")
+    assert done.code == 0
+    assert "written anew" in done.stderr
+    assert locked.onex("run", "test.workflow.yaml").code == 0
+
+
+def test_a_byte_order_mark_does_no_harm(locked: Project) -> None:
+    path = locked.root / "onex.lock"
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert locked.onex("run", "test.workflow.yaml").code == 0
+
+
+def test_each_workflow_has_a_resolution_of_its_own(locked: Project) -> None:
+    add(locked, "lib", "2.0.0")
+    for name, constraint in {"one": "^1", "two": "^2"}.items():
+        body = f'name: {name}\nsteps:\n  s:\n    node: tool://test.lib@{constraint}\noutputs: {{v: "${{{{ steps.s }}}}"}}\n'
+        locked.write(f"{name}.workflow.yaml", body)
+    assert locked.onex("lock").code == 0
+    for name, version in {"one": "1.1.0", "two": "2.0.0"}.items():
+        done = locked.onex("run", f"{name}.workflow.yaml", "--format", "json")
+        assert done.json["outputs"] == {"v": version}
+    assert locked.onex("lock", "--check").code == 0
+    locked.write(
+        "two.workflow.yaml",
+        "name: two\nsteps:\n  a:\n    node: tool://test.lib@^1\n  b:\n    node: tool://test.lib@^2\n",
+    )
+    refused = locked.onex("lock", "--format", "json")
+    assert refused.code == 3
+    explanation = refused.json["error"]["explanation"]
+    assert "two.workflow.yaml:4:11: tool://test.lib@^1" in explanation
+    assert "two.workflow.yaml:6:11: tool://test.lib@^2" in explanation
+    assert "^1 ^2" in explanation
+
+
+def test_a_developer_takes_local_changes_in_with_the_run(locked: Project) -> None:
+    code = locked.nodes / "app-1.0.0" / "node.py"
+    code.write_text("def execute(context):\n    return 'edited'\n")
+    assert locked.onex("run", "test.workflow.yaml").code == 5
+    done = locked.onex("run", "test.workflow.yaml", "--relock")
+    assert done.code == 0
+    assert "accept new files of tool://test.app 1.0.0" in done.stderr
+    assert locked.onex("run", "test.workflow.yaml").code == 0
+
+
+def test_an_equal_node_from_another_source_changes_nothing(locked: Project) -> None:
+    locked.write("onex.toml", '[[sources]]\nname = "mirror"\npath = "nodes"\n')
+    done = locked.onex("lock", "--check", "--format", "json")
+    assert (done.code, done.json["changes"]) == (0, [])
+
+
+def test_a_run_reports_what_concerns_it(locked: Project) -> None:
+    for number in range(5):
+        locked.write(f"nodes/broken{number}/node.onex.yaml", "name: [\n")
+    done = locked.onex("run", "test.workflow.yaml")
+    assert done.code == 0
+    assert "broken0" not in done.stderr
+    assert "5 errors in other manifests" in done.stderr
 
 
 def test_resolve_prefers_a_lock_that_is_named(locked: Project) -> None:
@@ -96,7 +207,9 @@ def test_resolve_prefers_a_lock_that_is_named(locked: Project) -> None:
     assert set(held.values()) == {"1.0.0"}
 
 
-@pytest.mark.parametrize("text", ["", "format = 9", "[[[", 'format = 1\n[[node]]\nnode = "x"\n'])
+@pytest.mark.parametrize(
+    "text", ["", "format = 9", "[[[", "\0", 'format = 1\n[[node]]\nnode = "x"\n']
+)
 def test_other_files_are_not_taken_for_a_lock(text: str) -> None:
     with pytest.raises(ConfigurationError):
         Lockfile.parse(text)
@@ -114,5 +227,6 @@ nodes = st.builds(
 
 @given(st.dictionaries(names, nodes))
 def test_any_lock_survives_its_text(found: dict[str, LockedNode]) -> None:
-    lock = Lockfile({name: VersionConstraint.parse("^1 || >2") for name in found}, found)
+    asked = {name: VersionConstraint.parse("^1 || >2") for name in found}
+    lock = Lockfile((LockedRequest("w.yaml", {"short": "tool://a"}, asked, found),))
     assert Lockfile.parse(lock.to_toml()) == lock

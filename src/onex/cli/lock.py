@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.cli.targets import override_option, parse_overrides, references, targets_argument
-from onex.domain.errors import ExitCode
+from onex.cli.targets import (
+    is_workflow_file,
+    override_option,
+    parse_overrides,
+    places_of,
+    targets_argument,
+    workflow_files,
+)
+from onex.domain.errors import ConfigurationError, ExitCode, Severity, UsageError
 from onex.domain.reference import NodeRef
+from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
-from onex.resolver.lockfile import LOCKFILE, Lockfile
+from onex.resolution.override import Override
+from onex.resolver.lockfile import LOCKFILE, LockedNode, LockedRequest, Lockfile
 
 
 @click.command()
@@ -48,16 +60,28 @@ def lock(
     """
     with Registry.open(home) as registry:
         if registry.configuration.sources:
-            registry.scan()
-        path = (registry.configuration.project or Path()) / LOCKFILE
-        before = (registry.read_lock(path) if path.is_file() else None) or Lockfile()
-        wanted = references(registry, targets)
+            output.problems(
+                [p for p in registry.scan().problems if p.severity is not Severity.INFORMATION]
+            )
+        path = lock_path(registry)
+        before = _read(registry, path, output)
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
-        kept = Lockfile() if upgrade_all else before.without(free)
-        resolution = registry.resolve(wanted, kept, overrides=parse_overrides(overrides))
-    after = Lockfile.of(resolution.requirements, resolution.selected, resolution.needs)
-    changes = _changes(before, after)
-    is_current = before == after
+        kept = Lockfile() if upgrade_all else before
+        forced = parse_overrides(overrides)
+        warnings: dict[str, None] = {}
+        requests = []
+        for asked in requested(registry, targets, path.parent):
+            known = kept.request_of(asked.workflow) or LockedRequest()
+            request, said = lock_request(registry, asked, known.without(free), forced)
+            earlier = before.request_of(asked.workflow) or LockedRequest()
+            requests.append(request.naming_sources_of(earlier))
+            warnings |= dict.fromkeys(said)
+    # Targets that are named leave the rest of the lock as it is.
+    named = {request.workflow for request in requests}
+    others = [r for r in before.requests if r.workflow and r.workflow not in named]
+    after = Lockfile(tuple(requests + others if targets else requests))
+    changes = lock_changes(before, after)
+    is_current = not changes and before.to_toml() == after.to_toml()
     if not check and not is_current:
         path.write_text(after.to_toml(), encoding="utf-8")
     if export is not None:
@@ -66,7 +90,7 @@ def lock(
     body = after.to_json() | {"path": str(path), "current": is_current, "changes": list(changes)}
 
     def human() -> None:
-        for warning in resolution.warnings:
+        for warning in warnings:
             output.warning(warning)
         for change in changes:
             output.line(change)
@@ -77,16 +101,103 @@ def lock(
     return ExitCode.RESOLUTION_FAILED if check and not is_current else ExitCode.SUCCESS
 
 
-def _changes(before: Lockfile, after: Lockfile) -> list[str]:
-    changes: list[str] = []
-    for name in sorted({*before.nodes, *after.nodes}):
-        old, new = before.nodes.get(name), after.nodes.get(name)
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What a workflow, or the user by hand, asks to be locked."""
+
+    workflow: str
+    file: Path | None
+    references: tuple[NodeRef, ...]
+
+
+def lock_path(registry: Registry) -> Path:
+    """Where the lock of the project is, or will be."""
+    return (registry.configuration.project or Path()) / LOCKFILE
+
+
+def name_of_workflow(file: Path, folder: Path) -> str:
+    """What a lock in a folder calls a workflow."""
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
+def requested(registry: Registry, targets: Iterable[str], folder: Path) -> list[Requested]:
+    """What targets ask; without targets, each workflow in the project's folder."""
+    given = list(targets) or workflow_files(registry)
+    if not given:
+        raise UsageError("there is no workflow here", hint="name a workflow or a node")
+    found = []
+    by_hand = []
+    for target in given:
+        if is_workflow_file(target):
+            file = Path(target)
+            steps = load_workflow(file).steps.values()
+            name = name_of_workflow(file, folder)
+            found.append(Requested(name, file, tuple(step.node for step in steps)))
+        else:
+            by_hand.append(NodeRef.parse(target))
+    if by_hand:
+        found.append(Requested("", None, tuple(by_hand)))
+    return found
+
+
+def lock_request(
+    registry: Registry, asked: Requested, kept: LockedRequest, forced: Sequence[Override]
+) -> tuple[LockedRequest, Sequence[str]]:
+    """Resolve what is asked, preferring what was locked; returns the lock and the warnings.
+
+    Raises:
+        ResolutionError: nothing fits; it says where the workflow asks.
+    """
+    with places_of(asked.file):
+        resolution = registry.resolve(list(asked.references), kept, overrides=forced)
+    names = {
+        reference.without_constraint(): str(node)
+        for reference, node in zip(asked.references, resolution.roots, strict=True)
+    }
+    locked = LockedRequest.of(
+        asked.workflow, names, resolution.requirements, resolution.selected, resolution.needs
+    )
+    return locked, resolution.warnings
+
+
+def lock_changes(before: Lockfile, after: Lockfile) -> list[str]:
+    """How two locks differ, each change once."""
+    old, new = ({r.workflow: r for r in lock.requests} for lock in (before, after))
+    changes: dict[str, None] = {}
+    for workflow in sorted({*old, *new}):
+        first = old.get(workflow) or before.request_of(workflow) or LockedRequest()
+        second = new.get(workflow, LockedRequest())
+        if not workflow and workflow not in new:
+            continue
+        changes |= dict.fromkeys(_changes_of_nodes(first.nodes, second.nodes))
+        for name in sorted(first.names.keys() & second.names.keys()):
+            if first.names[name] != second.names[name]:
+                meant = f"{first.names[name]}, now {second.names[name]}"
+                changes[f"{name} meant {meant}"] = None
+    return list(changes)
+
+
+def _changes_of_nodes(
+    before: Mapping[str, LockedNode], after: Mapping[str, LockedNode]
+) -> Iterator[str]:
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
         if old is None and new is not None:
-            changes.append(f"add {name} {new.version}")
+            yield f"add {name} {new.version}"
         elif new is None and old is not None:
-            changes.append(f"drop {name} {old.version}")
+            yield f"drop {name} {old.version}"
         elif old is not None and new is not None and old.version != new.version:
-            changes.append(f"move {name} from {old.version} to {new.version}")
+            yield f"move {name} from {old.version} to {new.version}"
         elif old is not None and new is not None and old.digest != new.digest:
-            changes.append(f"accept new files of {name} {new.version}")
-    return changes
+            yield f"accept new files of {name} {new.version}"
+
+
+def _read(registry: Registry, path: Path, output: Output) -> Lockfile:
+    """The lock that is there; an empty one, and a warning, if it cannot be read."""
+    if not path.is_file():
+        return Lockfile()
+    try:
+        return registry.read_lock(path) or Lockfile()
+    except ConfigurationError as error:
+        output.warning(f"{error.message}; it is written anew")
+        return Lockfile()

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
+from onex.cli.lock import (
+    Requested,
+    lock_changes,
+    lock_path,
+    lock_request,
+    name_of_workflow,
+)
 from onex.cli.options import home_option, isolation_option, output_options
-from onex.cli.output import Output
+from onex.cli.output import Output, counted
 from onex.cli.progress import run_observer
 from onex.cli.run_target import read_target
-from onex.cli.targets import override_option, parse_overrides
+from onex.cli.targets import override_option, parse_overrides, places_of
 from onex.domain.call_id import calls_among, is_child
-from onex.domain.errors import ExitCode, UsageError
+from onex.domain.errors import ExitCode, OnexError, Problem, Severity, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
+from onex.domain.metadata import RegisteredNode
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
+from onex.domain.workflow import Workflow
 from onex.execution.artifacts import is_artifact
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
 from onex.registry import Registry
+from onex.resolver.lockfile import LockedRequest, Lockfile
+
+# Problems of a source as a whole.
+_SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
 
 
 @click.command()
@@ -42,6 +56,9 @@ from onex.registry import Registry
     help="By default the project's onex.lock.",
 )
 @override_option
+@click.option(
+    "--relock", is_flag=True, help="Take local changes into onex.lock first, and show them."
+)
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever earlier runs gave.")
 @click.option(
     "--refresh",
@@ -74,6 +91,7 @@ def run(
     isolation: str,
     lock_file: Path | None,
     overrides: tuple[str, ...],
+    relock: bool,
     no_cache: bool,
     refresh: tuple[str, ...],
     resumed: str | None,
@@ -96,8 +114,10 @@ def run(
             "a run goes on with the inputs and versions it had",
             hint="leave inputs, --lock and --override out, or start a new run",
         )
-    if resumed is not None and (dry_run or refresh):
-        raise UsageError("--resume does not go with --dry-run or --refresh", hint="leave them out")
+    if resumed is not None and (dry_run or refresh or relock):
+        raise UsageError(
+            "--resume goes with none of --dry-run, --refresh and --relock", hint="leave them out"
+        )
     level = IsolationLevel(isolation)
     with Registry.open(home) as registry:
         if resumed is not None:
@@ -113,11 +133,17 @@ def run(
                 )
             return _report(output, result, events)
         workflow, given = read_target(str(target), inputs, inputs_file, arguments)
-        if registry.configuration.sources:
-            output.problems([p for p in registry.scan().problems if p.severity == "error"])
+        problems = registry.scan().problems if registry.configuration.sources else ()
         forced = parse_overrides(overrides)
-        lock = registry.read_lock(lock_file)
-        plan = registry.plan(workflow, given, lock, overrides=forced)
+        file = Path(str(target)) if Path(str(target)).is_file() else None
+        try:
+            with places_of(file):
+                lock = _lock(output, registry, workflow, file, lock_file, relock=relock)
+                plan = registry.plan(workflow, given, lock, overrides=forced)
+        except OnexError:
+            _report_scan(output, problems, ())
+            raise
+        _report_scan(output, problems, plan.nodes.values())
         for warning in plan.warnings:
             output.warning(warning)
         if dry_run:
@@ -140,6 +166,50 @@ def run(
                 observer=observer,
             )
     return _report(output, result, events)
+
+
+def _lock(
+    output: Output,
+    registry: Registry,
+    workflow: Workflow,
+    file: Path | None,
+    lock_file: Path | None,
+    *,
+    relock: bool,
+) -> LockedRequest | None:
+    """What the lock holds the run to; None without a lock.
+
+    With ``relock`` the lock takes local changes in first, and they are shown.
+    """
+    path = lock_file or lock_path(registry)
+    if lock_file is None and not path.is_file():
+        return None
+    lock = registry.read_lock(path) or Lockfile()
+    name = "" if file is None else name_of_workflow(file, path.parent)
+    references = [step.node for step in workflow.steps.values()]
+    if not relock:
+        return lock.request_for(name, references)
+    known = lock.request_of(name) or LockedRequest()
+    request, _ = lock_request(registry, Requested(name, file, tuple(references)), known, ())
+    others = [r for r in lock.requests if r.workflow != name]
+    after = Lockfile((request, *others))
+    for change in lock_changes(lock, after):
+        output.note(change)
+    path.write_text(after.to_toml(), encoding="utf-8")
+    return request
+
+
+def _report_scan(
+    output: Output, problems: Sequence[Problem], nodes: Iterable[RegisteredNode]
+) -> None:
+    """Print what the scan found of nodes that run and of whole sources; count the rest."""
+    files = {origin.path for node in nodes for origin in node.origins}
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    near = [p for p in errors if p.location.path in files or p.code in _SOURCE_CODES]
+    output.problems(near)
+    if len(errors) > len(near):
+        count = counted(len(errors) - len(near), "error")
+        output.warning(f"{count} in other manifests; onex scan shows them")
 
 
 def _report(output: Output, result: RunResult, events: Path | None) -> int:

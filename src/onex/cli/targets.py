@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from onex.domain.errors import UsageError
+from onex.domain.errors import ResolutionError, UsageError
 from onex.domain.reference import NodeRef
-from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow
+from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow, locate_nodes
 from onex.registry import Registry
 from onex.resolution.override import Override
 
@@ -37,6 +38,23 @@ def references(registry: Registry, targets: Iterable[str]) -> list[NodeRef]:
         if not chosen:
             raise UsageError("there is no workflow here", hint="name a workflow or a node")
     return list(_references(chosen))
+
+
+def is_workflow_file(target: str) -> bool:
+    """Whether a target is the path of a workflow rather than a reference to a node."""
+    return target.endswith((".yaml", ".yml"))
+
+
+@contextmanager
+def places_of(file: Path | None) -> Iterator[None]:
+    """Add to a failed resolution where a workflow asks for nodes, in its author's words."""
+    try:
+        yield
+    except ResolutionError as error:
+        if file is not None:
+            lines = [f"{place}: {asked}" for place, asked in locate_nodes(file)]
+            error.extend("Where the workflow asks:", lines)
+        raise
 
 
 def workflow_files(registry: Registry) -> list[str]:
@@ -67,7 +85,7 @@ def parse_overrides(texts: Iterable[str]) -> list[Override]:
 
 def _references(targets: Iterable[str]) -> Iterator[NodeRef]:
     for target in targets:
-        if target.endswith((".yaml", ".yml")):
+        if is_workflow_file(target):
             yield from (step.node for step in load_workflow(Path(target)).steps.values())
         else:
             yield NodeRef.parse(target)

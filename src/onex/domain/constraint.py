@@ -135,6 +135,11 @@ class VersionConstraint:
                 hint="simplify one of the two",
             )
         joined = tuple(mine + its for mine in self.alternatives for its in other.alternatives)
+        # In its authors' words, if these mean the same beside each other.
+        texts = (self.text, other.text)
+        are_plain = all("||" not in text and " - " not in text for text in texts)
+        if are_plain and not {"latest", "*", ""}.intersection(texts):
+            return VersionConstraint(joined, " ".join(texts))
         return VersionConstraint(joined, _normalized(joined))
 
     def normalized(self) -> str:

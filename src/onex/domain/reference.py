@@ -107,8 +107,12 @@ class NodeRef:
             raise UsageError(f"{str(self)!r} does not name one version", hint="write REF@1.2.3")
         return version
 
+    def without_constraint(self) -> str:
+        """The name as it is written, without the constraint."""
+        return self.name if self.type is None else f"{self.type}://{self.name}"
+
     def __str__(self) -> str:
-        target = self.name if self.type is None else f"{self.type}://{self.name}"
+        target = self.without_constraint()
         return target if self.constraint == ANY_VERSION else f"{target}@{self.constraint}"
 
 

@@ -11,7 +11,7 @@ from onex.domain.workflow import Workflow
 from onex.execution.schemas import complete_inputs
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.graph import execution_order
-from onex.resolver.lockfile import Lockfile
+from onex.resolver.lockfile import LockedRequest, Lockfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,10 @@ class ExecutionPlan:
 
 
 def plan_workflow(
-    workflow: Workflow, inputs: JsonObject, resolution: DependencyResolution, lock: Lockfile | None
+    workflow: Workflow,
+    inputs: JsonObject,
+    resolution: DependencyResolution,
+    lock: LockedRequest | None,
 ) -> ExecutionPlan:
     """The plan of a workflow whose references were resolved, one for each of its steps.
 
@@ -74,5 +77,5 @@ def plan_workflow(
         nodes,
         complete_inputs(workflow.inputs, inputs),
         tuple(resolution.warnings),
-        None if lock is None else sha256_of(lock.to_toml()),
+        None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from onex.domain.errors import (
     ConstraintError,
     InvalidReferenceError,
+    Location,
     Problem,
     VersionError,
     WorkflowError,
 )
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.reference import NodeRef
 from onex.domain.retry import (
     DEFAULT_BREAKER,
@@ -63,6 +64,18 @@ def load_workflow(path: Path) -> Workflow:
             f"{path} is not a workflow that can run: {problems[0].message}", problems
         )
     return workflow
+
+
+def locate_nodes(path: Path) -> Iterator[tuple[Location, str]]:
+    """Where each step of a workflow file names its node, and the reference as it is written."""
+    document = read_yaml(path)
+    steps = document.data.get("steps")
+    entries: Iterable[tuple[str | int, JsonValue]] = (
+        enumerate(steps) if isinstance(steps, list) else as_object(steps).items()
+    )
+    for key, entry in entries:
+        if isinstance(entry, Mapping) and isinstance(entry.get("node"), str):
+            yield document.locate(("steps", key, "node")), str(entry["node"])
 
 
 def read_workflow(document: YamlDocument) -> tuple[Workflow | None, tuple[Problem, ...]]:

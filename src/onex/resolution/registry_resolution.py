@@ -34,7 +34,7 @@ from onex.resolver.dependency_resolver import (
     DependencyResolver,
 )
 from onex.resolver.impact import Impact, assess
-from onex.resolver.lockfile import Lockfile
+from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.matrix_views import ProposedMatrix
 from onex.resolver.version_resolver import resolve_version
 from onex.storage.backend import StorageBackend
@@ -106,7 +106,7 @@ class RegistryResolution:
     def resolve(
         self,
         references: Sequence[NodeRef | str],
-        lock: Lockfile | None = None,
+        lock: Lockfile | LockedRequest | None = None,
         overrides: Sequence[Override] = (),
     ) -> DependencyResolution:
         """Choose versions; a failure also says where its constraints are written.
@@ -283,7 +283,7 @@ class RegistryResolution:
         self._head = head
 
     def _request(
-        self, references: Sequence[NodeRef | str], lock: Lockfile | None
+        self, references: Sequence[NodeRef | str], lock: Lockfile | LockedRequest | None
     ) -> DependencyRequest:
         return self._resolver.request(_parsed(references), lock)
 
@@ -352,7 +352,11 @@ def _parsed(references: Iterable[NodeRef | str]) -> Iterator[NodeRef]:
         yield NodeRef.parse(reference) if isinstance(reference, str) else reference
 
 
-def _key(references: Sequence[NodeRef | str], lock: Lockfile | None, host: HostEnvironment) -> str:
+def _key(
+    references: Sequence[NodeRef | str],
+    lock: Lockfile | LockedRequest | None,
+    host: HostEnvironment,
+) -> str:
     """One text for everything an answer depends on, but for what is registered."""
     locked: Mapping[str, str] = (
         {name: str(node.version) for name, node in lock.nodes.items()} if lock else {}

@@ -16,7 +16,7 @@ from onex.domain.version import Version
 from onex.resolver.catalog import CatalogView, NodeCatalog
 from onex.resolver.compatibility_matrix import CompatibilityMatrix, Needs, VersionMatrix
 from onex.resolver.graph import execution_order
-from onex.resolver.lockfile import Lockfile
+from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.matrix_views import ForcedMatrix, LockedMatrix
 from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve_with
@@ -93,7 +93,7 @@ class DependencyResolver:
     def request(
         self,
         references: Iterable[NodeRef],
-        lock: Lockfile | None = None,
+        lock: Lockfile | LockedRequest | None = None,
         overrides: Mapping[NodeId, RegisteredNode] | None = None,
     ) -> DependencyRequest:
         """Look the references up.
