@@ -80,11 +80,13 @@ class VersionConstraint:
     """A set of versions as its author wrote it.
 
     Two constraints are equal when they were rewritten to the same comparators,
-    so ``^1.2`` equals ``>=1.2.0 <2.0.0-0``.
+    so ``^1.2`` equals ``>=1.2.0 <2.0.0-0``. ``is_latest`` marks ``latest``, which is also
+    meant if nothing is written: it takes a prerelease if nothing better is there.
     """
 
     alternatives: tuple[Alternative, ...]
     text: str
+    is_latest: bool = False
 
     @classmethod
     def parse(cls, text: str) -> VersionConstraint:
@@ -162,6 +164,8 @@ class VersionConstraint:
 
 
 ANY_VERSION = VersionConstraint(((),), "*")
+LATEST = VersionConstraint(((),), "*", is_latest=True)
+"""What a reference without a constraint asks."""
 
 
 @lru_cache(maxsize=4096)
@@ -173,7 +177,7 @@ def _parse(text: str) -> VersionConstraint:
         )
     stripped = text.strip()
     if stripped == "latest":
-        return VersionConstraint(((),), "latest")
+        return VersionConstraint(((),), "latest", is_latest=True)
     clauses = stripped.split("||")
     if len(clauses) > MAXIMUM_ALTERNATIVES:
         raise ConstraintError(

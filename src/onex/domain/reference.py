@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.errors import InvalidReferenceError, UsageError
 from onex.domain.version import Version
 
@@ -71,7 +71,7 @@ class NodeRef:
 
     type: str | None
     name: str
-    constraint: VersionConstraint = ANY_VERSION
+    constraint: VersionConstraint = LATEST
 
     @classmethod
     def parse(cls, text: str) -> NodeRef:
@@ -87,7 +87,7 @@ class NodeRef:
                 hint=f"references have at most {MAXIMUM_REFERENCE_LENGTH} characters",
             )
         target, separator, constraint_text = text.strip().partition("@")
-        constraint = VersionConstraint.parse(constraint_text) if separator else ANY_VERSION
+        constraint = VersionConstraint.parse(constraint_text) if separator else LATEST
         if "://" in target:
             node = NodeId.parse(target)
             return cls(node.type, node.namespace, constraint)
@@ -113,7 +113,7 @@ class NodeRef:
 
     def __str__(self) -> str:
         target = self.without_constraint()
-        return target if self.constraint == ANY_VERSION else f"{target}@{self.constraint}"
+        return target if self.constraint.is_latest else f"{target}@{self.constraint}"
 
 
 def _refuse(text: str) -> InvalidReferenceError:

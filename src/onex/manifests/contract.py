@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.errors import ConstraintError, InvalidReferenceError, Severity, VersionError
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
@@ -184,7 +184,7 @@ class _ContractReader(FieldReader):
                 is_optional = entry.get("optional") is True or entry.get("required") is False
                 try:
                     reference = NodeRef.parse(module or name)
-                    constraint = VersionConstraint.parse(written) if written else ANY_VERSION
+                    constraint = VersionConstraint.parse(written) if written else LATEST
                 except (InvalidReferenceError, ConstraintError) as error:
                     self.report("010", error.message, place, error.hint)
                     continue

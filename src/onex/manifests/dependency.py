@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.errors import InvalidReferenceError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Dependency
@@ -69,7 +69,7 @@ def _read_mapping(entry: Mapping[str, JsonValue]) -> Dependency | str:
     is_optional = entry.get("optional") is True or entry.get("required") is False
     if kind in ("library", "package", "python"):
         return f"{name}{written or ''}"
-    constraint = VersionConstraint.parse(written) if written else ANY_VERSION
+    constraint = VersionConstraint.parse(written) if written else LATEST
     target = name if "://" in name or kind in (None, "node") else f"{kind}://{name}"
     reference = NodeRef.parse(target)
     if written is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from onex.cache.entry import CacheStatistics
 from onex.cache.registry_cache import LEVELS, RegistryCache
 from onex.domain.compatibility import HostEnvironment
-from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.errors import (
     AmbiguousNodeError,
     ConstraintFact,
@@ -33,6 +33,7 @@ from onex.resolver.dependency_resolver import (
     DependencyResolution,
     DependencyResolver,
 )
+from onex.resolver.explanation import describe_left_out
 from onex.resolver.impact import Impact, assess
 from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.matrix_views import ProposedMatrix
@@ -96,9 +97,12 @@ class RegistryResolution:
         if version is None:
             version = resolve_version(self._resolver.matrix, name, constraint)
             if version is None:
+                left_out = self._resolver.matrix.table(name).left_out(constraint)
+                reason = f": {describe_left_out(left_out)}" if left_out else ""
                 known = ", ".join(map(str, registered))
                 raise NodeNotFoundError(
-                    f"no version of {name} meets {constraint}", hint=f"its versions are: {known}"
+                    f"no version of {name} meets {constraint}{reason}",
+                    hint=_way_back(name, left_out) or f"its versions are: {known}",
                 )
             self._versions.put(key, version, frozenset([name]), self._head)
         return registered[version]
@@ -202,7 +206,7 @@ class RegistryResolution:
         after = {**rows, proposed.version: (rank, needs)}
         worlds = ProposedMatrix(matrix, node, before), ProposedMatrix(matrix, node, after)
         found: list[Impact] = []
-        asked = {str(d): {str(d): ANY_VERSION} for d in self._dependants(proposed.node)}
+        asked = {str(d): {str(d): LATEST} for d in self._dependants(proposed.node)}
         for name, references in workflows.items():
             try:
                 asked[name] = dict(self._resolver.request(references).requirements)
@@ -314,6 +318,8 @@ class RegistryResolution:
             error.extend("Where this is written:", list(self._places(resolver, error.facts)))
             error.extend("What would unblock it, each edit on its own:", error.remedies)
             error.details["remedies"] = list(error.remedies)
+            if not error.remedies:
+                error.hint = _hint_for(resolver, error.facts) or error.hint
             if error.remedies:
                 error.hint = "make one of the edits that the explanation ends with"
             raise
@@ -334,6 +340,28 @@ class RegistryResolution:
             place = locate_dependency(manifest, names)
             if place is not None:
                 yield f"{place}: {owner} asks {fact.needed} {fact.constraint}"
+
+
+def _hint_for(resolver: DependencyResolver, facts: Iterable[ConstraintFact]) -> str | None:
+    """How to bring back a version that was withdrawn, if that would meet a constraint."""
+    for fact in facts:
+        if "://" in fact.needed:
+            constraint = VersionConstraint.parse(fact.constraint)
+            table = resolver.matrix.table(fact.needed)
+            if not table.mask_of(constraint):
+                found = _way_back(fact.needed, table.left_out(constraint))
+                if found is not None:
+                    return found
+    return None
+
+
+def _way_back(name: str, left_out: Sequence[str]) -> str | None:
+    """The command that undoes a yank, if that is why a version is left out."""
+    for text in left_out:
+        version, _, reason = text.partition(" ")
+        if reason.startswith("is yanked"):
+            return f"onex yank {name}@{version} --undo brings it back"
+    return None
 
 
 def _names(resolver: DependencyResolver, needed: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import VersionConstraint
+from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.selection import preference
@@ -125,3 +126,12 @@ class CatalogView:
     def preference(self, node: str, version: Version) -> int:
         found = self.registered(node)[version]
         return preference(version, found.metadata.lifecycle, yanked=found.yanked)
+
+    def reservation(self, node: str, version: Version) -> str | None:
+        found = self.registered(node)[version]
+        if found.yanked:
+            return "is yanked" + (f": {found.yank_reason}" if found.yank_reason else "")
+        if found.metadata.lifecycle is Lifecycle.ARCHIVED:
+            reason = found.metadata.archived_reason
+            return "is archived" + (f": {reason}" if reason else "")
+        return None

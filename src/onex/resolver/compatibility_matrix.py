@@ -82,7 +82,10 @@ class CompatibilityMatrix:
             if len(self._tables) >= MAXIMUM_NODES:
                 self.clear()
             table = self._tables[node] = VersionTable(
-                node, self._provider.versions(node), partial(self._policy.preference, node)
+                node,
+                self._provider.versions(node),
+                partial(self._policy.preference, node),
+                partial(self._policy.reservation, node),
             )
         return table
 

@@ -76,6 +76,9 @@ class _Explanation:
                 if not table.versions:
                     return f"{subject} and no node has that name"
                 if not any(map(table.mask_of, constraints)):
+                    left_out = [text for c in constraints for text in table.left_out(c)]
+                    if left_out:
+                        return f"{subject} but {describe_left_out(left_out)}"
                     return f"{subject} and only {_known(table)} exist"
                 return subject
             case Derived():
@@ -127,6 +130,18 @@ def _either(constraints: Sequence[VersionConstraint]) -> str:
     texts = [str(constraint) for constraint in constraints]
     shown = texts if len(texts) <= MAXIMUM_SHOWN else [*texts[: MAXIMUM_SHOWN - 1], "others"]
     return " or ".join(shown)
+
+
+def describe_left_out(left_out: Sequence[str]) -> str:
+    """Versions that a constraint reaches and does not take, and which constraint takes them."""
+    distinct = list(dict.fromkeys(left_out))
+    more = len(distinct) - MAXIMUM_SHOWN
+    version = distinct[0].partition(" ")[0]
+    return (
+        " and ".join(distinct[:MAXIMUM_SHOWN])
+        + (f" and {more} more are left out too" if more > 0 else "")
+        + f", so only the exact constraint {version} takes it"
+    )
 
 
 def _known(table: VersionTable) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from onex.domain.constraint import ANY_VERSION, VersionConstraint
+from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.version import Version
 from onex.resolver.compatibility_matrix import Asked, Needs, VersionMatrix
 from onex.resolver.version_table import ForcedTable, VersionTable
@@ -93,7 +93,7 @@ class RelaxedMatrix:
 
     def _relaxed(self, dependant: str | None, asked: Asked) -> Asked:
         return tuple(
-            (needed, ANY_VERSION if (dependant, needed) in self._places else constraint)
+            (needed, LATEST if (dependant, needed) in self._places else constraint)
             for needed, constraint in asked
             if (dependant, needed) not in self._places or self._matrix.table(needed).versions
         )

@@ -32,6 +32,10 @@ class VersionPolicy(Protocol):
         """
         ...
 
+    def reservation(self, node: str, version: Version) -> str | None:
+        """Why a version is reserved, such as ``is yanked: it loses data``; None if it is not."""
+        ...
+
     def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
         """The nodes that this version does without, but takes only in these versions."""
         ...
@@ -46,6 +50,9 @@ class StableFirst:
 
     def preference(self, node: str, version: Version) -> int:
         return 0 if version.prerelease else 1
+
+    def reservation(self, node: str, version: Version) -> str | None:
+        return None
 
     def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
         return {}

@@ -26,9 +26,15 @@ class VersionTable:
     """Versions of one node in ascending order, with masks for constraints over them."""
 
     def __init__(
-        self, name: str, versions: Sequence[Version], preference: Callable[[Version], int]
+        self,
+        name: str,
+        versions: Sequence[Version],
+        preference: Callable[[Version], int],
+        reservation: Callable[[Version], str | None] = lambda _: None,
     ) -> None:
+        """``reservation`` says why a version of negative preference is held back."""
         self.name = name
+        self._reservation = reservation
         self.versions = sorted(versions, key=_KEY)
         self._keys = [version.key for version in self.versions]
         if any(map(eq, self._keys, self._keys[1:])):
@@ -66,28 +72,64 @@ class VersionTable:
         bit = 2 << index
         table = copy(self)
         table._by_preference = [bit, *self._by_preference]
-        if self._reserved & bit:
+        if (self._reserved | self._prereleases) & bit:
             table._reserved = self._reserved & ~bit
             table._masks = {}
         return table
 
     def mask_of(self, constraint: VersionConstraint) -> int:
-        """The versions that a constraint selects, never with the absent bit."""
-        mask = self._masks.get(constraint.text)
+        """The versions that a constraint selects, never with the absent bit.
+
+        ``latest``, which is also meant by no constraint, takes prereleases too if nothing
+        better is there; all others, ``*`` among them, follow node-semver.
+        """
+        key = "latest" if constraint.is_latest else constraint.text
+        mask = self._masks.get(key)
         if mask is None:
             mask = 0
             for alternative in constraint.alternatives:
                 mask |= self._mask_of_alternative(alternative)
+            if constraint.is_latest and self._are_prereleases_best():
+                mask = self.present
             if not constraint.is_exact:
                 mask &= ~self._reserved
             if len(self._masks) >= MAXIMUM_MASKS:
                 self._masks.clear()
-            self._masks[constraint.text] = mask
+            self._masks[key] = mask
         return mask
 
+    def _are_prereleases_best(self) -> bool:
+        """Whether the most preferred versions are prereleases, all of them."""
+        best = next((g & ~self._reserved for g in self._by_preference if g & ~self._reserved), 0)
+        return bool(best) and not best & ~self._prereleases
+
+    def left_out(self, constraint: VersionConstraint) -> list[str]:
+        """The versions between the bounds of a constraint that it does not select, and why.
+
+        The newest comes first; each is told as in ``1.2.0 is yanked: it loses data``.
+        """
+        between = 0
+        for alternative in constraint.alternatives:
+            between |= self._between(alternative)
+        found = []
+        for index in reversed(list(indexes(between & ~self.mask_of(constraint)))):
+            version, bit = self.versions[index], 2 << index
+            if self._reserved & bit:
+                found.append(f"{version} {self._reservation(version) or 'is held back'}")
+            elif self._prereleases & bit:
+                found.append(f"{version} is a prerelease")
+        return found
+
     def _mask_of_alternative(self, alternative: Alternative) -> int:
-        low, high = 0, len(self._keys)
         named_prereleases = 0
+        for comparator in alternative:
+            if comparator.version.prerelease:
+                named_prereleases |= self._prereleases_of(comparator.version)
+        return self._between(alternative) & (~self._prereleases | named_prereleases)
+
+    def _between(self, alternative: Alternative) -> int:
+        """The versions between the bounds of an alternative, prereleases too."""
+        low, high = 0, len(self._keys)
         for comparator in alternative:
             key = comparator.version.key
             match comparator.operator:
@@ -102,12 +144,7 @@ class VersionTable:
                 case "=":
                     low = max(low, bisect_left(self._keys, key))
                     high = min(high, bisect_right(self._keys, key))
-            if comparator.version.prerelease:
-                named_prereleases |= self._prereleases_of(comparator.version)
-        if low >= high:
-            return 0
-        between = (1 << (high + 1)) - (1 << (low + 1))
-        return between & (~self._prereleases | named_prereleases)
+        return 0 if low >= high else (1 << (high + 1)) - (1 << (low + 1))
 
     def _prereleases_of(self, version: Version) -> int:
         """The known prereleases with the major, minor and patch of the given version."""
