@@ -18,6 +18,7 @@ STATE_FOLDER = ".onex"
 HOME_VARIABLE = "ONEX_HOME"
 STORAGE_VARIABLE = "ONEX_STORAGE"
 CACHE_VARIABLE = "ONEX_CACHE"
+MAXIMUM_TIMEOUT_SECONDS = 86_400
 
 _KNOWN_TABLES = frozenset(
     {"sources", "config", "overrides", "policy", "storage", "cache", "secrets"}
@@ -79,22 +80,28 @@ def load_configuration(
     if home is None and environment.get(HOME_VARIABLE):
         home = Path(environment[HOME_VARIABLE])
     if home is None:
-        home = (
-            project / STATE_FOLDER
-            if project is not None
-            else Path(platformdirs.user_data_dir("onex", appauthor=False))
-        )
+        home = project / STATE_FOLDER if project is not None else _user_folder()
     storage, cache = environment.get(STORAGE_VARIABLE), environment.get(CACHE_VARIABLE)
     if project is None:
         return Configuration(home.absolute(), storage=storage or None, cache=cache or None)
     file = project / PROJECT_FILE
-    body = _read_toml(file)
+    return _configuration(file, _read_toml(file), home, storage, cache)
+
+
+def check_configuration(file: Path, text: str) -> None:
+    """Refuse a text that ``onex.toml`` cannot be; raises ConfigurationError."""
+    _configuration(file, _parse_toml(file, text.encode()), file.parent, None, None)
+
+
+def _configuration(
+    file: Path, body: JsonObject, home: Path, storage: str | None, cache: str | None
+) -> Configuration:
     unknown = sorted(set(body) - _KNOWN_TABLES)
     if unknown:
         raise _refuse(file, f"{unknown[0]!r} is not a table that onex knows")
     return Configuration(
         home.absolute(),
-        project,
+        file.parent,
         _sources(file, _list(file, "sources", body.get("sources", []))),
         _table(file, "config", body.get("config", {})),
         _overrides(file, _table(file, "overrides", body.get("overrides", {}))),
@@ -105,19 +112,44 @@ def load_configuration(
     )
 
 
+def _user_folder() -> Path:
+    try:
+        return Path(platformdirs.user_data_dir("onex", appauthor=False)).expanduser()
+    except (RuntimeError, KeyError) as error:
+        raise ConfigurationError(
+            "this user has no home folder, so there is no place for the registry's state",
+            hint="name one with --home or ONEX_HOME",
+        ) from error
+
+
 def _project_folder(start: Path) -> Path | None:
-    folder = start.absolute()
+    try:
+        folder = start.absolute()
+    except OSError as error:
+        raise ConfigurationError(
+            "the working folder is not there any more", hint="change to another, or use --home"
+        ) from error
     return next((f for f in (folder, *folder.parents) if (f / PROJECT_FILE).is_file()), None)
 
 
 def _read_toml(file: Path) -> dict[str, JsonValue]:
     try:
-        with file.open("rb") as stream:
-            return tomllib.load(stream)
-    except tomllib.TOMLDecodeError as error:
+        content = file.read_bytes()
+    except OSError as error:
+        raise _refuse(file, f"the file cannot be read: {error.strerror}") from error
+    return _parse_toml(file, content)
+
+
+def _parse_toml(file: Path, content: bytes) -> dict[str, JsonValue]:
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise _refuse(
+            file, "the file starts with a byte order mark", "save it as UTF-8 without one"
+        )
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    # Beyond its syntax errors, the parser fails in its own ways on huge numbers and deep brackets.
+    except (ValueError, RecursionError) as error:
         raise _refuse(file, f"the TOML is not valid: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refuse(file, f"the file cannot be read: {error}") from error
 
 
 def _sources(file: Path, entries: list[JsonValue]) -> tuple[SourceConfiguration, ...]:
@@ -144,12 +176,18 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
     namespaces, blocks = table.get("namespaces", []), table.get("blocks", False)
     if not isinstance(kind, str) or not isinstance(path, str | None) or not isinstance(name, str):
         raise _refuse(file, "kind, path and name of a source must be text")
+    if path is not None and "\0" in path:
+        raise _refuse(file, "the path of a source holds a NUL character")
     if not kind or not name or path == "" or (kind == "filesystem" and path is None):
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     if not isinstance(blocks, bool):
         raise _refuse(file, "blocks of a source must be true or false")
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
         raise _refuse(file, "timeout of a source must be a number of seconds")
+    if timeout is not None and not 0 < timeout <= MAXIMUM_TIMEOUT_SECONDS:
+        raise _refuse(
+            file, f"timeout of a source must lie between 0 and {MAXIMUM_TIMEOUT_SECONDS} seconds"
+        )
     if not isinstance(namespaces, list) or not all(isinstance(n, str) for n in namespaces):
         raise _refuse(file, "namespaces of a source must be a list of texts")
     return SourceConfiguration(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from onex.cache.entry import CacheStatistics, Entry
+from onex.local_machine import create_file
 
 MAXIMUM_ENTRIES = 10_000
 MAXIMUM_BYTES = 256 * 1024 * 1024
@@ -146,7 +147,8 @@ class FileCache:
 
     def _execute(self, statement: str, parameters: Sequence[_Column] = ()) -> list[_Row]:
         """The rows of a statement; none once the file has failed."""
-        if self.failure is not None:
+        if self.failure is not None or not self._path.parent.is_dir():
+            # Answers about a registry that is not there yet are not worth a folder.
             return []
         try:
             if self._opened is None:
@@ -177,7 +179,7 @@ class FileCache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_file(path)
     try:
         return _connect(path)
     except sqlite3.OperationalError:

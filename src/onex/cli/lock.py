@@ -22,6 +22,7 @@ from onex.cli.targets import (
 )
 from onex.domain.errors import ConfigurationError, ExitCode, Severity, UsageError
 from onex.domain.reference import NodeRef
+from onex.local_machine import replace_text
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
 from onex.resolution.override import Override
@@ -83,10 +84,10 @@ def lock(
     changes = lock_changes(before, after)
     is_current = not changes and before.to_toml() == after.to_toml()
     if not check and not is_current:
-        path.write_text(after.to_toml(), encoding="utf-8")
+        replace_text(path, after.to_toml())
     if export is not None:
         text = json.dumps(after.to_resolved_versions(), indent=2, sort_keys=True)
-        export.write_text(f"{text}\n", encoding="utf-8")
+        replace_text(export, f"{text}\n")
     body = after.to_json() | {"path": str(path), "current": is_current, "changes": list(changes)}
 
     def human() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import uuid
 from pathlib import Path
@@ -13,6 +12,7 @@ from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output
 from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, Location, UsageError
+from onex.local_machine import make_folder, replace_text, user_name
 
 _PROJECT = """\
 # Where this project's nodes are. Further tables: [config] holds values for context.get_config.
@@ -95,12 +95,12 @@ def init(output: Output, folder: Path) -> None:
             hint="edit it, or choose another folder",
             location=Location(str(project)),
         )
-    (folder / "nodes").mkdir(parents=True, exist_ok=True)
-    project.write_text(_PROJECT, encoding="utf-8")
+    make_folder(folder / "nodes")
+    replace_text(project, _PROJECT)
     ignore = folder / ".gitignore"
     lines = ignore.read_text(encoding="utf-8") if ignore.exists() else ""
     if f"{STATE_FOLDER}/" not in lines.split():
-        ignore.write_text(f"{lines}{STATE_FOLDER}/\n", encoding="utf-8")
+        replace_text(ignore, f"{lines}{STATE_FOLDER}/\n")
     body = {"project": str(folder.absolute()), "files": [str(project), str(ignore)]}
 
     def human() -> None:
@@ -133,16 +133,16 @@ def new(output: Output, name: str, node_type: str, namespace: str | None) -> Non
         "namespace": namespace or f"local.{name}",
         "type": node_type,
         "uuid": str(uuid.uuid4()),
-        "author": getpass.getuser(),
+        "author": user_name(),
     }
     files = {
         folder / "node.onex.yaml": _MANIFEST,
         folder / "node.py": _CODE,
         workflow: _WORKFLOW,
     }
-    folder.mkdir(parents=True)
+    make_folder(folder)
     for path, template in files.items():
-        path.write_text(template.format(**values), encoding="utf-8")
+        replace_text(path, template.format(**values))
     body = {"node": f"{node_type}://{values['namespace']}", "files": [str(path) for path in files]}
 
     def human() -> None:

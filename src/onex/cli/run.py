@@ -29,6 +29,7 @@ from onex.domain.workflow import Workflow
 from onex.execution.artifacts import is_artifact
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
+from onex.local_machine import replace_text
 from onex.registry import Registry
 from onex.resolver.lockfile import LockedRequest, Lockfile
 
@@ -195,7 +196,7 @@ def _lock(
     after = Lockfile((request, *others))
     for change in lock_changes(lock, after):
         output.note(change)
-    path.write_text(after.to_toml(), encoding="utf-8")
+    replace_text(path, after.to_toml())
     return request
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.configuration import PROJECT_FILE, SourceConfiguration, load_configuration
+from onex.configuration import PROJECT_FILE, SourceConfiguration, check_configuration
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
+from onex.local_machine import locked_folder, replace_text
 from onex.registry import Registry
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 
 @click.group()
@@ -61,9 +67,6 @@ def add(
     """Declare a source in onex.toml."""
     import tomlkit
 
-    file = _project_file(home)
-    text = file.read_text(encoding="utf-8")
-    document = tomlkit.parse(text)
     table = tomlkit.table()
     given = {
         "name": name or path or kind,
@@ -76,9 +79,11 @@ def add(
     for key, value in given.items():
         if value is not None:
             table.add(key, value)
-    declared = document.setdefault("sources", tomlkit.aot())
-    declared.append(table)
-    _replace(file, tomlkit.dumps(document), text)
+
+    def append(document: TOMLDocument) -> None:
+        document.setdefault("sources", tomlkit.aot()).append(table)
+
+    _edit(_project_file(home), append)
     output.emit({"added": str(given["name"])}, lambda: output.line(f"added {given['name']}"))
 
 
@@ -88,21 +93,15 @@ def add(
 @output_options
 def remove(output: Output, name: str, home: Path | None) -> None:
     """Take a source out of onex.toml, and its nodes out of the registry."""
-    import tomlkit
-
     file = _project_file(home)
-    text = file.read_text(encoding="utf-8")
+
     with Registry.open(home) as registry:
         names = [source.name for source in registry.configuration.sources]
         if name not in names:
             raise UsageError(
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
-        document = tomlkit.parse(text)
-        del document["sources"][names.index(name)]
-        if not document["sources"]:
-            del document["sources"]
-        _replace(file, tomlkit.dumps(document), text)
+        _edit(file, lambda document: _drop(document, name))
         dropped = registry.forget_source(name)
     body: JsonValue = {"removed": name, "nodes": dropped}
     output.emit(
@@ -138,14 +137,31 @@ def _project_file(home: Path | None) -> Path:
     return project / PROJECT_FILE
 
 
-def _replace(file: Path, text: str, before: str) -> None:
-    """Write the file, and put it back as it was where the result is not valid."""
-    file.write_text(text, encoding="utf-8")
-    try:
-        load_configuration(file.parent, {})
-    except OnexError:
-        file.write_text(before, encoding="utf-8")
-        raise
+def _edit(file: Path, edit: Callable[[TOMLDocument], None]) -> None:
+    """Edit onex.toml; a result that is not valid is not written.
+
+    Others that edit it at the same time wait, so that no edit is lost.
+    """
+    import tomlkit
+
+    with locked_folder(file.parent):
+        text = file.read_bytes().decode("utf-8")
+        document = tomlkit.parse(text.replace("\r\n", "\n"))
+        edit(document)
+        edited = tomlkit.dumps(document)
+        check_configuration(file, edited)
+        replace_text(file, edited)
+
+
+def _drop(document: TOMLDocument, name: str) -> None:
+    """Take a source out of the document."""
+    sources = document["sources"]
+    for position, source in enumerate(sources):
+        if source.get("name", source.get("path", source.get("kind"))) == name:
+            del sources[position]
+            break
+    if not sources:
+        del document["sources"]
 
 
 def _described(source: SourceConfiguration) -> dict[str, JsonValue]:

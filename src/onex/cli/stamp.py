@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output, counted
 from onex.domain.errors import OutdatedStampError, PathNotReadableError
 from onex.domain.json_value import JsonValue
+from onex.local_machine import replace_file, user_name
 from onex.manifests.stamp import stamp_text
 
 
@@ -33,14 +33,14 @@ def stamp(output: Output, files: tuple[Path, ...], check: bool, author: str | No
     outdated: list[str] = []
     for file in files:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise PathNotReadableError(f"{file} cannot be read", hint="check the path") from error
-        stamped = stamp_text(text, file, author or getpass.getuser(), now)
+        stamped = stamp_text(text, file, author or user_name(), now)
         if not stamped.is_current:
             outdated.append(str(file))
             if not check:
-                file.write_text(stamped.text, encoding="utf-8")
+                replace_file(file, stamped.text.encode("utf-8"))
         state = "current" if stamped.is_current else "outdated" if check else "stamped"
         results.append({"path": str(file), "hash": stamped.hash, "state": state})
 

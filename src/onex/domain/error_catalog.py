@@ -13,6 +13,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     "USE001": "The command line or a call cannot be understood. See the command's --help.",
     "USE002": "A path that was named is missing or may not be read.",
     "USE003": "A command that makes files found others in their place and left them alone.",
+    "USE004": "A file could not be written. What was there before is unchanged.",
     "CFG001": "onex.toml is not valid. Known tables are [[sources]], [config] and [overrides].",
     "CFG002": "The file of secrets must be a regular file of yours that nobody else can read. Run"
     " chmod 600 on it.",
@@ -97,6 +98,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     " onex lock and look at the difference.",
     "STO001": "A database of the registry cannot be opened, read or written.",
     "STO002": "A database was written by a newer onex than this one.",
+    "STO004": "A database has the schema of an older onex and you may not write it, so it cannot be"
+    " brought up to date. Its owner must run a command that writes, such as onex scan, once.",
     "RUN001": "No run, or more than one, has the identifier that was given.",
     "RUN002": "A run cannot be resumed or replayed: it still runs, it succeeded, or it was"
     " recorded by an older onex.",

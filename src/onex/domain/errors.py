@@ -127,6 +127,12 @@ class FolderNotEmptyError(UsageError):
     code = "USE003"
 
 
+class FileNotWrittenError(UsageError):
+    """A file of the user's could not be written."""
+
+    code = "USE004"
+
+
 class ConfigurationError(UsageError):
     """A configuration file is not valid."""
 
@@ -339,6 +345,12 @@ class StorageCopyError(StorageError):
     """A storage could not be copied to another."""
 
     code = "STO003"
+
+
+class OldDatabaseError(StorageError):
+    """The database has an older schema, and may not be written."""
+
+    code = "STO004"
 
 
 class RunNotFoundError(OnexError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from onex.domain.digest import DIGEST_PREFIX, differences
 from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
+from onex.local_machine import make_folder
 from onex.manifests.node_files import (
     NodeFiles,
     NodeFilesError,
@@ -118,9 +119,9 @@ class NodeLoader:
         folder = self._folder / digest.removeprefix(DIGEST_PREFIX)
         if _holds(folder, contents):
             return folder
-        self._folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=self._folder, prefix=".unpack-"))
+        draft = self._folder / f".unpack-{uuid.uuid4().hex}"
         try:
+            make_folder(draft)
             for name, content in contents.items():
                 file = draft / name
                 file.parent.mkdir(parents=True, exist_ok=True)

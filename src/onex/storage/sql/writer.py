@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from onex.domain.metadata import Origin
 from onex.domain.projection import Projection, node_state
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
+from onex.local_machine import user_name
 from onex.storage.backend import SeenFile, StoredNode
 from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import COLUMNS, NodeRecord, stored_version
@@ -95,7 +95,7 @@ class SqlWriter:
 
     def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
-        self._actor = _current_user()
+        self._actor = user_name()
         last = connection.rows("SELECT serial, hash, time FROM events ORDER BY serial DESC LIMIT 1")
         self._serial, self._hash = last[0][:2] if last else (0, GENESIS_HASH)
         self._time: str = last[0][2] if last else ""
@@ -468,10 +468,3 @@ def _state(row: NodeRow) -> str:
         decision=row.decision,
         yank_reason=row.yank_reason,
     )
-
-
-def _current_user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from onex.storage.sql.connection import Parameter, Row
-from onex.storage.sqlite.database import open_database, storage_errors, transaction
+from onex.storage.sqlite.database import Database, storage_errors
 
 # How much a word counts for in each column of the index: names, tags, description, README.
 _WEIGHTS = "10.0, 6.0, 3.0, 1.0"
@@ -17,9 +17,9 @@ class SqliteConnection:
     """A SqlConnection over ``registry.db``."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the database; raises StorageError."""
+        """Open the database if it is there; the first write makes it. Raises StorageError."""
         self._path = path
-        self._connection = open_database(path, "registry")
+        self._database = Database(path, "registry")
 
     @property
     def place(self) -> str:
@@ -27,15 +27,15 @@ class SqliteConnection:
 
     def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
         with storage_errors(self._path):
-            return self._connection.execute(statement, parameters).fetchall()
+            return self._database.connection.execute(statement, parameters).fetchall()
 
     def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
         with storage_errors(self._path):
-            self._connection.executemany(statement, parameters)
+            self._database.connection.executemany(statement, parameters)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with storage_errors(self._path), transaction(self._connection):
+        with self._database.transaction():
             yield
 
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
@@ -59,7 +59,7 @@ class SqliteConnection:
         return None if finding == "ok" else str(finding)
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def vacuum(self) -> None:
         """Give unused space back to the file system."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from onex.domain.errors import FutureDatabaseError, StorageError
+from onex.domain.errors import FutureDatabaseError, OldDatabaseError, StorageError
+from onex.local_machine import create_file, make_folder
 from onex.storage.migrations import read_migrations
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
@@ -19,49 +21,152 @@ WRITER_PATIENCE_SECONDS = 30.0
 _WAITING_ROUND_MILLISECONDS = 20
 
 
-def open_database(path: Path, migrations: str) -> sqlite3.Connection:
-    """Open or create a database and bring its schema up to date.
+class Database:
+    """One SQLite file. Until the first write it is opened for reading alone, and never made."""
 
-    Args:
-        path: the file; its folder is created where it is missing.
-        migrations: the folder under ``migrations`` that holds the schema's steps.
+    def __init__(self, path: Path, migrations: str) -> None:
+        """Open the file if it is there.
 
-    Raises:
-        FutureDatabaseError: a newer onex has migrated the file.
-        StorageError: the file cannot be opened, is damaged, or stays locked.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None)
+        Args:
+            path: the file; the first write makes it, and its folder, if they are missing.
+            migrations: the folder under ``migrations`` that holds the schema's steps.
+
+        Raises:
+            StorageError: the file is there and cannot be used.
+        """
+        self.path = path
+        self._migrations = migrations
+        self._opened: sqlite3.Connection | None = None
+        self._is_writable = self._is_missing = False
+        with storage_errors(path):
+            self._open_for_reading()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open file; an empty database in memory while there is none."""
+        if self._opened is None or (self._is_missing and self.path.exists()):
+            with storage_errors(self.path):
+                self._open_for_reading()
+        if self._opened is None:
+            raise AssertionError("a database is open after it was opened")
+        return self._opened
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: all of the block is stored, or none of it."""
+        with storage_errors(self.path):
+            if self._opened is None or not self._is_writable:
+                self.close()
+                self._opened = _open_for_writing(self.path, self._migrations)
+                self._is_writable, self._is_missing = True, False
+            with _transaction(self._opened):
+                yield self._opened
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+        self._is_writable = self._is_missing = False
+
+    def _open_for_reading(self) -> None:
+        self.close()
         try:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection, path, migrations)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            self.path.stat()
+        except FileNotFoundError:
+            self._opened = sqlite3.connect(":memory:", isolation_level=None)
+            _migrate(self._opened, self.path, self._migrations)
+            self._is_missing = True
+            return
+        if _may_write(self.path):
+            self._opened = _open_for_writing(self.path, self._migrations)
+            self._is_writable = True
+        else:
+            self._opened = _open_read_only(self.path, self._migrations)
+
+
+def _may_write(path: Path) -> bool:
+    """Whether this user may write a database: the file, and the files that SQLite puts beside."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _open_for_writing(path: Path, migrations: str) -> sqlite3.Connection:
+    make_folder(path.parent)
+    create_file(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, path, migrations)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_read_only(path: Path, migrations: str) -> sqlite3.Connection:
+    """Open a database of somebody else's, leaving nothing beside it.
+
+    Without a write-ahead log nobody is writing, and the file is taken as it stands. With one
+    SQLite needs its shared-memory file too, which must be there already.
+    """
+    log, shared = (Path(f"{path}{suffix}") for suffix in ("-wal", "-shm"))
+    has_log = log.exists() and log.stat().st_size > 0
+    if has_log and not shared.exists():
+        raise StorageError(
+            f"{path} was not closed properly, and you may not repair it",
+            hint="its owner must run any command of onex once",
+        )
+    options = "mode=ro" if has_log else "mode=ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?{options}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        _require_schema(connection, path, max(_scripts(migrations)))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: str) -> None:
-    scripts = read_migrations("onex.storage.sqlite", migrations)
+    scripts = _scripts(migrations)
     newest = max(scripts)
     if _schema_number(connection) == newest:
         return
-    with transaction(connection):
+    with _transaction(connection):
         # Read again under the lock: another process may just have migrated.
         current = _schema_number(connection)
         if current > newest:
-            raise FutureDatabaseError(
-                f"{path} has schema {current}, and this onex knows schemas up to {newest}",
-                hint="upgrade onex-registry, or choose another folder with --home",
-            )
+            raise _from_the_future(path, current, newest)
         for number in range(current + 1, newest + 1):
             for statement in _statements(scripts[number]):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {newest}")
+
+
+def _scripts(migrations: str) -> dict[int, str]:
+    return read_migrations("onex.storage.sqlite", migrations)
+
+
+def _require_schema(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    current = _schema_number(connection)
+    if current > newest:
+        raise _from_the_future(path, current, newest)
+    if current < newest:
+        raise OldDatabaseError(
+            f"{path} has schema {current}, and this onex needs schema {newest}",
+            hint="you may not write it: its owner must run a command that writes once",
+        )
+
+
+def _from_the_future(path: Path, current: int, newest: int) -> FutureDatabaseError:
+    return FutureDatabaseError(
+        f"{path} has schema {current}, and this onex knows schemas up to {newest}",
+        hint="upgrade onex-registry, or choose another folder with --home",
+    )
 
 
 def _schema_number(connection: sqlite3.Connection) -> int:
@@ -98,7 +203,7 @@ def _begin(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """A write transaction: all of the block is stored, or none of it."""
     _begin(connection)
     try:
@@ -118,7 +223,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         if "locked" in str(error):
             hint = "another onex is writing; wait for it to end"
         else:
-            hint = "check that the folder can be written and the disk has space, or use --home"
+            hint = "check that the file and its folder can be written and the disk has space"
         raise StorageError(f"{path} cannot be used: {error}", hint=hint) from error
     except sqlite3.IntegrityError as error:
         raise StorageError(

@@ -28,7 +28,7 @@ from onex.storage.journal import (
     RunRecord,
     Timing,
 )
-from onex.storage.sqlite.database import open_database, storage_errors, transaction
+from onex.storage.sqlite.database import Database, storage_errors
 from onex.storage.sqlite.process_identity import is_running, start_of_process
 from onex.storage.start_log import StartLog, read_starts, write_starts
 
@@ -73,16 +73,16 @@ class SqliteRunJournal:
     """A RunJournal in a SQLite file. One object serves one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the database; raises StorageError."""
+        """Open the database if it is there; the first write makes it. Raises StorageError."""
         self._path = path
-        self._connection = open_database(path, "history")
+        self._database = Database(path, "history")
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def begin(self, run: NewRun) -> None:
-        with storage_errors(self._path), transaction(self._connection):
-            self._connection.execute(
+        with self._database.transaction():
+            self._database.connection.execute(
                 "INSERT INTO runs (run_id, workflow, status, started_at, replay_of, process_id,"
                 f" process_started, {_CONTENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
                 (
@@ -100,7 +100,7 @@ class SqliteRunJournal:
             )
 
     def resume(self, run_id: str) -> RunRecord | None:
-        with storage_errors(self._path), transaction(self._connection):
+        with self._database.transaction():
             record = self.run(run_id)
             if record is None or record.status in (RunStatus.RUNNING, RunStatus.SUCCEEDED):
                 return None
@@ -108,11 +108,11 @@ class SqliteRunJournal:
             # and its new end count, so that one cannot be taken for the other.
             in_flight = [name for name, r in record.steps.items() if r.is_left_in_flight]
             write_starts(self._starts_of(record.run_id), in_flight)
-            self._connection.execute(
+            self._database.connection.execute(
                 "DELETE FROM steps WHERE run_id = ? AND status <> ?",
                 (record.run_id, StepStatus.SUCCEEDED.value),
             )
-            self._connection.execute(
+            self._database.connection.execute(
                 "UPDATE runs SET status = ?, process_id = ?, process_started = ? WHERE run_id = ?",
                 (
                     RunStatus.RUNNING.value,
@@ -125,15 +125,15 @@ class SqliteRunJournal:
 
     def record(self, run_id: str, entries: JournalEntries) -> None:
         rows = [_row(run_id, result) for result in entries.ended]
-        with storage_errors(self._path), transaction(self._connection):
-            self._connection.executemany(_PUT_STEP, rows)
+        with self._database.transaction():
+            self._database.connection.executemany(_PUT_STEP, rows)
             if entries.kept:
                 now = datetime.now(UTC).isoformat()
-                self._connection.executemany(
+                self._database.connection.executemany(
                     _KEEP_OUTPUT, [(now, run_id, result.step_id) for result in entries.kept]
                 )
             if entries.artifacts:
-                self._connection.executemany(
+                self._database.connection.executemany(
                     _PUT_ARTIFACT,
                     [(use.digest, use.run_id, use.step_id, use.name) for use in entries.artifacts],
                 )
@@ -145,8 +145,8 @@ class SqliteRunJournal:
         return self._path.with_name("starts") / run_id
 
     def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
-        with storage_errors(self._path), transaction(self._connection):
-            self._connection.execute(
+        with self._database.transaction():
+            self._database.connection.execute(
                 "UPDATE runs SET status = ?, seconds = ?, overhead_seconds = ?, outputs = ?,"
                 " error = ? WHERE run_id = ?",
                 (
@@ -158,14 +158,14 @@ class SqliteRunJournal:
                     result.run_id,
                 ),
             )
-            self._connection.executemany(
+            self._database.connection.executemany(
                 _PUT_TIMING,
                 [(t.digest, result.run_id, t.step_id, t.calls, t.seconds) for t in timings],
             )
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
         with storage_errors(self._path):
-            rows = self._connection.execute(
+            rows = self._database.connection.execute(
                 f"SELECT {_SUMMARY} FROM runs ORDER BY started_at DESC, run_id LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
@@ -173,14 +173,14 @@ class SqliteRunJournal:
 
     def run(self, run_id: str) -> RunRecord | None:
         with storage_errors(self._path):
-            rows = self._connection.execute(
+            rows = self._database.connection.execute(
                 f"SELECT {_SUMMARY}, {_CONTENT} FROM runs WHERE run_id = ?1"
                 " OR substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id <> ?1 LIMIT 2",
                 (run_id,),
             ).fetchall()
             if not rows or (len(rows) == 2 and rows[0][0] != run_id):
                 return None
-            steps = self._connection.execute(
+            steps = self._database.connection.execute(
                 f"SELECT {_STEP} FROM steps WHERE run_id = ?", (rows[0][0],)
             ).fetchall()
         summary = _summary(rows[0][:9])
@@ -209,7 +209,7 @@ class SqliteRunJournal:
 
     def cached_output(self, key: str) -> CachedOutput | None:
         with storage_errors(self._path):
-            row = self._connection.execute(
+            row = self._database.connection.execute(
                 "SELECT node, output, run_id FROM cached_results WHERE key = ?", (key,)
             ).fetchone()
         if row is None:
@@ -223,7 +223,7 @@ class SqliteRunJournal:
         with storage_errors(self._path):
             for digest in set(digests):
                 # Identifiers of runs begin with their time.
-                rows = self._connection.execute(
+                rows = self._database.connection.execute(
                     "SELECT step_id, calls, seconds FROM timings WHERE digest = ?"
                     " ORDER BY run_id DESC LIMIT ?",
                     (digest, _TIMINGS_KEPT_IN_MIND),
@@ -233,7 +233,7 @@ class SqliteRunJournal:
 
     def artifact_uses(self, digest: str) -> Sequence[ArtifactUse]:
         with storage_errors(self._path):
-            rows = self._connection.execute(
+            rows = self._database.connection.execute(
                 "SELECT digest, run_id, step_id, name FROM artifacts WHERE digest = ?"
                 " ORDER BY run_id, step_id",
                 (digest,),
@@ -242,8 +242,10 @@ class SqliteRunJournal:
 
     def artifact_digests(self) -> frozenset[str]:
         with storage_errors(self._path):
-            used = {row[0] for row in self._connection.execute("SELECT digest FROM artifacts")}
-            texts = self._connection.execute(
+            used = {
+                row[0] for row in self._database.connection.execute("SELECT digest FROM artifacts")
+            }
+            texts = self._database.connection.execute(
                 "SELECT output FROM cached_results WHERE instr(output, '$artifact') > 0"
             )
             for (text,) in texts:
@@ -252,13 +254,13 @@ class SqliteRunJournal:
 
     def prune(self, run_ids: Iterable[str]) -> Pruned:
         runs = results = 0
-        with storage_errors(self._path), transaction(self._connection):
+        with self._database.transaction():
             for run_id in run_ids:
-                runs += self._connection.execute(
+                runs += self._database.connection.execute(
                     "DELETE FROM runs WHERE run_id = ?", (run_id,)
                 ).rowcount
                 self._starts_of(run_id).unlink(missing_ok=True)
-            results = self._connection.execute(
+            results = self._database.connection.execute(
                 "DELETE FROM cached_results WHERE run_id NOT IN (SELECT run_id FROM runs)"
                 " AND key NOT IN (SELECT cache_key FROM steps WHERE cache_key IS NOT NULL)"
             ).rowcount
