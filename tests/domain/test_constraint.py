@@ -179,3 +179,26 @@ def test_equal_meaning_is_equal() -> None:
     assert VersionConstraint.parse("^1.2") == VersionConstraint.parse(">=1.2.0 <2.0.0-0")
     assert VersionConstraint.parse("1.2.3").is_exact
     assert not VersionConstraint.parse("^1.2.3").is_exact
+
+
+@pytest.mark.parametrize(
+    ("text", "normalized"),
+    [
+        ("^1.x+build", ">=1.0.0 <2.0.0-0"),
+        ("~1.2+a.b", ">=1.2.0 <1.3.0-0"),
+        (">=1+x", ">=1.0.0"),
+        ("1.2.3+" + "b" * 400, "1.2.3"),
+        ("1.x.x", ">=1.0.0 <2.0.0-0"),
+    ],
+)
+def test_build_metadata_and_missing_parts(text: str, normalized: str) -> None:
+    assert VersionConstraint.parse(text).normalized() == normalized
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.x.5", "x.1", "*.1.2", "^1.*.3", "9007199254740992.0.0", ">=1.9007199254740992", "1.2.3+"],
+)
+def test_ranges_that_say_nothing_sure_are_refused(text: str) -> None:
+    with pytest.raises(ConstraintError):
+        VersionConstraint.parse(text)

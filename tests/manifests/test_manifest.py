@@ -8,6 +8,7 @@ from onex.domain.errors import Severity
 from onex.domain.metadata import NodeMetadata
 from onex.manifests.manifest import ManifestReading, read_manifest
 from onex.manifests.yaml_document import parse_yaml
+from tests.conftest import Project
 
 DRAFT = """\
 name: parse
@@ -205,3 +206,30 @@ def test_metadata_survives_storage() -> None:
         ACTIVE + "dependencies: [tool://a@^1]\ncapabilities: [x, file.read:/a]\nextra: {a: 1}\n"
     )
     assert NodeMetadata.from_json(found.to_json()) == found
+
+
+def test_a_tag_is_told_by_its_list_and_an_empty_one_is_refused(project: Project) -> None:
+    path = project.add("a", tags=[])
+    text = path.read_text()
+    path.write_text(text.replace("tags: []", "tags: [ok, 1.0]"))
+    (problem,) = project.onex("validate", path, "--format", "json").json["problems"]
+    assert problem["message"].startswith("entry 2 of tags is 1.0 without quotes")
+    assert problem["hint"] == 'write "1.0"'
+    path.write_text(text.replace("tags: []", 'tags: ["", ~, " "]'))
+    found = project.onex("validate", path, "--format", "json").json["problems"]
+    assert [p["message"] for p in found] == ["a tag is empty"] * 3
+
+
+@pytest.mark.parametrize("written", ["v1.2.3", "V1.2.3", "v1_2_3"])
+def test_a_version_with_a_letter_is_read_with_a_warning(project: Project, written: str) -> None:
+    path = project.add("a", version=written)
+    body = project.onex("validate", path, "--format", "json").json
+    assert (body["valid"], [p["code"] for p in body["problems"]]) == (True, ["MAN007"])
+    project.scan()
+    assert project.onex("list", "--format", "json").json["nodes"][0]["version"] == "1.2.3"
+
+
+def test_an_optional_need_of_oneself_is_no_cycle(project: Project) -> None:
+    project.add("a", dependencies=[{"id": "tool://test.a", "version_spec": "^1", "optional": True}])
+    project.scan()
+    assert project.onex("resolve", "a").code == 0

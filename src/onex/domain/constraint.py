@@ -7,6 +7,8 @@ must all hold. Source: the range grammar in the node-semver documentation.
 
 from __future__ import annotations
 
+
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,10 +27,12 @@ _XR = rf"(?:{_PART}|[xX*])"
 _IDENTIFIER = r"[0-9A-Za-z-]+"
 _PARTIAL = re.compile(
     rf"[v=]*(?P<major>{_XR})(?:\.(?P<minor>{_XR})(?:\.(?P<patch>{_XR})"
-    rf"(?:-(?P<prerelease>{_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
-    rf"(?:\+{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?)?)?",
+    rf"(?:-(?P<prerelease>{_IDENTIFIER}(?:\.{_IDENTIFIER})*))?)?)?",
     re.ASCII,
 )
+_BUILD = re.compile(rf"\+{_IDENTIFIER}(?:\.{_IDENTIFIER})*\Z", re.ASCII)
+MAXIMUM_NUMBER = 2**53 - 1
+"""The greatest number that node-semver takes in a range."""
 _OPERATOR = re.compile(r"(?P<operator>\^|~>?|>=|<=|==|>|<|=)?")
 _DETACHED_OPERATOR = re.compile(r"(\^|~>|~|>=|<=|==|>|<|=)[ \t]+")
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
@@ -236,10 +240,19 @@ class _Partial:
 
     @classmethod
     def read(cls, token: str, whole: str) -> _Partial:
+        token = _BUILD.sub("", token)
         match = _PARTIAL.fullmatch(token)
         if match is None or len(token) > MAXIMUM_VERSION_LENGTH:
             raise _refuse(token, whole)
-        major, minor, patch = (_number(match[name]) for name in ("major", "minor", "patch"))
+        parts = [match[name] for name in ("major", "minor", "patch")]
+        major, minor, patch = numbers = [_number(part) for part in parts]
+        if any(number is not None and number > MAXIMUM_NUMBER for number in numbers):
+            raise _refuse(token, whole)
+        if any(
+            before is None and number is not None for before, number in itertools.pairwise(numbers)
+        ):
+            # A number after an x, as in 1.x.5.
+            raise _refuse(token, whole)
         if major is None:
             return cls(None, None, None, ())
         if minor is None or patch is None:

@@ -49,14 +49,15 @@ class FieldReader:
             return default
         if isinstance(value, str):
             return value
-        name = str(place[-1])
+        name = _name_of(place)
         if isinstance(value, bool | int | float):
             written = self.document.written(place) or str(value)
+            in_list = isinstance(place[-1], int)
             self.report(
                 "003",
                 f"{name} is {written} without quotes, which YAML reads as {_kind(value)} {value}",
                 place,
-                f'write {name}: "{written}"',
+                f'write "{written}"' if in_list else f'write {name}: "{written}"',
             )
         else:
             self.report("002", f"{name} must be text, not {_kind(value)}", place)
@@ -79,7 +80,7 @@ class FieldReader:
             return ()
         if isinstance(value, Sequence) and not isinstance(value, str):
             return value
-        self.report("002", f"{place[-1]} must be a list, not {_kind(value)}", place)
+        self.report("002", f"{_name_of(place)} must be a list, not {_kind(value)}", place)
         return ()
 
     def object(self, place: PlacePath, value: JsonValue) -> JsonObject:
@@ -88,7 +89,7 @@ class FieldReader:
             return {}
         if isinstance(value, Mapping):
             return value
-        self.report("002", f"{place[-1]} must be a mapping, not {_kind(value)}", place)
+        self.report("002", f"{_name_of(place)} must be a mapping, not {_kind(value)}", place)
         return {}
 
     def boolean(self, place: PlacePath, value: JsonValue, *, default: bool) -> bool:
@@ -97,7 +98,7 @@ class FieldReader:
             return default
         if isinstance(value, bool):
             return value
-        self.report("002", f"{place[-1]} must be true or false, not {_kind(value)}", place)
+        self.report("002", f"{_name_of(place)} must be true or false, not {_kind(value)}", place)
         return default
 
     def seconds(self, place: PlacePath, value: JsonValue, default: float) -> float:
@@ -106,8 +107,15 @@ class FieldReader:
             return default
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return float(value)
-        self.report("002", f"{place[-1]} must be a positive number of seconds", place)
+        self.report("002", f"{_name_of(place)} must be a positive number of seconds", place)
         return default
+
+
+def _name_of(place: PlacePath) -> str:
+    """What a message calls a value: its key, or which entry of which list it is."""
+    if isinstance(place[-1], int):
+        return f"entry {place[-1] + 1} of {place[-2] if len(place) > 1 else 'the list'}"
+    return str(place[-1])
 
 
 def _kind(value: JsonValue) -> str:

@@ -105,6 +105,7 @@ _READ_KEYS = frozenset(
 _IDENTITY_KEYS = ("name", "namespace", "version", "uuid", "author", "entrypoint")
 _PLACEHOLDER = re.compile(r"\{[A-Z][A-Z0-9_]*\}|\ATEMPLATE-")
 _UNDERSCORED_VERSION = re.compile(r"v(\d+)_(\d+)_(\d+)", re.ASCII)
+_PREFIXED_VERSION = re.compile(r"[vV](\d+\.\d+\.\d+.*)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
@@ -164,7 +165,7 @@ class _ManifestReader(FieldReader):
             owner=self.text(("owner",), data.get("owner")),
             license=self.text(("license",), data.get("license")),
             uuid=self._uuid(),
-            tags=self.texts(("tags",), data.get("tags")),
+            tags=self._tags(),
             capabilities=capabilities,
             permissions=permissions,
             dependencies=dependencies,
@@ -238,9 +239,9 @@ class _ManifestReader(FieldReader):
 
     def _version(self) -> Version:
         text = self._required_text("version")
-        underscored = _UNDERSCORED_VERSION.fullmatch(text)
-        if underscored:
-            plain = ".".join(underscored.groups())
+        unusual = _UNDERSCORED_VERSION.fullmatch(text) or _PREFIXED_VERSION.fullmatch(text)
+        if unusual:
+            plain = ".".join(unusual.groups())
             self.report(
                 "007",
                 f"the version {text} is read as {plain}",
@@ -327,6 +328,18 @@ class _ManifestReader(FieldReader):
             else:
                 libraries.append(dependency)
         return tuple(nodes), tuple(libraries)
+
+    def _tags(self) -> tuple[str, ...]:
+        tags = []
+        for index, entry in enumerate(self.list(("tags",), self._data.get("tags"))):
+            tag = self.text(("tags", index), entry)
+            if tag.strip():
+                tags.append(tag)
+            elif entry is None or isinstance(entry, str):
+                self.report(
+                    "004", "a tag is empty", ("tags", index), "write a word, or remove the entry"
+                )
+        return tuple(tags)
 
     def _schemas(self, key: str) -> JsonObject:
         """A JSON Schema for each name; also read from a list of entries that carry a name."""

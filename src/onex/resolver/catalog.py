@@ -90,9 +90,13 @@ class CatalogView:
         """What a version needs, and what it takes only in some versions, by full name."""
         required: Asked = {}
         optional: Asked = {}
+        own = str(metadata.node)
         for dependency in metadata.dependencies:
             asked = optional if dependency.optional else required
-            name = self._full_name(str(metadata.node), dependency.reference)
+            name = self._full_name(own, dependency.reference)
+            if dependency.optional and name == own:
+                # A node is always there in the one version that is chosen of it.
+                continue
             constraint = dependency.reference.constraint
             asked[name] = asked[name].intersection(constraint) if name in asked else constraint
         return required, optional
