@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.conftest import Project
@@ -65,17 +67,113 @@ def test_a_broken_ignore_file_ignores_nothing_and_is_named(
     assert found(project) == ["a"]
 
 
-def test_an_ignored_folder_of_a_node_still_belongs_to_it(project: Project) -> None:
+def test_what_is_ignored_is_not_the_nodes(project: Project) -> None:
     manifest = project.add("a", folder="a")
-    data = manifest.parent / "build" / "table.csv"
-    data.parent.mkdir()
-    data.write_text("1")
-    project.write("nodes/.gitignore", "build/\n")
+    folder = manifest.parent
+    project.write("nodes/.gitignore", "\ufeffbuild/\n*.log\n!kept.log\n")
+    (folder / "build").mkdir()
+    (folder / "kept.log").write_text("1")
     scan(project)
     before = project.onex("show", "a", "--format", "json").json["digest"]
-    data.write_text("2")
+    for name in ("build/table.csv", "x.log", ".DS_Store", "node.py~", ".node.py.swp", "#node.py#",
+                 ".#node.py", "Thumbs.db"):  # fmt: skip
+        (folder / name).write_text("dropped")
     scan(project)
-    assert project.onex("show", "a", "--format", "json").json["digest"] != before
+    assert project.onex("show", "a", "--format", "json").json["digest"] == before
+    assert project.onex("run", "a").code == 0
+    (folder / "kept.log").write_text("2")
+    scan(project)
+    changed = project.onex("show", "a", "--format", "json").json["digest"]
+    assert changed != before
+    project.write("nodes/.gitignore", "build/\n*.log\n")
+    scan(project)
+    assert project.onex("show", "a", "--format", "json").json["digest"] not in (before, changed)
+    assert project.onex("run", "a").code == 0
+
+
+def test_ignore_files_above_the_source_count_up_to_the_repository(project: Project) -> None:
+    project.add("a", folder="a")
+    project.add("b", folder="skipped")
+    project.write(".gitignore", "skipped/\nsecret.txt\n")
+    project.write("nodes/a/secret.txt", "1")
+    scan(project)
+    assert project.onex("list", "--format", "json").json["total"] == 2
+    (project.root / ".git").mkdir()
+    scan(project)
+    assert project.onex("list", "--format", "json").json["total"] == 1
+    before = project.onex("show", "a", "--format", "json").json["digest"]
+    project.write("nodes/a/secret.txt", "2")
+    scan(project)
+    assert project.onex("show", "a", "--format", "json").json["digest"] == before
+    assert project.onex("run", "a").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_entered"),
+    [
+        (".git", "gitdir: /elsewhere/.git/worktrees/w\n", False),
+        (".git", "gitdir: ../../.git/modules/sub\n", True),
+        ("pyvenv.cfg", "home = /usr/bin\n", False),
+        ("onex.toml", "", False),
+    ],
+)
+def test_a_tree_of_its_own_is_not_entered(
+    project: Project, name: str, content: str, is_entered: bool
+) -> None:
+    project.add("outer", folder="outer")
+    project.add("inner", folder="outer/tree/inner")
+    project.write(f"nodes/outer/tree/{name}", content)
+    scan(project)
+    assert project.onex("list", "--format", "json").json["total"] == (2 if is_entered else 1)
+    before = project.onex("show", "outer", "--format", "json").json["digest"]
+    project.write("nodes/outer/tree/inner/more.py", "x = 1\n")
+    project.write("nodes/outer/tree/code.py", "x = 1\n")
+    scan(project)
+    after = project.onex("show", "outer", "--format", "json").json["digest"]
+    assert (after != before) == is_entered
+    assert (
+        project.onex("scan", project.nodes / "outer" / "tree", "--format", "json").json["sources"][
+            0
+        ]["found"]
+        == 1
+    )
+
+
+def test_links_that_stay_in_the_node_count_as_their_files(project: Project) -> None:
+    """As Kubernetes lays a ConfigMap out: each name is a link through ``..data``."""
+    manifest = project.add(
+        "a", "import helper\ndef execute(context):\n    return helper.VALUE\n", folder="a"
+    )
+    folder = manifest.parent
+    data = folder / "..2026_01"
+    data.mkdir()
+    (data / "helper.py").write_text("VALUE = 1\n")
+    (folder / "..data").symlink_to("..2026_01")
+    for name in ("node.onex.yaml", "node.py"):
+        (folder / name).rename(data / name)
+        (folder / name).symlink_to(f"..data/{name}")
+    (folder / "helper.py").symlink_to("..data/helper.py")
+    assert scan(project) == []
+    assert project.onex("run", "a", "--format", "json").json["outputs"] == {"result": 1}
+    newer = folder / "..2026_02"
+    shutil.copytree(data, newer)
+    (newer / "helper.py").write_text("VALUE = 2\n")
+    (folder / "..data").unlink()
+    (folder / "..data").symlink_to("..2026_02")
+    scan(project)
+    assert project.onex("run", "a", "--format", "json").json["outputs"] == {"result": 2}
+
+
+def test_other_links_are_left_out_and_told(project: Project) -> None:
+    manifest = project.add("a", folder="a")
+    (manifest.parent / "secret.py").symlink_to("/etc/passwd")
+    (manifest.parent / "nowhere.py").symlink_to("missing")
+    (manifest.parent / "loop").symlink_to(".")
+    problems = project.onex("scan", "nodes", "--format", "json").json["problems"]
+    assert {p["code"] for p in problems} == {"DSC015"}
+    assert {p["message"].split()[2] for p in problems} >= {"secret.py", "nowhere.py"}
+    valid = project.onex("validate", "nodes", "--format", "json").json["problems"]
+    assert [p["message"] for p in valid] == [p["message"] for p in problems]
 
 
 def test_a_listing_is_checked_against_the_folder(project: Project) -> None:

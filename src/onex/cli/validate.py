@@ -19,10 +19,12 @@ from onex.domain.errors import (
     Severity,
 )
 from onex.domain.json_value import JsonValue
-from onex.manifests.local_node import read_manifest_content
+from onex.domain.metadata import Entrypoint
+from onex.manifests.ignore_rules import rules_in
+from onex.manifests.local_node import link_problems, read_manifest_content
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
 from onex.manifests.metadata_block import find_block
-from onex.manifests.node_files import CONTRACT_FILE, is_pruned
+from onex.manifests.node_files import CONTRACT_FILE, NodeFilesError, collect_files, is_pruned
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
 from onex.manifests.yaml_document import parse_yaml, read_limited
 
@@ -106,6 +108,8 @@ def _check(file: Path) -> tuple[str, list[Problem]]:
             reading = _manifest(file, content)
             found, is_template = reading.problems, reading.is_template
             is_usable = reading.metadata is not None
+            if reading.metadata is not None:
+                found += _links(file, reading.metadata.entrypoint)
     except DocumentError as error:
         return "rejected", list(error.problems)
     if is_template:
@@ -114,6 +118,15 @@ def _check(file: Path) -> tuple[str, list[Problem]]:
         return "rejected", list(found)
     has_warnings = any(problem.severity is Severity.WARNING for problem in found)
     return ("with_warnings" if has_warnings else "accepted"), list(found)
+
+
+def _links(file: Path, entrypoint: Entrypoint) -> tuple[Problem, ...]:
+    """The links that a scan would leave out of the node."""
+    try:
+        rules = rules_in(str(file.absolute().parent), None)
+        return link_problems(file, collect_files(file, entrypoint, rules))
+    except (NodeFilesError, OSError):
+        return ()
 
 
 def _manifest(file: Path, content: bytes) -> ManifestReading:

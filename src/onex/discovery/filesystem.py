@@ -13,7 +13,14 @@ from onex.discovery.folder_walk import Folder, TreeWalk, all_below, covered
 from onex.discovery.listing import LISTING_FILE, check_listing
 from onex.discovery.manifest_reading import CHUNK, Task, read_in_chunks, read_manifests
 from onex.discovery.source import Discovery, Finding, SourceMemory
-from onex.domain.errors import Location, PathNotReadableError
+from onex.domain.errors import (
+    Location,
+    OnexError,
+    PathNotReadableError,
+    Problem,
+    Severity,
+)
+from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_above, rules_in
 from onex.manifests.local_node import has_block, read_local_node
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.metadata_block import BLOCK_SUFFIXES
@@ -23,16 +30,31 @@ from onex.storage.node_record import NodeRecord
 
 
 class FileSystemDiscovery:
-    """Every ``*.onex.yaml`` and ``contract.yaml`` below a folder. Links are not followed.
+    """Every ``*.onex.yaml`` and ``contract.yaml`` below a folder. Linked folders are not entered.
 
-    Where a manifest stands beside a ``contract.yaml`` the manifest counts. With
-    ``blocks``, text files that carry a metadata block are nodes too.
+    If a manifest stands beside a ``contract.yaml`` the manifest counts. With ``blocks``,
+    text files that carry a metadata block are nodes too. ``in_repository`` says that ignore
+    files above the folder count, up to the root of its repository.
     """
 
     kind = "filesystem"
 
-    def __init__(self, path: Path, name: str | None = None, *, blocks: bool = False) -> None:
-        self._root = path.absolute()
+    def __init__(
+        self,
+        path: Path,
+        name: str | None = None,
+        *,
+        blocks: bool = False,
+        in_repository: bool = True,
+    ) -> None:
+        try:
+            self._root = Path(os.path.normpath(path.absolute()))
+        except OSError as error:
+            raise PathNotReadableError(
+                f"{path} cannot be scanned: the working folder is not there any more",
+                hint="change to another folder, or name an absolute path",
+            ) from error
+        self._in_repository = in_repository
         self.name = name or str(self._root)
         self._blocks = blocks
 
@@ -59,9 +81,14 @@ class FileSystemDiscovery:
         self.health_check()
         if self._root.is_file():
             gone = [path for path in memory.fingerprints if path != str(self._root)]
-            return Discovery([self._read(str(self._root), "")], gone)
+            beside = rules_in(str(self._root.parent), None) if self._in_repository else NO_RULES
+            return Discovery([self._read(str(self._root), "", beside)], gone)
+        root = str(self._root)
+        above = rules_above(root, root) if self._in_repository else NO_RULES
         settings = b"blocks" if self._blocks else b""
-        walk = TreeWalk(str(self._root), memory.folders, deadline, settings)
+        if above.levels:
+            settings += above.fingerprint()
+        walk = TreeWalk(root, memory.folders, deadline, settings, above)
         walk.run()
         unsettled = [path for path, known in memory.fingerprints.items() if not known]
         gone_folders = walk.gone()
@@ -71,6 +98,7 @@ class FileSystemDiscovery:
         present: set[str] = set()
         findings: list[Finding] = []
         tasks: list[Task] = []
+        rules: dict[str, IgnoreRules] = {}
         dirty = _dirty_folders(walk.folders)
         for folder in walk.folders:
             names = list(self._manifests(walk, folder))
@@ -91,10 +119,11 @@ class FileSystemDiscovery:
                     findings.append(Finding(SeenFile(path, fingerprint, "listing", problems)))
                 else:
                     tasks.append((path, fingerprint))
+                    rules[path] = walk.rules_in(folder)
 
         def read(task: Task) -> Finding:
             deadline.check()
-            return self._read(*task)
+            return self._read(*task, rules[task[0]])
 
         # The first are read at once, so that most sources answer within their time limit.
         findings += read_manifests(tasks[:CHUNK], read)
@@ -119,11 +148,27 @@ class FileSystemDiscovery:
             if is_candidate and not walk.is_ignored(folder, name):
                 yield name
 
-    def _read(self, path: str, fingerprint: str) -> Finding:
+    def _read(self, path: str, fingerprint: str, rules: IgnoreRules) -> Finding:
+        try:
+            return self._read_manifest(path, fingerprint, rules)
+        except OnexError:
+            raise
+        # A file that is odd in a way nobody thought of must cost itself alone.
+        except Exception as error:  # noqa: BLE001
+            problem = Problem(
+                "DSC018",
+                Severity.ERROR,
+                f"the file could not be read: {type(error).__name__}: {error}"[:300],
+                Location(path),
+                "this is a defect of onex: report it with the file",
+            )
+            return Finding(SeenFile(path, fingerprint, "rejected", (problem,)))
+
+    def _read_manifest(self, path: str, fingerprint: str, rules: IgnoreRules) -> Finding:
         manifest = Path(path)
         if not path.endswith((MANIFEST_SUFFIX, f"/{CONTRACT_FILE}")) and not has_block(manifest):
             return Finding(SeenFile(path, fingerprint, "plain"))
-        reading = read_local_node(manifest)
+        reading = read_local_node(manifest, rules)
         node = reading.node
         files = "" if node is None else node.files
         file = SeenFile(path, fingerprint, reading.outcome, reading.problems, files)
@@ -147,5 +192,6 @@ def _fingerprint(folders: Iterator[Folder]) -> str:
     for folder in folders:
         if not folder.memory.fingerprint:
             return ""
-        digest.update(folder.path.encode() + b"\0" + folder.memory.fingerprint)
+        memory = folder.memory
+        digest.update(folder.path.encode() + b"\0" + memory.fingerprint + memory.rules)
     return digest.hexdigest()

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from stat import S_ISLNK
 
 from onex.discovery.deadline import Deadline
-from onex.discovery.ignore_rules import IGNORE_FILES, IgnoreRules, read_patterns
 from onex.discovery.processors import share_out
 from onex.domain.errors import Location, Problem, Severity
+from onex.manifests.ignore_rules import IGNORE_FILES, NO_RULES, IgnoreRules, read_patterns
 from onex.manifests.manifest import MANIFEST_SUFFIX
-from onex.manifests.node_files import is_owned_file, is_pruned, is_text
+from onex.manifests.node_files import is_owned_file, is_pruned, is_text, tree_of_its_own
 from onex.storage.folder_memory import SEPARATOR, FolderMemory, join_names, split_names
 
 # File systems stamp changes with a clock that ticks every few milliseconds, and some keep whole
@@ -40,14 +41,9 @@ MINIMUM_SHARE = 1000
 
 @dataclass(slots=True)
 class Folder:
-    """One folder of the walk, and what to remember of it.
-
-    ``is_content`` marks a folder that is ignored,
-    and walked only since it belongs to a node.
-    """
+    """One folder of the walk, and what to remember of it."""
 
     memory: FolderMemory
-    is_content: bool = False
     is_changed: bool = True
     children: list[Folder] = field(default_factory=list)
 
@@ -77,14 +73,16 @@ class Folder:
 class TreeWalk:
     """A walk below one folder; ``known`` is what the last one left.
 
-    ``settings`` stands for how the source looks at files: where it differs from the
-    last time, every folder counts as changed.
+    ``settings`` stands for how the source looks at files: if it differs from the last
+    time, every folder counts as changed. ``above`` are the ignore rules that folders above
+    the root set.
     """
 
     root: str
     known: Mapping[str, FolderMemory]
     deadline: Deadline
     settings: bytes = b""
+    above: IgnoreRules = NO_RULES
     folders: list[Folder] = field(default_factory=list)
     changed: list[FolderMemory] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -95,27 +93,25 @@ class TreeWalk:
 
     def run(self) -> None:
         """Walk; every folder that was reached stands in ``folders``, parents first."""
-        self._rules[self.settings] = IgnoreRules()
+        self._rules[self.settings] = self.above
         self._status = _ask_known(self.known)
-        pending: list[tuple[str, Folder | None, bool]] = [(self.root, None, False)]
+        pending: list[tuple[str, Folder | None]] = [(self.root, None)]
         while pending:
             if len(self.folders) % 256 == 0:
                 self.deadline.check()
-            path, parent, is_content = pending.pop()
-            visited = self._visit(path, parent, is_content=is_content)
+            path, parent = pending.pop()
+            visited = self._visit(path, parent)
             if visited is None:
                 continue
             folder, names = visited
             self.folders.append(folder)
             if parent is not None:
                 parent.children.append(folder)
-            is_node = is_content or folder.has_manifest
             rules = self._rules_of(folder, parent)
             for name in reversed(names):
                 child = f"{path}/{name}" if path != "/" else f"/{name}"
-                is_ignored = bool(rules.levels) and rules.ignores(child, is_folder=True)
-                if not is_ignored or is_node:
-                    pending.append((child, folder, is_content or is_ignored))
+                if not (rules.levels and rules.ignores(child, is_folder=True)):
+                    pending.append((child, folder))
 
     def gone(self) -> list[str]:
         """The folders that were known and are not there any more, but for what is unreadable."""
@@ -126,9 +122,7 @@ class TreeWalk:
         """Whether a path lies in a folder that could not be read."""
         return any(path == u or path.startswith(f"{u}/") for u in self.unreadable)
 
-    def _visit(
-        self, path: str, parent: Folder | None, *, is_content: bool
-    ) -> tuple[Folder, list[str]] | None:
+    def _visit(self, path: str, parent: Folder | None) -> tuple[Folder, list[str]] | None:
         try:
             stamp, fingerprint = self._status.get(path, (_UNKNOWN, _UNKNOWN))
             if not stamp:
@@ -141,10 +135,10 @@ class TreeWalk:
                 self._seen.add(identity)
             memory = self.known.get(path)
             if memory is not None and memory.stamp == stamp:
-                found = self._check(memory, fingerprint, parent, is_content=is_content)
+                found = self._check(memory, fingerprint, parent)
                 if found is not None:
                     return found
-            return self._list(path, stamp, parent, is_content=is_content)
+            return self._list(path, stamp, parent)
         except OSError as error:
             self.problems.append(_unreadable(path, error))
             self.unreadable.append(path)
@@ -155,8 +149,6 @@ class TreeWalk:
         memory: FolderMemory,
         fingerprint: bytes,
         parent: Folder | None,
-        *,
-        is_content: bool,
     ) -> tuple[Folder, list[str]] | None:
         """A folder whose names are known; None where they turn out to be others."""
         files, folders = split_names(memory.files), split_names(memory.folders)
@@ -170,15 +162,13 @@ class TreeWalk:
         if not is_same:
             memory = memory._replace(fingerprint=fingerprint, rules=rules)
             self.changed.append(memory)
-        return Folder(memory, is_content, not is_same), folders
+        return Folder(memory, not is_same), folders
 
     def _list(
         self,
         path: str,
         stamp: bytes,
         parent: Folder | None,
-        *,
-        is_content: bool,
     ) -> tuple[Folder, list[str]]:
         files: list[str] = []
         folders: list[str] = []
@@ -193,6 +183,10 @@ class TreeWalk:
                         folders.append(name)
                 elif is_owned_file(name):
                     files.append(name)
+        kind = None if parent is None else tree_of_its_own(path, files)
+        if kind is not None:
+            self.problems.append(_not_entered(path, kind))
+            files, folders = [], []
         files.sort()
         folders.sort()
         above = parent.rules if parent is not None else self.settings
@@ -203,7 +197,7 @@ class TreeWalk:
             path, stamp, rules, join_names(files), join_names(folders), fingerprint
         )
         self.changed.append(memory)
-        return Folder(memory, is_content), folders
+        return Folder(memory), folders
 
     def _rules_of(self, folder: Folder, parent: Folder | None) -> IgnoreRules:
         """The rules in force in a folder; its ignore files are read once for each walk."""
@@ -218,9 +212,11 @@ class TreeWalk:
     def is_ignored(self, folder: Folder, name: str) -> bool:
         """Whether a file of a folder is left out of discovery."""
         rules = self._rules[folder.rules]
-        return folder.is_content or (
-            bool(rules.levels) and rules.ignores(f"{folder.path}/{name}", is_folder=False)
-        )
+        return bool(rules.levels) and rules.ignores(f"{folder.path}/{name}", is_folder=False)
+
+    def rules_in(self, folder: Folder) -> IgnoreRules:
+        """The ignore rules in force in a folder of the walk."""
+        return self._rules[folder.rules]
 
 
 def covered(folder: Folder) -> Iterator[Folder]:
@@ -297,11 +293,22 @@ def _fingerprint(path: str, files: list[str], rules: bytes) -> tuple[bytes, byte
         changed, modified = status.st_ctime_ns, status.st_mtime_ns
         values += (changed, modified, status.st_size, status.st_ino)
         newest = max(newest, changed, modified)
+        if S_ISLNK(status.st_mode):
+            values += _status_behind(prefix + name)
         if name in IGNORE_FILES:
             rules = blake2b(rules + f"{path}/{name}".encode() + _packed(values[-4:])).digest()
     digest = blake2b("\0".join(files).encode(), digest_size=DIGEST_BYTES)
     digest.update(_packed(values))
     return digest.digest() if not files or _is_settled(newest, newest) else _UNKNOWN, rules
+
+
+def _status_behind(link: str) -> tuple[int, ...]:
+    """The status of what a link leads to, nothing if it leads nowhere."""
+    try:
+        status = Path(link).stat()
+    except (OSError, ValueError):
+        return ()
+    return (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _packed(values: list[int]) -> bytes:
@@ -321,6 +328,16 @@ def _loop(path: str) -> Problem:
         "this folder is another one of the tree, mounted again; it is walked once",
         Location(path),
         "leave the second mount out with .onexignore",
+    )
+
+
+def _not_entered(path: str, kind: str) -> Problem:
+    return Problem(
+        "DSC017",
+        Severity.INFORMATION,
+        f"this folder is {kind}, so it is not entered",
+        Location(path),
+        "declare it as a source of its own if its nodes are wanted",
     )
 
 

@@ -63,7 +63,7 @@ class PluginDiscovery:
                     folders[folder] = None
         for folder in folders:
             deadline.check()
-            files = FileSystemDiscovery(folder)
+            files = FileSystemDiscovery(folder, in_repository=False)
             known = {
                 path: fingerprint
                 for path, fingerprint in memory.fingerprints.items()

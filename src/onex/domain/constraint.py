@@ -7,7 +7,6 @@ must all hold. Source: the range grammar in the node-semver documentation.
 
 from __future__ import annotations
 
-
 import itertools
 import re
 from dataclasses import dataclass

@@ -85,6 +85,11 @@ ERROR_CATALOG: Mapping[str, str] = {
     "DSC013": "An installed distribution declares a node, but no manifest stands beside its code.",
     "DSC014": "A namespace is bound to one source, and another one offers a node in it. That one"
     " is set aside.",
+    "DSC015": "A link in a node's folder leads out of it, or nowhere, and is left out of the node."
+    " Links that stay in the folder count as the file they lead to.",
+    "DSC017": "A folder is a virtual environment, a work tree or a project of its own, so its nodes"
+    " are not those of the source around it.",
+    "DSC018": "A file could not be read for a reason that onex did not foresee. The others were.",
     "DSC016": "A name is the namespace of one node and the short name of another. References that"
     " give it without type:// are refused, so that no newcomer takes the place of a known node.",
     "STM001": "Files of this kind carry no metadata block.",

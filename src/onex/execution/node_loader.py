@@ -13,6 +13,7 @@ from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
 from onex.local_machine import make_folder
+from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
     NodeFiles,
     NodeFilesError,
@@ -33,14 +34,21 @@ class NodeLoader:
     after the check has no effect on a run.
     """
 
-    def __init__(self, folder: Path, listing_at: Callable[[Origin], str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        listing_at: Callable[[Origin], str],
+        rules_at: Callable[[Origin], IgnoreRules],
+    ) -> None:
         """``folder`` holds one folder for each digest.
 
         ``listing_at`` gives the files that a scan saw at an origin, as ``write_listing``
-        wrote them; an empty text if that is not known.
+        wrote them; an empty text if that is not known. ``rules_at`` gives the ignore rules
+        that hold there.
         """
         self._folder = folder
         self._listing_at = listing_at
+        self._rules_at = rules_at
         self._loaded: dict[str, LoadedNode] = {}
 
     def load_node(self, node: RegisteredNode, variables: Mapping[str, str]) -> LoadedNode:
@@ -82,7 +90,7 @@ class NodeLoader:
         identity = str(node.metadata.node_version)
         entrypoint = node.metadata.entrypoint
         manifest = Path(origin.path)
-        files = _read(manifest, node)
+        files = _read(manifest, node, self._rules_at(origin))
         if files.digest != node.digest:
             changed = self._changes(origin, files)
             raise DigestMismatchError(
@@ -140,11 +148,11 @@ class NodeLoader:
         return folder
 
 
-def _read(manifest: Path, node: RegisteredNode) -> NodeFiles:
+def _read(manifest: Path, node: RegisteredNode, rules: IgnoreRules) -> NodeFiles:
     """The files of a node, from a folder or an installed package."""
     try:
-        names = collect_files(manifest, node.metadata.entrypoint)
-        return read_node_files(manifest.parent, names)
+        collected = collect_files(manifest, node.metadata.entrypoint, rules)
+        return read_node_files(manifest.parent, collected.names)
     except (OSError, NodeFilesError) as error:
         raise NodeLoadError(
             f"the files of {node.metadata.node_version} cannot be read: {error}",

@@ -36,6 +36,7 @@ from onex.execution.provenance import Provenance, trace_artifact
 from onex.execution.replay import ReplayReport, compare_runs
 from onex.execution.run_events import Observer, RunOptions
 from onex.execution.secrets import SecretStore
+from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.storage.journal import RunJournal, RunRecord
 
 FindNode = Callable[[NodeRef], RegisteredNode]
@@ -103,6 +104,7 @@ class RegistryExecution:
     ) -> None:
         """``listing_at`` gives the files that a scan saw at an origin."""
         self._listing_at = listing_at
+        self._sources = {source.name: source for source in configuration.sources}
         self._home = configuration.home
         self._config = configuration.node_config
         self._secrets = SecretStore(environment, configuration.secrets_file)
@@ -116,7 +118,7 @@ class RegistryExecution:
         try:
             yield ExecutionOrchestrator(
                 engines,
-                NodeLoader(self._home / "nodes", self._listing_at),
+                NodeLoader(self._home / "nodes", self._listing_at, self._rules_at),
                 self._artifacts,
                 self._journal,
                 self._home / "runs",
@@ -126,6 +128,14 @@ class RegistryExecution:
         finally:
             for engine in engines.values():
                 engine.close()
+
+    def _rules_at(self, origin: Origin) -> IgnoreRules:
+        """The ignore rules by which a scan collected the files at an origin."""
+        source = self._sources.get(origin.source)
+        if source is not None and source.kind != "filesystem":
+            return NO_RULES
+        root = source.path if source is not None else Path(origin.source)
+        return rules_in(str(Path(origin.path).parent), str(root))
 
     def run(self, plan: ExecutionPlan, settings: RunSettings, observer: Observer) -> RunResult:
         """Execute a plan."""

@@ -9,19 +9,23 @@ from onex.domain.digest import write_listing
 from onex.domain.errors import DocumentError, Location, Problem, Severity
 from onex.domain.metadata import Entrypoint, NodeMetadata, Outcome
 from onex.manifests.contract import read_contract
+from onex.manifests.ignore_rules import IgnoreRules, rules_in
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
 from onex.manifests.metadata_block import find_block
 from onex.manifests.node_files import (
     CODE_TYPES,
     CONTRACT_FILE,
+    CollectedFiles,
     NodeFilesError,
     collect_files,
+    inside,
     locate_target,
     read_node_files,
 )
 from onex.manifests.yaml_document import parse_yaml, read_limited
 
 MAXIMUM_PACKAGE_DEPTH = 32
+MAXIMUM_LINKS_NAMED = 10
 MAXIMUM_README_BYTES = 32 * 1024
 README_FILES = ("README.md", "README.rst", "README.txt", "README")
 PACKAGE_FILE = "__init__.py"
@@ -46,14 +50,27 @@ class LocalReading:
     node: LocalNode | None = None
 
 
-def read_local_node(manifest: Path) -> LocalReading:
+def read_local_node(manifest: Path, rules: IgnoreRules | None = None) -> LocalReading:
     """Read a manifest and hash the files of its node. Nothing of it is imported or run.
 
     Args:
         manifest: a ``*.onex.yaml``, a ``contract.yaml``, or a text file with a metadata block.
+        rules: the ignore rules in force in its folder, by default those of its repository.
     """
+    if rules is None:
+        rules = rules_in(str(manifest.parent), None)
+    file = inside(manifest)
+    if file.is_symlink():
+        problem = Problem(
+            "DOC001",
+            Severity.ERROR,
+            "the manifest is a link that leads out of its folder, or nowhere",
+            Location(str(manifest)),
+            "put the file itself there, or a link that stays in the folder",
+        )
+        return LocalReading("rejected", (problem,))
     try:
-        content = read_limited(manifest, follow_link=False)
+        content = read_limited(file, follow_link=False)
         reading = read_manifest_content(manifest, content)
     except DocumentError as error:
         return LocalReading("rejected", error.problems)
@@ -63,8 +80,8 @@ def read_local_node(manifest: Path) -> LocalReading:
     entrypoint = reading.metadata.entrypoint
     problems = reading.problems
     try:
-        names = collect_files(manifest, entrypoint)
-        files = read_node_files(manifest.parent, names, {manifest.name: content})
+        collected = collect_files(manifest, entrypoint, rules)
+        files = read_node_files(manifest.parent, collected.names, {manifest.name: content})
     except (NodeFilesError, OSError) as error:
         reason = str(error) if isinstance(error, NodeFilesError) else str(error.strerror)
         problem = Problem(
@@ -75,6 +92,7 @@ def read_local_node(manifest: Path) -> LocalReading:
             "give the node a folder of its own with only its own files",
         )
         return LocalReading("rejected", (*problems, problem))
+    problems += link_problems(manifest, collected)
     if locate_target(manifest, entrypoint) is None:
         problems += (
             Problem(
@@ -90,6 +108,20 @@ def read_local_node(manifest: Path) -> LocalReading:
     text = readme[:MAXIMUM_README_BYTES].decode("utf-8", "ignore")
     node = LocalNode(reading.metadata, files.digest, text, write_listing(files.entries))
     return LocalReading("node", problems, node)
+
+
+def link_problems(manifest: Path, collected: CollectedFiles) -> tuple[Problem, ...]:
+    """The links below a manifest that are left out of its node."""
+    return tuple(
+        Problem(
+            "DSC015",
+            Severity.WARNING,
+            f"the link {name} leads out of the node's folder or nowhere, so it is left out",
+            Location(str(manifest)),
+            "put the file itself there, or a link that stays in the folder",
+        )
+        for name in collected.left_out[:MAXIMUM_LINKS_NAMED]
+    )
 
 
 def read_manifest_content(manifest: Path, content: bytes) -> ManifestReading:
