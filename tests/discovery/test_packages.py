@@ -173,3 +173,50 @@ def install(site: Path, name: str, value: str, code: str, *, with_code: bool = T
 def discover(site: Path):
     source = PluginDiscovery("p", [str(site)])
     return source.discover_nodes(SourceMemory(), Deadline.after(30))
+
+
+def test_broken_distributions_cost_themselves_alone(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    install(site, "evil", "evil.node:Node", "x = 1\n")
+    stray = install(site, "stray", "stray.node", "x = 1\n")
+    (stray / "entry_points.txt").write_text("[console_scripts]\nno equals sign\n[onex.nodes]\n")
+    ours = install(site, "ours", "ours.node", "x = 1\n")
+    (ours / "entry_points.txt").write_text("[onex.nodes]\nnothing here\n")
+    latin = install(site, "latin", "latin.node", "x = 1\n")
+    (latin / "entry_points.txt").write_bytes(b"[onex.nodes]\na = caf\xe9\n")
+    (latin / "METADATA").write_bytes(b"Name: caf\xe9\n")
+    found = discover(site)
+    assert [Path(f.file.path).parent.name for f in found.findings] == ["evil"]
+    told = {problem.code: problem.message for problem in found.problems}
+    assert set(told) == {"DSC013", "DSC019"}
+    assert "of ours" in told["DSC013"]
+    assert "latin-1.0.dist-info" in told["DSC019"]
+
+
+def test_a_node_that_is_a_module_owns_what_was_recorded_with_it(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    info = install(site, "single", "single", "", with_code=False)
+    (site / "single.py").write_text("def execute(context):\n    return 1\n")
+    (site / "helper_of_single.py").write_text("x = 1\n")
+    (site / "stranger.py").write_text("x = 1\n")
+    text = manifest("single").replace("python@node.py", "python@single.py")
+    (site / "single.onex.yaml").write_text(text)
+    (info / "RECORD").write_text("single.py,,\nsingle.onex.yaml,,\nhelper_of_single.py,,\n")
+    install(site, "other", "other.node", "x = 1\n")
+    (finding,) = discover(site).findings
+    assert [line.split()[1] for line in finding.file.files.splitlines()] == [
+        "helper_of_single.py", "single.onex.yaml", "single.py",
+    ]  # fmt: skip
+
+
+def test_a_package_in_a_zip_file_is_named_as_that(tmp_path: Path) -> None:
+    archive = tmp_path / "packed.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("packed-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: packed\n")
+        zipped.writestr("packed-1.0.dist-info/entry_points.txt", "[onex.nodes]\na = packed\n")
+        zipped.writestr("packed/__init__.py", "")
+    source = PluginDiscovery("p", [str(archive)])
+    source.health_check = lambda: None
+    found = source.discover_nodes(SourceMemory(), Deadline.after(30))
+    (problem,) = found.problems
+    assert "which lies in a zip file" in problem.message

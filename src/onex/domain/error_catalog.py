@@ -90,6 +90,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "DSC017": "A folder is a virtual environment, a work tree or a project of its own, so its nodes"
     " are not those of the source around it.",
     "DSC018": "A file could not be read for a reason that onex did not foresee. The others were.",
+    "DSC019": "An installed distribution is broken: its metadata or its files cannot be read. The"
+    " others were.",
     "DSC016": "A name is the namespace of one node and the short name of another. References that"
     " give it without type:// are refused, so that no newcomer takes the place of a known node.",
     "STM001": "Files of this kind carry no metadata block.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import os
@@ -25,6 +26,7 @@ CONTRACT_SUFFIXES = (MANIFEST_SUFFIX, CONTRACT_FILE)
 CODE_TYPES = frozenset({"python", "cli", "contract"})
 
 _NAME_OF = attrgetter("name")
+_INSTALLED = ".dist-info"
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _DROPPING_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".swo", ".swx")
 _PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
@@ -172,6 +174,8 @@ def collect_files(
         return CollectedFiles([manifest.name])
     folder = str(manifest.parent)
     listing = _list(folder)
+    if any(entry.name.endswith(_INSTALLED) for entry in listing):
+        return CollectedFiles(_installed_files(folder, listing, manifest, entrypoint))
     siblings = [entry for entry in listing if entry.name.endswith(MANIFEST_SUFFIX)]
     if len(siblings) > 1 or entrypoint.type not in CODE_TYPES:
         target = locate_target(manifest, entrypoint)
@@ -190,6 +194,35 @@ def collect_files(
 def _list(folder: str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return sorted(entries, key=_NAME_OF)
+
+
+def _installed_files(
+    folder: str, listing: list[os.DirEntry[str]], manifest: Path, entrypoint: Entrypoint
+) -> list[str]:
+    """The files of a node that is a module among those of other distributions.
+
+    They are the manifest, the module, and what was recorded as their distribution's
+    (``RECORD``, as the packaging specifications define it).
+    """
+    target = locate_target(manifest, entrypoint)
+    names = {manifest.name} if target is None else {manifest.name, target}
+    for entry in listing:
+        if not entry.name.endswith(_INSTALLED):
+            continue
+        try:
+            text = _read(f"{entry.path}/RECORD", MAXIMUM_NODE_BYTES).decode("utf-8", "replace")
+        except (OSError, NodeFilesError):
+            continue
+        recorded = [row[0] for row in csv.reader(text.splitlines()) if row]
+        if manifest.name in recorded:
+            names |= {
+                name
+                for name in recorded
+                if not name.startswith(("/", "..", f"{entry.name}/"))
+                and is_owned_file(name.rpartition("/")[2])
+                and _is_regular(folder, name)
+            }
+    return sorted(names)
 
 
 class _Collector:
