@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onex.cache.registry_cache import RegistryCache
-from onex.configuration import Configuration, SourceConfiguration, load_configuration
+from onex.configuration import (
+    PROJECT_FILE,
+    Configuration,
+    SourceConfiguration,
+    load_configuration,
+)
 from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.merge import Merge, MergeRules
@@ -21,7 +27,10 @@ from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
+    Location,
     OnexError,
+    Problem,
+    Severity,
     UsageError,
 )
 from onex.domain.event import Event
@@ -178,9 +187,36 @@ class Registry:
         """
         from onex.discovery.watch import changes_below
 
-        declared = [source.path for source in self.configuration.sources if source.path]
-        for _ in changes_below([Path(path) for path in paths] or declared):
-            yield self.scan(paths)
+        given = [Path(path) for path in paths]
+        project = self.configuration.project
+        settings = None if given or project is None else project / PROJECT_FILE
+
+        def folders() -> list[Path]:
+            if settings is not None:
+                self._read_configuration_again()
+            declared = [source.path for source in self.configuration.sources if source.path]
+            return given or declared
+
+        for _ in changes_below(folders, settings):
+            try:
+                yield self.scan(paths)
+            except OnexError as error:
+                # A source that is away for a moment, or a file that is half written.
+                problem = Problem(
+                    error.code,
+                    Severity.ERROR,
+                    error.message,
+                    error.location or Location(),
+                    error.hint,
+                )
+                yield ScanReport((), [problem], self._storage.count())
+
+    def _read_configuration_again(self) -> None:
+        """Take over what ``onex.toml`` says now, unless it is not valid at the moment."""
+        with contextlib.suppress(ConfigurationError):
+            self.configuration = load_configuration(
+                self.configuration.project or Path(), self._environment, self.configuration.home
+            )
 
     def check_sources(self) -> Sequence[tuple[SourceConfiguration, OnexError | None]]:
         """Try each declared source; with each stands what is wrong, None where nothing is."""
@@ -194,12 +230,23 @@ class Registry:
                 found.append((declared, None))
         return found
 
+    def knows_source(self, name: str) -> bool:
+        """Whether anything is known of a source of that name, declared or not."""
+        return name in self._storage.sources()
+
     def forget_source(self, name: str) -> int:
-        """Drop all that was found in a source and nowhere else; returns how many versions."""
+        """Drop all that was found in a source and nowhere else; returns how many versions.
+
+        Raises:
+            UsageError: nothing is known of a source of that name.
+        """
+        if not self.knows_source(name):
+            known = ", ".join(self._storage.sources()) or "none"
+            raise UsageError(
+                f"nothing is known of a source {name!r}", hint=f"the sources known are: {known}"
+            )
         paths = list(self._storage.fingerprints(name))
         folders = list(self._storage.folders(name))
-        if not paths and not folders:
-            return 0
         with self._storage.writing() as writer:
             merge = Merge(writer, name, MergeRules())
             for path in paths:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +240,80 @@ def test_watching_registers_what_changes(project: Project) -> None:
         process.kill()
         process.wait()
         process.communicate()
+
+
+class Watch:
+    """``onex scan --watch`` in a process, and the lines that it prints."""
+
+    def __init__(self, project: Project, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            project.command("scan", *arguments, "--watch", "--format", "json"), cwd=project.root,
+            env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        head = ""
+        while head.count("}") < head.count("{") or "nodes" not in head:
+            head += self.process.stdout.readline()
+        time.sleep(1)
+
+    def until(self, nodes: int) -> None:
+        """Read on until a scan says that the registry holds so many nodes."""
+        for line in self.process.stdout:
+            if json.loads(line)["nodes"] == nodes:
+                return
+        raise AssertionError("the watch ended")
+
+
+@pytest.fixture
+def watch():
+    started: list[Watch] = []
+
+    def start(*arguments) -> Watch:
+        started.append(Watch(*arguments))
+        return started[-1]
+
+    yield start
+    for found in started:
+        found.process.kill()
+        found.process.communicate()
+
+
+def test_a_watch_hears_of_folders_that_are_replaced_absent_and_declared(
+    project: Project, watch
+) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "a"\npath = "nodes"\n')
+    project.add("first")
+    found = watch(project)
+    release = project.root / "release"
+    shutil.copytree(project.nodes, release)
+    project.add("second", folder="../release/second")
+    project.nodes.rename(project.root / "old")
+    release.rename(project.nodes)
+    found.until(2)
+    project.add("third")
+    found.until(3)
+    away = project.root / "away"
+    project.nodes.rename(away)
+    time.sleep(1.5)
+    away.rename(project.nodes)
+    project.add("fourth")
+    found.until(4)
+    project.add("fifth", folder="../other/fifth")
+    with (project.root / "onex.toml").open("a") as file:
+        file.write('[[sources]]\nname = "b"\npath = "other"\n')
+    found.until(5)
+
+
+def test_what_an_undeclared_source_left_can_be_forgotten(project: Project) -> None:
+    project.write("onex.toml", TWO)
+    project.add("a")
+    project.add("b", folder="../other/b")
+    project.onex("scan")
+    project.write("onex.toml", TWO.partition('[[sources]]\nname = "theirs"')[0])
+    project.onex("scan", "other/b")
+    assert project.onex("sources", "forget", "theirs", "--format", "json").json["nodes"] == 0
+    assert project.onex("sources", "forget", "other/b", "--format", "json").json["nodes"] == 1
+    assert project.onex("list", "--format", "json").json["total"] == 1
+    assert project.onex("sources", "forget", "nobody").code == 2
 
 
 def test_watching_without_the_library_says_what_to_install(project: Project) -> None:

@@ -102,11 +102,31 @@ def remove(output: Output, name: str, home: Path | None) -> None:
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
         _edit(file, lambda document: _drop(document, name))
-        dropped = registry.forget_source(name)
+        dropped = registry.forget_source(name) if registry.knows_source(name) else 0
     body: JsonValue = {"removed": name, "nodes": dropped}
     output.emit(
         body,
         lambda: output.line(f"removed {name}, and {counted(dropped, 'node version')} with it"),
+    )
+
+
+@sources.command()
+@click.argument("name", metavar="NAME|PATH")
+@home_option
+@output_options
+def forget(output: Output, name: str, home: Path | None) -> None:
+    """Take what a source gave out of the registry.
+
+    It is for what a source left behind that is declared no more, or a folder that was scanned
+    by its path. The next scan of a declared source brings its nodes back.
+    """
+    with Registry.open(home) as registry:
+        path = str(Path(name).absolute())
+        known = name if registry.knows_source(name) or not registry.knows_source(path) else path
+        dropped = registry.forget_source(known)
+    body: JsonValue = {"forgotten": known, "nodes": dropped}
+    output.emit(
+        body, lambda: output.line(f"forgot {known}, and {counted(dropped, 'node version')} with it")
     )
 
 

@@ -1,18 +1,31 @@
-"""Being told of changes below folders, by the operating system."""
+"""Being told of changes below folders, by the operating system.
+
+A watch is tied to the folder that was there when it began. So the folders are looked at now
+and then: if one was replaced, came or went, watching begins anew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from onex.domain.errors import UsageError
 from onex.manifests.node_files import is_owned_file, is_pruned
 
 DEBOUNCE_MILLISECONDS = 200
+LOOK_AGAIN_MILLISECONDS = 500
+
+Identity = tuple[int, int] | None
+"""Device and inode of a folder; None while it is absent."""
 
 
-def changes_below(folders: Sequence[Path]) -> Iterator[None]:
+def changes_below(folders: Callable[[], Sequence[Path]], settings: Path | None) -> Iterator[None]:
     """Yield whenever something that discovery looks at has changed; ends by KeyboardInterrupt.
+
+    Args:
+        folders: gives the folders to watch; asked again whenever ``settings`` changed.
+        settings: a file that says which folders there are, None for none.
 
     Raises:
         UsageError: there is nothing to watch, or watchfiles is not installed.
@@ -23,17 +36,59 @@ def changes_below(folders: Sequence[Path]) -> Iterator[None]:
         raise UsageError(
             "watching needs the library watchfiles", hint="pip install 'onex-registry[watch]'"
         ) from error
-    roots = [folder.absolute() for folder in folders if folder.exists()]
-    if not roots:
+    if not folders():
         raise UsageError(
             "there is no folder to watch", hint="name a folder: onex scan --watch PATH"
         )
+    while True:
+        roots = [folder.absolute() for folder in folders()]
+        before = _state(roots, settings)
+        present = [root for root in roots if root.is_dir()]
+        if not present:
+            while _state(roots, settings) == before:
+                time.sleep(LOOK_AGAIN_MILLISECONDS / 1000)
+            yield
+            continue
 
-    def is_relevant(_: object, path: str) -> bool:
-        return any(_is_seen(Path(path), root) for root in roots)
+        def is_relevant(_: object, path: str, roots: Sequence[Path] = tuple(present)) -> bool:
+            return any(_is_seen(Path(path), root) for root in roots)
 
-    for _ in watch(*roots, watch_filter=is_relevant, debounce=DEBOUNCE_MILLISECONDS):
-        yield
+        changes = watch(
+            *present,
+            watch_filter=is_relevant,
+            debounce=DEBOUNCE_MILLISECONDS,
+            rust_timeout=LOOK_AGAIN_MILLISECONDS,
+            yield_on_timeout=True,
+        )
+        # What changed before the watch had begun is not told, so the first look counts as one.
+        is_first = True
+        for changed in changes:
+            is_replaced = _state(roots, settings) != before
+            if changed or is_replaced or is_first:
+                yield
+            if is_replaced:
+                break
+            is_first = False
+
+
+def _state(roots: Sequence[Path], settings: Path | None) -> list[object]:
+    """What must stay as it is for a watch to go on."""
+    found: list[object] = [_identity(root) for root in roots]
+    if settings is not None:
+        try:
+            status = settings.stat()
+            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _identity(folder: Path) -> Identity:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_seen(path: Path, root: Path) -> bool:
