@@ -14,6 +14,7 @@ from onex.domain.json_value import JsonValue
 
 Format = Literal["human", "json", "yaml"]
 
+SHOWN_OF_A_CODE = 3
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFORMATION: "dim"}
 
 
@@ -79,20 +80,28 @@ class Output:
         Console().print(table)
 
     def problems(self, problems: Sequence[Problem]) -> None:
-        """Print findings to standard error; those for information only when asked for."""
+        """Print findings to standard error.
+
+        Of each code the first few stand with their places and the rest is counted; all of them,
+        and those for information, are printed if more is asked for.
+        """
         if not self.is_human or self.verbosity < 0:
             return
+        if self.verbosity > 0:
+            for problem in problems:
+                _write_problem(problem)
+            return
+        groups: dict[tuple[Severity, str], list[Problem]] = {}
         for problem in problems:
-            if problem.severity is Severity.INFORMATION and self.verbosity < 1:
-                continue
-            place = f"{problem.location}: " if problem.location.path else ""
-            _write(
-                sys.stderr,
-                printable(f"{problem.severity} {problem.code}: {place}{problem.message}"),
-                _STYLES[problem.severity],
-            )
-            if problem.hint:
-                _write(sys.stderr, printable(f"    {problem.hint}"), "dim")
+            if problem.severity is not Severity.INFORMATION:
+                groups.setdefault((problem.severity, problem.code), []).append(problem)
+        for (severity, code), found in groups.items():
+            for problem in found[:SHOWN_OF_A_CODE]:
+                _write_problem(problem)
+            more = len(found) - SHOWN_OF_A_CODE
+            if more > 0:
+                text = f"{severity} {code}: {more} more like this; -v shows them"
+                _write(sys.stderr, text, _STYLES[severity])
 
     def error(self, error: OnexError) -> None:
         """Print an error: to standard error for people, to standard output for programs."""
@@ -108,6 +117,14 @@ class Output:
                 _write(sys.stderr, printable(f"  {line}"), None)
         if error.hint:
             _write(sys.stderr, printable(f"  {error.hint}"), "dim")
+
+
+def _write_problem(problem: Problem) -> None:
+    place = f"{problem.location}: " if problem.location.path else ""
+    text = printable(f"{problem.severity} {problem.code}: {place}{problem.message}")
+    _write(sys.stderr, text, _STYLES[problem.severity])
+    if problem.hint:
+        _write(sys.stderr, printable(f"    {problem.hint}"), "dim")
 
 
 def counted(number: int, noun: str) -> str:

@@ -51,7 +51,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """One node that a text was found in; the greater the score, the better."""
+    """One node that a text was found in.
+
+    ``score`` is 1 for the name itself, 0.8 for a name that begins so, 0.6 for a tag, and for
+    words of names, descriptions and READMEs up to 0.5, by comparison with the best of them.
+    """
 
     node: RegisteredNode
     score: float

@@ -37,6 +37,9 @@ from onex.storage.words import words_of
 MAXIMUM_CHANGES = 1000
 MAXIMUM_CANDIDATES = 20_000
 EVENT_BATCH = 5_000
+# What a hit is worth: the name itself, a name that begins so, a tag, or words of the text, where
+# the best hit counts in full and the others by comparison.
+NAME_SCORE, PREFIX_SCORE, TAG_SCORE, TEXT_SCORE = 1.0, 0.8, 0.6, 0.5
 
 _EVENT_COLUMNS = "serial, time, actor, action, object, outcome, body, previous_hash, hash"
 
@@ -164,7 +167,7 @@ class SqlBackend:
         words = words_of(text)
         if not words:
             return SearchResult([])
-        hits = self._hits(words, query)
+        hits = self._hits(text, words, query)
         if hits:
             return SearchResult(hits)
         known = [self._close_words([word], 1) for word in words]
@@ -173,20 +176,52 @@ class SqlBackend:
         corrected = [found[0] for found in known]
         if corrected == words:
             return SearchResult([])
-        return SearchResult(self._hits(corrected, query), " ".join(corrected))
+        typed = " ".join(corrected)
+        return SearchResult(self._hits(typed, corrected, query), typed)
 
-    def _hits(self, words: Sequence[str], query: MetadataQuery) -> list[SearchHit]:
+    def _hits(self, text: str, words: Sequence[str], query: MetadataQuery) -> list[SearchHit]:
+        """The nodes of that name, then those that begin so, have it as a tag, or have its words."""
         conditions = conditions_of(query, self._connection)
         if not query.all_versions:
-            conditions.add("is_best = 1")
+            conditions.add("nodes.is_best = 1")
         limit = 20 if query.limit is None else query.limit
-        rows = self._connection.rows(
-            self._connection.search(conditions.text),
-            (self._connection.search_query(words), *conditions.parameters, limit),
+        found: dict[int, float] = {}
+
+        def take(score: float, statement: str, *parameters: Parameter) -> None:
+            if len(found) < limit:
+                wanted = f"{statement} AND {conditions.text} ORDER BY nodes.sort_key LIMIT ?"
+                values = (*parameters, *conditions.parameters, limit)
+                for (node_id,) in self._connection.rows(wanted, values):
+                    found.setdefault(node_id, score)
+
+        # What no database can hold as text stands in no name.
+        typed = text.replace("\0", " ").encode("utf-8", "replace").decode().strip()
+        name = "".join(typed.split())
+        select = "SELECT nodes.id FROM nodes WHERE"
+        take(NAME_SCORE, f"{select} nodes.name = ?", name)
+        take(NAME_SCORE, f"{select} nodes.namespace = ?", name)
+        take(
+            PREFIX_SCORE, f"{select} nodes.name >= ? AND nodes.name < ?", name, f"{name}\U0010ffff"
         )
-        nodes = self._rows_by_id([node_id for node_id, _ in rows])
-        registered = self._with_origins([nodes[node_id] for node_id, _ in rows])
-        scores = [round(float(score), 6) for _, score in rows]
+        take(
+            TAG_SCORE,
+            "SELECT nodes.id FROM labels JOIN nodes ON nodes.sort_key = labels.sort_key"
+            " WHERE labels.kind = 'tag' AND labels.value = ?",
+            typed,
+        )
+        if len(found) < limit:
+            rows = self._connection.rows(
+                self._connection.search(conditions.text),
+                (self._connection.search_query(words), *conditions.parameters, limit),
+            )
+            best = max((float(score) for _, score in rows), default=0.0)
+            for node_id, score in rows:
+                share = float(score) / best if best > 0 else 1.0
+                found.setdefault(node_id, TEXT_SCORE * share)
+        chosen = list(found.items())[:limit]
+        nodes = self._rows_by_id([node_id for node_id, _ in chosen])
+        registered = self._with_origins([nodes[node_id] for node_id, _ in chosen])
+        scores = [round(score, 3) for _, score in chosen]
         return [SearchHit(*pair) for pair in zip(registered, scores, strict=True)]
 
     def _close_words(self, words: Sequence[str], count: int) -> list[str]:
