@@ -144,6 +144,53 @@ def package_index(seed: int, count: int = 4000) -> tuple[Registry, dict[str, str
     return registry, {f"n{i}": "*" for i in chance.sample(range(count // 2, count), 30)}
 
 
+def frameworks(seed: int, count: int = 142) -> tuple[Registry, dict[str, str]]:
+    """The shape of an index of gems, and a request for two frameworks that disagree.
+
+    Some 5,500 versions, up to 300 of one node. A version asks what the one before asked, but
+    for a change now and then, nearly always by ``~``. Two frameworks are asked for, whose
+    needs disagree about one node three levels down.
+    """
+    chance = random.Random(seed)
+    counts = [300 if i < 4 else 1 + int(90 * chance.random() ** 1.2) for i in range(count)]
+    numbers = [
+        [Version(1 + k // 60, k // 6 % 10, k % 6) for k in range(versions_of)]
+        for versions_of in counts
+    ]
+    registry: Registry = {f"n{i}": {} for i in range(count)}
+    for i in range(count):
+        needs: dict[str, VersionConstraint] = {}
+        for k, version in enumerate(numbers[i]):
+            if k == 0 or chance.random() < 0.04:
+                later = range(i + 1, min(i + 25, count))
+                needs = {}
+                for j in chance.sample(later, min(6, len(later))):
+                    about = numbers[j][
+                        min(len(numbers[j]) - 1, len(numbers[j]) * (k + 1) // counts[i])
+                    ]
+                    text = (
+                        f"~{about.major}.{about.minor}"
+                        if chance.random() < 0.5
+                        else f"~{about.major}"
+                    )
+                    needs[f"n{j}"] = VersionConstraint.parse(text)
+            registry[f"n{i}"][version] = dict(needs)
+    # Each framework leads through two nodes to the same one, in versions that never meet.
+    for side, major in (("a", 1), ("b", 2)):
+        for depth in range(3):
+            needed = f"{side}{depth + 1}" if depth < 2 else "shared"
+            text = "~1" if depth < 2 else f"~{major}"
+            registry[f"{side}{depth}"] = {
+                v: {
+                    needed: VersionConstraint.parse(text),
+                    f"n{20 * depth + (side == 'b')}": VersionConstraint.parse("~1"),
+                }
+                for v in [Version(1, k // 10, k % 10) for k in range(60)]
+            }
+    registry["shared"] = {Version(1 + k // 30, k // 3 % 10, k % 3): {} for k in range(90)}
+    return registry, {"a0": "~1", "b0": "~1", "n0": "*", "n1": "*"}
+
+
 class TooSlowError(Exception):
     """The time limit has passed."""
 
@@ -245,6 +292,7 @@ def compare(limit_seconds: int) -> None:
         "backtracking 60 x 40": lambda seed: backtracking(seed, 60, 40),
         "backtracking 120 x 60": lambda seed: backtracking(seed, 120, 60),
         "package index": package_index,
+        "two frameworks": frameworks,
     }
     print("milliseconds, median of eight seeds")
     print(f"{'':22} {'onex':>9} {'kept':>9} {'resolvelib':>11}   onex; kept; resolvelib")

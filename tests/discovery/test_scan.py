@@ -232,3 +232,25 @@ def test_a_thousand_nodes_are_scanned(project: Project) -> None:
     report, _ = scan(project)
     assert report.added == 1000
     assert report.seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("odd/node.onex.yaml", "{digits}: 1\nname: x\n".format(digits="9" * 5000)),
+        ("odd/.gitignore", "[b-a]\n!\n\\\n[\n"),
+        ("odd/notes.md", "<!-- === OmniNode:Metadata === === /OmniNode:Metadata === -->\n"),
+        ("odd/node.onex.yaml", "name: " + "[" * 31 + "]" * 31 + "\n"),
+        ("odd/node.onex.yaml", "? [a, b]\n: 1\n"),
+        ("odd/contract.yaml", "node_type: {digits}\n".format(digits="9" * 5000)),
+    ],
+)
+def test_one_odd_file_costs_itself_alone(project: Project, name: str, content: str) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "a"\npath = "nodes"\nblocks = true\n')
+    project.add("good")
+    project.write(f"nodes/{name}", content)
+    with project.registry() as registry:
+        report = registry.scan()
+    assert report.sources[0].status == "ok"
+    assert report.nodes == 1
+    assert "DSC010" not in {problem.code for problem in report.problems}

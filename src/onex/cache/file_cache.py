@@ -147,7 +147,8 @@ class FileCache:
 
     def _execute(self, statement: str, parameters: Sequence[_Column] = ()) -> list[_Row]:
         """The rows of a statement; none once the file has failed."""
-        if self.failure is not None or not self._path.parent.is_dir():
+        folder = self._path.parent
+        if self.failure is not None or not (folder.is_dir() or folder.exists()):
             # Answers about a registry that is not there yet are not worth a folder.
             return []
         try:

@@ -52,7 +52,11 @@ def find_block(text: str) -> MetadataBlock | None:
         return None
     stop = text.find("\n", end)
     stop = len(text) if stop < 0 else stop + 1
-    opening, *inner, _ = text[start:stop].splitlines()
+    lines_of_block = text[start:stop].splitlines()
+    if len(lines_of_block) < 2:
+        # Opened and closed on one line: a text about blocks, not a block.
+        return None
+    opening, *inner, _ = lines_of_block
     if opening.lstrip().startswith("#"):
         style, lines = BlockStyle.HASH, [_without_hash(line) for line in inner]
     elif opening.lstrip().startswith("<!--"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from onex.domain.errors import Location, Problem, Severity
 PlacePath = tuple[str | int, ...]
 
 _MAXIMUM_EVENTS = 200_000
+_MAXIMUM_SECONDS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,21 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class PositionIndex:
-    """Every value's place, and what no document of ours may contain."""
+    """Every value's place, and what no document of ours may contain.
+
+    ``is_complete`` is False if the text was too long to be walked to its end in time.
+    """
 
     places: Mapping[PlacePath, Place]
     findings: tuple[tuple[str, str, str, Place], ...]
+    is_complete: bool = True
 
     @classmethod
     def of(cls, text: str) -> PositionIndex:
         """Walk the events of a text; a syntax error ends the walk and becomes a finding."""
         walk = _Walk()
         walk.run(text)
-        return cls(walk.places, tuple(walk.findings))
+        return cls(walk.places, tuple(walk.findings), walk.is_complete)
 
     def nearest(self, path: PlacePath) -> Place:
         """The place of a value, or of the closest parent that exists."""
@@ -65,15 +71,19 @@ class _Walk:
         self.findings: list[tuple[str, str, str, Place]] = []
         self._frames: list[_Frame] = []
         self._documents = 0
+        self.is_complete = True
 
     def run(self, text: str) -> None:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+        until = time.monotonic() + _MAXIMUM_SECONDS
         try:
             for count, event in enumerate(YAML(typ="rt", pure=True).parse(text)):
                 self._take(event)
-                if count > _MAXIMUM_EVENTS or len(self._frames) > 64:
+                is_late = count % 64 == 0 and time.monotonic() > until
+                if is_late or count > _MAXIMUM_EVENTS or len(self._frames) > 64:
+                    self.is_complete = False
                     break
         except MarkedYAMLError as error:
             mark = error.problem_mark

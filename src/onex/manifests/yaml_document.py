@@ -124,11 +124,14 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
     document = YamlDocument(path, text, data if isinstance(data, dict) else {})
     findings = [] if _is_plain(data, MAXIMUM_DEPTH) else _findings(data)
     if findings or not isinstance(data, dict) or _MAY_HOLD_ANCHOR_OR_TAG.search(text):
-        problems = PositionIndex.of(text).problems(path) or [
+        positions = PositionIndex.of(text)
+        problems = positions.problems(path) or [
             _problem(code, document.locate(place)) for code, place in findings
         ]
         if not problems and not isinstance(data, dict):
             problems = [_problem("DOC009", Location(path, 1, 1))]
+        if not problems and not positions.is_complete:
+            problems = [_problem("DOC002", Location(path))]
         if problems:
             raise DocumentError(f"{path} cannot be used", problems)
     return document
@@ -137,6 +140,10 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
 _DEPTH_MESSAGE = f"values are nested more than {MAXIMUM_DEPTH} levels deep"
 _DEPTH_HINT = "flatten the document"
 _MESSAGES = {
+    "DOC002": (
+        "the file is too large to be searched for anchors and tags, which it may hold",
+        "quote texts with & * and !, or keep data in files of their own",
+    ),
     "DOC006": ("a merge key stands here", "write the keys out"),
     "DOC007": (_DEPTH_MESSAGE, _DEPTH_HINT),
     "DOC009": ("the document is not a mapping of keys to values", "start with a line name: ..."),
@@ -236,13 +243,18 @@ def _findings(data: object) -> list[tuple[str, tuple[str | int, ...]]]:
             pending.extend((member, (*place, index)) for index, member in enumerate(value))
         else:
             for key, member in value.items():
-                inner = (*place, str(key))
+                inner = (*place, _text_of(key))
                 if not isinstance(key, str):
                     findings.append(("DOC010", inner))
                 elif key == "<<":
                     findings.append(("DOC006", inner))
                 pending.append((member, inner))
     return findings
+
+
+def _text_of(key: object) -> str:
+    """A key as text; Python refuses to write a number of thousands of digits."""
+    return "" if isinstance(key, int) and key.bit_length() > 1_000 else str(key)
 
 
 def _is_json_scalar(value: object) -> bool:

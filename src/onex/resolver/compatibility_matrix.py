@@ -19,6 +19,7 @@ from onex.resolver.version_table import VersionTable
 MAXIMUM_NODES = 50_000
 
 Asked = tuple[tuple[str, VersionConstraint], ...]
+NeedsInWords = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,12 @@ class Needs:
         alone = {name: asked for name, asked in optional.items() if name not in required}
         return cls(_sorted({**required, **both}), _sorted(alone), obstacle)
 
+    def in_words(self) -> NeedsInWords:
+        """The same as texts, which are quick to compare."""
+        required = tuple((name, constraint.text) for name, constraint in self.required)
+        optional = tuple((name, constraint.text) for name, constraint in self.optional)
+        return required, optional, self.obstacle
+
     def constraint_on(self, node: str) -> VersionConstraint:
         """What is asked of a node that is among those asked; raises KeyError for others."""
         return dict(self.optional + self.required)[node]
@@ -59,7 +66,10 @@ class VersionMatrix(Protocol):
         ...
 
     def needs(self, node: str, index: int) -> Needs:
-        """What the version at an index of the node's table asks."""
+        """What the version at an index of the node's table asks.
+
+        Versions that ask the same may share one object, which speeds solving up.
+        """
         ...
 
 
@@ -71,6 +81,7 @@ class CompatibilityMatrix:
         self._policy = policy
         self._tables: dict[str, VersionTable] = {}
         self._needs: dict[str, dict[int, Needs]] = {}
+        self._distinct: dict[str, dict[NeedsInWords, Needs]] = {}
 
     def __len__(self) -> int:
         """The number of nodes whose rows are kept."""
@@ -93,14 +104,16 @@ class CompatibilityMatrix:
         row = self._needs.get(node)
         if row is None:
             row = self._needs[node] = {}
+            self._distinct[node] = {}
         needs = row.get(index)
         if needs is None:
             version = self.table(node).versions[index]
-            needs = row[index] = Needs.of(
+            found = Needs.of(
                 self._provider.dependencies(node, version),
                 self._policy.optional_dependencies(node, version),
                 self._policy.obstacle(node, version),
             )
+            needs = row[index] = self._distinct[node].setdefault(found.in_words(), found)
         return needs
 
     def forget(self, nodes: Iterable[str]) -> None:
@@ -108,11 +121,13 @@ class CompatibilityMatrix:
         for node in nodes:
             self._tables.pop(node, None)
             self._needs.pop(node, None)
+            self._distinct.pop(node, None)
 
     def clear(self) -> None:
         """Drop every row."""
         self._tables.clear()
         self._needs.clear()
+        self._distinct.clear()
 
 
 def _sorted(asked: Mapping[str, VersionConstraint]) -> Asked:

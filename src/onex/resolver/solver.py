@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ConstraintFact, DependencyCycleError, ResolutionError
 from onex.domain.version import Version
-from onex.resolver.compatibility_matrix import Asked, CompatibilityMatrix, VersionMatrix
+from onex.resolver.compatibility_matrix import Asked, CompatibilityMatrix, Needs, VersionMatrix
 from onex.resolver.dependency_column import DependencyColumn
 from onex.resolver.explanation import derivation, explain
 from onex.resolver.graph import find_cycle
@@ -249,13 +249,21 @@ class _Solver:
             asked = tuple(sorted(self._requirements.items()))
             self._add_clauses(ROOT, missing, asked, is_optional=False)
             return
-        obstacles: dict[str, int] = {}
+        # Long runs of versions need the same, which the matrix tells by the same object.
+        alike: dict[int, int] = {}
+        distinct: dict[int, Needs] = {}
         for index in indexes(missing):
-            bit, needs = 2 << index, self._matrix.needs(node, index)
-            self._add_clauses(node, bit, needs.required, is_optional=False)
-            self._add_clauses(node, bit, needs.optional, is_optional=True)
+            needs = self._matrix.needs(node, index)
+            key = id(needs)
+            alike[key] = alike.get(key, 0) | 2 << index
+            distinct[key] = needs
+        obstacles: dict[str, int] = {}
+        for key, needs in distinct.items():
+            bits = alike[key]
+            self._add_clauses(node, bits, needs.required, is_optional=False)
+            self._add_clauses(node, bits, needs.optional, is_optional=True)
             if needs.obstacle is not None:
-                obstacles[needs.obstacle] = obstacles.get(needs.obstacle, 0) | bit
+                obstacles[needs.obstacle] = obstacles.get(needs.obstacle, 0) | bits
         for reason, bits in obstacles.items():
             self._add(Incompatibility({node: bits}, Obstacle(node, bits, reason)))
 
