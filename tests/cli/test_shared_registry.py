@@ -7,6 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,17 +47,14 @@ def as_other_user(project: Project, *arguments: str) -> CommandResult:
 
 
 @pytest.fixture
-def open_to_all(project: Project):
-    """Every folder above the project may be entered by others."""
-    changed = []
-    for folder in (project.root, *project.root.parents):
-        mode = stat.S_IMODE(folder.stat().st_mode)
-        if not mode & 0o005:
-            changed.append((folder, mode))
-            folder.chmod(mode | 0o055)
-    yield project
-    for folder, mode in changed:
-        folder.chmod(mode)
+def open_to_all() -> Iterator[Project]:
+    """A project in a folder that every user may enter, unlike those that pytest makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        for name in ("nodes", "home"):
+            (root / name).mkdir()
+        yield Project(root)
 
 
 @needs_root
