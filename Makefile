@@ -7,7 +7,7 @@ WHEELS ?= $(HOME)/.cache/onex-registry/wheels
 BIN := .venv/bin
 INSTALL := scripts/install $(BIN)/python $(WHEELS)
 
-.PHONY: demo test check crash lint format requirements clean
+.PHONY: demo test check crash fuzz lint format requirements clean
 
 demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
@@ -20,6 +20,10 @@ check: lint demo test crash
 # Kills and writes for minutes, where make test does so for seconds.
 crash: .venv/dev
 	ONEX_TEST_KILLS=200 ONEX_TEST_SECONDS=30 $(BIN)/pytest tests/crash -o timeout=900
+
+# Longer than make test does it: odd files, random trees, random histories.
+fuzz: .venv/dev
+	ONEX_TEST_EXAMPLES=3000 $(BIN)/pytest tests/fuzz tests/manifests/test_gitignore.py -o timeout=1800
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onex.manifests.gitignore import GitIgnore
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, read_patterns
+from tests.fuzz.conftest import fuzzing
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -64,7 +65,7 @@ def kept_by_git(root: Path) -> set[str]:
 
 
 @needs_git
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@fuzzing
 @example(["x.yaml", "a/x.yaml", "a/b.py"], ["*", "!*/", "!*.yaml"], [])
 @example(["vendor/a/b.py", "vendor/keep/a"], ["vendor/**", "!vendor/keep/**"], [])
 @example(["a", "b.py"], ["!", "[b-a]", "b.py\\", "[", "\ufeffa"], [])
