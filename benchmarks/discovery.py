@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml_rs
 
-from onex import Registry
+from onex import NodeRef, Registry
 from onex.manifests.manifest import read_manifest
 from onex.manifests.yaml_document import YamlDocument
 
@@ -110,6 +110,41 @@ def bare_load(root: Path, database: Path) -> None:
     connection.close()
 
 
+def many_versions(count: int) -> None:
+    """One node with many versions beside as many nodes: scan, yank one, rescan five edits."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for shape in ("nodes", "versions"):
+            tree = Path(folder, shape)
+            for i in range(count):
+                place = tree / f"group{i % 50}" / f"n{i}"
+                place.mkdir(parents=True)
+                name, version = ("one", f"1.{i}.0") if shape == "versions" else (f"n{i}", "1.0.0")
+                text = MANIFEST.format(i=i, group=0, minor=0)
+                text = text.replace(f"generated.group0.n{i}", f"generated.{name}")
+                text = text.replace('version: "1.0.0"', f'version: "{version}"')
+                if shape == "versions":
+                    text = text.replace(f"-{i:012}", "-000000000001")
+                (place / "node.onex.yaml").write_text(text)
+                (place / "node.py").write_text(CODE.format(i=i))
+            time.sleep(0.2)
+            with Registry.open(Path(folder, f"{shape}-home")) as registry:
+                scan = partial(registry.scan, [tree])
+                first = seconds(scan)
+                known = "generated.one@1.7.0" if shape == "versions" else "generated.n7@1.0.0"
+                yank = seconds(partial(registry.yank, NodeRef.parse(known)))
+                for i in range(5):
+                    (tree / f"group{i}" / f"n{i}" / "node.py").write_text("def execute(c): ...\n")
+                time.sleep(0.1)
+                again = seconds(scan)
+            rows[shape] = (first, yank, again)
+    print(f"\n{count:,} versions of one node, beside {count:,} nodes, milliseconds")
+    for name, one, other in zip(
+        ("scan", "yank", "rescan of five edits"), rows["versions"], rows["nodes"], strict=True
+    ):
+        print(f"{name:22} {one * 1e3:9.1f} {other * 1e3:9.1f}  {one / other:.2f} times")
+
+
 def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
@@ -177,3 +212,4 @@ def measure(count: int) -> None:
 if __name__ == "__main__":
     for given in sys.argv[1:] or ["1000", "20000"]:
         measure(int(given))
+    many_versions(5000)

@@ -403,7 +403,7 @@ class Registry:
         if node.yanked != yanked:
             with self._storage.writing() as writer:
                 writer.set_yanked(node.metadata.node_version, yanked=yanked, reason=reason)
-        return self._resolution.node(reference)
+        return self._one_version(reference)
 
     def set_lifecycle(
         self,
@@ -431,11 +431,13 @@ class Registry:
                 deprecated_by=deprecated_by,
                 reason=reason,
             )
-        return self._resolution.node(reference)
+        return self._one_version(reference)
 
     def _one_version(self, reference: NodeRef) -> RegisteredNode:
-        reference.one_version()
-        return self._resolution.node(reference)
+        """The one version that a reference names, read without all the others of its node."""
+        version = reference.one_version()
+        node = NodeVersion(self._resolution.identify(reference), version)
+        return self._storage.node(node) or self._resolution.node(reference)
 
     def history(self, reference: NodeRef) -> Sequence[Event]:
         """The entries of the log about the versions of a node that a reference allows."""

@@ -72,8 +72,7 @@ _SOURCES = (
 _DELETES = (_DROP_LABELS, _DROP_SEARCH, _DROP_ORIGIN, _DROP_NODE, _DROP_ABSENT, _DROP_FILE)
 _WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE)
 
-# A node's versions lie side by side in the order of listings, in the index of best versions too.
-_VERSIONS = "sort_key >= ? AND sort_key < ?"
+_VERSIONS = "namespace = ? AND type = ?"
 _FIND_BEST = (
     f"SELECT id FROM nodes WHERE {_VERSIONS} ORDER BY preference DESC, version_order DESC LIMIT 1"
 )
@@ -352,8 +351,7 @@ class SqlWriter:
             )
             touched.update((NodeId(*row), None) for row in rows)
         for node in touched:
-            prefix = f"{node.namespace}\x01{node.type}"
-            versions = (f"{prefix}\x01", f"{prefix}\x02")
+            versions = (node.namespace, node.type)
             for (best,) in self._connection.rows(_FIND_BEST, versions):
                 for statement in (_UNMARK_LABELS, _UNMARK_NODES):
                     self._connection.rows(statement, (*versions, best))

@@ -5,6 +5,10 @@ CREATE TABLE registry (
 );
 INSERT INTO registry VALUES ('identity', replace(gen_random_uuid()::text, '-', ''));
 
+-- The best version of a node is read off this index, however many versions there are.
+CREATE INDEX nodes_by_preference ON nodes (namespace, type, preference, version_order);
+CREATE INDEX nodes_marked_best ON nodes (namespace, type) WHERE is_best = 1;
+
 ALTER TABLE nodes ADD COLUMN yank_reason TEXT COLLATE "C";
 UPDATE nodes SET yank_reason = (
     SELECT events.body::json ->> 'reason' FROM events

@@ -5,6 +5,10 @@ CREATE TABLE registry (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO registry VALUES ('identity', lower(hex(randomblob(16))));
 
+-- The best version of a node is read off this index, however many versions there are.
+CREATE INDEX nodes_by_preference ON nodes (namespace, type, preference, version_order);
+CREATE INDEX nodes_marked_best ON nodes (namespace, type) WHERE is_best = 1;
+
 ALTER TABLE nodes ADD COLUMN yank_reason TEXT;
 UPDATE nodes SET yank_reason = (
     SELECT json_extract(events.body, '$.reason') FROM events
