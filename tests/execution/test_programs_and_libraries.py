@@ -30,7 +30,7 @@ json.dump({
 
 def add_program(project: Project, name: str, text: str, **fields: object) -> None:
     project.add(name, entrypoint={"type": "cli", "target": "tool"}, **fields)
-    (project.nodes / f"{name}-1.0.0" / "tool").write_text(text)
+    (project.nodes / f"{name}-1.0.0" / "tool").write_bytes(text.encode())
     project.scan()
 
 
@@ -50,6 +50,13 @@ def test_a_program_gets_json_and_gives_json(project: Project) -> None:
     assert done.json["steps"]["node"]["isolation"] == "process"
     log = project.onex("runs", "show", done.json["run_id"]).stdout
     assert "| working" in log
+
+
+def test_a_carriage_return_behind_the_interpreter_is_named(project: Project) -> None:
+    add_program(project, "odd", "#!/bin/sh\r\necho 1\r\n")
+    done = run(project, "odd")
+    assert done.json["error"]["code"] == "EXE006"
+    assert "carriage return" in done.json["error"]["message"]
 
 
 @pytest.mark.parametrize(

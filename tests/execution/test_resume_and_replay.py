@@ -114,6 +114,15 @@ def test_a_call_in_flight_is_not_made_again_unless_that_is_safe_or_said(counting
     assert calls(counting, "held") == 1
 
 
+def test_odd_lines_among_the_starts_do_no_harm(counting: Project) -> None:
+    counting.workflow({"held": step(counting, "again", "held", wait=True)})
+    run_id = killed_run(counting, "held")
+    with (counting.home / "starts" / run_id).open("ab") as starts:
+        starts.write(b"nobody\n\xff\xfe\n[3]\nheld[\n")
+    (counting.root / "calls" / "go").touch()
+    assert resume(counting, run_id).code == 0
+
+
 def test_the_user_may_say_that_a_call_in_flight_is_made_again(counting: Project) -> None:
     counting.workflow({"held": step(counting, "once", "held", wait=True)})
     run_id = killed_run(counting, "held")

@@ -106,6 +106,8 @@ class NodeLoader:
                 f"the entry point {entrypoint.target} of {identity} is not there",
                 hint="add the file below the manifest, or correct entrypoint",
             )
+        if entrypoint.type == PROGRAM:
+            _require_clean_interpreter(files.contents[target], target, identity)
         folder = self._unpack(files.digest, files.contents)
         if entrypoint.type == PROGRAM:
             (folder / target).chmod(0o555)
@@ -158,6 +160,17 @@ def _read(manifest: Path, node: RegisteredNode, rules: IgnoreRules) -> NodeFiles
             f"the files of {node.metadata.node_version} cannot be read: {error}",
             hint="run onex scan to learn where the node is now",
         ) from error
+
+
+def _require_clean_interpreter(content: bytes, target: str, identity: str) -> None:
+    """Refuse a program whose first line names an interpreter that ends in a carriage return."""
+    first, _, _ = content.partition(b"\n")
+    if first.startswith(b"#!") and first.endswith(b"\r"):
+        raise NodeLoadError(
+            f"the first line of {target} of {identity} ends with a carriage return, so the system"
+            " looks for an interpreter of that odd name",
+            hint="save the file with the line ends of Unix",
+        )
 
 
 def _holds(folder: Path, contents: Mapping[str, bytes]) -> bool:

@@ -78,7 +78,8 @@ class ProcessEngine:
                     continue
                 thread = threading.Thread(target=self._preload, args=(node,), daemon=True)
                 self._preloading[node.digest] = thread
-            thread.start()
+                # Still under the lock: whoever finds the thread may wait for it.
+                thread.start()
 
     def _preload(self, node: LoadedNode) -> None:
         process = None

@@ -191,6 +191,10 @@ def _refuse_syntax(text: str, path: str, error: ValueError) -> NoReturn:
         _refuse(path, "DOC007", _DEPTH_MESSAGE, _DEPTH_HINT)
     position = _PARSER_POSITION.search(message)
     line, column = (int(position[1]), int(position[2])) if position else (None, None)
+    # The parser counts one line more if the text ends with the end of a line.
+    lines = text.count("\n") + (not text.endswith("\n"))
+    if line is not None and line > lines:
+        line, column = max(1, lines), None
     _refuse(
         path,
         "DOC004",

@@ -188,6 +188,9 @@ class SqliteRunJournal:
         plan = json.loads(plan_text)
         results = {row[0]: _result(row) for row in steps}
         for call_id in read_starts(self._starts_of(summary.run_id)) - results.keys():
+            if step_of(call_id) not in plan["steps"]:
+                # A damaged line names a call that the run never had.
+                continue
             results[call_id] = NodeExecutionResult(
                 call_id, _planned_node(plan, call_id), StepStatus.RUNNING, attempts=1
             )
