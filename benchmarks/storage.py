@@ -52,9 +52,13 @@ def record(i: int) -> NodeRecord:
 def fill(storage: SqlBackend, count: int) -> float:
     started = time.perf_counter()
     for start in range(0, count, 2000):
+        numbers = range(start, min(count, start + 2000))
+        records = [record(i) for i in numbers]
+        origins = [Origin("s", f"/nodes/{i}/node.onex.yaml") for i in numbers]
         with storage.writing() as writer:
-            for i in range(start, min(count, start + 2000)):
-                writer.insert(record(i), Origin("s", f"/nodes/{i}/node.onex.yaml"))
+            writer.expect([one.node_version for one in records], origins)
+            for one, origin in zip(records, origins, strict=True):
+                writer.insert(one, origin)
     return time.perf_counter() - started
 
 
@@ -157,7 +161,11 @@ def measure(name: str, storage: SqlBackend, count: int) -> None:
         (
             "page by prefix of the name",
             lambda: storage.query(MetadataQuery(pattern="group7.*", limit=50, with_total=False)),
-            lambda: connection.rows("SELECT 1"),
+            lambda: connection.rows(
+                "SELECT body FROM nodes WHERE is_best = 1 AND sort_key >= ? AND sort_key < ?"
+                " ORDER BY sort_key LIMIT 51",
+                ("group7.", "group7/"),
+            ),
             50,
         ),
         (

@@ -49,6 +49,15 @@ def insert(backend: SqlBackend, *found: NodeMetadata) -> None:
             writer.insert(NodeRecord.of(metadata, f"sha256:{metadata.name}"), Origin("test", path))
 
 
+def clear(backend: SqlBackend) -> None:
+    """Remove every node."""
+    present = backend.query(MetadataQuery(all_versions=True)).nodes
+    with backend.writing() as writer:
+        for found in present:
+            for origin in found.origins:
+                writer.remove_origin(origin)
+
+
 def names(backend: SqlBackend, **filters: object) -> list[str]:
     return [
         f"{found.metadata.name}@{found.metadata.version}"

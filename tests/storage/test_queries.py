@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from onex.storage.node_record import NodeRecord
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
 from onex.storage.sql.store import SqlBackend
-from tests.storage.conftest import insert, names, node
+from tests.storage.conftest import clear, insert, names, node
 
 VERSIONS = ["0.9.0", "1.0.0-rc.1", "1.0.0", "1.2.0", "1.2.1-beta.2", "2.0.0", "10.0.0-0", "10.0.0"]
 CONSTRAINTS = [
@@ -67,6 +69,80 @@ def test_every_filter(backend: SqlBackend) -> None:
     assert names(backend, source="other") == []
     page = backend.query(MetadataQuery(limit=1, with_total=False))
     assert (len(page.nodes), page.total) == (1, -1)
+
+
+_NAMES = st.lists(st.text("ab.", min_size=1, max_size=7), min_size=1, max_size=12)
+_GLOBS = st.lists(
+    st.sampled_from(["a", "b", "ab", "aba", ".", "*", "?", "[ab]", "[!a]"]), min_size=1, max_size=5
+).map("".join)
+
+
+@pytest.mark.parametrize("candidates", [0, 3, 2_000])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(names=_NAMES, pattern=_GLOBS, limit=st.integers(1, 4))
+def test_pages_by_a_pattern_hold_what_a_glob_matches(
+    backend: SqlBackend, monkeypatch, candidates: int, names, pattern: str, limit: int
+) -> None:
+    monkeypatch.setattr("onex.storage.sql.name_pattern.MAXIMUM_CANDIDATES", candidates)
+    clear(backend)
+    with backend.writing() as writer:
+        for number, name in enumerate(names):
+            metadata = replace(
+                node(f"x{number}"), name=name, node=NodeId("tool", f"{name}.x{number}")
+            )
+            writer.insert(NodeRecord.of(metadata, "d"), Origin("test", f"/{number}"))
+    glob = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    expected = sorted(
+        f"{name}.x{number}"
+        for number, name in enumerate(names)
+        if fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(f"{name}.x{number}", glob)
+    )
+    found, after = [], None
+    while True:
+        page = backend.query(MetadataQuery(pattern=pattern, limit=limit, after=after))
+        assert page.total == len(expected)
+        found += [one.metadata.node.namespace for one in page.nodes]
+        after = page.next
+        if after is None:
+            break
+    assert found == expected
+    whole = backend.query(MetadataQuery(pattern=pattern, lifecycle=Lifecycle.ACTIVE))
+    assert [one.metadata.node.namespace for one in whole.nodes] == expected
+
+
+def test_a_namespace_is_itself_and_what_is_below(backend: SqlBackend) -> None:
+    with backend.writing() as writer:
+        for number, namespace in enumerate(["a", "a.b", "a.b.c", "a-b", "a_b", "ab", "a.bc"]):
+            metadata = replace(node("x"), node=NodeId("tool", namespace))
+            writer.insert(NodeRecord.of(metadata, "d"), Origin("test", f"/{number}"))
+
+    def below(namespace: str) -> list[str]:
+        page = backend.query(MetadataQuery(namespace=namespace))
+        return [one.metadata.node.namespace for one in page.nodes]
+
+    assert below("a") == ["a", "a.b", "a.b.c", "a.bc"]
+    assert below("a.b") == ["a.b", "a.b.c"]
+    assert below("b") == []
+
+
+def test_renamed_and_removed_nodes_are_found_by_parts_no_more(backend: SqlBackend) -> None:
+    insert(backend, node("a"))
+    renamed = replace(node("a"), name="brand_new")
+    with backend.writing() as writer:
+        writer.update(NodeRecord.of(renamed, "other"))
+    assert names(backend, pattern="rand_n") == ["brand_new@1.0.0"]
+    clear(backend)
+    assert names(backend, pattern="rand_n") == []
+
+
+@pytest.mark.parametrize("typed", ["rsize", "resizee", "rezise", "reszie", "resiez"])
+def test_a_slip_is_corrected_whatever_the_vocabulary(backend: SqlBackend, typed: str) -> None:
+    insert(backend, *(node(f"n{number}") for number in range(300)), node("resize"))
+    result = backend.search(typed, MetadataQuery())
+    assert result.did_you_mean == "resize"
+    assert [hit.node.metadata.name for hit in result.hits] == ["resize"]
 
 
 def test_facets_count_the_best_version_of_each_node(backend: SqlBackend) -> None:

@@ -94,11 +94,11 @@ class Version:
                 f"{text!r} is not a semantic version",
                 hint="write MAJOR.MINOR.PATCH, for example 1.4.0 or 2.0.0-rc.1",
             )
-        prerelease, build = match["prerelease"], match["build"]
+        major, minor, patch, prerelease, build = match.groups()
         return cls(
-            int(match["major"]),
-            int(match["minor"]),
-            int(match["patch"]),
+            int(major),
+            int(minor),
+            int(patch),
             prerelease_parts(prerelease),
             tuple(build.split(".")) if build else (),
         )

@@ -34,6 +34,17 @@ class SqlConnection(Protocol):
         """A condition that holds where a column matches a glob, and its parameter."""
         ...
 
+    def unindexed(self, column: str) -> str:
+        """A column, written so that rows are not looked up by it if that may be a bad choice."""
+        ...
+
+    def names_like(self, glob: str, runs: Sequence[str]) -> tuple[str, Sequence[Parameter]]:
+        """A statement for the ids of nodes whose namespace or name matches a glob, quickly.
+
+        ``runs`` are texts of three characters or more that the glob asks for.
+        """
+        ...
+
     def insert_search(self) -> str:
         """The statement that adds a node to the full-text index.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from onex.domain.constraint import VersionConstraint
@@ -12,20 +13,20 @@ from onex.domain.lifecycle import Lifecycle
 from onex.storage.node_record import version_order
 from onex.storage.query import MetadataQuery
 from onex.storage.sql.connection import Parameter, SqlConnection
-
-_GLOB_CHARACTERS = frozenset("*?[")
+from onex.storage.sql.name_pattern import Condition, name_conditions
 
 
 @dataclass(slots=True)
 class Conditions:
-    """What rows of ``nodes`` must meet, all together, and the parameters in order.
+    """What rows of ``nodes`` must meet: all parts, and one of the alternatives if there are any.
 
     ``is_led_by_label`` says that rows are reached through one label, in the order of
     listings, so that a page ends as soon as it is full.
     """
 
     parts: list[str] = field(default_factory=list)
-    parameters: list[Parameter] = field(default_factory=list)
+    part_parameters: list[Parameter] = field(default_factory=list)
+    alternatives: list[Condition] = field(default_factory=list)
     is_led_by_label: bool = False
 
     @property
@@ -44,12 +45,28 @@ class Conditions:
     def add(self, part: str, *parameters: Parameter) -> None:
         """Add one condition."""
         self.parts.append(part)
-        self.parameters += parameters
+        self.part_parameters += parameters
 
     @property
-    def text(self) -> str:
-        """The conditions as SQL; true where there are none."""
-        return " AND ".join(self.parts) or "1 = 1"
+    def whole(self) -> Condition:
+        """All of it as one condition."""
+        if not self.alternatives:
+            return self._with(None)
+        either = " OR ".join(alternative.text for alternative in self.alternatives)
+        parameters = [p for alternative in self.alternatives for p in alternative.parameters]
+        return self._with(Condition(f"({either})", tuple(parameters)))
+
+    @property
+    def ways(self) -> Sequence[Condition]:
+        """Conditions of which one must hold, each quick to page through by itself."""
+        return [self._with(alternative) for alternative in self.alternatives] or [self.whole]
+
+    def _with(self, other: Condition | None) -> Condition:
+        parts, parameters = list(self.parts), list(self.part_parameters)
+        if other is not None:
+            parts.append(other.text)
+            parameters += other.parameters
+        return Condition(" AND ".join(parts) or "1 = 1", tuple(parameters))
 
 
 def conditions_of(
@@ -77,8 +94,13 @@ def conditions_of(
         found.add(_HAS_LABEL, *label)
     _add_pattern(found, query.pattern, connection)
     if query.namespace is not None:
-        found.add("(nodes.namespace = ? OR (nodes.namespace >= ? AND nodes.namespace < ?))",
-                  query.namespace, f"{query.namespace}.", f"{query.namespace}/")  # fmt: skip
+        # Listings are in the order of namespaces: what is between the two belongs to neither.
+        own, below = f"{query.namespace}\x01", f"{query.namespace}."
+        key = found.sort_key
+        found.add(
+            f"{key} >= ? AND {key} < ? AND NOT ({key} >= ? AND {key} < ?)",
+            own, _after(below), _after(own), below,
+        )  # fmt: skip
     for column, value in (("type", query.type), ("author", query.author)):
         if value is not None:
             found.add(f"nodes.{column} = ?", value)
@@ -115,14 +137,8 @@ def _add_pattern(found: Conditions, pattern: str | None, connection: SqlConnecti
     if pattern is not None and "://" in pattern:
         node_type, _, pattern = pattern.partition("://")
         found.add(*connection.glob("nodes.type", node_type))
-    if not pattern:
-        return
-    glob = pattern if _GLOB_CHARACTERS & set(pattern) else f"*{pattern}*"
-    by_namespace, by_name = (
-        connection.glob("nodes.namespace", glob),
-        connection.glob("nodes.name", glob),
-    )
-    found.add(f"({by_namespace[0]} OR {by_name[0]})", by_namespace[1], by_name[1])
+    if pattern:
+        found.alternatives = name_conditions(connection, pattern, found.sort_key)
 
 
 def _add_constraint(found: Conditions, constraint: VersionConstraint) -> None:
@@ -133,15 +149,20 @@ def _add_constraint(found: Conditions, constraint: VersionConstraint) -> None:
         prereleases = ["nodes.version_order LIKE '%~'"]
         for comparator in alternative:
             parts.append(f"nodes.version_order {comparator.operator} ?")
-            found.parameters.append(version_order(comparator.version))
+            found.part_parameters.append(version_order(comparator.version))
         for comparator in alternative:
             if comparator.version.prerelease:
                 order = version_order(comparator.version)
                 numbers = order[: order.index("!") + 1]
                 prereleases.append("(nodes.version_order >= ? AND nodes.version_order < ?)")
-                found.parameters += [numbers, f'{numbers[:-1]}"']
+                found.part_parameters += [numbers, f'{numbers[:-1]}"']
         alternatives.append(f"({' AND '.join(parts)} AND ({' OR '.join(prereleases)}))")
     found.parts.append(f"({' OR '.join(alternatives)})")
+
+
+def _after(beginning: str) -> str:
+    """The first text that is behind all that begin so."""
+    return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
 
 def write_cursor(sort_key: str) -> str:

@@ -9,10 +9,18 @@ from onex.domain.metadata import Origin
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.node_record import stored_version
-from onex.storage.sql.connection import Parameter, Row, SqlConnection
-from onex.storage.sql.rows import NODE_COLUMNS, NodeRow
+from onex.storage.sql.connection import SqlConnection
+from onex.storage.sql.rows import KEYS_IN_A_STATEMENT, NODE_COLUMNS, NodeRow, rows_for_keys
 
-_KEYS_IN_A_STATEMENT = 300
+_NODES = (
+    f"SELECT {NODE_COLUMNS} FROM wanted CROSS JOIN nodes WHERE nodes.namespace = wanted.namespace"
+    " AND nodes.type = wanted.type AND nodes.version = wanted.version"
+)
+_OFFERED = (
+    "SELECT origins.source, origins.path, type, namespace, version FROM wanted"
+    " CROSS JOIN origins JOIN nodes ON nodes.id = node_id"
+    " WHERE origins.source = wanted.source AND origins.path = wanted.path"
+)
 
 
 class LoadedNodes:
@@ -95,18 +103,16 @@ class LoadedNodes:
     def _load_rows(self, nodes: Sequence[NodeVersion]) -> None:
         for node in nodes:
             self._rows[node] = None
-        found = self._select(
-            f"SELECT {NODE_COLUMNS} FROM nodes WHERE (namespace, type, version) IN",
-            [_key(node) for node in nodes],
-        )
+        keys = [_key(node) for node in nodes]
+        found = rows_for_keys(self._connection, ("namespace", "type", "version"), keys, _NODES)
         by_id = {}
         for row in map(NodeRow._make, found):
             by_id[row.id] = row.node_version
             self._rows[row.node_version] = row
             self._origins[row.node_version] = []
         ids = list(by_id)
-        for start in range(0, len(ids), _KEYS_IN_A_STATEMENT):
-            some = ids[start : start + _KEYS_IN_A_STATEMENT]
+        for start in range(0, len(ids), KEYS_IN_A_STATEMENT):
+            some = ids[start : start + KEYS_IN_A_STATEMENT]
             marks = ", ".join("?" * len(some))
             for node_id, source, path in self._connection.rows(
                 f"SELECT node_id, source, path FROM origins WHERE node_id IN ({marks})"
@@ -119,28 +125,14 @@ class LoadedNodes:
     def _load_origins(self, origins: Sequence[Origin]) -> list[NodeVersion]:
         for origin in origins:
             self._offered[origin] = None
-        found = self._select(
-            "SELECT source, path, type, namespace, version FROM origins"
-            " JOIN nodes ON nodes.id = node_id WHERE (source, path) IN",
-            [(origin.source, origin.path) for origin in origins],
-        )
+        places = [(origin.source, origin.path) for origin in origins]
+        found = rows_for_keys(self._connection, ("source", "path"), places, _OFFERED)
         nodes = []
         for source, path, node_type, namespace, version in found:
             node = NodeVersion(NodeId(node_type, namespace), Version.parse(version))
             self._offered[Origin(source, path)] = node
             nodes.append(node)
         return nodes
-
-    def _select(self, statement: str, keys: Sequence[Sequence[Parameter]]) -> list[Row]:
-        """The rows for keys of several columns, in as many statements as are needed."""
-        found: list[Row] = []
-        for start in range(0, len(keys), _KEYS_IN_A_STATEMENT):
-            some = keys[start : start + _KEYS_IN_A_STATEMENT]
-            marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
-            found += self._connection.rows(
-                f"{statement} (VALUES {marks})", [part for key in some for part in key]
-            )
-        return found
 
 
 def _key(node: NodeVersion) -> tuple[str, str, str]:

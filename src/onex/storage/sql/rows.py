@@ -6,15 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from onex.domain.decision import decided
+from onex.domain.decision import NO_DECISION, decided
 from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
+from onex.storage.sql.connection import Parameter, Row, SqlConnection
 
 NODE_COLUMNS = (
     "nodes.id, nodes.type, nodes.namespace, nodes.version, nodes.digest, nodes.registered_at,"
     " nodes.yanked, nodes.yank_reason, nodes.decision, nodes.body"
 )
+
+KEYS_IN_A_STATEMENT = 300
 
 
 class NodeRow(NamedTuple):
@@ -38,7 +41,10 @@ class NodeRow(NamedTuple):
 
     def metadata(self) -> NodeMetadata:
         """The metadata, in the lifecycle state that was decided for it, if one was."""
-        return decided(NodeMetadata.from_json(json.loads(self.body)), json.loads(self.decision))
+        metadata = NodeMetadata.from_json(json.loads(self.body))
+        if self.decision == NO_DECISION:
+            return metadata
+        return decided(metadata, json.loads(self.decision))
 
     def registered(self, origins: Sequence[Origin]) -> RegisteredNode:
         """The node version with its origins."""
@@ -59,3 +65,26 @@ def read_outcome(text: str) -> Outcome:
             return text
         case _:
             raise ValueError(f"{text!r} is not an outcome of a scan")
+
+
+def rows_for_keys(
+    connection: SqlConnection,
+    columns: Sequence[str],
+    keys: Sequence[Sequence[Parameter]],
+    statement: str,
+) -> list[Row]:
+    """The rows of a statement on a table ``wanted``, which holds keys of these columns.
+
+    Databases look up the keys of a joined table one by one. They may read the whole other
+    table instead for ``IN`` and a list of rows. The keys are asked for in several statements if
+    there are many.
+    """
+    found: list[Row] = []
+    for start in range(0, len(keys), KEYS_IN_A_STATEMENT):
+        some = keys[start : start + KEYS_IN_A_STATEMENT]
+        marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(some))
+        found += connection.rows(
+            f"WITH wanted ({', '.join(columns)}) AS (VALUES {marks}) {statement}",
+            [part for key in some for part in key],
+        )
+    return found

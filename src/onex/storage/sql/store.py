@@ -30,17 +30,20 @@ from onex.storage.sql.listing import (
     read_cursor,
     write_cursor,
 )
-from onex.storage.sql.rows import NODE_COLUMNS, NodeRow, read_outcome
+from onex.storage.sql.name_pattern import Condition
+from onex.storage.sql.rows import NODE_COLUMNS, NodeRow, read_outcome, rows_for_keys
 from onex.storage.sql.writer import SqlWriter
-from onex.storage.words import words_of
+from onex.storage.words import neighbours_of, words_of
 
 MAXIMUM_CHANGES = 1000
-MAXIMUM_CANDIDATES = 20_000
+MAXIMUM_CANDIDATES = 2_000
+MINIMUM_LIKENESS = 0.6
 EVENT_BATCH = 5_000
 # What a hit is worth: the name itself, a name that begins so, a tag, or words of the text, where
 # the best hit counts in full and the others by comparison.
 NAME_SCORE, PREFIX_SCORE, TAG_SCORE, TEXT_SCORE = 1.0, 0.8, 0.6, 0.5
 
+_KNOWN_WORDS = "SELECT words.word FROM wanted CROSS JOIN words WHERE words.word = wanted.word"
 _EVENT_COLUMNS = "serial, time, actor, action, object, outcome, body, previous_hash, hash"
 
 
@@ -81,7 +84,8 @@ class SqlBackend:
         return found[0] if found else None
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
-        return self._registered("namespace = ? AND type = ?", (node.namespace, node.type))
+        found = self._registered("namespace = ? AND type = ?", (node.namespace, node.type))
+        return sorted(found, key=lambda version: version.metadata.version)
 
     def find_nodes(self, name: str) -> Sequence[NodeId]:
         rows = self._connection.rows(
@@ -119,34 +123,40 @@ class SqlBackend:
             source = (
                 f"(SELECT nodes.*, ROW_NUMBER() OVER (PARTITION BY namespace, type"
                 f" ORDER BY preference DESC, version_order DESC) AS place FROM"
-                f" {conditions.source} WHERE {conditions.text}) AS nodes"
+                f" {conditions.source} WHERE {conditions.whole.text}) AS nodes"
             )
-            where = "place = 1"
+            whole = Condition("place = 1", conditions.whole.parameters)
+            ways: Sequence[Condition] = [whole]
         else:
-            key, source, where = conditions.sort_key, conditions.source, conditions.text
             if not query.all_versions:
-                where = f"nodes.is_best = 1 AND {where}"
-        parameters = list(conditions.parameters)
+                conditions.add("nodes.is_best = 1")
+            key, source = conditions.sort_key, conditions.source
+            whole, ways = conditions.whole, conditions.ways
         total = -1
         if query.with_total:
-            counted = f"SELECT count(*) FROM {source} WHERE {where}"
-            total = int(self._connection.rows(counted, parameters)[0][0])
+            counted = f"SELECT count(*) FROM {source} WHERE {whole.text}"
+            total = int(self._connection.rows(counted, whole.parameters)[0][0])
         if query.limit == 0:
             return Page([], total, None)
-        statement = f"SELECT nodes.sort_key, {NODE_COLUMNS} FROM {source} WHERE {where}"
-        if query.after is not None:
-            statement += f" AND {key} > ?"
-            parameters.append(read_cursor(query.after))
-        statement += f" ORDER BY {key}"
-        if query.limit is not None:
-            statement += " LIMIT ?"
-            parameters.append(query.limit + 1)
-        rows = self._connection.rows(statement, parameters)
+        found: dict[str, NodeRow] = {}
+        for way in ways:
+            statement = f"SELECT nodes.sort_key, {NODE_COLUMNS} FROM {source} WHERE {way.text}"
+            parameters = list(way.parameters)
+            if query.after is not None:
+                statement += f" AND {key} > ?"
+                parameters.append(read_cursor(query.after))
+            statement += f" ORDER BY {key}"
+            if query.limit is not None:
+                statement += " LIMIT ?"
+                parameters.append(query.limit + 1)
+            rows = self._connection.rows(statement, parameters)
+            found.update((row[0], NodeRow(*row[1:])) for row in rows)
+        keys = sorted(found)
         following = None
-        if query.limit is not None and len(rows) > query.limit:
-            rows = rows[: query.limit]
-            following = write_cursor(str(rows[-1][0]))
-        return Page(self._with_origins([NodeRow(*row[1:]) for row in rows]), total, following)
+        if query.limit is not None and len(keys) > query.limit:
+            keys = keys[: query.limit]
+            following = write_cursor(keys[-1])
+        return Page(self._with_origins([found[key] for key in keys]), total, following)
 
     def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {}
@@ -184,13 +194,14 @@ class SqlBackend:
         conditions = conditions_of(query, self._connection)
         if not query.all_versions:
             conditions.add("nodes.is_best = 1")
+        fitting = conditions.whole
         limit = 20 if query.limit is None else query.limit
         found: dict[int, float] = {}
 
         def take(score: float, statement: str, *parameters: Parameter) -> None:
             if len(found) < limit:
-                wanted = f"{statement} AND {conditions.text} ORDER BY nodes.sort_key LIMIT ?"
-                values = (*parameters, *conditions.parameters, limit)
+                wanted = f"{statement} AND {fitting.text} ORDER BY nodes.sort_key LIMIT ?"
+                values = (*parameters, *fitting.parameters, limit)
                 for (node_id,) in self._connection.rows(wanted, values):
                     found.setdefault(node_id, score)
 
@@ -211,8 +222,8 @@ class SqlBackend:
         )
         if len(found) < limit:
             rows = self._connection.rows(
-                self._connection.search(conditions.text),
-                (self._connection.search_query(words), *conditions.parameters, limit),
+                self._connection.search(fitting.text),
+                (self._connection.search_query(words), *fitting.parameters, limit),
             )
             best = max((float(score) for _, score in rows), default=0.0)
             for node_id, score in rows:
@@ -228,11 +239,18 @@ class SqlBackend:
         """Known words that are spelled like the given ones."""
         found: list[str] = []
         for word in words:
-            rows = self._connection.rows(
-                "SELECT word FROM words WHERE length BETWEEN ? AND ? ORDER BY word LIMIT ?",
-                (len(word) - 2, len(word) + 2, MAXIMUM_CANDIDATES),
-            )
-            found += difflib.get_close_matches(word, [row[0] for row in rows], count, 0.6)
+            keys = [(other,) for other in sorted(neighbours_of(word))]
+            rows = rows_for_keys(self._connection, ("word",), keys, _KNOWN_WORDS)
+            for start in (word[: max(2, len(word) // 2)], word[:1]):
+                if len(rows) < count:
+                    likely = (start, f"{start}\U0010ffff", len(word) - 2, len(word) + 2)
+                    rows += self._connection.rows(
+                        "SELECT word FROM words WHERE word >= ? AND word < ?"
+                        " AND length BETWEEN ? AND ? ORDER BY word LIMIT ?",
+                        (*likely, MAXIMUM_CANDIDATES),
+                    )
+            candidates = dict.fromkeys(row[0] for row in rows)
+            found += difflib.get_close_matches(word, candidates, count, MINIMUM_LIKENESS)
         return found
 
     def nodes_sharing_uuid(self) -> Mapping[str, Sequence[NodeId]]:
@@ -418,10 +436,24 @@ class SqlBackend:
         return None
 
     def _registered(self, condition: str, parameters: Sequence[Parameter]) -> list[RegisteredNode]:
+        """The node versions that meet a condition, with their origins, in no certain order."""
         rows = self._connection.rows(
-            f"SELECT {NODE_COLUMNS} FROM nodes WHERE {condition} ORDER BY version_order", parameters
+            f"SELECT origins.added, origins.source, origins.path, {NODE_COLUMNS} FROM nodes"
+            f" LEFT JOIN origins ON origins.node_id = nodes.id WHERE {condition}",
+            parameters,
         )
-        return self._with_origins([NodeRow(*row) for row in rows])
+        found: dict[int, NodeRow] = {}
+        offered: dict[int, list[tuple[int, str, str]]] = {}
+        for added, source, path, *columns in rows:
+            node_id = columns[0]
+            if node_id not in found:
+                found[node_id], offered[node_id] = NodeRow._make(columns), []
+            if source is not None:
+                offered[node_id].append((added, source, path))
+        return [
+            row.registered([Origin(source, path) for _, source, path in sorted(offered[node_id])])
+            for node_id, row in found.items()
+        ]
 
     def _rows_by_id(self, ids: Sequence[int]) -> dict[int, NodeRow]:
         if not ids:

@@ -21,7 +21,7 @@ from onex.storage.node_record import COLUMNS, NodeRecord, stored_version
 from onex.storage.problems import write_problems
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
-from onex.storage.sql.rows import NodeRow
+from onex.storage.sql.rows import NodeRow, rows_for_keys
 
 _DROP_LABELS = "DELETE FROM labels WHERE node_id = ?"
 _DROP_SEARCH = "DELETE FROM search WHERE rowid = ?"
@@ -73,6 +73,11 @@ _DELETES = (_DROP_LABELS, _DROP_SEARCH, _DROP_ORIGIN, _DROP_NODE, _DROP_ABSENT, 
 _WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE)
 
 _VERSIONS = "namespace = ? AND type = ?"
+_SEVERAL_VERSIONS = (
+    "SELECT nodes.type, nodes.namespace FROM wanted CROSS JOIN nodes"
+    " WHERE nodes.namespace = wanted.namespace AND nodes.type = wanted.type"
+    " GROUP BY nodes.namespace, nodes.type HAVING count(*) > 1"
+)
 _FIND_BEST = (
     f"SELECT id FROM nodes WHERE {_VERSIONS} ORDER BY preference DESC, version_order DESC LIMIT 1"
 )
@@ -340,16 +345,9 @@ class SqlWriter:
         """
         inserted, self._inserted = list(self._inserted), {}
         touched, self._touched = dict(self._touched), {}
-        for start in range(0, len(inserted), 300):
-            some = inserted[start : start + 300]
-            marks = ", ".join(["(?, ?)"] * len(some))
-            rows = self._connection.rows(
-                "SELECT type, namespace FROM nodes"
-                f" WHERE (namespace, type) IN (VALUES {marks})"
-                " GROUP BY namespace, type HAVING count(*) > 1",
-                [part for node in some for part in (node.namespace, node.type)],
-            )
-            touched.update((NodeId(*row), None) for row in rows)
+        keys = [(node.namespace, node.type) for node in inserted]
+        several = rows_for_keys(self._connection, ("namespace", "type"), keys, _SEVERAL_VERSIONS)
+        touched.update((NodeId(*row), None) for row in several)
         for node in touched:
             versions = (node.namespace, node.type)
             for (best,) in self._connection.rows(_FIND_BEST, versions):

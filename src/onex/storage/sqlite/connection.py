@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from onex.storage.sql.connection import Parameter, Row
-from onex.storage.sqlite.database import Database, storage_errors
+from onex.storage.sqlite.database import Database, storage_error, storage_errors
 
 # How much a word counts for in each column of the index: names, tags, description, README.
 _WEIGHTS = "10.0, 6.0, 3.0, 1.0"
@@ -26,8 +27,11 @@ class SqliteConnection:
         return str(self._path)
 
     def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
-        with storage_errors(self._path):
+        # Not by the context manager, which takes as long as a third of a short statement.
+        try:
             return self._database.connection.execute(statement, parameters).fetchall()
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise storage_error(self._path, error) from error
 
     def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
         with storage_errors(self._path):
@@ -40,6 +44,16 @@ class SqliteConnection:
 
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
         return f"{column} GLOB ?", pattern.replace("[!", "[^")
+
+    def unindexed(self, column: str) -> str:
+        return f"+{column}"
+
+    def names_like(self, glob: str, runs: Sequence[str]) -> tuple[str, Sequence[Parameter]]:
+        # The index takes the runs from the glob itself.
+        del runs
+        matches = [self.glob(column, glob) for column in ("namespace", "name")]
+        found = " UNION ".join(f"SELECT rowid FROM name_parts WHERE {text}" for text, _ in matches)
+        return found, [parameter for _, parameter in matches]
 
     def insert_search(self) -> str:
         return "INSERT INTO search (rowid, name, tags, description, readme) VALUES (?, ?, ?, ?, ?)"

@@ -14,6 +14,10 @@ from onex.local_machine import create_file, make_folder
 from onex.storage.migrations import read_migrations
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
+# Transactions of a scan touch all indexes: the default of 2 MiB would read their pages again.
+CACHE_KIBIBYTES = 32_768
+# The log of one transaction of a scan, so that pages are not copied back after each.
+CHECKPOINT_PAGES = 4_000
 WRITER_PATIENCE_SECONDS = 30.0
 
 # SQLite sleeps longer after each try, up to 0.1 s, so that among busy writers the one that
@@ -99,6 +103,8 @@ def _open_for_writing(path: Path, migrations: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         _migrate(connection, path, migrations)
     except BaseException:
         connection.close()
@@ -219,24 +225,31 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system raise into a StorageError with a way out."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            hint = "another onex is writing; wait for it to end"
-        else:
-            hint = "check that the file and its folder can be written and the disk has space"
-        raise StorageError(f"{path} cannot be used: {error}", hint=hint) from error
-    except sqlite3.IntegrityError as error:
-        raise StorageError(
-            f"a change of {path} contradicts what is there, so none of it was stored: {error}",
-            hint="this is a defect of onex: report it with the command that you ran",
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise StorageError(
-            f"{path} is damaged: {error}",
-            hint="keep it, and restore a backup: onex storage restore FILE --home FOLDER",
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be used: {error.strerror}",
-            hint="check that the folder can be written, or use --home",
-        ) from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: sqlite3.DatabaseError | OSError) -> StorageError:
+    """What SQLite or the file system raised, as an error with a way out."""
+    match error:
+        case OSError():
+            return StorageError(
+                f"{path} cannot be used: {error.strerror}",
+                hint="check that the folder can be written, or use --home",
+            )
+        case sqlite3.OperationalError():
+            if "locked" in str(error):
+                hint = "another onex is writing; wait for it to end"
+            else:
+                hint = "check that the file and its folder can be written and the disk has space"
+            return StorageError(f"{path} cannot be used: {error}", hint=hint)
+        case sqlite3.IntegrityError():
+            return StorageError(
+                f"a change of {path} contradicts what is there, so none of it was stored: {error}",
+                hint="this is a defect of onex: report it with the command that you ran",
+            )
+        case _:
+            return StorageError(
+                f"{path} is damaged: {error}",
+                hint="keep it, and restore a backup: onex storage restore FILE --home FOLDER",
+            )
