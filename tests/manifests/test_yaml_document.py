@@ -35,6 +35,8 @@ REFUSED = {
     "a word": (b"hello\n", "DOC009", 1, 1),
     "nothing": (b"", "DOC009", 1, 1),
     "a number as key": (b"1: a\n", "DOC010", 1, 4),
+    "lists in a list as key": (b"a:\n  ? [[x]]\n  : y\n", "DOC010", 2, 5),
+    "a list in a mapping as key": (b"? {a: [b]}\n: c\n", "DOC010", None, None),
     "not a number": (b"a: .nan\n", "DOC010", 1, 4),
     "infinity": (b"a: [1, -.inf]\n", "DOC010", 1, 8),
     "5,000 digits": (b"a: " + b"9" * 5000, "DOC010", 1, 4),

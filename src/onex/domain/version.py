@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 
 from onex.domain.errors import VersionError
 
@@ -76,6 +76,7 @@ class Version:
         return (Version, (self.major, self.minor, self.patch, self.prerelease, self.build))
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Version:
         """Read ``MAJOR.MINOR.PATCH[-PRERELEASE][+BUILD]``.
 

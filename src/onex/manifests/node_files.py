@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def is_pruned(folder_name: str) -> bool:
     return folder_name.startswith(".") or folder_name in _PRUNED_FOLDERS
 
 
+# The same few names stand in many folders.
+@lru_cache(maxsize=4096)
 def is_owned_file(name: str) -> bool:
     """Whether a file of a node's folder belongs to the node.
 

@@ -121,6 +121,12 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
         data = yaml_rs.loads(text, parse_datetime=False, alias_limits=_NO_ALIASES)
     except yaml_rs.YAMLDecodeError as error:
         _refuse_syntax(text, path, error)
+    except (TypeError, ValueError):
+        # No dictionary has such a key: a list in a list, a mapping with a list.
+        found = PositionIndex.of(text).problems(path)
+        raise DocumentError(
+            f"{path} cannot be used", found or [_problem("DOC010", Location(path))]
+        ) from None
     document = YamlDocument(path, text, data if isinstance(data, dict) else {})
     findings = [] if _is_plain(data, MAXIMUM_DEPTH) else _findings(data)
     if findings or not isinstance(data, dict) or _MAY_HOLD_ANCHOR_OR_TAG.search(text):

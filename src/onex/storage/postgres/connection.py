@@ -19,8 +19,6 @@ LOCK_TIMEOUT_MILLISECONDS = 60_000
 # One number for the log's lock in each database; any would do, if it never changes.
 _LOG_LOCK = 0x6F6E6578
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
-# As the index nodes_by_name_parts has it.
-_NAME_PARTS = "parts_of(namespace || '/' || name)"
 
 
 class PostgresConnection:
@@ -86,11 +84,17 @@ class PostgresConnection:
         return column
 
     def names_like(self, glob: str, runs: Sequence[str]) -> tuple[str, Sequence[Parameter]]:
-        has_runs = [f"{_NAME_PARTS} @> parts_of(?)"] * len(runs)
+        has_runs = ["parts @> parts_of(?)"] * len(runs)
         matches = [self.glob(column, glob) for column in ("namespace", "name")]
         either = " OR ".join(text for text, _ in matches)
-        found = f"SELECT id FROM nodes WHERE {' AND '.join(has_runs)} AND ({either})"
+        found = f"SELECT rowid FROM name_parts WHERE {' AND '.join(has_runs)} AND ({either})"
         return found, [*runs, *(parameter for _, parameter in matches)]
+
+    def insert_name_parts(self) -> str:
+        return (
+            "INSERT INTO name_parts SELECT id, namespace, name, parts_of(namespace || '/' || name)"
+            " FROM (VALUES (?::bigint, ?, ?)) AS given (id, namespace, name)"
+        )
 
     def insert_search(self) -> str:
         return (

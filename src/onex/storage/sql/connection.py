@@ -45,6 +45,10 @@ class SqlConnection(Protocol):
         """
         ...
 
+    def insert_name_parts(self) -> str:
+        """The statement that adds a node's id, namespace and short name to that index."""
+        ...
+
     def insert_search(self) -> str:
         """The statement that adds a node to the full-text index.
 

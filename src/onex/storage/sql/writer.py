@@ -25,6 +25,7 @@ from onex.storage.sql.rows import NodeRow, rows_for_keys
 
 _DROP_LABELS = "DELETE FROM labels WHERE node_id = ?"
 _DROP_SEARCH = "DELETE FROM search WHERE rowid = ?"
+_DROP_NAME_PARTS = "DELETE FROM name_parts WHERE rowid = ?"
 _DROP_ORIGIN = "DELETE FROM origins WHERE source = ? AND path = ?"
 _DROP_NODE = "DELETE FROM nodes WHERE id = ?"
 _DROP_ABSENT = "DELETE FROM absent_decisions WHERE namespace = ? AND type = ? AND version = ?"
@@ -69,7 +70,10 @@ _SOURCES = (
     " WHERE known.source IS NOT NULL) SELECT source FROM known WHERE source IS NOT NULL"
 )
 # What is gathered is written in this order: what makes room comes first.
-_DELETES = (_DROP_LABELS, _DROP_SEARCH, _DROP_ORIGIN, _DROP_NODE, _DROP_ABSENT, _DROP_FILE)
+_DELETES = (
+    *(_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS),
+    *(_DROP_ORIGIN, _DROP_NODE, _DROP_ABSENT, _DROP_FILE),
+)
 _WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE)
 
 _VERSIONS = "namespace = ? AND type = ?"
@@ -106,6 +110,7 @@ class SqlWriter:
         self._last_id = int(connection.rows("SELECT max(id) FROM nodes")[0][0] or 0)
         self._loaded = LoadedNodes(connection)
         self._insert_search = connection.insert_search()
+        self._insert_name_parts = connection.insert_name_parts()
         self._gathered: dict[str, list[tuple[Parameter, ...]]] = {}
         self._written_ids: set[int] = set()
         self._added_origins: set[Origin] = set()
@@ -231,8 +236,7 @@ class SqlWriter:
             self._append("node.origin_removed", str(node), facts)
             return False
         self._make_room(row.id)
-        self._gather(_DROP_LABELS, (row.id,))
-        self._gather(_DROP_SEARCH, (row.id,))
+        self._gather_drop(row.id)
         self._gather(_DROP_NODE, (row.id,))
         if row.yanked or row.decision != NO_DECISION:
             lifecycle = json.loads(row.body)["lifecycle"]
@@ -288,7 +292,8 @@ class SqlWriter:
 
     def rebuild(self, events: Iterable[Event]) -> int:
         self.flush()
-        for table in ("search", "words", "labels", "origins", "nodes", "absent_decisions"):
+        indexes = ("search", "name_parts", "words", "labels")
+        for table in (*indexes, "origins", "nodes", "absent_decisions"):
             self._connection.rows(f"DELETE FROM {table}")
         self._loaded.clear()
         projection = Projection(events)
@@ -369,8 +374,7 @@ class SqlWriter:
         self._make_room(after.id)
         if record is not None:
             self._gather(_UPDATE_NODE, (*record.columns, after.id))
-            self._gather(_DROP_LABELS, (after.id,))
-            self._gather(_DROP_SEARCH, (after.id,))
+            self._gather_drop(after.id)
             self._gather_labels(after.id, record)
         self._gather_decision(after)
         self._written_ids.add(after.id)
@@ -403,10 +407,16 @@ class SqlWriter:
         self._gather(_INSERT_ABSENT, (*identity, *facts))
         self._loaded.note_absent()
 
+    def _gather_drop(self, node_id: int) -> None:
+        """Drop all by which a node is found."""
+        for statement in (_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS):
+            self._gather(statement, (node_id,))
+
     def _gather_labels(self, node_id: int, record: NodeRecord) -> None:
         for kind, value in record.labels:
             self._gather(_INSERT_LABEL, (kind, value, record.sort_key, node_id))
         self._gather(self._insert_search, (node_id, *record.search))
+        self._gather(self._insert_name_parts, (node_id, record.namespace, record.name))
         self._words.update(record.search[0].split(), record.search[1].split())
 
     def _put_origin(self, origin: Origin, node: NodeVersion, node_id: int) -> None:

@@ -55,6 +55,9 @@ class SqliteConnection:
         found = " UNION ".join(f"SELECT rowid FROM name_parts WHERE {text}" for text, _ in matches)
         return found, [parameter for _, parameter in matches]
 
+    def insert_name_parts(self) -> str:
+        return "INSERT INTO name_parts (rowid, namespace, name) VALUES (?, ?, ?)"
+
     def insert_search(self) -> str:
         return "INSERT INTO search (rowid, name, tags, description, readme) VALUES (?, ?, ?, ?, ?)"
 

@@ -1,10 +1,18 @@
--- Every three characters in a row of a text: parts of names are found by them.
+-- Every three characters in a row of names: parts of names are found by them.
 CREATE FUNCTION parts_of(whole TEXT) RETURNS TEXT[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
     SELECT coalesce(array_agg(DISTINCT substr(whole, place, 3)), '{}')
     FROM generate_series(1, length(whole) - 2) AS place
 $$;
-CREATE INDEX nodes_by_name_parts ON nodes USING gin (parts_of(namespace || '/' || name));
+CREATE TABLE name_parts (
+    rowid     BIGINT PRIMARY KEY,
+    namespace TEXT COLLATE "C" NOT NULL,
+    name      TEXT COLLATE "C" NOT NULL,
+    parts     TEXT[] NOT NULL
+);
+INSERT INTO name_parts
+SELECT id, namespace, name, parts_of(namespace || '/' || name) FROM nodes;
+CREATE INDEX name_parts_by_part ON name_parts USING gin (parts);
 
 -- Pages by type or author are read in the order of listings.
 DROP INDEX nodes_best_by_type;

@@ -1,22 +1,8 @@
--- Every three characters in a row of names: parts of names are found by them. The names
--- themselves are read from the nodes.
+-- Every three characters in a row of names: parts of names are found by them.
 CREATE VIRTUAL TABLE name_parts USING fts5 (
-    namespace, name, content = 'nodes', content_rowid = 'id', detail = none,
-    tokenize = 'trigram case_sensitive 1'
+    namespace, name, detail = none, tokenize = 'trigram case_sensitive 1'
 );
-INSERT INTO name_parts (name_parts) VALUES ('rebuild');
-CREATE TRIGGER name_parts_of_new AFTER INSERT ON nodes BEGIN
-    INSERT INTO name_parts (rowid, namespace, name) VALUES (new.id, new.namespace, new.name);
-END;
-CREATE TRIGGER name_parts_of_old AFTER DELETE ON nodes BEGIN
-    INSERT INTO name_parts (name_parts, rowid, namespace, name)
-    VALUES ('delete', old.id, old.namespace, old.name);
-END;
-CREATE TRIGGER name_parts_of_changed AFTER UPDATE OF name ON nodes WHEN old.name <> new.name BEGIN
-    INSERT INTO name_parts (name_parts, rowid, namespace, name)
-    VALUES ('delete', old.id, old.namespace, old.name);
-    INSERT INTO name_parts (rowid, namespace, name) VALUES (new.id, new.namespace, new.name);
-END;
+INSERT INTO name_parts (rowid, namespace, name) SELECT id, namespace, name FROM nodes;
 
 -- Pages by type or author are read in the order of listings.
 DROP INDEX nodes_best_by_type;
