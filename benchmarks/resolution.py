@@ -144,51 +144,57 @@ def package_index(seed: int, count: int = 4000) -> tuple[Registry, dict[str, str
     return registry, {f"n{i}": "*" for i in chance.sample(range(count // 2, count), 30)}
 
 
-def frameworks(seed: int, count: int = 142) -> tuple[Registry, dict[str, str]]:
+def frameworks(seed: int) -> tuple[Registry, dict[str, str]]:
     """The shape of an index of gems, and a request for two frameworks that disagree.
 
-    Some 5,500 versions, up to 300 of one node. A version asks what the one before asked, but
-    for a change now and then, nearly always by ``~``. Two frameworks are asked for, whose
-    needs disagree about one node three levels down.
+    137 nodes and 6,800 versions, up to 300 of one, of which 2,700 are met in conflicts. Each
+    framework is a family of parts that are released together and ask each other for the same
+    version; parts need libraries, and libraries others, by ``~`` and ``^``, and ask the same for
+    long runs of versions. The families disagree about one library, in every version.
     """
     chance = random.Random(seed)
-    counts = [300 if i < 4 else 1 + int(90 * chance.random() ** 1.2) for i in range(count)]
-    numbers = [
-        [Version(1 + k // 60, k // 6 % 10, k % 6) for k in range(versions_of)]
-        for versions_of in counts
-    ]
-    registry: Registry = {f"n{i}": {} for i in range(count)}
-    for i in range(count):
-        needs: dict[str, VersionConstraint] = {}
-        for k, version in enumerate(numbers[i]):
+    registry: Registry = {}
+    libraries = [f"library{i}" for i in range(115)]
+    counts = [max(2, int(150 * (1 - i / 115) ** 3)) for i in range(115)]
+
+    def numbers(count: int) -> list[Version]:
+        return [Version(1 + k // 60, k // 6 % 10, k % 6) for k in range(count)]
+
+    def asked(about: Version) -> str:
+        style = chance.random()
+        if style < 0.5:
+            return f"~{about.major}.{about.minor}"
+        return f"^{about.major}.{about.minor}" if style < 0.8 else f">={about.major}.0"
+
+    def fill(node: str, count: int, below: Sequence[int], width: int, fixed: str = "") -> None:
+        needs: dict[str, str] = {}
+        registry[node] = {}
+        for k, version in enumerate(numbers(count)):
             if k == 0 or chance.random() < 0.04:
-                later = range(i + 1, min(i + 25, count))
-                needs = {}
-                for j in chance.sample(later, min(6, len(later))):
-                    about = numbers[j][
-                        min(len(numbers[j]) - 1, len(numbers[j]) * (k + 1) // counts[i])
-                    ]
-                    text = (
-                        f"~{about.major}.{about.minor}"
-                        if chance.random() < 0.5
-                        else f"~{about.major}"
-                    )
-                    needs[f"n{j}"] = VersionConstraint.parse(text)
-            registry[f"n{i}"][version] = dict(needs)
-    # Each framework leads through two nodes to the same one, in versions that never meet.
-    for side, major in (("a", 1), ("b", 2)):
-        for depth in range(3):
-            needed = f"{side}{depth + 1}" if depth < 2 else "shared"
-            text = "~1" if depth < 2 else f"~{major}"
-            registry[f"{side}{depth}"] = {
-                v: {
-                    needed: VersionConstraint.parse(text),
-                    f"n{20 * depth + (side == 'b')}": VersionConstraint.parse("~1"),
-                }
-                for v in [Version(1, k // 10, k % 10) for k in range(60)]
+                for i in chance.sample(below, min(width, len(below))):
+                    newest = numbers(counts[i])[(counts[i] - 1) * (k + 1) // count]
+                    needs[libraries[i]] = asked(newest)
+                needs = dict(list(needs.items())[-width:])
+            texts = needs | ({"library0": fixed} if fixed else {})
+            registry[node][version] = {
+                name: VersionConstraint.parse(text) for name, text in texts.items()
             }
-    registry["shared"] = {Version(1 + k // 30, k // 3 % 10, k % 3): {} for k in range(90)}
-    return registry, {"a0": "~1", "b0": "~1", "n0": "*", "n1": "*"}
+
+    for i, library in enumerate(libraries):
+        fill(library, counts[i], range(i + 1, min(i + 40, 115)), 3 if i % 3 == 0 else 1)
+    registry["library0"] = {version: {} for version in numbers(300)}
+    for family, fixed, count in (("a", "<2.5.0", 150), ("b", ">=2.5.0", 60)):
+        parts = [f"{family}{i}" for i in range(10)]
+        for i, part in enumerate(parts):
+            fill(part, count, range(1, 90), 4, fixed if i == 9 else "")
+            for version, needs in registry[part].items():
+                later = parts[i + 1 : i + 4]
+                needs.update({name: VersionConstraint.parse(f"={version}") for name in later})
+        registry[family] = {
+            version: {part: VersionConstraint.parse(f"={version}") for part in parts[:4]}
+            for version in numbers(count)
+        }
+    return registry, {"a": ">=1", "b": ">=1"}
 
 
 class TooSlowError(Exception):

@@ -109,12 +109,15 @@ class VersionConstraint:
     @property
     def is_exact(self) -> bool:
         """Whether the constraint names one version, as a bare ``1.2.3`` does."""
-        return len(self.alternatives) == 1 and [c.operator for c in self.alternatives[0]] == ["="]
+        return self.exact_version is not None
 
     @property
     def exact_version(self) -> Version | None:
         """The one version that the constraint names, None where it does not name one."""
-        return self.alternatives[0][0].version if self.is_exact else None
+        if len(self.alternatives) != 1 or len(self.alternatives[0]) != 1:
+            return None
+        (comparator,) = self.alternatives[0]
+        return comparator.version if comparator.operator == "=" else None
 
     def allows(self, version: Version) -> bool:
         """Whether the version meets the constraint.

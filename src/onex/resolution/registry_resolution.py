@@ -27,7 +27,6 @@ from onex.resolution.answer_cache import AnswerCache
 from onex.resolution.historical_catalog import HistoricalCatalog, parse_moment
 from onex.resolution.override import Override, check_names, read_override
 from onex.resolver.compatibility import Demand, VersionCompatibility, compatibility
-from onex.resolver.compatibility_matrix import Needs
 from onex.resolver.dependency_resolver import (
     DependencyRequest,
     DependencyResolution,
@@ -37,6 +36,7 @@ from onex.resolver.explanation import describe_left_out
 from onex.resolver.impact import Impact, assess
 from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.matrix_views import ProposedMatrix
+from onex.resolver.needs import Needs
 from onex.resolver.version_resolver import resolve_version
 from onex.storage.backend import StorageBackend
 

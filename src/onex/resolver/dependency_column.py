@@ -29,13 +29,12 @@ class DependencyColumn:
         self.node = node
         self.needed = needed.name
         self.versions = 0
-        self._full = needed.full
-        self._table = needed
+        self.table = needed
         self._clauses: dict[int, _Clause] = {}
 
     def add(self, versions: int, constraint: VersionConstraint, *, is_optional: bool) -> None:
         """Note that these versions of the node ask this of the other, if it is there at all."""
-        allowed = self._table.mask_of(constraint) | (ABSENT if is_optional else 0)
+        allowed = self.table.mask_of(constraint) | (ABSENT if is_optional else 0)
         clause = self._clauses.setdefault(allowed, _Clause(0, allowed))
         clause.versions |= versions
         clause.constraints[constraint.text] = constraint
@@ -87,7 +86,7 @@ class DependencyColumn:
         terms = {self.node: versions}
         # Where nothing is allowed the other's term always holds, so it says nothing.
         if allowed:
-            terms[self.needed] = self._full & ~allowed
+            terms[self.needed] = self.table.full & ~allowed
         return Incompatibility(
             terms, DependencyOf(self.node, versions, self.needed, self.constraints)
         )

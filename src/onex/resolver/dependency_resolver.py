@@ -14,10 +14,12 @@ from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.version import Version
 from onex.resolver.catalog import CatalogView, NodeCatalog
-from onex.resolver.compatibility_matrix import CompatibilityMatrix, Needs, VersionMatrix
+from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
+from onex.resolver.dependency_row import DependencyRow
 from onex.resolver.graph import execution_order
 from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.matrix_views import ForcedMatrix, LockedMatrix
+from onex.resolver.needs import Needs
 from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve_with
 from onex.resolver.version_table import VersionTable
@@ -242,6 +244,9 @@ class _Consulted:
 
     def needs(self, node: str, index: int) -> Needs:
         return self._matrix.needs(node, index)
+
+    def row(self, node: str) -> DependencyRow:
+        return self._matrix.row(node)
 
 
 def _warnings(node: RegisteredNode) -> Iterator[str]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.version import Version
-from onex.resolver.compatibility_matrix import Asked, Needs, VersionMatrix
+from onex.resolver.compatibility_matrix import VersionMatrix, row_of
+from onex.resolver.dependency_row import DependencyRow
+from onex.resolver.needs import Asked, Needs
 from onex.resolver.version_table import ForcedTable, VersionTable
 
 
@@ -30,6 +32,9 @@ class LockedMatrix:
     def needs(self, node: str, index: int) -> Needs:
         return self._matrix.needs(node, index)
 
+    def row(self, node: str) -> DependencyRow:
+        return self._matrix.row(node)
+
 
 class ForcedMatrix:
     """Some nodes have one version alone, which every constraint on them takes."""
@@ -45,6 +50,9 @@ class ForcedMatrix:
     def needs(self, node: str, index: int) -> Needs:
         forced = self._forced.get(node)
         return self._matrix.needs(node, index) if forced is None else forced[1]
+
+    def row(self, node: str) -> DependencyRow:
+        return row_of(self, node) if node in self._forced else self._matrix.row(node)
 
 
 class ProposedMatrix:
@@ -63,6 +71,9 @@ class ProposedMatrix:
 
     def needs(self, node: str, index: int) -> Needs:
         return self._needs[index] if node == self._node else self._matrix.needs(node, index)
+
+    def row(self, node: str) -> DependencyRow:
+        return row_of(self, node) if node == self._node else self._matrix.row(node)
 
 
 class RelaxedMatrix:
@@ -84,6 +95,9 @@ class RelaxedMatrix:
         if node not in self._dependants:
             return needs
         return Needs(self._relaxed(node, needs.required), needs.optional, needs.obstacle)
+
+    def row(self, node: str) -> DependencyRow:
+        return row_of(self, node) if node in self._dependants else self._matrix.row(node)
 
     def requirements(
         self, requirements: Mapping[str, VersionConstraint]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ConstraintFact, DependencyCycleError, ResolutionError
 from onex.domain.version import Version
-from onex.resolver.compatibility_matrix import Asked, CompatibilityMatrix, Needs, VersionMatrix
+from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
 from onex.resolver.dependency_column import DependencyColumn
 from onex.resolver.explanation import derivation, explain
 from onex.resolver.graph import find_cycle
@@ -25,6 +25,7 @@ from onex.resolver.incompatibility import (
     RootRequired,
     resolve,
 )
+from onex.resolver.needs import Needs
 from onex.resolver.partial_solution import PartialSolution
 from onex.resolver.provider import DependencyProvider, StableFirst, VersionPolicy
 from onex.resolver.version_table import ABSENT, VersionTable, indexes
@@ -164,7 +165,7 @@ class _Solver:
         self._solution.derive(node, cause)
         if self._solution.level <= 1 and not self._solution.current[node] & ABSENT:
             # Every solution has this node, so all that its versions need is worth knowing now.
-            self._load(node, self._table(node).present)
+            self._load_all(node)
         self._offer(node)
         return node
 
@@ -186,7 +187,7 @@ class _Solver:
                 if is_learned:
                     self._add(incompatibility)
                 for node in incompatibility.terms:
-                    self._load(node, self._table(node).present)
+                    self._load_all(node)
                 return incompatibility
             incompatibility = resolve(
                 incompatibility,
@@ -239,46 +240,54 @@ class _Solver:
             self._solution.decide(node, bit)
         return [node]
 
-    def _load(self, node: str, versions: int) -> None:
-        """Turn what the given versions need into clauses, each version once."""
-        missing = versions & ~self._loaded.get(node, 0)
-        if not missing:
+    def _load(self, node: str, version: int) -> None:
+        """Turn what one version needs into clauses."""
+        if version & self._loaded.get(node, 0):
             return
-        self._loaded[node] = self._loaded.get(node, 0) | missing
+        self._loaded[node] = self._loaded.get(node, 0) | version
         if node == ROOT:
-            asked = tuple(sorted(self._requirements.items()))
-            self._add_clauses(ROOT, missing, asked, is_optional=False)
-            return
-        # Long runs of versions need the same, which the matrix tells by the same object.
-        alike: dict[int, int] = {}
-        distinct: dict[int, Needs] = {}
-        for index in indexes(missing):
-            needs = self._matrix.needs(node, index)
-            key = id(needs)
-            alike[key] = alike.get(key, 0) | 2 << index
-            distinct[key] = needs
-        obstacles: dict[str, int] = {}
-        for key, needs in distinct.items():
-            bits = alike[key]
-            self._add_clauses(node, bits, needs.required, is_optional=False)
-            self._add_clauses(node, bits, needs.optional, is_optional=True)
-            if needs.obstacle is not None:
-                obstacles[needs.obstacle] = obstacles.get(needs.obstacle, 0) | bits
-        for reason, bits in obstacles.items():
-            self._add(Incompatibility({node: bits}, Obstacle(node, bits, reason)))
-
-    def _add_clauses(self, node: str, versions: int, asked: Asked, *, is_optional: bool) -> None:
+            needs = Needs.of(self._requirements, {}, None)
+        else:
+            needs = self._matrix.needs(node, version.bit_length() - 2)
         columns = self._columns.setdefault(node, {})
-        for needed, constraint in asked:
-            if needed == node:
-                if not is_optional:
-                    self._add(Incompatibility({node: versions}, CycleThrough((node,))))
-                continue
-            column = columns.get(needed)
-            if column is None:
-                column = columns[needed] = DependencyColumn(node, self._table(needed))
-                self._dependents.setdefault(needed, []).append(column)
-            column.add(versions, constraint, is_optional=is_optional)
+        for asked, is_optional in ((needs.required, False), (needs.optional, True)):
+            for needed, constraint in asked:
+                if needed != node:
+                    column = columns.get(needed)
+                    if column is None:
+                        column = columns[needed] = DependencyColumn(node, self._table(needed))
+                        self._dependents.setdefault(needed, []).append(column)
+                    column.add(version, constraint, is_optional=is_optional)
+                elif not is_optional:
+                    self._add(Incompatibility({node: version}, CycleThrough((node,))))
+        if needs.obstacle is not None:
+            cause = Obstacle(node, version, needs.obstacle)
+            self._add(Incompatibility({node: version}, cause))
+
+    def _load_all(self, node: str) -> None:
+        """Turn what all versions of a node need into clauses, which the matrix keeps."""
+        present = self._table(node).present
+        missing = present & ~self._loaded.get(node, 0)
+        if not missing or node == ROOT:
+            return
+        self._loaded[node] = present
+        row = self._matrix.row(node)
+        columns = self._columns.setdefault(node, {})
+        for needed in row.needed:
+            known, column = columns.get(needed), row.column(self._table(needed))
+            columns[needed] = column
+            dependents = self._dependents.setdefault(needed, [])
+            if known is None:
+                dependents.append(column)
+            else:
+                dependents[dependents.index(known)] = column
+        if row.requires_itself & missing:
+            versions = row.requires_itself & missing
+            self._add(Incompatibility({node: versions}, CycleThrough((node,))))
+        for reason, versions in row.obstacles.items():
+            if versions & missing:
+                cause = Obstacle(node, versions & missing, reason)
+                self._add(Incompatibility({node: versions & missing}, cause))
 
     def _selected(self) -> dict[str, Version]:
         return {
@@ -295,7 +304,7 @@ class _Solver:
     def _forbid_cycle(self, cycle: list[str]) -> list[str]:
         """Learn that the nodes of a cycle cannot all be used in versions that close it."""
         for node in cycle:
-            self._load(node, self._table(node).present)
+            self._load_all(node)
         terms = {
             node: self._columns[node][cycle[(position + 1) % len(cycle)]].versions
             for position, node in enumerate(cycle)

@@ -86,17 +86,24 @@ class VersionTable:
         key = "latest" if constraint.is_latest else constraint.text
         mask = self._masks.get(key)
         if mask is None:
-            mask = 0
-            for alternative in constraint.alternatives:
-                mask |= self._mask_of_alternative(alternative)
-            if constraint.is_latest and self._are_prereleases_best():
-                mask = self.present
-            if not constraint.is_exact:
-                mask &= ~self._reserved
+            exact = constraint.exact_version
+            if exact is not None:
+                index = self.index_of(exact)
+                mask = 0 if index is None else 2 << index
+            else:
+                mask = self._mask_of_range(constraint)
             if len(self._masks) >= MAXIMUM_MASKS:
                 self._masks.clear()
             self._masks[key] = mask
         return mask
+
+    def _mask_of_range(self, constraint: VersionConstraint) -> int:
+        mask = 0
+        for alternative in constraint.alternatives:
+            mask |= self._mask_of_alternative(alternative)
+        if constraint.is_latest and self._are_prereleases_best():
+            mask = self.present
+        return mask & ~self._reserved
 
     def _are_prereleases_best(self) -> bool:
         """Whether the most preferred versions are prereleases, all of them."""
