@@ -80,6 +80,12 @@ def test_text_stays_as_it_was_written() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("style", ["|", "|+", ">"])
+def test_spaces_at_the_end_are_no_line_of_a_block(style: str) -> None:
+    assert parse_yaml(f"k: {style}\n  a\n  ".encode(), "f").data == {"k": "a\n"}
+    assert parse_yaml(b"k: a  ", "f").data == {"k": "a"}
+
+
 def test_positions_lead_to_values_in_any_style() -> None:
     document = parse_yaml(b"---\n# note\na:\n  - x: 1\n    y: {z: [1, 2]}\n", "f")
     assert str(document.locate(["a", 0, "y", "z", 1])) == "f:5:16"

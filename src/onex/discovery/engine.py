@@ -13,7 +13,7 @@ from itertools import islice
 
 from onex.discovery.deadline import Deadline
 from onex.discovery.merge import Merge, MergeRules
-from onex.discovery.scan_report import ScanReport, SourceReport
+from onex.discovery.scan_report import ScanReport, SourceReport, joined_conflicts
 from onex.discovery.source import Discovery, DiscoverySource, Finding, SourceMemory
 from onex.domain.errors import (
     Location,
@@ -134,7 +134,7 @@ class DiscoveryEngine:
                 problems.append(_source_problem(source, outcome))
         problems += self._shared_uuids()
         problems += self._ambiguous_names()
-        return ScanReport(list(reports.values()), problems, self.storage.count())
+        return ScanReport(list(reports.values()), joined_conflicts(problems), self.storage.count())
 
     def _inquiry(self, source: DiscoverySource, *, force: bool) -> _Inquiry:
         # First, so that what is stored while the memory is read counts as stored after it.

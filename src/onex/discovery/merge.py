@@ -23,6 +23,9 @@ from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
 
 
+CONFLICT_CODE = "DSC002"
+
+
 class TrustPolicy(StrEnum):
     """Which side keeps a version that two sources offer with different content."""
 
@@ -260,7 +263,7 @@ def _refused(file: SeenFile, problem: Problem) -> SeenFile:
 
 def _conflict(file: SeenFile, node: NodeRecord, rival: Origin) -> Problem:
     return Problem(
-        "DSC002",
+        CONFLICT_CODE,
         Severity.ERROR,
         f"{node.label} is registered from {rival.path} with other content",
         Location(file.path, 1, 1),

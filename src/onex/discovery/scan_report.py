@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from onex.discovery.merge import MergeCounts
+from onex.discovery.merge import CONFLICT_CODE, MergeCounts
 from onex.domain.errors import Problem
 from onex.domain.json_value import JsonValue
+
+SHOWN_FILES = 3
+_MANY_HINT = "give each file's node a name of its own, or remove metadata that nobody needs"
 
 
 @dataclass(slots=True)
@@ -61,3 +64,26 @@ class ScanReport:
     def has_failed_source(self) -> bool:
         """Whether a source gave nothing because it could not be read."""
         return any(source.status == "failed" for source in self.sources)
+
+
+def joined_conflicts(problems: Sequence[Problem]) -> list[Problem]:
+    """Problems in which many files that are set aside for one other file are one problem."""
+    conflicts: dict[str, list[Problem]] = {}
+    for problem in problems:
+        if problem.code == CONFLICT_CODE:
+            conflicts.setdefault(problem.message, []).append(problem)
+    joined = []
+    for problem in problems:
+        alike = conflicts.get(problem.message, [])
+        if len(alike) <= SHOWN_FILES:
+            joined.append(problem)
+        elif problem is alike[0]:
+            others = [str(other.location.path) for other in alike[1:]]
+            message = (
+                f"{problem.message}; {len(others)} other files are set aside for it too:"
+                f" {', '.join(others[:SHOWN_FILES])}"
+            )
+            if len(others) > SHOWN_FILES:
+                message += f" and {len(others) - SHOWN_FILES} more"
+            joined.append(replace(problem, message=message, hint=_MANY_HINT))
+    return joined

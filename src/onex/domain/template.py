@@ -73,16 +73,24 @@ def references_in(value: JsonValue) -> Iterator[Reference]:
         TemplateSyntaxError: some ``${{`` does not hold a reference.
     """
     if isinstance(value, str):
+        end = 0
         for match in _REFERENCE.finditer(value):
+            _require_closed(value, end, match.start())
             yield parse_reference(match["body"])
-        if "${{" in _REFERENCE.sub("", value):
-            raise TemplateSyntaxError(f"a reference in {value!r} is not closed with }}}}")
+            end = match.end()
+        _require_closed(value, end, len(value))
     elif isinstance(value, Mapping):
         for member in value.values():
             yield from references_in(member)
     elif isinstance(value, Sequence):
         for member in value:
             yield from references_in(member)
+
+
+def _require_closed(value: str, start: int, end: int) -> None:
+    """Refuse the beginning of a reference in text between references."""
+    if "${{" in value[start:end]:
+        raise TemplateSyntaxError(f"a reference in {value!r} is not closed with }}}}")
 
 
 def whole_reference(value: JsonValue) -> Reference | None:

@@ -117,8 +117,11 @@ def parse_yaml(content: bytes, path: str) -> YamlDocument:
     if too_deep:
         line = text.count("\n", 0, too_deep.start()) + 1
         _refuse(path, "DOC007", _DEPTH_MESSAGE, _DEPTH_HINT, line, 1)
+    # The parser would take spaces at the very end for a last line of a block scalar.
+    trimmed = text.rstrip(" ")
+    parsed = trimmed if trimmed.endswith("\n") else text
     try:
-        data = yaml_rs.loads(text, parse_datetime=False, alias_limits=_NO_ALIASES)
+        data = yaml_rs.loads(parsed, parse_datetime=False, alias_limits=_NO_ALIASES)
     except yaml_rs.YAMLDecodeError as error:
         _refuse_syntax(text, path, error)
     except (TypeError, ValueError):
