@@ -24,6 +24,21 @@ def user_name() -> str:
         return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
+def owner_of(path: Path) -> str:
+    """The name of the user to whom a file belongs, or the number if it has no name.
+
+    Raises:
+        OSError: there is no such file, or it may not be looked at.
+    """
+    number = path.lstat().st_uid
+    try:
+        import pwd
+
+        return pwd.getpwuid(number).pw_name
+    except (ImportError, KeyError):
+        return f"uid-{number}"
+
+
 def replace_text(path: Path, text: str) -> None:
     """Replace a text file whole; lines end as they did before (CRLF or LF).
 

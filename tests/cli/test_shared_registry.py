@@ -76,6 +76,28 @@ def test_a_colleague_reads_and_leaves_nothing(open_to_all: Project, mode: int) -
     assert project.onex("yank", "a@1.0.0").code == 0
 
 
+@needs_root
+def test_doctor_says_who_owns_what(open_to_all: Project) -> None:
+    project = open_to_all
+    project.add("a")
+    project.scan()
+    (project.home / "history.db").touch()
+    os.chown(project.home / "history.db", OTHER_USER, OTHER_USER)
+
+    def checks(result: CommandResult) -> dict[str, dict[str, str]]:
+        return {check["name"]: check for check in result.json["checks"]}
+
+    own = checks(project.onex("doctor", "--format", "json"))
+    assert own["owners"]["status"] == "ok"
+    assert f"history.db: uid-{OTHER_USER}" in own["owners"]["message"]
+    theirs = as_other_user(project, "doctor", "--format", "json")
+    found = checks(theirs)
+    assert (found["home"]["status"], found["owners"]["status"]) == ("warning", "warning")
+    assert "may not write ., registry.db" in found["owners"]["message"]
+    assert "root" in found["owners"]["message"]
+    assert found["registry"]["status"] == "ok"
+
+
 def test_reading_makes_nothing(project: Project) -> None:
     for command in (["list"], ["runs", "list"], ["cache", "stats"], ["storage", "check"]):
         assert project.onex(*command).code == 0

@@ -18,6 +18,7 @@ from onex.cli.output import Output, counted
 from onex.configuration import SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
+from onex.local_machine import owner_of, user_name
 from onex.registry import Registry
 
 _MINIMUM_SQLITE = (3, 37, 0)
@@ -50,7 +51,8 @@ def doctor(output: Output, home: Path | None) -> int:
             _python(),
             _sqlite(),
             _commands(),
-            _attempt("home", lambda: _home(registry.configuration.home)),
+            _home(registry.configuration.home),
+            _owners(registry.configuration.home),
             _attempt("registry", lambda: _database(registry)),
             _attempt("isolation process", _process_isolation),
             _Check(
@@ -117,11 +119,49 @@ def _commands() -> _Check:
     )
 
 
-def _home(home: Path) -> str:
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=home) as file:
-        file.write(b"onex")
-    return f"{home} can be written"
+def _home(home: Path) -> _Check:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as file:
+            file.write(b"onex")
+    except OSError as error:
+        if home.is_dir() and os.access(home, os.R_OK | os.X_OK):
+            return _Check(
+                "home",
+                "warning",
+                f"{home} can be read, but not written: {error.strerror}",
+                "commands that change something need another folder: --home FOLDER",
+            )
+        return _Check("home", "failed", str(error), "use another folder: --home FOLDER")
+    return _Check("home", "ok", f"{home} can be written")
+
+
+def _owners(home: Path) -> _Check:
+    """Who owns what in the folder, since files of others are what locks users out."""
+    owned: dict[str, list[str]] = {}
+    unwritable = []
+    try:
+        paths = [home, *sorted(home.iterdir())]
+        for path in paths:
+            name = "." if path == home else path.name
+            owned.setdefault(owner_of(path), []).append(name)
+            if not os.access(path, os.W_OK):
+                unwritable.append(name)
+    except OSError as error:
+        return _Check("owners", "failed", str(error), "check the folder's permissions")
+    if len(owned) == 1:
+        said = f"all of it belongs to {next(iter(owned))}"
+    else:
+        said = "; ".join(f"{', '.join(names)}: {owner}" for owner, names in owned.items())
+    if not unwritable:
+        return _Check("owners", "ok", said)
+    return _Check(
+        "owners",
+        "warning",
+        f"{said}; you ({user_name()}) may not write {', '.join(unwritable)}",
+        "ask the owner to give the folder to a group of yours (chgrp -R, chmod -R g+rwX, g+s"
+        " on folders), or use --home FOLDER",
+    )
 
 
 def _database(registry: Registry) -> str:

@@ -22,7 +22,6 @@ from onex.storage.backend import SeenFile, StorageWriter, StoredNode
 from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
 
-
 CONFLICT_CODE = "DSC002"
 
 
