@@ -70,7 +70,7 @@ class InlineEngine:
         with self._lock:
             code = self._code.get(node.digest)
             if code is None:
-                code = NodeCode(node.file, node.callable_name)
+                code = NodeCode(node.file, node.folder, node.callable_name)
                 self._code[node.digest] = code
             return code
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import LazyLoader, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ExecutionContext
 
+PACKAGE_FILE = "__init__.py"
 MAXIMUM_RESULT_DEPTH = 100
 MAXIMUM_RESULT_CHARACTERS = 64 * 1024 * 1024
 
@@ -35,14 +37,20 @@ class NodeCodeError(Exception):
 class NodeCode:
     """One callable of a node's file."""
 
-    def __init__(self, file: Path, callable_name: str) -> None:
+    def __init__(self, file: Path, folder: Path, callable_name: str) -> None:
         """Import the file under a name of its own and find the callable in it.
+
+        Args:
+            file: the node's code.
+            folder: the node's folder, the file's own or one above it. Relative imports reach
+                what lies in it.
+            callable_name: what to call.
 
         Raises:
             NodeCodeError: importing failed, or there is no such callable.
         """
         self._file = file
-        function = getattr(_import(file), callable_name, None)
+        function = getattr(_import(file, folder), callable_name, None)
         if not callable(function):
             raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
         self._function: Callable[..., object] = function
@@ -67,13 +75,17 @@ class NodeCode:
         return _checked_json(result)
 
 
-def _import(file: Path) -> ModuleType:
-    module_name = f"onex_node_{abs(hash(str(file)))}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
+def _import(file: Path, folder: Path) -> ModuleType:
+    package = _enter_packages(file, folder)
+    if file.name == PACKAGE_FILE:
+        name, places = package, [str(file.parent)]
+    else:
+        name, places = f"{package}.{file.stem.replace('.', '_')}", None
+    spec = spec_from_file_location(name, file, submodule_search_locations=places)
     if spec is None or spec.loader is None:
         raise NodeCodeError("load", f"{file.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
+    module = module_from_spec(spec)
+    sys.modules[name] = module
     sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
@@ -84,6 +96,32 @@ def _import(file: Path) -> ModuleType:
     finally:
         sys.path.remove(str(file.parent))
     return module
+
+
+def _enter_packages(file: Path, folder: Path) -> str:
+    """Make the folders around a file known as packages; returns the name of the innermost.
+
+    The code of a package itself runs when something is first imported through it.
+    """
+    around = [file.parent]
+    while around[-1] != folder and around[-1].name.isidentifier():
+        around.append(around[-1].parent)
+    name = f"onex_node_{abs(hash(str(file)))}"
+    for place in reversed(around):
+        name = name if place is around[-1] else f"{name}.{place.name}"
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(place)]
+        code = place / PACKAGE_FILE
+        if code.is_file():
+            loader = LazyLoader(SourceFileLoader(name, str(code)))
+            located = spec_from_file_location(
+                name, code, loader=loader, submodule_search_locations=[str(place)]
+            )
+            spec = located or spec
+        module = sys.modules[name] = module_from_spec(spec)
+        if spec.loader is not None and code.is_file():
+            spec.loader.exec_module(module)
+    return name
 
 
 def _takes_one_mapping(function: Callable[..., object]) -> bool:

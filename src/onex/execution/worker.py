@@ -1,6 +1,6 @@
 """The worker process: loads one node and calls it as often as the host asks.
 
-Started as a script with the folder of the ``onex`` package, the node's file, its
+Started as a script with the folder of the ``onex`` package, the node's folder, its file, its
 callable and a descriptor that closes with the host as arguments. Frames come in
 on standard input and go out on what was standard output; the node itself sees an
 empty input, and whatever it prints goes to the log.
@@ -65,11 +65,13 @@ def _end_with_host(lifeline: int) -> None:
 
 def main() -> None:
     """Serve calls until the host closes the channel."""
-    file, callable_name = Path(sys.argv[2]), sys.argv[3]
-    channel = _Channel(int(sys.argv[4]))
+    folder, file, callable_name = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    channel = _Channel(int(sys.argv[5]))
+    # Behind all else, for what the node imports from beside it while it is called.
+    sys.path.append(str(file.parent))
     process_id = os.getpid()
     try:
-        loaded: NodeCode | NodeCodeError = NodeCode(file, callable_name)
+        loaded: NodeCode | NodeCodeError = NodeCode(file, folder, callable_name)
     except NodeCodeError as error:
         loaded = error
     while True:

@@ -47,7 +47,7 @@ class WorkerProcess:
             self.group = ProcessGroup(
                 [
                     *(sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)),
-                    *(str(node.file), node.callable_name, str(lifeline)),
+                    *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
                 ],
                 node.file.parent,
                 node.variables,
