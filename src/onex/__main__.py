@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run a command and exit with its code."""
+    _open_standard_streams()
     if sys.argv[1:] == ["--version"]:
         # Asked for by scripts and prompts, so it must cost no import.
         from onex import __version__
@@ -16,6 +18,19 @@ def main() -> None:
     from onex.cli.main import run
 
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller closed, since files would take the place of these descriptors."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None and descriptor != null:
+            os.dup2(null, descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -197,3 +198,49 @@ def test_users_without_name_home_or_folder(project: Project) -> None:
     assert "--home" in done.stdout
     shutil.rmtree(project.root / "home")
     assert project.onex("init", "p").code == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("form", ["human", "json", "yaml"])
+def test_output_that_cannot_be_written_is_told_and_the_work_is_done(
+    project: Project, form: str
+) -> None:
+    project.add("a")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            project.command("scan", "nodes", "--format", form), cwd=project.root,
+            env=project.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        silent = subprocess.run(
+            project.command("list", "--format", form), cwd=project.root,
+            env=project.environment, stdout=full, stderr=full, check=False,
+        )  # fmt: skip
+    assert (done.returncode, silent.returncode) == (2, 2)
+    assert "USE005" in done.stderr
+    assert project.onex("list", "--format", "json").json["total"] == 1
+
+
+def test_closed_streams_are_no_failure_and_no_file_takes_their_place(project: Project) -> None:
+    project.add("a", "import os\ndef execute(context):\n    os.write(1, b'noise')\n    return 1\n")
+    project.scan()
+    command = shlex.join(map(str, project.command("run", "a")))
+    done = subprocess.run(
+        ["sh", "-c", f"{command} <&- >&- 2>&-"], cwd=project.root, env=project.environment,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert project.onex("storage", "check").code == 0
+    assert [r["status"] for r in project.onex("runs", "list", "--format", "json").json["runs"]] == [
+        "succeeded"
+    ]
+    assert b"noise" not in (project.home / "registry.db").read_bytes()
+
+
+def test_changes_of_files_with_odd_names_are_named(project: Project) -> None:
+    project.add("a", folder="a")
+    odd = project.write("nodes/a/odd\nname \\n.txt", "1")
+    project.scan()
+    odd.write_text("2")
+    refused = project.onex("run", "a", "--format", "json").json["error"]
+    assert refused["code"] == "SEC002"
+    assert refused["changes"] == ["changed odd\\nname \\\\n.txt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -9,8 +10,15 @@ from collections.abc import Sequence
 
 import click
 
-from onex.cli.output import Output
-from onex.domain.errors import ExitCode, InternalError, OnexError, RunCancelledError, UsageError
+from onex.cli.output import Output, flush_output
+from onex.domain.errors import (
+    ExitCode,
+    InternalError,
+    OnexError,
+    OutputNotWrittenError,
+    RunCancelledError,
+    UsageError,
+)
 
 _COMMANDS = {
     "cache": "onex.cli.cache:cache",
@@ -81,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
         # Not ``onex.main``: that one answers a closed pipe by itself, and as a failure.
         with onex.make_context("onex", list(arguments)) as context:
             outcome = onex.invoke(context)
-        sys.stdout.flush()
+        flush_output()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -90,6 +98,12 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         output.error(_usage_error(error))
         return ExitCode.USAGE
+    except OutputNotWrittenError as error:
+        _close_output()
+        # Where errors go may be full too.
+        with contextlib.suppress(OutputNotWrittenError):
+            Output().error(error)
+        return error.exit_code
     except OnexError as error:
         output.error(error)
         return error.exit_code
@@ -97,8 +111,8 @@ def run(arguments: Sequence[str]) -> int:
         output.error(RunCancelledError("cancelled", hint="nothing else was changed"))
         return ExitCode.CANCELLED
     except BrokenPipeError:
-        # The reader has gone, as with ``onex list | head``; closing must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has gone, as with ``onex list | head``.
+        _close_output()
         return ExitCode.SUCCESS
     except Exception as error:
         if os.environ.get("ONEX_DEBUG"):
@@ -111,6 +125,11 @@ def run(arguments: Sequence[str]) -> int:
         )
         return InternalError.exit_code
     return outcome if isinstance(outcome, int) else ExitCode.SUCCESS
+
+
+def _close_output() -> None:
+    """Send what is still held back nowhere, so that closing does not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _output_for_errors(arguments: Sequence[str]) -> Output:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from onex.domain.errors import OnexError, Problem, Severity
+from onex.domain.errors import OnexError, OutputNotWrittenError, Problem, Severity
 from onex.domain.json_value import JsonValue
 
 Format = Literal["human", "json", "yaml"]
@@ -38,17 +38,18 @@ class Output:
     def emit(self, body: JsonValue, human: Callable[[], None]) -> None:
         """Print a command's result: the body for programs, or by ``human`` for people."""
         if self.format == "json":
-            print(json.dumps(body, indent=2, ensure_ascii=False))
+            _print(json.dumps(body, indent=2, ensure_ascii=False))
         elif self.format == "yaml":
             import yaml_rs
 
-            print(yaml_rs.dumps(body), end="")
+            _print(yaml_rs.dumps(body).removesuffix("\n"))
         elif self.verbosity >= 0:
             human()
 
     def json_line(self, body: JsonValue) -> None:
         """Print one result of a series as one line of JSON, at once."""
-        print(json.dumps(body, ensure_ascii=False), flush=True)
+        _print(json.dumps(body, ensure_ascii=False))
+        flush_output()
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """Print one line for people; control characters are shown, not sent."""
@@ -68,7 +69,7 @@ class Output:
         """Print rows: a table on a terminal, tab-separated lines without headings in a pipe."""
         if not self.is_terminal:
             for row in rows:
-                print("\t".join(map(printable, row)))
+                _print("\t".join(map(printable, row)))
             return
         from rich.console import Console
         from rich.table import Table
@@ -137,9 +138,36 @@ def _json_error(error: OnexError) -> JsonValue:
     return body
 
 
+def _print(text: str, stream: TextIO | None = None) -> None:
+    """Write a line; raises OutputNotWrittenError, or BrokenPipeError if the reader has gone."""
+    try:
+        print(text, file=stream)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _not_written(error) from error
+
+
+def flush_output() -> None:
+    """Write what is held back for standard output; raises as ``_print`` does."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _not_written(error) from error
+
+
+def _not_written(error: OSError) -> OutputNotWrittenError:
+    return OutputNotWrittenError(
+        f"what onex prints cannot be written: {error.strerror}",
+        hint="what the command does is done; make room, or print to another place",
+    )
+
+
 def _write(stream: TextIO, text: str, style: str | None) -> None:
     if not stream.isatty():
-        print(text, file=stream)
+        _print(text, stream)
         return
     from rich.console import Console
     from rich.text import Text

@@ -37,16 +37,23 @@ def write_listing(files: Iterable[FileEntry]) -> str:
 
     It says which files changed, not that none did: that is what the digest is for.
     """
-    return "\n".join(f"{entry.sha256[:_HASH_CHARACTERS]} {entry.path}" for entry in files)
+    return "\n".join(f"{entry.sha256[:_HASH_CHARACTERS]} {_on_a_line(entry)}" for entry in files)
 
 
 def differences(listing: str, files: Iterable[FileEntry]) -> list[str]:
     """How files differ from a listing: ``changed a.py``, ``new b.py``, ``gone c.py``, sorted."""
     known = {line[_HASH_CHARACTERS + 1 :]: line[:_HASH_CHARACTERS] for line in listing.split("\n")}
-    present = {entry.path: entry.sha256[:_HASH_CHARACTERS] for entry in files}
+    present = {_on_a_line(entry): entry.sha256[:_HASH_CHARACTERS] for entry in files}
     found = [f"gone {path}" for path in known if path not in present]
     found += [f"new {path}" for path in present if path not in known]
     found += [
         f"changed {path}" for path, hash_ in present.items() if known.get(path, hash_) != hash_
     ]
     return sorted(found, key=lambda text: text.partition(" ")[2])
+
+
+def _on_a_line(entry: FileEntry) -> str:
+    """The path of a file, with the ends of lines that it may hold written as escapes."""
+    return (
+        entry.path.replace("\\", "\\\\").replace("\n", "\\n") if "\n" in entry.path else entry.path
+    )

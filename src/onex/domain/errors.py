@@ -133,6 +133,12 @@ class FileNotWrittenError(UsageError):
     code = "USE004"
 
 
+class OutputNotWrittenError(UsageError):
+    """What a command prints could not be written."""
+
+    code = "USE005"
+
+
 class ConfigurationError(UsageError):
     """A configuration file is not valid."""
 
