@@ -197,9 +197,12 @@ class Registry:
             declared = [source.path for source in self.configuration.sources if source.path]
             return given or declared
 
-        for _ in changes_below(folders, settings):
+        for trouble in changes_below(folders, settings):
             try:
-                yield self.scan(paths)
+                report = self.scan(paths)
+                if trouble is not None:
+                    report = replace(report, problems=[trouble, *report.problems])
+                yield report
             except OnexError as error:
                 # A source that is away for a moment, or a file that is half written.
                 problem = Problem(

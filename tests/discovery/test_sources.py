@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 
@@ -301,6 +302,39 @@ def test_a_watch_hears_of_folders_that_are_replaced_absent_and_declared(
     with (project.root / "onex.toml").open("a") as file:
         file.write('[[sources]]\nname = "b"\npath = "other"\n')
     found.until(5)
+
+
+# As a user of its own, whose limit is used up without any for the tests beside this one.
+WITHOUT_WATCHES = """
+import ctypes, os, sys
+from pathlib import Path
+import watchfiles
+from onex.discovery.watch import changes_below
+folder = Path(sys.argv[1])
+os.setgroups([]); os.setgid(12346); os.setuid(12346)
+while ctypes.CDLL(None).inotify_init() >= 0:
+    pass
+for number, trouble in enumerate(changes_below(lambda: [folder], None)):
+    print(trouble.code if trouble else None, flush=True)
+    if number == 1:
+        (folder / "new.onex.yaml").write_text("name: x")
+    elif number == 2:
+        break
+"""
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.geteuid() != 0,
+    reason="only root can use up the watches of another user",
+)
+def test_folders_are_looked_through_if_the_system_has_no_watches_left() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_WATCHES, folder], cwd="/",
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.stdout.split() == ["DSC020", "None", "None"], done.stderr
 
 
 def test_what_an_undeclared_source_left_can_be_forgotten(project: Project) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from onex.domain.errors import UsageError
+from onex.domain.errors import Problem, Severity, UsageError
 from onex.manifests.node_files import is_owned_file, is_pruned
 
 DEBOUNCE_MILLISECONDS = 200
@@ -20,15 +20,21 @@ Identity = tuple[int, int] | None
 """Device and inode of a folder; None while it is absent."""
 
 
-def changes_below(folders: Callable[[], Sequence[Path]], settings: Path | None) -> Iterator[None]:
+def changes_below(
+    folders: Callable[[], Sequence[Path]], settings: Path | None
+) -> Iterator[Problem | None]:
     """Yield whenever something that discovery looks at has changed; ends by KeyboardInterrupt.
+
+    What is yielded is a problem once, if the system cannot tell of changes, so that the folders
+    are looked through again and again instead; else None.
 
     Args:
         folders: gives the folders to watch; asked again whenever ``settings`` changed.
         settings: a file that says which folders there are, None for none.
 
     Raises:
-        UsageError: there is nothing to watch, or watchfiles is not installed.
+        UsageError: there is nothing to watch, it cannot be watched, or watchfiles is not
+            installed.
     """
     try:
         from watchfiles import watch
@@ -40,6 +46,7 @@ def changes_below(folders: Callable[[], Sequence[Path]], settings: Path | None) 
         raise UsageError(
             "there is no folder to watch", hint="name a folder: onex scan --watch PATH"
         )
+    is_polling = False
     while True:
         roots = [folder.absolute() for folder in folders()]
         before = _state(roots, settings)
@@ -47,7 +54,7 @@ def changes_below(folders: Callable[[], Sequence[Path]], settings: Path | None) 
         if not present:
             while _state(roots, settings) == before:
                 time.sleep(LOOK_AGAIN_MILLISECONDS / 1000)
-            yield
+            yield None
             continue
 
         def is_relevant(_: object, path: str, roots: Sequence[Path] = tuple(present)) -> bool:
@@ -59,16 +66,36 @@ def changes_below(folders: Callable[[], Sequence[Path]], settings: Path | None) 
             debounce=DEBOUNCE_MILLISECONDS,
             rust_timeout=LOOK_AGAIN_MILLISECONDS,
             yield_on_timeout=True,
+            force_polling=is_polling or None,
         )
         # What changed before the watch had begun is not told, so the first look counts as one.
         is_first = True
-        for changed in changes:
-            is_replaced = _state(roots, settings) != before
-            if changed or is_replaced or is_first:
-                yield
-            if is_replaced:
-                break
-            is_first = False
+        try:
+            for changed in changes:
+                is_replaced = _state(roots, settings) != before
+                if changed or is_replaced or is_first:
+                    yield None
+                if is_replaced:
+                    break
+                is_first = False
+        except (OSError, RuntimeError) as error:
+            if _state(roots, settings) != before:
+                continue
+            if is_polling:
+                raise UsageError(
+                    f"the folders cannot be watched: {error}", hint="run onex scan now and then"
+                ) from error
+            is_polling = True
+            yield _polling_instead(error)
+
+
+def _polling_instead(error: Exception) -> Problem:
+    return Problem(
+        "DSC020",
+        Severity.WARNING,
+        f"the system cannot tell of changes ({error}), so the folders are looked through",
+        hint="raise fs.inotify.max_user_watches and max_user_instances",
+    )
 
 
 def _state(roots: Sequence[Path], settings: Path | None) -> list[object]:

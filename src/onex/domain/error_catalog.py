@@ -93,6 +93,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "DSC018": "A file could not be read for a reason that onex did not foresee. The others were.",
     "DSC019": "An installed distribution is broken: its metadata or its files cannot be read. The"
     " others were.",
+    "DSC020": "The system cannot tell of changes of files, as it has no watches left. Folders"
+    " are looked through again and again instead, which takes longer.",
     "DSC016": "A name is the namespace of one node and the short name of another. References that"
     " give it without type:// are refused, so that no newcomer takes the place of a known node.",
     "STM001": "Files of this kind carry no metadata block.",
