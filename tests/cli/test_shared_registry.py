@@ -244,3 +244,12 @@ def test_changes_of_files_with_odd_names_are_named(project: Project) -> None:
     refused = project.onex("run", "a", "--format", "json").json["error"]
     assert refused["code"] == "SEC002"
     assert refused["changes"] == ["changed odd\\nname \\\\n.txt"]
+
+
+def test_lines_that_end_in_another_way_are_told_as_that(project: Project) -> None:
+    manifest = project.add("a", folder="a")
+    code = manifest.parent / "node.py"
+    project.scan()
+    code.write_bytes(code.read_bytes().replace(b"\n", b"\r\n"))
+    refused = project.onex("run", "a", "--format", "json").json["error"]
+    assert refused["changes"] == ["changed node.py (only the ends of its lines)"]

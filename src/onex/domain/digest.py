@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 DIGEST_PREFIX = "sha256:"
@@ -40,16 +40,32 @@ def write_listing(files: Iterable[FileEntry]) -> str:
     return "\n".join(f"{entry.sha256[:_HASH_CHARACTERS]} {_on_a_line(entry)}" for entry in files)
 
 
-def differences(listing: str, files: Iterable[FileEntry]) -> list[str]:
-    """How files differ from a listing: ``changed a.py``, ``new b.py``, ``gone c.py``, sorted."""
+def differences(
+    listing: str, files: Iterable[FileEntry], contents: Mapping[str, bytes]
+) -> list[str]:
+    """How files differ from a listing: ``changed a.py``, ``new b.py``, ``gone c.py``, sorted.
+
+    ``contents`` are the files' bytes by their paths: a file whose lines end in another way, as
+    version control may make them, is told as that.
+    """
     known = {line[_HASH_CHARACTERS + 1 :]: line[:_HASH_CHARACTERS] for line in listing.split("\n")}
-    present = {_on_a_line(entry): entry.sha256[:_HASH_CHARACTERS] for entry in files}
+    present = {_on_a_line(entry): entry for entry in files}
     found = [f"gone {path}" for path in known if path not in present]
-    found += [f"new {path}" for path in present if path not in known]
-    found += [
-        f"changed {path}" for path, hash_ in present.items() if known.get(path, hash_) != hash_
-    ]
+    for path, entry in present.items():
+        hash_ = known.get(path)
+        if hash_ is None:
+            found.append(f"new {path}")
+        elif not entry.sha256.startswith(hash_):
+            only_ends = hash_ in _hashes_by_line_ends(contents[entry.path])
+            found.append(f"changed {path}" + " (only the ends of its lines)" * only_ends)
     return sorted(found, key=lambda text: text.partition(" ")[2])
+
+
+def _hashes_by_line_ends(content: bytes) -> set[str]:
+    """The starts of the hashes that a file would have with the lines of Unix and of Windows."""
+    unix = content.replace(b"\r\n", b"\n")
+    both = (unix, unix.replace(b"\n", b"\r\n"))
+    return {hashlib.sha256(one).hexdigest()[:_HASH_CHARACTERS] for one in both}
 
 
 def _on_a_line(entry: FileEntry) -> str:

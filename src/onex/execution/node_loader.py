@@ -123,7 +123,7 @@ class NodeLoader:
     def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:
         """Which files are not those that a scan saw; nothing if that is not known."""
         listing = self._listing_at(origin)
-        return differences(listing, files.entries) if listing else []
+        return differences(listing, files.entries, files.contents) if listing else []
 
     def _unpack(self, digest: str, contents: Mapping[str, bytes]) -> Path:
         folder = self._folder / digest.removeprefix(DIGEST_PREFIX)
