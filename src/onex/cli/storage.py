@@ -10,10 +10,10 @@ from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.domain.errors import Location, PathNotReadableError, UsageError
 from onex.domain.json_value import JsonValue
+from onex.domain.url import without_secrets
 from onex.registry import Registry
 from onex.storage.copying import CopyReport
 from onex.storage.opening import SQLITE_SCHEME
-from onex.storage.sql.store import safe_place
 
 
 @click.group()
@@ -45,7 +45,7 @@ def migrate(output: Output, url: str, home: Path | None) -> None:
     """
     with Registry.open(home) as registry:
         report = registry.copy_storage(url)
-    _print_copy(output, report, "copied", safe_place(url))
+    _print_copy(output, report, "copied", without_secrets(url))
 
 
 @storage.command()

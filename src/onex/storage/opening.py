@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from onex.domain.errors import ConfigurationError
-from onex.storage.sql.store import SqlBackend, safe_place
+from onex.domain.url import without_secrets
+from onex.storage.sql.store import SqlBackend
 from onex.storage.sqlite.connection import SqliteConnection
 
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
@@ -38,5 +39,6 @@ def open_storage(url: str | None, home: Path) -> SqlBackend:
             ) from error
         return SqlBackend(PostgresConnection(url))
     raise ConfigurationError(
-        f"{safe_place(url)!r} is not a storage", hint="write postgresql://... or sqlite:///PATH"
+        f"{without_secrets(url)!r} is not a storage",
+        hint="write postgresql://... or sqlite:///PATH",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,48 +10,57 @@ from functools import lru_cache
 
 import psycopg
 
-from onex.domain.errors import FutureDatabaseError, StorageError
-from onex.storage.migrations import read_migrations
+from onex.domain.url import without_secrets
+from onex.storage.postgres.failures import as_storage_error, read_connection_string
+from onex.storage.postgres.schema import bring_up_to_date, take_log_lock
 from onex.storage.sql.connection import Parameter, Row
-from onex.storage.sql.store import safe_place
 
 CONNECT_TIMEOUT_SECONDS = 5
-LOCK_TIMEOUT_MILLISECONDS = 60_000
-# One number for the log's lock in each database; any would do, if it never changes.
-_LOG_LOCK = 0x6F6E6578
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
+# The level is said each time: under another one, which a database may have by default, a writer
+# does not see what others stored before it got the lock.
+_BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresConnection:
-    """A SqlConnection over one connection to a server.
+    """A SqlConnection over one connection to a server, or to a pooler before it.
 
-    A connection that was lost is opened anew for the next question. A question outside a
-    transaction is asked once more then, since it changes nothing twice.
+    Nothing is kept in the session (no prepared statement, no setting, no lock beyond a
+    transaction), since a pooler may give each transaction another one. A connection that was
+    lost is opened anew for the next question or transaction, if nothing of it was done yet.
     """
 
     def __init__(self, url: str) -> None:
-        """Connect and bring the schema up to date; raises StorageError."""
+        """Connect and bring the schema up to date.
+
+        Raises:
+            ConfigurationError: the URL is not one of a PostgreSQL database.
+            StorageError: the database cannot be used.
+        """
         self._url = url
+        self._parts = read_connection_string(url)
         self._opened: psycopg.Connection[Row] | None = None
-        self._is_writing = False
+        self._is_in_transaction = False
         with self._errors():
-            self._migrate()
+            bring_up_to_date(self._connection(), self.place)
 
     @property
     def place(self) -> str:
-        return safe_place(self._url)
+        return without_secrets(self._url)
 
     def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
         with self._errors():
-            try:
-                return self._run(statement, parameters)
-            except psycopg.OperationalError:
-                if self._is_writing or not self._is_lost():
-                    raise
-                return self._run(statement, parameters)
+            return self._run(_translated(statement), parameters)
 
-    def _run(self, statement: str, parameters: Sequence[Parameter]) -> list[Row]:
-        cursor = self._connection().execute(_translated(statement), parameters)
+    def _run(self, statement: bytes, parameters: Sequence[Parameter] = ()) -> list[Row]:
+        """Run a statement; once more if the connection turns out to be lost before it."""
+        try:
+            cursor = self._connection().execute(statement, parameters)
+        except psycopg.OperationalError:
+            if self._is_in_transaction or not self._is_lost():
+                raise
+            cursor = self._connection().execute(statement, parameters)
         return cursor.fetchall() if cursor.description is not None else []
 
     def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
@@ -60,21 +70,32 @@ class PostgresConnection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._errors():
-            if self._is_lost():
-                self._opened = None
-            connection = self._connection()
-            self._is_writing = True
-            try:
-                with connection.transaction():
-                    connection.execute(
-                        "SELECT set_config('lock_timeout', %s, true)",
-                        (str(LOCK_TIMEOUT_MILLISECONDS),),
-                    )
-                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOG_LOCK,))
-                    yield
-            finally:
-                self._is_writing = False
+        with self._errors(), self._begun(_BEGIN_WRITING):
+            take_log_lock(self._connection())
+            yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        if self._is_in_transaction:
+            yield
+            return
+        with self._errors(), self._begun(_BEGIN_SNAPSHOT):
+            yield
+
+    @contextmanager
+    def _begun(self, beginning: str) -> Iterator[None]:
+        self._run(beginning.encode())
+        self._is_in_transaction = True
+        try:
+            yield
+            self._connection().execute("COMMIT")
+        except BaseException:
+            if not self._is_lost():
+                with contextlib.suppress(psycopg.Error):
+                    self._connection().execute("ROLLBACK")
+            raise
+        finally:
+            self._is_in_transaction = False
 
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
         return f"{column} ~ ?", f"^(?:{_expression(pattern)})$"
@@ -130,56 +151,34 @@ class PostgresConnection:
 
     def _connection(self) -> psycopg.Connection[Row]:
         if self._opened is None or self._opened.closed:
+            if self._is_in_transaction:
+                raise psycopg.OperationalError("the connection was lost")
+            self._opened = None
             self._opened = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+                self._url,
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                client_encoding="utf8",
+                prepare_threshold=None,
             )
+            self._opened.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return self._opened
 
     def _is_lost(self) -> bool:
         """Whether the connection is of no use any more; True also where there is none."""
         return self._opened is None or self._opened.closed or self._opened.broken
 
-    def _migrate(self) -> None:
-        connection = self._connection()
-        scripts = read_migrations("onex.storage.postgres", "registry")
-        newest = max(scripts)
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOG_LOCK,))
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS schema_version (number INTEGER NOT NULL)"
-            )
-            found = connection.execute("SELECT max(number) FROM schema_version").fetchone()
-            current = (found and found[0]) or 0
-            if current > newest:
-                raise FutureDatabaseError(
-                    f"{self.place} has schema {current}, and this onex knows schemas up to"
-                    f" {newest}",
-                    hint="upgrade onex-registry, or use another database",
-                )
-            for number in range(current + 1, newest + 1):
-                connection.execute(scripts[number].encode())
-                connection.execute("INSERT INTO schema_version VALUES (%s)", (number,))
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what the driver raises into a StorageError with a way out."""
         try:
             yield
-        except psycopg.errors.LockNotAvailable as error:
-            raise StorageError(
-                f"{self.place} is being written by another onex",
-                hint="wait for it to end, and try again",
-            ) from error
-        except psycopg.OperationalError as error:
-            self.close()
-            raise StorageError(
-                f"{self.place} does not answer: {_first_line(error)}",
-                hint="nothing of this change was stored; check that the server runs, and try again",
-            ) from error
         except psycopg.Error as error:
-            raise StorageError(
-                f"{self.place} cannot be used: {_first_line(error)}",
-                hint="check the database's rights and space",
+            is_connecting = self._opened is None
+            if self._is_lost():
+                self.close()
+            raise as_storage_error(
+                error, self.place, self._parts, is_connecting=is_connecting
             ) from error
 
 
@@ -201,10 +200,6 @@ def _expression(glob: str) -> str:
         else:
             parts.append(re.escape(part[0]))
     return "".join(parts)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @lru_cache(maxsize=256)

@@ -34,6 +34,10 @@ class SqlConnection(Protocol):
         """A condition that holds where a column matches a glob, and its parameter."""
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A time in which all questions are answered from one state of the database."""
+        ...
+
     def unindexed(self, column: str) -> str:
         """A column, written so that rows are not looked up by it if that may be a bad choice."""
         ...

@@ -7,7 +7,6 @@ what differs is behind ``SqlConnection``.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -478,8 +477,3 @@ class SqlBackend:
             ):
                 origins[node_id].append(Origin(source, path))
         return [row.registered(origins[row.id]) for row in rows]
-
-
-def safe_place(url: str) -> str:
-    """A URL without the password that it may hold."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:...@", url)

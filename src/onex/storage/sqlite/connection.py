@@ -42,6 +42,11 @@ class SqliteConnection:
         with self._database.transaction():
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._database.snapshot():
+            yield
+
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
         return f"{column} GLOB ?", pattern.replace("[!", "[^")
 

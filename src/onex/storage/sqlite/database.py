@@ -66,6 +66,20 @@ class Database:
             with _transaction(self._opened):
                 yield self._opened
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A time in which all is read from one state of the file."""
+        connection = self.connection
+        if connection.in_transaction:
+            yield
+            return
+        with storage_errors(self.path):
+            connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            connection.rollback()
+
     def close(self) -> None:
         """Release the file."""
         if self._opened is not None:
