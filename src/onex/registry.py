@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -48,7 +49,7 @@ from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
 from onex.storage.copying import CopyReport, copy_registry
-from onex.storage.opening import open_storage
+from onex.storage.opening import SQLITE_SCHEME, open_storage
 from onex.storage.query import MetadataQuery, Page, SearchResult
 from onex.storage.sqlite.journal import SqliteRunJournal
 
@@ -278,6 +279,25 @@ class Registry:
             return copy_registry(self._storage, target)
         finally:
             target.close()
+
+    def back_up_storage(self, file: Path) -> CopyReport:
+        """Copy the registry to a new SQLite file, which is there whole or not at all.
+
+        Raises:
+            UsageError: the file is there already.
+            StorageError: it could not be written.
+            StorageCopyError: the copy says something else than the registry.
+        """
+        if file.exists():
+            raise UsageError(f"{file} is there already", hint="name a new file")
+        draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+        try:
+            report = self.copy_storage(f"{SQLITE_SCHEME}{draft.absolute()}")
+            draft.replace(file)
+        finally:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{draft}{suffix}").unlink(missing_ok=True)
+        return report
 
     def restore_storage(self, url: str) -> CopyReport:
         """Take the registry over from a backup; this registry must be empty.

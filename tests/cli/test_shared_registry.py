@@ -253,3 +253,22 @@ def test_lines_that_end_in_another_way_are_told_as_that(project: Project) -> Non
     code.write_bytes(code.read_bytes().replace(b"\n", b"\r\n"))
     refused = project.onex("run", "a", "--format", "json").json["error"]
     assert refused["changes"] == ["changed node.py (only the ends of its lines)"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs limits on the size of files")
+def test_a_backup_that_fails_leaves_nothing(project: Project) -> None:
+    for number in range(60):
+        project.add(f"n{number}")
+    project.scan()
+    command = shlex.join(map(str, project.command("storage", "backup", "saved.db")))
+    limited = subprocess.run(
+        ["sh", "-c", f"ulimit -f 100; {command}"], cwd=project.root, env=project.environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert limited.returncode == 2
+    assert "STO001" in limited.stderr
+    assert not [path.name for path in project.root.iterdir() if "saved.db" in path.name]
+    assert project.onex("storage", "backup", "saved.db").code == 0
+    assert [path.name for path in project.root.iterdir() if "saved.db" in path.name] == ["saved.db"]
+    refused = project.onex("storage", "backup", "saved.db", "--format", "json")
+    assert refused.json["error"]["code"] == "USE001"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -374,3 +376,71 @@ def test_tables_always_say_what_the_log_says(
     for key, chosen in listed.items():
         assert best[key][1] == chosen
     storage.close()
+
+
+class Writes:
+    """Registers and withdraws nodes in the background, as a busy team does."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url, self._folder = url, folder
+        self._is_over = threading.Event()
+        self.count = 0
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Writes:
+        self._thread.start()
+        while self.count < 3:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        storage = open_storage(self._url, self._folder)
+        while not self._is_over.is_set():
+            insert(storage, *(node(f"w{self.count}x{i}", tags=("busy",)) for i in range(5)))
+            if self.count > 3:
+                with storage.writing() as writer:
+                    for i in range(5):
+                        place = f"/ns.w{self.count - 3}x{i}/1.0.0"
+                        writer.remove_origin(Origin("test", place))
+            self.count += 1
+        storage.close()
+
+
+def test_everything_is_consistent_while_others_write(
+    backend: SqlBackend, url: str, tmp_path: Path
+) -> None:
+    insert(backend, *(node(f"n{number}") for number in range(200)))
+    with Writes(url, tmp_path) as writes:
+        for round_ in range(6):
+            backend.check()
+            target = open_storage(f"sqlite:///{tmp_path / f'copy{round_}.db'}", tmp_path)
+            report = copy_registry(backend, target)
+            assert report.nodes == target.count()
+            target.close()
+        for _ in range(100):
+            page = backend.query(MetadataQuery(tags=("busy",)))
+            assert page.total == len(page.nodes)
+            assert all(found.origins for found in page.nodes)
+            # Nodes come and go five at a time.
+            assert page.total % 5 == 0
+            with backend.snapshot():
+                counted = backend.facets(["tag"])["tag"].get("busy", 0)
+                assert backend.query(MetadataQuery(tags=("busy",))).total == counted
+        assert writes.count > 10
+
+
+def test_a_failed_copy_leaves_a_target_that_can_be_used(
+    backend: SqlBackend, tmp_path: Path, monkeypatch
+) -> None:
+    insert(backend, node("a"))
+    target = open_storage(f"sqlite:///{tmp_path / 'copy.db'}", tmp_path)
+    monkeypatch.setattr("onex.storage.copying._compare", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        copy_registry(backend, target)
+    monkeypatch.undo()
+    assert copy_registry(backend, target).nodes == 1
+    target.close()

@@ -8,7 +8,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.domain.errors import Location, PathNotReadableError, UsageError
+from onex.domain.errors import Location, PathNotReadableError
 from onex.domain.json_value import JsonValue
 from onex.domain.url import without_secrets
 from onex.registry import Registry
@@ -54,10 +54,8 @@ def migrate(output: Output, url: str, home: Path | None) -> None:
 @output_options
 def backup(output: Output, file: Path, home: Path | None) -> None:
     """Write the registry to a file; others may go on using it meanwhile."""
-    if file.exists():
-        raise UsageError(f"{file} is there already", hint="name a new file")
     with Registry.open(home) as registry:
-        report = registry.copy_storage(f"{SQLITE_SCHEME}{file.absolute()}")
+        report = registry.back_up_storage(file)
     _print_copy(output, report, "saved", str(file))
 
 

@@ -126,6 +126,10 @@ class StorageWriter(Protocol):
         """
         ...
 
+    def finish(self) -> None:
+        """Write what was gathered, so that questions to the backend see it."""
+        ...
+
     def remember_folders(
         self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
@@ -139,6 +143,10 @@ class StorageBackend(Protocol):
     @property
     def place(self) -> str:
         """Where the registry is, as messages name it; never with a password."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A time in which all answers come from one state of the storage."""
         ...
 
     def writing(self) -> AbstractContextManager[StorageWriter]:

@@ -32,17 +32,20 @@ def copy_registry(source: StorageBackend, target: StorageBackend) -> CopyReport:
         raise StorageCopyError(
             "the storage to copy to is not empty", hint="name a database that has no registry yet"
         )
-    events = source.events()
-    with target.writing() as writer:
+    # One state of the source, whatever is written meanwhile; and nothing of the target is stored
+    # before it was compared.
+    with source.snapshot(), target.writing() as writer:
+        events = source.events()
         while batch := list(islice(events, BATCH)):
             writer.take_over(batch)
         nodes = writer.rebuild(source.events())
-    _compare(source, target)
+        writer.finish()
+        _compare(source, target)
     return CopyReport(target.serial(), nodes)
 
 
 def _compare(source: StorageBackend, target: StorageBackend) -> None:
-    hint = "something else was written meanwhile; copy to another empty database"
+    hint = "nothing was stored; check the source: onex storage check"
     if source.serial() != target.serial():
         raise StorageCopyError("the logs are not of one length", hint=hint)
     for one, other in zip(source.events(), target.events(), strict=True):

@@ -69,6 +69,11 @@ class SqlBackend:
             return writer.rebuild(self.events())
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._connection.snapshot():
+            yield
+
+    @contextmanager
     def writing(self) -> Iterator[SqlWriter]:
         with self._connection.transaction():
             writer = SqlWriter(self._connection)
@@ -116,6 +121,10 @@ class SqlBackend:
         return int(self._connection.rows("SELECT count(*) FROM nodes")[0][0])
 
     def query(self, query: MetadataQuery) -> Page:
+        with self._connection.snapshot():
+            return self._page(query)
+
+    def _page(self, query: MetadataQuery) -> Page:
         conditions = conditions_of(query, self._connection, may_lead=True)
         if picks_among_fitting(query):
             key = "nodes.sort_key"
@@ -158,6 +167,10 @@ class SqlBackend:
         return Page(self._with_origins([found[key] for key in keys]), total, following)
 
     def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+        with self._connection.snapshot():
+            return self._facets(kinds)
+
+    def _facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {}
         for kind in kinds:
             if kind in ("type", "lifecycle"):
@@ -173,6 +186,10 @@ class SqlBackend:
         return found
 
     def search(self, text: str, query: MetadataQuery) -> SearchResult:
+        with self._connection.snapshot():
+            return self._search(text, query)
+
+    def _search(self, text: str, query: MetadataQuery) -> SearchResult:
         words = words_of(text)
         if not words:
             return SearchResult([])
@@ -386,6 +403,10 @@ class SqlBackend:
         return frozenset(name for row in rows for name in changed_names(*row))
 
     def check(self) -> None:
+        with self._connection.snapshot():
+            self._check()
+
+    def _check(self) -> None:
         finding = self._connection.check()
         if finding is not None:
             raise StorageError(
