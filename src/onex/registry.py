@@ -481,6 +481,11 @@ class Registry:
         """Why answers are not kept for later processes; None while they are."""
         return self._cache.failure
 
+    def check_cache(self) -> str | None:
+        """Try every level of the cache; returns why one cannot be used, None if all can."""
+        self._cache.check()
+        return self._cache.failure
+
     def invalidate_cache(self, glob: str) -> None:
         """Forget the cached answers whose keys match a glob, such as ``dependencies:*parse*``."""
         self._resolution.invalidate_cache(glob)

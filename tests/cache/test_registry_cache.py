@@ -32,7 +32,10 @@ def level(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator:
         cache.close()
     else:
         cache = SharedCache(
-            request.getfixturevalue("valkey").url, f"test:{tmp_path}", lambda glob: None
+            request.getfixturevalue("valkey").url,
+            f"test:{tmp_path}",
+            lambda *_: None,
+            lambda _: None,
         )
         yield cache
         assert cache.failure is None

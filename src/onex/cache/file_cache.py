@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS statistics (
     hits   INTEGER NOT NULL,
     misses INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- What the shared cache had dropped when this machine listened to it last.
+CREATE TABLE IF NOT EXISTS generation (only INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
 -- Who is finding out the value of a key, so that others wait for it.
 CREATE TABLE IF NOT EXISTS leases (
     key     TEXT PRIMARY KEY,
@@ -104,6 +106,15 @@ class FileCache:
             "SELECT count(*) FROM entries WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
         )
         return int(rows[0][0]) if rows else 0
+
+    def generation(self) -> str | None:
+        """The generation of the shared cache up to which this file is current, if one is known."""
+        rows = self._execute("SELECT value FROM generation")
+        return str(rows[0][0]) if rows else None
+
+    def set_generation(self, generation: str) -> None:
+        """Note up to which generation of the shared cache this file is current."""
+        self._execute("INSERT OR REPLACE INTO generation VALUES (1, ?)", (generation,))
 
     def clear(self) -> None:
         """Drop every entry and all statistics."""

@@ -19,7 +19,7 @@ from onex.cache.file_cache import FileCache
 from onex.cache.memory_cache import MemoryCache
 from onex.cache.shared_cache import SharedCache
 
-FORMAT = "1"
+FORMAT = "2"
 LEASE_SECONDS = 30.0
 WAIT_SECONDS = 0.002
 LEVELS = ("l1", "l2", "l3")
@@ -32,7 +32,9 @@ class RegistryCache:
         """``path`` is L3's file, ``url`` that of L2, ``prefix`` what its keys begin with."""
         self.memory = MemoryCache()
         self.file = FileCache(path)
-        self.shared = None if url is None else SharedCache(url, f"{prefix}:{FORMAT}", self._heard)
+        self.shared = None
+        if url is not None:
+            self.shared = SharedCache(url, f"{prefix}:{FORMAT}", self._heard, self._caught_up)
         self._counts = dict.fromkeys(LEVELS, CacheStatistics())
         self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
 
@@ -103,6 +105,12 @@ class RegistryCache:
         if self.shared is not None:
             self.shared.invalidate(glob)
 
+    def check(self) -> None:
+        """Try every level; ``failure`` then says what cannot be used."""
+        self.file.count()
+        if self.shared is not None:
+            self.shared.check()
+
     def clear(self) -> None:
         """Drop everything."""
         self.invalidate("*")
@@ -134,8 +142,15 @@ class RegistryCache:
             before.hits + (entry is not None), before.misses + (entry is None)
         )
 
-    def _heard(self, glob: str) -> None:
-        """Another process dropped entries of the shared level: drop them here too."""
+    def _heard(self, glob: str, generation: str) -> None:
+        """A process dropped entries of the shared level: drop them here too."""
         self.memory.invalidate(glob)
-        if glob != "*":
-            self.file.invalidate(glob)
+        self.file.invalidate(glob)
+        self.file.set_generation(generation)
+
+    def _caught_up(self, generation: str) -> None:
+        """Listening begins: drop all if something was dropped since this machine listened last."""
+        self.memory.invalidate("*")
+        if self.file.generation() != generation:
+            self.file.invalidate("*")
+            self.file.set_generation(generation)

@@ -8,6 +8,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
+from onex.domain.errors import CacheNotClearedError
 from onex.domain.json_value import JsonValue
 from onex.registry import Registry
 
@@ -62,6 +63,7 @@ def invalidate(output: Output, pattern: str, home: Path | None) -> None:
     """
     with Registry.open(home) as registry:
         registry.invalidate_cache(pattern)
+        _require_dropped(registry.cache_failure)
     output.emit({"invalidated": pattern}, lambda: output.line(f"forgot {pattern}"))
 
 
@@ -72,4 +74,13 @@ def clear(output: Output, home: Path | None) -> None:
     """Forget every answer; the next commands find them again."""
     with Registry.open(home) as registry:
         registry.clear_caches()
+        _require_dropped(registry.cache_failure)
     output.emit({"cleared": True}, lambda: output.line("the caches are empty"))
+
+
+def _require_dropped(failure: str | None) -> None:
+    if failure is not None:
+        raise CacheNotClearedError(
+            f"some answers may still be kept: {failure}",
+            hint="see that the cache can be reached and written, and try again",
+        )

@@ -18,6 +18,7 @@ from onex.cli.output import Output, counted
 from onex.configuration import SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
+from onex.domain.url import without_secrets
 from onex.local_machine import owner_of, user_name
 from onex.registry import Registry
 
@@ -54,6 +55,7 @@ def doctor(output: Output, home: Path | None) -> int:
             _home(registry.configuration.home),
             _owners(registry.configuration.home),
             _attempt("registry", lambda: _database(registry)),
+            _cache(registry),
             _attempt("isolation process", _process_isolation),
             _Check(
                 "isolation strict",
@@ -167,6 +169,20 @@ def _owners(home: Path) -> _Check:
 def _database(registry: Registry) -> str:
     total = registry.check_storage()
     return f"the database is sound and holds {counted(total, 'node version')}"
+
+
+def _cache(registry: Registry) -> _Check:
+    failure = registry.check_cache()
+    if failure is not None:
+        return _Check(
+            "cache",
+            "warning",
+            f"answers are not kept: {failure}",
+            "everything works without it, and takes longer",
+        )
+    url = registry.configuration.cache
+    shared = "" if url is None else f", and shared by {without_secrets(url)}"
+    return _Check("cache", "ok", f"answers are kept in the folder{shared}")
 
 
 def _process_isolation() -> str:

@@ -106,6 +106,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "RES004": "A short name belongs to several nodes. Write the one that is meant in full.",
     "RES005": "onex.lock cannot be honoured: what is needed now differs from what was locked. Run"
     " onex lock and look at the difference.",
+    "CAC001": "Cached answers could not be dropped in every level: the shared cache or the file"
+    " refused, or did not answer. They may be given again until they end.",
     "STO001": "A database of the registry cannot be opened, read or written.",
     "STO002": "A database was written by a newer onex than this one.",
     "STO004": "A database has the schema of an older onex and you may not write it, so it cannot be"

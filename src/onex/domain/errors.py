@@ -359,6 +359,13 @@ class OldDatabaseError(StorageError):
     code = "STO004"
 
 
+class CacheNotClearedError(OnexError):
+    """Cached answers could not be dropped everywhere."""
+
+    code = "CAC001"
+    exit_code = ExitCode.USAGE
+
+
 class RunNotFoundError(OnexError):
     """No run carries the identifier that was asked for."""
 

@@ -16,8 +16,9 @@ from typing import Generic, Protocol, TypeVar
 
 from onex.cache.entry import CacheStatistics
 from onex.cache.registry_cache import RegistryCache
+from onex.domain.errors import StorageError
 from onex.domain.event import LogHead
-from onex.domain.json_value import JsonValue, as_text, sha256_of
+from onex.domain.json_value import JsonValue, as_object, as_text, as_texts, sha256_of
 
 MAXIMUM_ENTRIES = 4096
 MAXIMUM_KEY_LENGTH = 200
@@ -29,6 +30,33 @@ T = TypeVar("T")
 class _Answer(Generic[T]):
     value: T
     names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An answer as it is kept: about which registry and log, on which nodes it rests."""
+
+    registry: str
+    head: LogHead
+    names: frozenset[str]
+    answer: JsonValue
+
+
+def _read_stored(stored: bytes) -> _Stored | None:
+    """What was kept; None for what is something else, or was cut off."""
+    try:
+        entry = as_object(json.loads(stored))
+        serial = entry["serial"]
+        if not isinstance(serial, int) or not 0 <= serial < 2**63:
+            return None
+        return _Stored(
+            as_text(entry["registry"]),
+            LogHead(serial, as_text(entry["hash"])),
+            frozenset(as_texts(entry["names"])),
+            entry["answer"],
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 class AnswerLog(Protocol):
@@ -119,18 +147,17 @@ class AnswerCache(Generic[T]):
         stored = self._cache.get(self._stored_key(key))
         if stored is None:
             return None
+        found = _read_stored(stored)
+        if found is None or found.registry != self._registry() or not self._log.holds(found.head):
+            return None
+        changed = self._log.names_changed(found.head.serial)
+        if changed is None or not found.names.isdisjoint(changed):
+            return None
         try:
-            entry = json.loads(stored)
-            names = frozenset(map(as_text, entry["names"]))
-            head = LogHead(entry["serial"], entry["hash"])
-            if entry["registry"] != self._registry() or not self._log.holds(head):
-                return None
-            changed = self._log.names_changed(head.serial)
-            if changed is None or not names.isdisjoint(changed):
-                return None
-            answer = _Answer(decode(entry["answer"]), names)
-        except (ValueError, TypeError, KeyError):
-            # Not an answer of ours, or about what is not registered any more.
+            answer = _Answer(decode(found.answer), found.names)
+        except StorageError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever stands under the key, it is no answer of ours
             return None
         self._keep(key, answer)
         return answer
