@@ -75,7 +75,29 @@ def test_every_filter(backend: SqlBackend) -> None:
 
 _NAMES = st.lists(st.text("ab.", min_size=1, max_size=7), min_size=1, max_size=12)
 _GLOBS = st.lists(
-    st.sampled_from(["a", "b", "ab", "aba", ".", "*", "?", "[ab]", "[!a]"]), min_size=1, max_size=5
+    st.sampled_from(
+        [
+            "a",
+            "b",
+            "ab",
+            "aba",
+            ".",
+            "*",
+            "?",
+            "[ab]",
+            "[!a]",
+            "[a-b]",
+            "[b-a]",
+            "[!b-a]",
+            "[]a]",
+            "[-a]",
+            "[a-]",
+            "[ab",
+            "\\\\",
+        ]
+    ),
+    min_size=1,
+    max_size=5,
 ).map("".join)
 
 
@@ -112,6 +134,40 @@ def test_pages_by_a_pattern_hold_what_a_glob_matches(
     assert found == expected
     whole = backend.query(MetadataQuery(pattern=pattern, lifecycle=Lifecycle.ACTIVE))
     assert [one.metadata.node.namespace for one in whole.nodes] == expected
+
+
+HOSTILE = [
+    "\0", "a\0b", "\ud800", "\U0010ffff", "\u202e\u0000", "'; DROP TABLE nodes; --", "%s ? :1 $1",
+    "\\", "\\x", "a\nb\tc", "\x1b[31m", "é" * 200, "e\u0301", "İ", "\x7f\x80", " ", "\ufeffx", "[z-a]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_is_stored_found_and_given_back(backend: SqlBackend, text: str) -> None:
+    insert(backend, node("calm"))
+    # Halves of pairs of surrogates come from arguments; no reader of manifests lets them through.
+    held = text.encode("utf-8", "replace").decode()
+    odd = node(
+        "odd", tags=(held,), capabilities=(held,), author=held, description=held,
+        license=held, extra={"key": [held, {held: held}]},
+    )  # fmt: skip
+    record = NodeRecord.of(odd, "sha256:odd", readme=held * 3)
+    with backend.writing() as writer:
+        writer.insert(record, Origin("test", "/odd"))
+        writer.set_yanked(odd.node_version, yanked=True, reason=text)
+    found = backend.node(odd.node_version)
+    assert found is not None
+    assert found.metadata == odd
+    kept = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    assert backend.query(MetadataQuery(tags=(kept,), author=kept)).total == 1
+    for pattern in (text, f"*{text}", f"{text}*", f"[{text}]"):
+        backend.query(MetadataQuery(pattern=pattern))
+    for asked in (text, f"a{text}b"):
+        backend.search(asked, MetadataQuery())
+    backend.check()
+    with backend.writing() as writer:
+        writer.remove_origin(Origin("test", "/odd"))
+    backend.check()
 
 
 def test_a_namespace_is_itself_and_what_is_below(backend: SqlBackend) -> None:

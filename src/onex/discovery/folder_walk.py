@@ -32,6 +32,8 @@ _UNSETTLED_COARSE_NANOSECONDS = 2_100_000_000
 _SECOND = 1_000_000_000
 
 _MANIFEST_AMONG_OTHERS = f"{MANIFEST_SUFFIX}{SEPARATOR}"
+MAXIMUM_PATH_BYTES = 2_000
+LONGEST_NAME_BYTES = 255
 _UNKNOWN = b""
 _STAMP = struct.Struct("4q")
 _IDENTITY_BYTES = 16
@@ -180,7 +182,11 @@ class TreeWalk:
                     stamp = _UNKNOWN
                 elif entry.is_dir(follow_symlinks=False):
                     if not is_pruned(name):
-                        folders.append(name)
+                        if _is_too_long(entry.path):
+                            self.problems.append(_too_long(path))
+                            stamp = _UNKNOWN
+                        else:
+                            folders.append(name)
                 elif is_owned_file(name):
                     files.append(name)
         kind = None if parent is None else tree_of_its_own(path, files)
@@ -348,6 +354,22 @@ def _unreadable(path: str, error: OSError) -> Problem:
         f"the folder cannot be listed: {error.strerror}",
         Location(path),
         "check its permissions; what was found there before is kept",
+    )
+
+
+def _is_too_long(path: str) -> bool:
+    """Whether the files of a folder may have paths that no index of a database can hold."""
+    longest = MAXIMUM_PATH_BYTES - LONGEST_NAME_BYTES
+    return len(path) * 4 > longest and len(path.encode()) > longest
+
+
+def _too_long(folder: str) -> Problem:
+    return Problem(
+        "DSC021",
+        Severity.WARNING,
+        f"the path of a folder in it is longer than {MAXIMUM_PATH_BYTES} bytes, so it is left out",
+        Location(folder),
+        "move it, or shorten the names of the folders around it",
     )
 
 

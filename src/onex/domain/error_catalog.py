@@ -95,6 +95,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     " others were.",
     "DSC020": "The system cannot tell of changes of files, as it has no watches left. Folders"
     " are looked through again and again instead, which takes longer.",
+    "DSC021": "The path of a folder is so long that no index can hold it. The folder is left out.",
     "DSC016": "A name is the namespace of one node and the short name of another. References that"
     " give it without type:// are refused, so that no newcomer takes the place of a known node.",
     "STM001": "Files of this kind carry no metadata block.",

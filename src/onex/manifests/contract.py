@@ -17,7 +17,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata
 from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId, NodeRef
 from onex.domain.version import Version
-from onex.manifests.field_reader import FieldReader, PlacePath
+from onex.manifests.field_reader import FieldReader, PlacePath, report_long_words
 from onex.manifests.manifest import ManifestReading
 from onex.manifests.yaml_document import YamlDocument
 
@@ -77,7 +77,7 @@ class _ContractReader(FieldReader):
         if not name:
             self.report("001", "name is missing", ("name",), "add a line name: ...")
         dependencies, libraries = self._dependencies()
-        return NodeMetadata(
+        metadata = NodeMetadata(
             node=NodeId(self._type(), self._namespace(name)),
             name=name,
             version=self._version(),
@@ -96,6 +96,8 @@ class _ContractReader(FieldReader):
             idempotent=descriptor.get("purity") == "pure" and descriptor.get("idempotent") is True,
             extra=dict(data),
         )
+        report_long_words(self, metadata)
+        return metadata
 
     def _mapping(self, key: str) -> Mapping[str, JsonValue]:
         value = self._data.get(key)

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from onex.domain.errors import Problem, Severity
 from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.metadata import NodeMetadata
 from onex.manifests.yaml_document import YamlDocument
 
 PlacePath = tuple[str | int, ...]
+# What the indexes of all databases hold, several words in one entry.
+MAXIMUM_WORD_BYTES = 512
 
 
 class FieldReader:
@@ -109,6 +112,26 @@ class FieldReader:
             return float(value)
         self.report("002", f"{_name_of(place)} must be a positive number of seconds", place)
         return default
+
+
+def report_long_words(reader: FieldReader, metadata: NodeMetadata) -> None:
+    """Refuse words by which nodes are found if they are longer than an index can hold."""
+    words: list[tuple[PlacePath, str]] = [
+        (("name",), metadata.name),
+        (("namespace",), metadata.node.namespace),
+        (("author",), metadata.author),
+        *((("tags",), word) for word in metadata.tags),
+        *((("capabilities",), word) for word in metadata.capabilities),
+        *((("capabilities",), str(permission)) for permission in metadata.permissions),
+    ]
+    for place, word in words:
+        if len(word) * 4 > MAXIMUM_WORD_BYTES and len(word.encode()) > MAXIMUM_WORD_BYTES:
+            reader.report(
+                "004",
+                f"{_name_of(place)} holds a word of {len(word.encode())} bytes",
+                place,
+                f"use words of at most {MAXIMUM_WORD_BYTES} bytes, and description for more",
+            )
 
 
 def _name_of(place: PlacePath) -> str:

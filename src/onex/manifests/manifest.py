@@ -23,7 +23,7 @@ from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId
 from onex.domain.version import Version
 from onex.manifests.dependency import read_dependency
 from onex.manifests.entrypoint import read_entrypoint
-from onex.manifests.field_reader import FieldReader, PlacePath
+from onex.manifests.field_reader import FieldReader, PlacePath, report_long_words
 from onex.manifests.yaml_document import YamlDocument
 
 MANIFEST_SUFFIX = ".onex.yaml"
@@ -183,6 +183,7 @@ class _ManifestReader(FieldReader):
                 if key not in _READ_KEYS or (key == "state_contract" and isinstance(value, Mapping))
             },
         )
+        report_long_words(self, metadata)
         self._check_lifecycle_rules(metadata)
         self._report_unknown_keys()
         return metadata

@@ -44,9 +44,9 @@ class NodeRecord(NamedTuple):
     def of(cls, metadata: NodeMetadata, digest: str, readme: str = "") -> NodeRecord:
         """The record of metadata, the digest of the node's files, and its README's text."""
         node = metadata.node
-        labels = [("tag", _storable(tag)) for tag in metadata.tags]
-        labels += [("capability", _storable(word)) for word in metadata.capabilities]
-        labels += [("permission", str(permission)) for permission in metadata.permissions]
+        labels = [("tag", storable(tag)) for tag in metadata.tags]
+        labels += [("capability", storable(word)) for word in metadata.capabilities]
+        labels += [("permission", storable(str(permission))) for permission in metadata.permissions]
         labels += [
             ("needs", str(dependency.reference.node or dependency.reference.name))
             for dependency in metadata.dependencies
@@ -62,8 +62,8 @@ class NodeRecord(NamedTuple):
             metadata.name,
             metadata.uuid,
             metadata.lifecycle.value,
-            _storable(metadata.author),
-            _storable(metadata.description),
+            storable(metadata.author),
+            storable(metadata.description),
             digest,
             canonical_json(metadata.to_json()),
             str(metadata.node_version),
@@ -94,9 +94,9 @@ class NodeRecord(NamedTuple):
 COLUMNS = NodeRecord._fields[: NodeRecord._fields.index("body") + 1]
 
 
-def _storable(text: str) -> str:
-    """The text for queries: no database can hold NUL in a text."""
-    return text.replace("\0", "\ufffd")
+def storable(text: str) -> str:
+    """A text as every database can hold it: without NUL and halves of pairs of surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def version_order(version: Version) -> str:

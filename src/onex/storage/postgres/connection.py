@@ -183,7 +183,7 @@ class PostgresConnection:
 
 
 _GLOB_PART = re.compile(
-    r"(?P<any>\*+)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<set>\]?[^\]\\]*)\]|(?P<text>.)", re.DOTALL
+    r"(?P<any>\*+)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<set>\]?[^\]]*)\]|(?P<text>.)", re.DOTALL
 )
 
 
@@ -196,7 +196,8 @@ def _expression(glob: str) -> str:
         elif part["one"]:
             parts.append(".")
         elif part["set"]:
-            parts.append(f"[{'^' if part['not'] else ''}{part['set']}]")
+            escaped = "".join(c if c.isalnum() or c == "-" else f"\\{c}" for c in part["set"])
+            parts.append(f"[{'^' if part['not'] else ''}{escaped}]")
         else:
             parts.append(re.escape(part[0]))
     return "".join(parts)

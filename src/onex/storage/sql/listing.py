@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import UsageError
 from onex.domain.lifecycle import Lifecycle
-from onex.storage.node_record import version_order
+from onex.storage.node_record import storable, version_order
 from onex.storage.query import MetadataQuery
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.name_pattern import Condition, name_conditions
@@ -78,7 +78,7 @@ def conditions_of(
     """
     found = Conditions()
     labels = [
-        (kind, value)
+        (kind, storable(value))
         for kind, values in (
             ("tag", query.tags),
             ("capability", query.capabilities),
@@ -92,10 +92,12 @@ def conditions_of(
         found.add("first_label.kind = ? AND first_label.value = ?", *labels.pop(0))
     for label in labels:
         found.add(_HAS_LABEL, *label)
-    _add_pattern(found, query.pattern, connection)
+    if query.pattern is not None:
+        _add_pattern(found, storable(query.pattern), connection)
     if query.namespace is not None:
         # Listings are in the order of namespaces: what is between the two belongs to neither.
-        own, below = f"{query.namespace}\x01", f"{query.namespace}."
+        namespace = storable(query.namespace)
+        own, below = f"{namespace}\x01", f"{namespace}."
         key = found.sort_key
         found.add(
             f"{key} >= ? AND {key} < ? AND NOT ({key} >= ? AND {key} < ?)",
@@ -103,10 +105,10 @@ def conditions_of(
         )  # fmt: skip
     for column, value in (("type", query.type), ("author", query.author)):
         if value is not None:
-            found.add(f"nodes.{column} = ?", value)
+            found.add(f"nodes.{column} = ?", storable(value))
     if query.any_tags:
         either = " OR ".join([_HAS_LABEL] * len(query.any_tags))
-        found.add(f"({either})", *(p for tag in query.any_tags for p in ("tag", tag)))
+        found.add(f"({either})", *(p for tag in query.any_tags for p in ("tag", storable(tag))))
     if query.lifecycle is not None:
         found.add("nodes.lifecycle = ?", query.lifecycle.value)
     elif not query.all_versions:
@@ -115,7 +117,8 @@ def conditions_of(
         _add_constraint(found, query.version)
     if query.source is not None:
         found.add(
-            "EXISTS (SELECT 1 FROM origins WHERE node_id = nodes.id AND source = ?)", query.source
+            "EXISTS (SELECT 1 FROM origins WHERE node_id = nodes.id AND source = ?)",
+            storable(query.source),
         )
     return found
 
@@ -133,8 +136,8 @@ def picks_among_fitting(query: MetadataQuery) -> bool:
     ) and not query.all_versions
 
 
-def _add_pattern(found: Conditions, pattern: str | None, connection: SqlConnection) -> None:
-    if pattern is not None and "://" in pattern:
+def _add_pattern(found: Conditions, pattern: str, connection: SqlConnection) -> None:
+    if "://" in pattern:
         node_type, _, pattern = pattern.partition("://")
         found.add(*connection.glob("nodes.type", node_type))
     if pattern:

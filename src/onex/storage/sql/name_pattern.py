@@ -29,7 +29,9 @@ def name_conditions(connection: SqlConnection, pattern: str, sort_key: str) -> l
     ``pattern`` is a glob, or else a part of a name. Each condition alone is quick to page
     through in the order of ``sort_key``, which begins with the namespace.
     """
-    glob = pattern if _GLOB_PART.search(pattern) else f"*{pattern}*"
+    glob = _in_normal_form(pattern) if set(pattern) & set("*?[") else f"*{pattern}*"
+    if glob is None:
+        return [Condition("1 = 0", ())]
     first, *others = _GLOB_PART.split(glob)
     if first:
         return [
@@ -46,6 +48,46 @@ def name_conditions(connection: SqlConnection, pattern: str, sort_key: str) -> l
     by_namespace, namespace = connection.glob("nodes.namespace", glob)
     by_name, name = connection.glob("nodes.name", glob)
     return [Condition(f"({by_namespace} OR {by_name})", (namespace, name))]
+
+
+def _in_normal_form(glob: str) -> str | None:
+    """A glob that all databases read alike; None if nothing matches it.
+
+    A range that runs backwards holds nothing, and a bracket that is not closed matches nothing.
+    """
+    parts, end = [], 0
+    for found in _GLOB_PART.finditer(glob):
+        parts.append(glob[end : found.start()])
+        end = found.end()
+        part = found.group()
+        if part.startswith("["):
+            is_negated = part[1] in "!^"
+            characters = _set_in_normal_form(part[2 if is_negated else 1 : -1])
+            if characters:
+                part = f"[{'!' if is_negated else ''}{characters}]"
+            elif is_negated:
+                part = "?"
+            else:
+                return None
+        parts.append(part)
+    parts.append(glob[end:])
+    return None if any("[" in text for text in parts[::2]) else "".join(parts)
+
+
+def _set_in_normal_form(characters: str) -> str:
+    """The characters of a set: ``]`` first and ``-`` last, where they stand for themselves."""
+    ranges, single, position = [], set(), 0
+    while position < len(characters):
+        whole = characters[position : position + 3]
+        if len(whole) == 3 and whole[1] == "-":
+            position += 3
+            ranges += [whole] if whole[0] <= whole[2] else []
+        else:
+            position += 1
+            single.add(whole[0])
+    # No name holds what would turn the meaning of a set around at its beginning.
+    plain = "".join(sorted(single - set("]-!^")))
+    return "]" * ("]" in single) + plain + "".join(ranges) + "-" * ("-" in single)
 
 
 def _short_names(connection: SqlConnection, glob: str, start: str) -> list[Condition]:

@@ -19,7 +19,7 @@ from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
 from onex.storage.folder_memory import FolderMemory
-from onex.storage.node_record import stored_version
+from onex.storage.node_record import storable, stored_version
 from onex.storage.problems import read_problems
 from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
 from onex.storage.sql.connection import Parameter, SqlConnection
@@ -92,6 +92,7 @@ class SqlBackend:
         return sorted(found, key=lambda version: version.metadata.version)
 
     def find_nodes(self, name: str) -> Sequence[NodeId]:
+        name = storable(name)
         rows = self._connection.rows(
             "SELECT type, namespace FROM nodes WHERE namespace = ?"
             " UNION SELECT type, namespace FROM nodes WHERE name = ?"
@@ -221,8 +222,7 @@ class SqlBackend:
                 for (node_id,) in self._connection.rows(wanted, values):
                     found.setdefault(node_id, score)
 
-        # What no database can hold as text stands in no name.
-        typed = text.replace("\0", " ").encode("utf-8", "replace").decode().strip()
+        typed = storable(text).strip()
         name = "".join(typed.split())
         select = "SELECT nodes.id FROM nodes WHERE"
         take(NAME_SCORE, f"{select} nodes.name = ?", name)

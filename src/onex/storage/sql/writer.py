@@ -17,7 +17,7 @@ from onex.domain.selection import preference
 from onex.local_machine import user_name
 from onex.storage.backend import SeenFile, StoredNode
 from onex.storage.folder_memory import FolderMemory
-from onex.storage.node_record import COLUMNS, NodeRecord, stored_version
+from onex.storage.node_record import COLUMNS, NodeRecord, storable, stored_version
 from onex.storage.problems import write_problems
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
@@ -187,6 +187,7 @@ class SqlWriter:
 
     def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
         row = self._row(node)
+        reason = None if reason is None else storable(reason)
         action = "node.yanked" if yanked else "node.unyanked"
         changed = row._replace(yanked=int(yanked), yank_reason=reason if yanked else None)
         self._change(action, row, changed, reason=reason)
@@ -200,6 +201,7 @@ class SqlWriter:
         reason: str | None,
     ) -> None:
         row = self._row(node)
+        reason = None if reason is None else storable(reason)
         before = row.metadata()
         check_transition(
             before.lifecycle,
