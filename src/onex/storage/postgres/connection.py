@@ -16,7 +16,12 @@ from onex.storage.postgres.schema import bring_up_to_date, take_log_lock
 from onex.storage.sql.connection import Parameter, Row
 
 CONNECT_TIMEOUT_SECONDS = 5
+ROWS_IN_A_STATEMENT = 500
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
+_PLAIN_INSERT = re.compile(
+    r"(?P<into>INSERT INTO [^?]* VALUES )(?P<row>\((?:\?, )*\?\))"
+    r"(?P<conflict>(?: ON CONFLICT DO NOTHING)?)"
+)
 # The level is said each time: under another one, which a database may have by default, a writer
 # does not see what others stored before it got the lock.
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -64,9 +69,19 @@ class PostgresConnection:
         return cursor.fetchall() if cursor.description is not None else []
 
     def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
-        if parameters:
-            with self._errors(), self._connection().cursor() as cursor:
+        if not parameters:
+            return
+        with self._errors(), self._connection().cursor() as cursor:
+            insert = _PLAIN_INSERT.fullmatch(statement)
+            if insert is None:
                 cursor.executemany(_translated(statement), parameters)
+                return
+            # Many rows in one statement take a third of the time of many statements.
+            for start in range(0, len(parameters), ROWS_IN_A_STATEMENT):
+                some = parameters[start : start + ROWS_IN_A_STATEMENT]
+                rows = ", ".join([insert["row"]] * len(some))
+                many = f"{insert['into']}{rows}{insert['conflict']}"
+                cursor.execute(_translated(many), [value for row in some for value in row])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

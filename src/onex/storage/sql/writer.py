@@ -76,22 +76,23 @@ _DELETES = (
 )
 _WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE)
 
-_VERSIONS = "namespace = ? AND type = ?"
+_OF_THESE_NODES = (
+    "FROM wanted CROSS JOIN nodes WHERE nodes.namespace = wanted.namespace"
+    " AND nodes.type = wanted.type"
+)
 _SEVERAL_VERSIONS = (
-    "SELECT nodes.type, nodes.namespace FROM wanted CROSS JOIN nodes"
-    " WHERE nodes.namespace = wanted.namespace AND nodes.type = wanted.type"
+    f"SELECT nodes.type, nodes.namespace {_OF_THESE_NODES}"
     " GROUP BY nodes.namespace, nodes.type HAVING count(*) > 1"
 )
-_FIND_BEST = (
-    f"SELECT id FROM nodes WHERE {_VERSIONS} ORDER BY preference DESC, version_order DESC LIMIT 1"
+# Each is read off the index, however many versions a node has.
+_BEST = (
+    "SELECT (SELECT id FROM nodes WHERE nodes.namespace = wanted.namespace"
+    " AND nodes.type = wanted.type ORDER BY preference DESC, version_order DESC LIMIT 1)"
+    " FROM wanted"
 )
-_UNMARK_LABELS = (
-    "UPDATE labels SET is_best = 0 WHERE is_best = 1 AND node_id IN"
-    f" (SELECT id FROM nodes WHERE is_best = 1 AND {_VERSIONS} AND id <> ?)"
-)
-_UNMARK_NODES = f"UPDATE nodes SET is_best = 0 WHERE is_best = 1 AND {_VERSIONS} AND id <> ?"
-_MARK_LABELS = "UPDATE labels SET is_best = 1 WHERE node_id = ?"
-_MARK_NODE = "UPDATE nodes SET is_best = 1 WHERE id = ?"
+_MARKED = f"SELECT nodes.id {_OF_THESE_NODES} AND nodes.is_best = 1"
+_MARK_LABELS = "UPDATE labels SET is_best = ? WHERE node_id = ?"
+_MARK_NODE = "UPDATE nodes SET is_best = ? WHERE id = ?"
 
 
 class SqlWriter:
@@ -117,6 +118,7 @@ class SqlWriter:
         self._words: set[str] = set()
         self._inserted: dict[NodeId, None] = {}
         self._touched: dict[NodeId, None] = {}
+        self._relabelled: set[int] = set()
 
     def expect(self, nodes: Iterable[NodeVersion], origins: Iterable[Origin] = ()) -> None:
         """Read at once what is known of these node versions and these places."""
@@ -355,13 +357,20 @@ class SqlWriter:
         keys = [(node.namespace, node.type) for node in inserted]
         several = rows_for_keys(self._connection, ("namespace", "type"), keys, _SEVERAL_VERSIONS)
         touched.update((NodeId(*row), None) for row in several)
-        for node in touched:
-            versions = (node.namespace, node.type)
-            for (best,) in self._connection.rows(_FIND_BEST, versions):
-                for statement in (_UNMARK_LABELS, _UNMARK_NODES):
-                    self._connection.rows(statement, (*versions, best))
-                for statement in (_MARK_LABELS, _MARK_NODE):
-                    self._connection.rows(statement, (best,))
+        keys = [(node.namespace, node.type) for node in touched]
+        best, marked = (
+            {row[0] for row in rows_for_keys(self._connection, ("namespace", "type"), keys, asked)}
+            for asked in (_BEST, _MARKED)
+        )
+        best.discard(None)
+        # Labels that were written anew are marked as those of a best version.
+        relabelled, self._relabelled = self._relabelled - best, set()
+        self._connection.run_many(_MARK_NODE, [(0, node_id) for node_id in marked - best])
+        self._connection.run_many(
+            _MARK_LABELS, [(0, node_id) for node_id in (marked - best) | relabelled]
+        )
+        for statement in (_MARK_NODE, _MARK_LABELS):
+            self._connection.run_many(statement, [(1, node_id) for node_id in best - marked])
 
     def _change(
         self,
@@ -378,7 +387,11 @@ class SqlWriter:
             self._gather(_UPDATE_NODE, (*record.columns, after.id))
             self._gather_drop(after.id)
             self._gather_labels(after.id, record)
-        self._gather_decision(after)
+            self._relabelled.add(after.id)
+        decisions = {before.decision, after.decision}
+        if record is None or after.yanked or decisions != {NO_DECISION}:
+            # Otherwise the record alone says in what state the version is.
+            self._gather_decision(after)
         self._written_ids.add(after.id)
         body = {"before": _state(before), "after": _state(after)}
         if reason is not None:
