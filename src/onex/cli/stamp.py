@@ -33,8 +33,14 @@ def stamp(output: Output, files: tuple[Path, ...], check: bool, author: str | No
     outdated: list[str] = []
     for file in files:
         try:
+            if not file.is_file():
+                raise PathNotReadableError(f"{file} is not a file", hint="check the path")
             text = file.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise PathNotReadableError(
+                f"{file} is not in UTF-8", hint="save it in UTF-8"
+            ) from error
+        except OSError as error:
             raise PathNotReadableError(f"{file} cannot be read", hint="check the path") from error
         stamped = stamp_text(text, file, author or user_name(), now)
         if not stamped.is_current:

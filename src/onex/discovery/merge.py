@@ -130,7 +130,7 @@ class Merge:
 
     def drop(self, path: str) -> None:
         """Forget a manifest that is gone, and its node when no other place offers it."""
-        self._leave(Origin(self._source, path), None)
+        self._leave(Origin(self._source, path), None, is_left_out=True)
         self._writer.forget(self._source, path)
 
     def remember_folders(self, changed: Iterable[FolderMemory], gone: Iterable[str]) -> None:
@@ -167,10 +167,11 @@ class Merge:
         self._drop_left_behind(identity, origin)
         return file
 
-    def _leave(self, origin: Origin, now: NodeVersion | None) -> None:
+    def _leave(self, origin: Origin, now: NodeVersion | None, *, is_left_out: bool = False) -> None:
         """Take a place from the version that it offered, unless it still offers that one.
 
-        Other names of the same file, and places that are not there any more, go with it.
+        Places that are not there any more go with it, and other names of the same file, unless
+        the file was only left out of this source: it may still be what it was.
         """
         before = self._writer.node_at(origin)
         if before is None or before == now:
@@ -180,7 +181,8 @@ class Merge:
         for other in left.origins if left is not None else ():
             if other in self._gone:
                 continue
-            if _is_gone(other.path) or _is_same_file(other.path, origin.path):
+            is_same = not is_left_out and _is_same_file(other.path, origin.path)
+            if is_same or _is_gone(other.path):
                 self._look_again(other)
 
     def _correct_others(self, path: str, now: NodeVersion | None) -> None:

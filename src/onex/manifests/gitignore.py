@@ -98,9 +98,60 @@ def _read_line(line: str) -> _Pattern | None:
     )
 
 
+# What a pattern consists of: expressions for characters, and these.
+_STAR, _SLASH, _FOLDERS, _REST = "*", "/", "**/", "**"
+_Token = tuple[str, str]
+"""One of the kinds above with no expression, or no kind with the expression of a character."""
+
+
 def _translate(pattern: str) -> str | None:
-    """A regular expression for a pattern; None if it can match nothing."""
-    parts: list[str] = []
+    """A regular expression for a pattern; None if it can match nothing.
+
+    It takes linear time for each start of a folder, whatever the pattern: what stands between two
+    stars is matched at the first place where it fits, and never tried at another, since the star
+    behind it covers the difference.
+    """
+    tokens = _tokens(pattern)
+    if tokens is None:
+        return None
+    first, *others = _split(tokens, _FOLDERS)
+    expression = _within_folders(first)
+    for number, part in enumerate(others, 1):
+        inner = _within_folders(part)
+        expression += f"(?:.*/)?{inner}" if number == len(others) else f"(?>(?:.*?/)??{inner})"
+    return expression
+
+
+def _split(tokens: list[_Token], kind: str) -> list[list[_Token]]:
+    parts: list[list[_Token]] = [[]]
+    for token in tokens:
+        if token[0] == kind:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
+def _within_folders(tokens: list[_Token]) -> str:
+    """The expression for a part of a pattern without ``**/``."""
+    components = []
+    for component in _split(tokens, _SLASH):
+        before, *behind = _split(component, _STAR)
+        expression = _plain(before)
+        for number, piece in enumerate(behind, 1):
+            rest = _plain(piece)
+            expression += f"[^/]*{rest}" if number == len(behind) else f"(?>[^/]*?{rest})"
+        components.append(expression)
+    return "/".join(components)
+
+
+def _plain(tokens: list[_Token]) -> str:
+    return "".join(".*" if kind == _REST else expression for kind, expression in tokens)
+
+
+def _tokens(pattern: str) -> list[_Token] | None:
+    """The parts of a pattern; None if it can match nothing."""
+    tokens: list[_Token] = []
     position = 0
     while position < len(pattern):
         character = pattern[position]
@@ -110,30 +161,31 @@ def _translate(pattern: str) -> str | None:
                 end += 1
             starts_part = position == 0 or pattern[position - 1] == "/"
             if end - position >= 2 and starts_part and end == len(pattern):
-                parts.append(".*")
+                tokens.append((_REST, ""))
             elif end - position >= 2 and starts_part and pattern[end] == "/":
-                parts.append("(?:.*/)?")
+                tokens.append((_FOLDERS, ""))
                 end += 1
             else:
-                parts.append("[^/]*")
+                tokens.append((_STAR, ""))
             position = end
         elif character == "?":
-            parts.append("[^/]")
+            tokens.append(("", "[^/]"))
             position += 1
         elif character == "[":
             bracket = _bracket(pattern, position + 1)
             if bracket is None:
                 return None
             expression, position = bracket
-            parts.append(expression)
+            tokens.append(("", expression))
         else:
             if character == "\\":
                 position += 1
                 if position == len(pattern):
                     return None
-            parts.append(re.escape(pattern[position]))
+            is_slash = pattern[position] == "/"
+            tokens.append((_SLASH, "") if is_slash else ("", re.escape(pattern[position])))
             position += 1
-    return "".join(parts)
+    return tokens
 
 
 def _bracket(pattern: str, position: int) -> tuple[str, int] | None:

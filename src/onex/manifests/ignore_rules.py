@@ -124,7 +124,8 @@ def read_patterns(
 
 
 def _lines(content: bytes) -> list[str]:
-    return content.decode("utf-8-sig").split("\n")
+    # As in git a line costs no other one, whatever its encoding.
+    return content.decode("utf-8-sig", "replace").split("\n")
 
 
 def _sections(content: bytes, path: Path) -> list[str]:
@@ -135,6 +136,17 @@ def _sections(content: bytes, path: Path) -> list[str]:
     for name in _SECTIONS:
         section = data.get(name)
         listed = section.get("patterns") if isinstance(section, dict) else section
-        if isinstance(listed, list):
+        if isinstance(listed, str):
+            patterns += listed.split("\n")
+        elif isinstance(listed, list) and all(isinstance(pattern, str) for pattern in listed):
             patterns += [pattern for pattern in listed if isinstance(pattern, str)]
+        elif listed is not None:
+            problem = Problem(
+                "DSC008",
+                Severity.WARNING,
+                f"{name} is not a list of patterns",
+                Location(os.fspath(path)),
+                f"write {name}: {{patterns: [...]}}, each pattern a text",
+            )
+            raise DocumentError(problem.message, [problem])
     return patterns

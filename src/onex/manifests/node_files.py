@@ -28,8 +28,12 @@ CODE_TYPES = frozenset({"python", "cli", "contract"})
 
 _NAME_OF = attrgetter("name")
 _INSTALLED = ".dist-info"
-_DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_DROPPING_SUFFIXES = (".pyc", ".pyo", "~", ".swp", ".swo", ".swx")
+_DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "4913"})
+_DROPPING_SUFFIXES = (
+    *(".pyc", ".pyo", "~", ".swp", ".swo", ".swx", ".kate-swp", ".bak", ".orig", ".rej", ".tmp"),
+    *("___jb_tmp___", "___jb_old___"),
+)
+_DROPPING_PREFIXES = (".#", "._", ".~lock.", ".goutputstream-", ".nfs", ".fuse_hidden")
 _PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 # O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -54,7 +58,7 @@ def is_owned_file(name: str) -> bool:
     return not (
         name.endswith(_DROPPING_SUFFIXES)
         or name in _DROPPINGS
-        or name.startswith((".#", "._"))
+        or name.startswith(_DROPPING_PREFIXES)
         or (name.startswith("#") and name.endswith("#"))
     )
 
