@@ -76,9 +76,15 @@ def load_configuration(
     Raises:
         ConfigurationError: ``onex.toml`` is not valid.
     """
-    project = _project_folder(start)
     if home is None and environment.get(HOME_VARIABLE):
         home = Path(environment[HOME_VARIABLE])
+    try:
+        project = _project_folder(start)
+    except ConfigurationError:
+        # The state may be elsewhere than in a working folder that is gone.
+        if home is None or not home.is_absolute():
+            raise
+        project = None
     if home is None:
         home = project / STATE_FOLDER if project is not None else _user_folder()
     storage, cache = environment.get(STORAGE_VARIABLE), environment.get(CACHE_VARIABLE)
@@ -127,7 +133,8 @@ def _project_folder(start: Path) -> Path | None:
         folder = start.absolute()
     except OSError as error:
         raise ConfigurationError(
-            "the working folder is not there any more", hint="change to another, or use --home"
+            "the working folder is not there any more",
+            hint="change to another, or name the folder of the state in full: --home FOLDER",
         ) from error
     return next((f for f in (folder, *folder.parents) if (f / PROJECT_FILE).is_file()), None)
 

@@ -501,7 +501,7 @@ class Registry:
             ConfigurationError: the file cannot be read as a lockfile.
         """
         project = self.configuration.project
-        if path is None and project is not None and (project / LOCKFILE).is_file():
+        if path is None and project is not None and os.path.lexists(project / LOCKFILE):
             path = project / LOCKFILE
         if path is None:
             return None

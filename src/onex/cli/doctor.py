@@ -123,7 +123,11 @@ def _commands() -> _Check:
 
 def _home(home: Path) -> _Check:
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        if not home.exists():
+            above = next(folder for folder in home.parents if folder.exists())
+            if above.is_dir() and os.access(above, os.W_OK):
+                return _Check("home", "ok", f"{home} is made when something is stored")
+            home.mkdir(parents=True)
         with tempfile.TemporaryFile(dir=home) as file:
             file.write(b"onex")
     except OSError as error:
@@ -142,6 +146,8 @@ def _owners(home: Path) -> _Check:
     """Who owns what in the folder, since files of others are what locks users out."""
     owned: dict[str, list[str]] = {}
     unwritable = []
+    if not home.exists():
+        return _Check("owners", "ok", "nothing is stored yet")
     try:
         paths = [home, *sorted(home.iterdir())]
         for path in paths:
@@ -172,7 +178,10 @@ def _database(registry: Registry) -> str:
 
 
 def _cache(registry: Registry) -> _Check:
-    failure = registry.check_cache()
+    try:
+        failure = registry.check_cache()
+    except OnexError as error:
+        failure = error.message
     if failure is not None:
         return _Check(
             "cache",

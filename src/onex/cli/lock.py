@@ -65,7 +65,7 @@ def lock(
                 [p for p in registry.scan().problems if p.severity is not Severity.INFORMATION]
             )
         path = lock_path(registry)
-        before = _read(registry, path, output)
+        before = _read(registry, path, output, is_written=not check)
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
         kept = Lockfile() if upgrade_all else before
         forced = parse_overrides(overrides)
@@ -193,12 +193,13 @@ def _changes_of_nodes(
             yield f"accept new files of {name} {new.version}"
 
 
-def _read(registry: Registry, path: Path, output: Output) -> Lockfile:
+def _read(registry: Registry, path: Path, output: Output, *, is_written: bool) -> Lockfile:
     """The lock that is there; an empty one, and a warning, if it cannot be read."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return Lockfile()
     try:
         return registry.read_lock(path) or Lockfile()
     except ConfigurationError as error:
-        output.warning(f"{error.message}; it is written anew")
+        outcome = "it is written anew" if is_written else "run onex lock to write it anew"
+        output.warning(f"{error.message}; {outcome}")
         return Lockfile()

@@ -17,6 +17,7 @@ from onex.domain.errors import (
     OnexError,
     OutputNotWrittenError,
     RunCancelledError,
+    SystemRefusedError,
     UsageError,
 )
 
@@ -114,6 +115,12 @@ def run(arguments: Sequence[str]) -> int:
         # The reader has gone, as with ``onex list | head``.
         _close_output()
         return ExitCode.SUCCESS
+    except OSError as error:
+        if os.environ.get("ONEX_DEBUG"):
+            raise
+        refused = _system_refused(error)
+        output.error(refused)
+        return refused.exit_code
     except Exception as error:
         if os.environ.get("ONEX_DEBUG"):
             raise
@@ -125,6 +132,15 @@ def run(arguments: Sequence[str]) -> int:
         )
         return InternalError.exit_code
     return outcome if isinstance(outcome, int) else ExitCode.SUCCESS
+
+
+def _system_refused(error: OSError) -> SystemRefusedError:
+    """What the system refused, such as a write to a full disk."""
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return SystemRefusedError(
+        f"{place}{error.strerror or error}",
+        hint="check that the folder is there, that you may write to it, and that there is space",
+    )
 
 
 def _close_output() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from pathlib import Path
 
@@ -140,9 +141,15 @@ def new(output: Output, name: str, node_type: str, namespace: str | None) -> Non
         folder / "node.py": _CODE,
         workflow: _WORKFLOW,
     }
-    make_folder(folder)
-    for path, template in files.items():
-        replace_text(path, template.format(**values))
+    try:
+        make_folder(folder)
+        for path, template in files.items():
+            replace_text(path, template.format(**values))
+    except BaseException:
+        # Nothing half made stands in the way of the next try.
+        shutil.rmtree(folder, ignore_errors=True)
+        workflow.unlink(missing_ok=True)
+        raise
     body = {"node": f"{node_type}://{values['namespace']}", "files": [str(path) for path in files]}
 
     def human() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,14 @@ from onex.cli.progress import run_observer
 from onex.cli.run_target import read_target
 from onex.cli.targets import override_option, parse_overrides, places_of
 from onex.domain.call_id import calls_among, is_child
-from onex.domain.errors import ExitCode, OnexError, Problem, Severity, UsageError
+from onex.domain.errors import (
+    ExitCode,
+    NodeNotFoundError,
+    OnexError,
+    Problem,
+    Severity,
+    UsageError,
+)
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
@@ -30,6 +38,7 @@ from onex.execution.artifacts import is_artifact
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
 from onex.local_machine import replace_text
+from onex.manifests.yaml_document import read_limited
 from onex.registry import Registry
 from onex.resolver.lockfile import LockedRequest, Lockfile
 
@@ -141,6 +150,9 @@ def run(
             with places_of(file):
                 lock = _lock(output, registry, workflow, file, lock_file, relock=relock)
                 plan = registry.plan(workflow, given, lock, overrides=forced)
+        except NodeNotFoundError as error:
+            _report_scan(output, problems, (), missing=str(error.details.get("name", "")))
+            raise
         except OnexError:
             _report_scan(output, problems, ())
             raise
@@ -183,7 +195,7 @@ def _lock(
     With ``relock`` the lock takes local changes in first, and they are shown.
     """
     path = lock_file or lock_path(registry)
-    if lock_file is None and not path.is_file():
+    if lock_file is None and not os.path.lexists(path):
         return None
     lock = registry.read_lock(path) or Lockfile()
     name = "" if file is None else name_of_workflow(file, path.parent)
@@ -201,16 +213,37 @@ def _lock(
 
 
 def _report_scan(
-    output: Output, problems: Sequence[Problem], nodes: Iterable[RegisteredNode]
+    output: Output,
+    problems: Sequence[Problem],
+    nodes: Iterable[RegisteredNode],
+    missing: str | None = None,
 ) -> None:
-    """Print what the scan found of nodes that run and of whole sources; count the rest."""
+    """Print what the scan found of nodes that run and of whole sources; count the rest.
+
+    If a name is missing, what is wrong with the manifests that mention it is printed too.
+    """
     files = {origin.path for node in nodes for origin in node.origins}
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    if missing is not None:
+        broken = {problem.location.path for problem in errors if problem.location.path}
+        files |= {path for path in broken if _mentions(path, missing)}
     near = [p for p in errors if p.location.path in files or p.code in _SOURCE_CODES]
     output.problems(near)
     if len(errors) > len(near):
         count = counted(len(errors) - len(near), "error")
         output.warning(f"{count} in other manifests; onex scan shows them")
+
+
+def _mentions(path: str, name: str) -> bool:
+    """Whether the text of a broken manifest, or its folder, has the name of a node."""
+    own = name.partition("://")[2] or name
+    if not own:
+        return False
+    try:
+        text = read_limited(Path(path), follow_link=False).decode("utf-8", "replace")
+    except (OnexError, OSError):
+        text = ""
+    return own in text or Path(path).parent.name == own.rpartition(".")[2]
 
 
 def _report(output: Output, result: RunResult, events: Path | None) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,8 +16,7 @@ from onex.domain.json_value import JsonValue
 from onex.local_machine import locked_folder, replace_text
 from onex.registry import Registry
 
-if TYPE_CHECKING:
-    from tomlkit import TOMLDocument
+_SOURCES_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*sources[ \t]*\]\][^\n]*\n", re.MULTILINE)
 
 
 @click.group()
@@ -80,8 +79,16 @@ def add(
         if value is not None:
             table.add(key, value)
 
-    def append(document: TOMLDocument) -> None:
-        document.setdefault("sources", tomlkit.aot()).append(table)
+    def append(text: str) -> str:
+        document = tomlkit.parse(text)
+        declared = document.setdefault("sources", tomlkit.aot())
+        if isinstance(declared, tomlkit.items.Array):
+            inline = tomlkit.inline_table()
+            inline.update(table)
+            declared.append(inline)
+        else:
+            declared.append(table)
+        return tomlkit.dumps(document)
 
     _edit(_project_file(home), append)
     output.emit({"added": str(given["name"])}, lambda: output.line(f"added {given['name']}"))
@@ -101,7 +108,7 @@ def remove(output: Output, name: str, home: Path | None) -> None:
             raise UsageError(
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
-        _edit(file, lambda document: _drop(document, name))
+        _edit(file, lambda text: _without(text, name))
         dropped = registry.forget_source(name) if registry.knows_source(name) else 0
     body: JsonValue = {"removed": name, "nodes": dropped}
     output.emit(
@@ -157,31 +164,45 @@ def _project_file(home: Path | None) -> Path:
     return project / PROJECT_FILE
 
 
-def _edit(file: Path, edit: Callable[[TOMLDocument], None]) -> None:
+def _edit(file: Path, edit: Callable[[str], str]) -> None:
     """Edit onex.toml; a result that is not valid is not written.
 
     Others that edit it at the same time wait, so that no edit is lost.
     """
-    import tomlkit
-
     with locked_folder(file.parent):
         text = file.read_bytes().decode("utf-8")
-        document = tomlkit.parse(text.replace("\r\n", "\n"))
-        edit(document)
-        edited = tomlkit.dumps(document)
+        edited = edit(text.replace("\r\n", "\n"))
         check_configuration(file, edited)
         replace_text(file, edited)
 
 
-def _drop(document: TOMLDocument, name: str) -> None:
-    """Take a source out of the document."""
+def _without(text: str, name: str) -> str:
+    """The text of onex.toml without a source, and with every comment that is not the source's."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
     sources = document["sources"]
     for position, source in enumerate(sources):
-        if source.get("name", source.get("path", source.get("kind"))) == name:
-            del sources[position]
-            break
+        if source.get("name", source.get("path", source.get("kind"))) != name:
+            continue
+        table = source.as_string()
+        for header in _SOURCES_HEADER.finditer(text):
+            if text.startswith(table, header.end()):
+                return text[: header.start()] + _after(table) + text[header.end() + len(table) :]
+        del sources[position]
+        break
     if not sources:
         del document["sources"]
+    return tomlkit.dumps(document)
+
+
+def _after(table: str) -> str:
+    """What stands behind a table and belongs to the next: comments behind an empty line."""
+    lines = table.splitlines(keepends=True)
+    last = max((i for i, line in enumerate(lines) if line.strip()[:1] not in ("", "#")), default=-1)
+    behind = lines[last + 1 :]
+    empty = next((i for i, line in enumerate(behind) if not line.strip()), len(behind))
+    return "".join(behind[empty:]).lstrip("\n")
 
 
 def _described(source: SourceConfiguration) -> dict[str, JsonValue]:

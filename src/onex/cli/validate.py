@@ -73,7 +73,7 @@ def validate(output: Output, paths: tuple[Path, ...]) -> int:
 
 def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
     """The file itself, or every manifest and workflow below a folder."""
-    if not path.exists():
+    if not path.absolute().exists():
         raise PathNotReadableError(
             f"{path} does not exist", hint="check the path", location=Location(str(path))
         )

@@ -14,6 +14,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "USE002": "A path that was named is missing or may not be read.",
     "USE003": "A command that makes files found others in their place and left them alone.",
     "USE004": "A file could not be written. What was there before is unchanged.",
+    "USE006": "The operating system refused to read or write: there is no space, no right, or"
+    " a file or folder is not there any more.",
     "USE005": "What a command prints could not be written. What it was asked to do is done.",
     "CFG001": "onex.toml is not valid. Known tables are [[sources]], [config] and [overrides].",
     "CFG002": "The file of secrets must be a regular file of yours that nobody else can read. Run"

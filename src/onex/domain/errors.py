@@ -139,6 +139,12 @@ class OutputNotWrittenError(UsageError):
     code = "USE005"
 
 
+class SystemRefusedError(UsageError):
+    """The operating system refused something: no space, no right, nothing there any more."""
+
+    code = "USE006"
+
+
 class ConfigurationError(UsageError):
     """A configuration file is not valid."""
 

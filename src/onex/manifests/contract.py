@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from onex.domain.constraint import LATEST, VersionConstraint
-from onex.domain.errors import ConstraintError, InvalidReferenceError, Severity, VersionError
+from onex.domain.errors import ConstraintError, InvalidReferenceError, Severity
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata
 from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId, NodeRef
 from onex.domain.version import Version
-from onex.manifests.field_reader import FieldReader, PlacePath, report_long_words
+from onex.manifests.field_reader import FieldReader, PlacePath, read_version, report_long_words
 from onex.manifests.manifest import ManifestReading
 from onex.manifests.yaml_document import YamlDocument
 
@@ -133,12 +133,7 @@ class _ContractReader(FieldReader):
             return Version(0, 0, 0)
         value = self._data[key]
         text = self._joined(key, value) if isinstance(value, Mapping) else self.text((key,), value)
-        try:
-            return Version.parse(text)
-        except VersionError as error:
-            if text:
-                self.report("004", error.message, (key,), error.hint)
-            return Version(0, 0, 0)
+        return read_version(self, (key,), text)
 
     def _joined(self, key: str, value: Mapping[str, JsonValue]) -> str:
         numbers = [value.get(part, 0) for part in _PARTS]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onex.domain.errors import Problem, Severity
+from onex.domain.constraint import MAXIMUM_NUMBER
+from onex.domain.errors import Problem, Severity, VersionError
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.metadata import NodeMetadata
+from onex.domain.version import Version
 from onex.manifests.yaml_document import YamlDocument
 
 PlacePath = tuple[str | int, ...]
@@ -112,6 +114,24 @@ class FieldReader:
             return float(value)
         self.report("002", f"{_name_of(place)} must be a positive number of seconds", place)
         return default
+
+
+def read_version(reader: FieldReader, place: PlacePath, text: str) -> Version:
+    """A version that constraints can name; 0.0.0, and a problem, for other texts."""
+    try:
+        version = Version.parse(text)
+    except VersionError as error:
+        if text:
+            reader.report("004", error.message, place, error.hint)
+        return Version(0, 0, 0)
+    if max(version.triple) > MAXIMUM_NUMBER:
+        reader.report(
+            "004",
+            f"{text!r} has a number that is too large",
+            place,
+            f"numbers of versions go up to {MAXIMUM_NUMBER}, as in node-semver",
+        )
+    return version
 
 
 def report_long_words(reader: FieldReader, metadata: NodeMetadata) -> None:

@@ -13,7 +13,6 @@ from onex.domain.errors import (
     InvalidReferenceError,
     Problem,
     Severity,
-    VersionError,
 )
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.lifecycle import Lifecycle
@@ -23,7 +22,7 @@ from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId
 from onex.domain.version import Version
 from onex.manifests.dependency import read_dependency
 from onex.manifests.entrypoint import read_entrypoint
-from onex.manifests.field_reader import FieldReader, PlacePath, report_long_words
+from onex.manifests.field_reader import FieldReader, PlacePath, read_version, report_long_words
 from onex.manifests.yaml_document import YamlDocument
 
 MANIFEST_SUFFIX = ".onex.yaml"
@@ -251,12 +250,7 @@ class _ManifestReader(FieldReader):
                 Severity.WARNING,
             )
             text = plain
-        try:
-            return Version.parse(text)
-        except VersionError as error:
-            if text:
-                self.report("004", error.message, ("version",), error.hint)
-            return Version(0, 0, 0)
+        return read_version(self, ("version",), text)
 
     def _lifecycle(self) -> Lifecycle:
         value = self._data.get("lifecycle")

@@ -29,7 +29,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _HASH_LINE = re.compile(r"^hash:.*\n?", re.MULTILINE)
 _RENEWED = ("hash", "last_modified_at")
 _BYTE_ORDER_MARK = "\ufeff"
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n.*?^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+# Of YAML, of TOML, or the declarations with which a page begins.
+_FRONT_MATTER = re.compile(
+    r"(?P<mark>---|\+\+\+)[ \t]*\r?\n.*?^(?P=mark)[ \t]*(?:\r?\n|\Z)"
+    r"|(?:\s*<(?:\?xml|!DOCTYPE)[^>]*>[ \t]*(?:\r?\n|\Z))+",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
 _INTERPRETER = re.compile(r"#![^\n]*(?:\n|\Z)")
 _FIRST_LINES = re.compile(r"(?:#![^\n]*(?:\n|\Z))?(?:[ \t\f]*#[^\n]*coding[:=][^\n]*(?:\n|\Z))?")
 _TIME_LINE = re.compile(r"^last_modified_at:.*\n?", re.MULTILINE)

@@ -136,11 +136,25 @@ class DependencyResolver:
         try:
             chosen = solve_with(matrix, request.requirements)
         except ResolutionError as error:
+            self._require_clear_names(error)
             remedies = find_remedies(request.requirements, matrix, error.facts)
             error.remedies = tuple(" and ".join(map(str, edits)) for edits in remedies)
             raise
         names = self.view.names_behind(matrix.nodes) | request.names
         return self.assemble(request, chosen), frozenset(names)
+
+    def _require_clear_names(self, error: ResolutionError) -> None:
+        """Refuse a dependency by a name that several nodes have, which is why it fails."""
+        for fact in error.facts:
+            candidates = () if "://" in fact.needed else self.view.find_nodes(fact.needed)
+            if len(candidates) > 1:
+                names = " or ".join(map(str, candidates))
+                raise AmbiguousNodeError(
+                    f"{fact.dependant}@{fact.version} needs {fact.needed!r}, which is the name of"
+                    f" {len(candidates)} nodes",
+                    hint=f"write it in full in the manifest of {fact.dependant}: {names}",
+                    details={"candidates": [str(candidate) for candidate in candidates]},
+                ) from error
 
     def assemble(
         self, request: DependencyRequest, chosen: Mapping[str, Version]
@@ -227,7 +241,9 @@ class DependencyResolver:
         else:
             hint = "the registry is empty; run onex scan PATH first"
         return NodeNotFoundError(
-            f"no node is called {name!r}", hint=hint, details={"did_you_mean": close}
+            f"no node is called {name!r}",
+            hint=hint,
+            details={"name": name, "did_you_mean": close},
         )
 
 

@@ -225,8 +225,9 @@ class SqlBackend:
         typed = storable(text).strip()
         name = "".join(typed.split())
         select = "SELECT nodes.id FROM nodes WHERE"
-        take(NAME_SCORE, f"{select} nodes.name = ?", name)
-        take(NAME_SCORE, f"{select} nodes.namespace = ?", name)
+        for spelled in dict.fromkeys((name, name.lower())):
+            take(NAME_SCORE, f"{select} nodes.name = ?", spelled)
+            take(NAME_SCORE, f"{select} nodes.namespace = ?", spelled)
         take(
             PREFIX_SCORE, f"{select} nodes.name >= ? AND nodes.name < ?", name, f"{name}\U0010ffff"
         )

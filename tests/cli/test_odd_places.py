@@ -1,0 +1,181 @@
+"""Full disks, folders that are gone, files that are not files: coded errors, and nothing half made."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+
+
+def in_shell(project: Project, script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", script], cwd=project.root, env=project.environment,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def onex(project: Project, *arguments: str) -> str:
+    return shlex.join(map(str, project.command(*arguments)))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_events_on_a_full_disk_are_a_coded_error(project: Project) -> None:
+    project.add("a")
+    project.scan()
+    done = project.onex("run", "a", "--events", "/dev/full", "--format", "json")
+    assert done.json["error"]["code"] == "USE006"
+
+
+def test_a_node_that_cannot_be_written_leaves_nothing(project: Project) -> None:
+    refused = in_shell(project, f"ulimit -f 0; {onex(project, 'new', 'fresh')}")
+    assert refused.returncode == 2
+    assert "ONEX002" not in refused.stderr
+    assert not (project.nodes / "fresh").exists()
+    assert project.onex("new", "fresh").code == 0
+
+
+@pytest.mark.parametrize("command", [["new", "x"], ["init", "y"], ["validate", "."], ["scan"]])
+def test_a_working_folder_that_is_gone(project: Project, command: list[str]) -> None:
+    gone = f"mkdir gone && cd gone && rmdir ../gone && {onex(project, *command)}"
+    done = in_shell(project, gone)
+    assert done.returncode == 2
+    assert "ONEX002" not in done.stderr
+
+
+def test_a_state_elsewhere_can_be_used_from_a_folder_that_is_gone(project: Project) -> None:
+    project.add("a")
+    project.scan()
+    del project.environment["ONEX_HOME"]
+    listed = in_shell(
+        project,
+        "mkdir gone && cd gone && rmdir ../gone &&"
+        f" {onex(project, 'list', '--home', str(project.home.absolute()))}",
+    )
+    assert listed.returncode == 0, listed.stderr
+    assert "tool://test.a" in listed.stdout
+
+
+def test_a_pipe_is_not_stamped(project: Project) -> None:
+    os.mkfifo(project.root / "pipe.py")
+    done = project.onex("stamp", "pipe.py", "--format", "json", timeout=60)
+    assert done.json["error"]["code"] == "USE002"
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling"])
+def test_a_lock_that_is_no_file_is_no_absent_lock(project: Project, kind: str) -> None:
+    project.add("a")
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.workflow({"s": {"node": "test.a"}})
+    if kind == "folder":
+        (project.root / "onex.lock").mkdir()
+    else:
+        (project.root / "onex.lock").symlink_to("nowhere")
+    (workflow,) = project.root.glob("*.workflow.yaml")
+    done = project.onex("run", workflow.name, "--format", "json")
+    assert done.json["error"]["code"] == "CFG001"
+
+
+def test_what_is_wrong_with_the_node_that_was_asked_for_is_printed(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("wanted", version="one")
+    for number in range(5):
+        project.write(f"nodes/other{number}/node.onex.yaml", "name: [\n")
+    done = project.onex("run", "test.wanted")
+    assert "error MAN004" in done.stderr
+    assert "'one' is not a semantic version" in done.stderr
+    assert "5 errors in other manifests" in done.stderr
+    assert "DOC004" not in done.stderr
+
+
+def test_a_dependency_by_a_name_of_several_nodes_is_told_as_that(project: Project) -> None:
+    project.add("dep", folder="dep", namespace="team.dep")
+    project.add("parse", dependencies=["dep@^1"])
+    project.scan()
+    assert project.onex("resolve", "parse").code == 0
+    project.add("new", namespace="dep")
+    project.scan()
+    refused = project.onex("resolve", "parse", "--format", "json")
+    assert (refused.code, refused.json["error"]["code"]) == (3, "RES004")
+    assert "tool://team.dep" in refused.json["error"]["hint"]
+    assert "tool://dep" in refused.json["error"]["hint"]
+
+
+def test_a_version_that_no_constraint_can_name_is_refused(project: Project) -> None:
+    project.add("a", version="9007199254740992.0.0")
+    body = project.onex("scan", "nodes", "--format", "json").json
+    assert [problem["code"] for problem in body["problems"]] == ["MAN004"]
+
+
+def test_forgetting_a_source_leaves_what_another_gives(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("a", folder="part/a")
+    project.onex("scan")
+    project.onex("scan", "nodes/part")
+    assert project.onex("sources", "forget", "nodes/part", "--format", "json").json["nodes"] == 0
+    assert project.onex("list", "--format", "json").json["total"] == 1
+
+
+def test_a_source_that_leaves_a_folder_out_takes_nothing_from_another(project: Project) -> None:
+    project.write(
+        "onex.toml",
+        '[[sources]]\nname = "all"\npath = "nodes"\n[[sources]]\nname = "part"\npath = "nodes/part"\n',
+    )
+    project.add("a", folder="part/a")
+    project.onex("scan")
+    project.write("nodes/.onexignore", "all:\n  patterns: [part/]\n")
+    for _ in range(2):
+        body = project.onex("scan", "--format", "json").json
+        assert body["nodes"] == 1
+
+
+def test_odd_ignore_files_cost_no_more_than_a_line(project: Project) -> None:
+    (project.nodes / ".gitignore").write_bytes(b"# caf\xe9\nsecret/\n" + b"*a" * 40 + b"*b\n")
+    project.add("a", folder="a" * 60)
+    project.add("b", folder="secret")
+    project.add("c", folder="hidden")
+    project.write("nodes/.onexignore", "registry:\n  patterns: hidden/\n")
+    body = project.onex("scan", "nodes", "--format", "json", timeout=60).json
+    assert (body["nodes"], body["problems"]) == (1, [])
+    project.write("nodes/.onexignore", "registry:\n  patterns: [1]\n")
+    body = project.onex("scan", "nodes", "--format", "json").json
+    assert [problem["code"] for problem in body["problems"]] == ["DSC008"]
+
+
+def test_removing_a_source_keeps_the_comments_of_the_next_table(project: Project) -> None:
+    file = project.write(
+        "onex.toml",
+        '# top\n[[sources]]\nname = "a"\npath = "a"\n# of a\n\n# === policy ===\n[policy]\n'
+        'trust_policy = "quarantine"\n',
+    )
+    (project.root / "a").mkdir()
+    assert project.onex("sources", "remove", "a").code == 0
+    assert file.read_text() == '# top\n# === policy ===\n[policy]\ntrust_policy = "quarantine"\n'
+
+
+def test_a_source_is_added_to_sources_in_one_line(project: Project) -> None:
+    file = project.write("onex.toml", 'sources = [{name = "b", path = "b"}]\n')
+    assert project.onex("sources", "add", "c").code == 0
+    assert "[[" not in file.read_text()
+    listed = project.onex("sources", "list", "--format", "json").json["sources"]
+    assert [source["name"] for source in listed] == ["b", "c"]
+    assert project.onex("sources", "remove", "b").code == 0
+    listed = project.onex("sources", "list", "--format", "json").json["sources"]
+    assert [source["name"] for source in listed] == ["c"]
+
+
+@pytest.mark.parametrize("front", ["+++\ntitle = 1\n+++\n", "---\ntitle: 1\n---\n"])
+def test_front_matter_stays_in_front(project: Project, front: str) -> None:
+    file = project.write("page.md", f"{front}text\n")
+    assert project.onex("stamp", "page.md").code == 0
+    assert file.read_text().startswith(front)
+
+
+def test_a_declaration_stays_in_front(project: Project) -> None:
+    file = project.write("page.html", "<!DOCTYPE html>\n<p>text</p>\n")
+    assert project.onex("stamp", "page.html").code == 0
+    assert file.read_text().startswith("<!DOCTYPE html>\n")
