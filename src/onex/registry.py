@@ -28,6 +28,7 @@ from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
+    DigestMismatchError,
     Location,
     OnexError,
     Problem,
@@ -38,7 +39,7 @@ from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle, check_replacement
 from onex.domain.metadata import NodeMetadata, RegisteredNode
-from onex.domain.reference import NodeRef, NodeVersion
+from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
@@ -532,6 +533,7 @@ class Registry:
             ResolutionError: no choice of versions meets every constraint.
             NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
         """
+        from onex.execution.node_loader import named
         from onex.execution.plan import plan_workflow
 
         references = [step.node for step in workflow.steps.values()]
@@ -540,7 +542,16 @@ class Registry:
             names = {override.reference.without_constraint() for override in forced}
             references = lock.held(references, names)
         resolution = self._resolution.resolve(references, lock, forced)
-        return plan_workflow(workflow, inputs, resolution, lock)
+        try:
+            return plan_workflow(workflow, inputs, resolution, lock)
+        except DigestMismatchError as error:
+            node = resolution.selected[NodeId.parse(str(error.details["node"]))]
+            changes = self._execution.changes_since(str(error.details["expected"]), node)
+            raise DigestMismatchError(
+                f"{error.message}{named(changes)}",
+                hint=error.hint,
+                details={**error.details, "changes": changes},
+            ) from error
 
     def run(
         self,

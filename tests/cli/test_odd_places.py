@@ -179,3 +179,27 @@ def test_a_declaration_stays_in_front(project: Project) -> None:
     file = project.write("page.html", "<!DOCTYPE html>\n<p>text</p>\n")
     assert project.onex("stamp", "page.html").code == 0
     assert file.read_text().startswith("<!DOCTYPE html>\n")
+
+
+def test_a_locked_run_names_the_files_that_changed(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    manifest = project.add("a", folder="a")
+    workflow = project.workflow({"s": {"node": "test.a"}})
+    project.write("nodes/a/.gitignore", "scratch\n")
+    project.onex("lock")
+    assert project.onex("run", workflow).code == 0
+    (manifest.parent / "node.py").write_text("def execute(context, **inputs):\n    return 2\n")
+    project.write("nodes/a/new.py", "")
+    project.write("nodes/a/scratch", "")
+    refused = project.onex("run", workflow, "--format", "json").json["error"]
+    assert refused["code"] == "SEC002"
+    assert refused["changes"] == ["new new.py", "changed node.py"]
+    assert "changed node.py" in refused["message"]
+
+
+def test_show_says_which_versions_are_yanked(project: Project) -> None:
+    project.add("a")
+    project.add("a", version="1.1.0")
+    project.scan()
+    project.onex("yank", "test.a@1.1.0")
+    assert "1.1.0 (draft, yanked), 1.0.0" in project.onex("show", "test.a").stdout

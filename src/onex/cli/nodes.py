@@ -137,6 +137,13 @@ def _print_facets(output: Output, facets: Mapping[str, Mapping[str, int]]) -> No
             output.line(f"  {number:>7}  {value}")
 
 
+def _version_and_state(node: RegisteredNode) -> str:
+    """A version, with what keeps it from being chosen as others are."""
+    version = str(node.metadata.version)
+    is_plain = not node.yanked and node.metadata.lifecycle in (Lifecycle.ACTIVE, Lifecycle.DRAFT)
+    return version if is_plain else f"{version} ({_state(node)})"
+
+
 def _state(node: RegisteredNode) -> str:
     """The lifecycle, with what replaces a deprecated node."""
     metadata = node.metadata
@@ -229,7 +236,7 @@ def show(output: Output, reference: str, home: Path | None) -> None:
             ("description", metadata.description),
             ("lifecycle", metadata.lifecycle.value),
             ("author", metadata.author),
-            ("versions", ", ".join(str(v.metadata.version) for v in reversed(versions))),
+            ("versions", ", ".join(_version_and_state(v) for v in reversed(versions))),
             ("entrypoint", f"{metadata.entrypoint.type} {metadata.entrypoint.target}"),
             ("inputs", ", ".join(metadata.inputs)),
             ("outputs", ", ".join(metadata.outputs)),

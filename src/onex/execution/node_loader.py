@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onex.domain.digest import DIGEST_PREFIX, differences
+from onex.domain.digest import DIGEST_PREFIX, differences, write_listing
 from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
@@ -18,6 +18,7 @@ from onex.manifests.node_files import (
     NodeFiles,
     NodeFilesError,
     collect_files,
+    is_owned_file,
     locate_target,
     read_node_files,
 )
@@ -25,6 +26,7 @@ from onex.manifests.node_files import (
 PROGRAM = "cli"
 RUNNABLE = ("python", PROGRAM)
 MAXIMUM_NAMED = 5
+NODES_FOLDER = "nodes"
 
 
 class NodeLoader:
@@ -94,9 +96,7 @@ class NodeLoader:
         if files.digest != node.digest:
             changed = self._changes(origin, files)
             raise DigestMismatchError(
-                f"the files of {identity} changed after they were registered"
-                + (": " + ", ".join(changed[:MAXIMUM_NAMED]) if changed else "")
-                + (f" and {len(changed) - MAXIMUM_NAMED} more" * (len(changed) > MAXIMUM_NAMED)),
+                f"the files of {identity} changed after they were registered{named(changed)}",
                 hint=f"look at {manifest.parent}, then run onex scan to accept the change",
                 details={"expected": node.digest, "found": files.digest, "changes": changed},
             )
@@ -148,6 +148,37 @@ class NodeLoader:
                     hint="check that the folder can be written and the disk has space",
                 ) from error
         return folder
+
+
+def changes_of_files(
+    folder: Path, node: RegisteredNode, rules_at: Callable[[Origin], IgnoreRules]
+) -> list[str]:
+    """How the files of a node differ from those that once were unpacked to a folder.
+
+    Nothing if they were never unpacked, or cannot be read.
+    """
+    if not folder.is_dir() or not node.origins:
+        return []
+    # What Python keeps beside the code is not part of the node.
+    unpacked = [path for path in folder.rglob("*") if path.is_file() and is_owned_file(path.name)]
+    names = [path.relative_to(folder).as_posix() for path in unpacked]
+    manifest = Path(node.origins[0].path)
+    try:
+        before = read_node_files(folder, sorted(names))
+        rules = rules_at(node.origins[0])
+        collected = collect_files(manifest, node.metadata.entrypoint, rules)
+        now = read_node_files(manifest.parent, collected.names)
+    except (OSError, NodeFilesError):
+        return []
+    return differences(write_listing(before.entries), now.entries, now.contents)
+
+
+def named(changes: Sequence[str]) -> str:
+    """The first few changes in one text, with ``: `` before them; nothing for none."""
+    if not changes:
+        return ""
+    more = len(changes) - MAXIMUM_NAMED
+    return ": " + ", ".join(changes[:MAXIMUM_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _read(manifest: Path, node: RegisteredNode, rules: IgnoreRules) -> NodeFiles:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from onex.configuration import Configuration
+from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import (
     ArtifactNotFoundError,
     DigestMismatchError,
@@ -28,7 +29,7 @@ from onex.execution.artifacts import ArtifactStore, content_digest
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.engine import Engine
 from onex.execution.forecast import RunForecast
-from onex.execution.node_loader import PROGRAM, NodeLoader
+from onex.execution.node_loader import NODES_FOLDER, PROGRAM, NodeLoader, changes_of_files
 from onex.execution.orchestrator import ExecutionOrchestrator
 from onex.execution.plan import ExecutionPlan
 from onex.execution.program_engine import ProgramEngine
@@ -112,13 +113,18 @@ class RegistryExecution:
         self._journal = journal
         self._artifacts = ArtifactStore(self._home / "artifacts")
 
+    def changes_since(self, digest: str, node: RegisteredNode) -> list[str]:
+        """How a node's files differ from those of a digest, if those were unpacked to run."""
+        folder = self._home / NODES_FOLDER / digest.removeprefix(DIGEST_PREFIX)
+        return changes_of_files(folder, node, self._rules_at)
+
     @contextmanager
     def _orchestrator(self, settings: RunSettings, jobs: int) -> Iterator[ExecutionOrchestrator]:
         engines = _engines(settings.isolation, jobs)
         try:
             yield ExecutionOrchestrator(
                 engines,
-                NodeLoader(self._home / "nodes", self._listing_at, self._rules_at),
+                NodeLoader(self._home / NODES_FOLDER, self._listing_at, self._rules_at),
                 self._artifacts,
                 self._journal,
                 self._home / "runs",

@@ -138,6 +138,7 @@ class LockedRequest:
                     hint="look at the change, then run onex lock, or onex run --relock, to"
                     " accept it",
                     details={
+                        "node": str(node),
                         "expected": self.nodes[str(node)].digest,
                         "found": chosen.digest,
                     },
