@@ -203,3 +203,21 @@ def test_show_says_which_versions_are_yanked(project: Project) -> None:
     project.scan()
     project.onex("yank", "test.a@1.1.0")
     assert "1.1.0 (draft, yanked), 1.0.0" in project.onex("show", "test.a").stdout
+
+
+@pytest.mark.parametrize("command", [["tree"], ["outdated"], ["graph"], ["why", "test.p"]])
+def test_workflows_that_do_not_go_together_are_asked_about_one_by_one(
+    project: Project, command: list[str]
+) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("p", version="1.0.0")
+    project.add("p", version="2.0.0")
+    for number, asked in enumerate(["^1", "^2"]):
+        text = f"name: w{number}\nsteps:\n  s:\n    node: tool://test.p@{asked}\n"
+        project.write(f"w{number}.workflow.yaml", text)
+    assert project.onex("lock").code == 0
+    refused = project.onex(*command, "--format", "json").json["error"]
+    assert refused["code"] == "USE001"
+    assert "w0.workflow.yaml, w1.workflow.yaml" in refused["hint"]
+    one = ["--in", "w0.workflow.yaml"] if command[0] == "why" else ["w0.workflow.yaml"]
+    assert project.onex(*command, *one).code == 0

@@ -9,7 +9,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
-from onex.cli.targets import in_option, references, targets_argument
+from onex.cli.targets import in_option, references, targets_argument, together
 from onex.domain.errors import NodeNotFoundError, ResolutionError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.reference import NodeRef
@@ -23,7 +23,8 @@ _DRAWINGS = {"dot": to_dot, "mermaid": to_mermaid, "svg": to_svg}
 
 def _graph(registry: Registry, targets: tuple[str, ...]) -> DependencyGraph:
     wanted = references(registry, targets)
-    return DependencyGraph.of(registry.resolve(wanted, registry.read_lock()))
+    with together(registry, targets):
+        return DependencyGraph.of(registry.resolve(wanted, registry.read_lock()))
 
 
 @click.command()
@@ -151,8 +152,9 @@ def outdated(output: Output, targets: tuple[str, ...], home: Path | None) -> Non
     """Show newer versions, and what holds them back."""
     with Registry.open(home) as registry:
         wanted = references(registry, targets)
-        have = DependencyGraph.of(registry.resolve(wanted, registry.read_lock()))
-        allowed = DependencyGraph.of(registry.resolve(wanted))
+        with together(registry, targets):
+            have = DependencyGraph.of(registry.resolve(wanted, registry.read_lock()))
+            allowed = DependencyGraph.of(registry.resolve(wanted))
         latest = {
             node: registry.node(NodeRef.parse(node)).metadata.version for node in have.versions
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,33 @@ def references(registry: Registry, targets: Iterable[str]) -> list[NodeRef]:
         if not chosen:
             raise UsageError("there is no workflow here", hint="name a workflow or a node")
     return list(_references(chosen))
+
+
+@contextmanager
+def together(registry: Registry, targets: Iterable[str]) -> Iterator[None]:
+    """Say so if only all workflows of the project together cannot be resolved.
+
+    Each is locked and run by itself, so they may ask for versions that do not go together.
+    """
+    try:
+        yield
+    except ResolutionError as error:
+        files = [] if list(targets) else workflow_files(registry)
+        if len(files) < 2 or not all(_resolves(registry, file) for file in files):
+            raise
+        raise UsageError(
+            "the workflows of this project ask for versions that do not go together",
+            hint="each works by itself, so name one of them: "
+            + ", ".join(os.path.relpath(file) for file in files),
+        ) from error
+
+
+def _resolves(registry: Registry, file: str) -> bool:
+    try:
+        registry.resolve(list(_references([file])), registry.read_lock())
+    except ResolutionError:
+        return False
+    return True
 
 
 def is_workflow_file(target: str) -> bool:
