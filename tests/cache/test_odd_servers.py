@@ -148,3 +148,27 @@ def test_doctor_looks_at_the_cache(cached: Project, valkey: ValkeyServer) -> Non
     cached.environment["ONEX_CACHE"] = "redis://127.0.0.1:1/0"
     checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
     assert checks["cache"]["status"] == "warning"
+
+
+def test_a_user_with_the_rights_that_operations_name_shares_answers(
+    cached: Project, own_valkey: ValkeyServer
+) -> None:
+    client = redis.Redis.from_url(own_valkey.url)
+    rights = [
+        "+get",
+        "+set",
+        "+unlink",
+        "+scan",
+        "+publish",
+        "+subscribe",
+        "+unsubscribe",
+        "+select",
+        "+client",
+    ]
+    client.execute_command(*("ACL", "SETUSER", "onex", "on", ">pw", "~onex*", "&onex*"), *rights)
+    client.close()
+    cached.environment["ONEX_CACHE"] = own_valkey.url.replace("//", "//onex:pw@")
+    checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
+    assert checks["cache"]["status"] == "ok", checks["cache"]
+    assert cached.onex("resolve", "a").code == 0
+    assert cached.onex("cache", "clear").code == 0

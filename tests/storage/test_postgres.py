@@ -240,3 +240,25 @@ def test_the_command_line_shows_no_password(project: Project, postgres: str) -> 
             assert "SECRETWORD" not in done.stdout + done.stderr
     with Registry.open(project.home, environment=project.environment) as registry:
         assert "SECRETWORD" not in registry._storage.place
+
+
+def test_the_url_to_migrate_to_is_taken_from_a_file(project: Project, postgres: str) -> None:
+    project.add("a")
+    project.scan()
+    file = project.write("url.txt", f"{postgres}\n")
+    assert project.onex("storage", "migrate", "--to-file", file).code == 0
+    assert names(opened(postgres)) == ["a@1.0.0"]
+    assert project.onex("storage", "migrate", "--format", "json").json["error"]["code"] == "USE001"
+
+
+def test_a_role_as_operations_describe_it_writes(filled: str, role: str) -> None:
+    with psycopg.connect(filled, autocommit=True) as connection:
+        connection.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
+        connection.execute(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+    storage = opened(filled.replace("user=postgres", f"user={role}"))
+    insert(storage, node("b"))
+    storage.rebuild()
+    assert names(storage, pattern="ns.*") == ["a@1.0.0", "b@1.0.0"]
+    storage.close()

@@ -8,7 +8,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.domain.errors import Location, PathNotReadableError
+from onex.domain.errors import Location, PathNotReadableError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.url import without_secrets
 from onex.registry import Registry
@@ -34,15 +34,36 @@ def _print_copy(output: Output, report: CopyReport, verb: str, place: str) -> No
 
 @storage.command()
 @click.option(
-    "--to", "url", required=True, metavar="URL", help="postgresql://... or sqlite:///PATH"
+    "--to",
+    "url",
+    metavar="URL",
+    envvar="ONEX_STORAGE_TO",
+    help="postgresql://... or sqlite:///PATH; also from ONEX_STORAGE_TO.",
+)
+@click.option(
+    "--to-file",
+    "url_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that holds the URL, so that no list of processes shows its password.",
 )
 @home_option
 @output_options
-def migrate(output: Output, url: str, home: Path | None) -> None:
+def migrate(output: Output, url: str | None, url_file: Path | None, home: Path | None) -> None:
     """Copy the registry to another, empty database, and prove that both say the same.
 
     Set storage in onex.toml, or ONEX_STORAGE, to use it from then on.
     """
+    if url_file is not None:
+        try:
+            url = url_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PathNotReadableError(
+                f"{url_file} cannot be read", hint="check the path and its permissions"
+            ) from error
+    if not url:
+        raise UsageError(
+            "no database to copy to was named", hint="use --to, --to-file or ONEX_STORAGE_TO"
+        )
     with Registry.open(home) as registry:
         report = registry.copy_storage(url)
     _print_copy(output, report, "copied", without_secrets(url))
