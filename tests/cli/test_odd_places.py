@@ -221,3 +221,14 @@ def test_workflows_that_do_not_go_together_are_asked_about_one_by_one(
     assert "w0.workflow.yaml, w1.workflow.yaml" in refused["hint"]
     one = ["--in", "w0.workflow.yaml"] if command[0] == "why" else ["w0.workflow.yaml"]
     assert project.onex(*command, *one).code == 0
+
+
+def test_a_name_of_several_nodes_is_located_in_the_workflow(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("parse", namespace="team.parse", folder="one")
+    project.add("parse", namespace="other.parse", folder="two")
+    project.write("w.workflow.yaml", "name: w\nsteps:\n  s:\n    node: parse@^1\n")
+    for command in (["lock"], ["run", "w.workflow.yaml"]):
+        refused = project.onex(*command, "--format", "json").json["error"]
+        assert (refused["code"], refused["line"]) == ("RES004", 4)
+        assert refused["path"].endswith("w.workflow.yaml")

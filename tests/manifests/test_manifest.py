@@ -218,9 +218,17 @@ def test_a_tag_is_told_by_its_list_and_an_empty_one_is_refused(project: Project)
     path.write_text(text.replace("tags: []", 'tags: ["", ~, " "]'))
     found = project.onex("validate", path, "--format", "json").json["problems"]
     assert [p["message"] for p in found] == ["a tag is empty"] * 3
+    entries = 'tags: []\ncapabilities: ["", ~, {a: 1}]\ndependencies: [~, ""]'
+    path.write_text(text.replace("tags: []", entries))
+    found = project.onex("validate", path, "--format", "json").json["problems"]
+    assert sorted(p["message"] for p in found) == [
+        *["a capability has no type"],
+        *["a capability is empty"] * 2,
+        *["a dependency is empty"] * 2,
+    ]
 
 
-@pytest.mark.parametrize("written", ["v1.2.3", "V1.2.3", "v1_2_3"])
+@pytest.mark.parametrize("written", ["v1.2.3", "V1.2.3", "v1_2_3", "1_2_3"])
 def test_a_version_with_a_letter_is_read_with_a_warning(project: Project, written: str) -> None:
     path = project.add("a", version=written)
     body = project.onex("validate", path, "--format", "json").json

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from onex.domain.errors import ResolutionError, UsageError
+from onex.domain.errors import AmbiguousNodeError, ResolutionError, UsageError
 from onex.domain.reference import NodeRef
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow, locate_nodes
 from onex.registry import Registry
@@ -78,6 +78,13 @@ def places_of(file: Path | None) -> Iterator[None]:
     """Add to a failed resolution where a workflow asks for nodes, in its author's words."""
     try:
         yield
+    except AmbiguousNodeError as error:
+        name = error.details.get("name")
+        if file is not None and error.location is None:
+            error.location = next(
+                (p for p, asked in locate_nodes(file) if NodeRef.parse(asked).name == name), None
+            )
+        raise
     except ResolutionError as error:
         if file is not None:
             lines = [f"{place}: {asked}" for place, asked in locate_nodes(file)]

@@ -103,7 +103,7 @@ _READ_KEYS = frozenset(
 )
 _IDENTITY_KEYS = ("name", "namespace", "version", "uuid", "author", "entrypoint")
 _PLACEHOLDER = re.compile(r"\{[A-Z][A-Z0-9_]*\}|\ATEMPLATE-")
-_UNDERSCORED_VERSION = re.compile(r"v(\d+)_(\d+)_(\d+)", re.ASCII)
+_UNDERSCORED_VERSION = re.compile(r"v?(\d+)_(\d+)_(\d+)", re.ASCII)
 _PREFIXED_VERSION = re.compile(r"[vV](\d+\.\d+\.\d+.*)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
@@ -296,6 +296,9 @@ class _ManifestReader(FieldReader):
             place: PlacePath = ("capabilities", index)
             try:
                 if isinstance(entry, Mapping):
+                    if entry.get("type") is None:
+                        self.report("011", "a capability has no type", place, "add type: ...")
+                        continue
                     kind = self.text((*place, "type"), entry.get("type"))
                     resource = self.text((*place, "resource"), entry.get("resource"))
                     permissions.append(Permission.of(kind, resource))
@@ -303,8 +306,10 @@ class _ManifestReader(FieldReader):
                 text = self.text(place, entry)
                 if Permission.is_permission(text):
                     permissions.append(Permission.parse(text))
-                elif text:
+                elif text.strip():
                     words.append(text)
+                elif entry is None or isinstance(entry, str):
+                    self._report_empty("a capability", place)
             except InvalidPermissionError as error:
                 self.report("011", error.message, place, error.hint)
         return tuple(words), tuple(permissions)
@@ -313,6 +318,9 @@ class _ManifestReader(FieldReader):
         nodes: list[Dependency] = []
         libraries: list[str] = []
         for index, entry in enumerate(self.list(("dependencies",), self._data.get("dependencies"))):
+            if entry is None or entry == "":
+                self._report_empty("a dependency", ("dependencies", index))
+                continue
             try:
                 dependency = read_dependency(entry)
             except (InvalidReferenceError, ConstraintError) as error:
@@ -331,10 +339,11 @@ class _ManifestReader(FieldReader):
             if tag.strip():
                 tags.append(tag)
             elif entry is None or isinstance(entry, str):
-                self.report(
-                    "004", "a tag is empty", ("tags", index), "write a word, or remove the entry"
-                )
+                self._report_empty("a tag", ("tags", index))
         return tuple(tags)
+
+    def _report_empty(self, what: str, place: PlacePath) -> None:
+        self.report("004", f"{what} is empty", place, "write a word, or remove the entry")
 
     def _schemas(self, key: str) -> JsonObject:
         """A JSON Schema for each name; also read from a list of entries that carry a name."""

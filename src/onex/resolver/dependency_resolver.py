@@ -228,7 +228,10 @@ class DependencyResolver:
             raise AmbiguousNodeError(
                 f"{reference.name!r} is the name of {len(candidates)} nodes",
                 hint=f"write one of them in full: {names}",
-                details={"candidates": [str(candidate) for candidate in candidates]},
+                details={
+                    "name": reference.name,
+                    "candidates": [str(candidate) for candidate in candidates],
+                },
             )
         return candidates[0]
 
