@@ -214,7 +214,8 @@ class Registry:
                     error.location or Location(),
                     error.hint,
                 )
-                yield ScanReport((), [problem], self._storage.count())
+                told = [problem] if trouble is None else [trouble, problem]
+                yield ScanReport((), told, self._storage.count())
 
     def _read_configuration_again(self) -> None:
         """Take over what ``onex.toml`` says now, unless it is not valid at the moment."""
@@ -294,7 +295,10 @@ class Registry:
         draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         try:
             report = self.copy_storage(f"{SQLITE_SCHEME}{draft.absolute()}")
-            draft.replace(file)
+            # Not by a rename, which would replace a file that was made meanwhile.
+            os.link(draft, file)
+        except FileExistsError as error:
+            raise UsageError(f"{file} is there already", hint="name a new file") from error
         finally:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{draft}{suffix}").unlink(missing_ok=True)
@@ -487,13 +491,17 @@ class Registry:
         self._cache.check()
         return self._cache.failure
 
-    def invalidate_cache(self, glob: str) -> None:
-        """Forget the cached answers whose keys match a glob, such as ``dependencies:*parse*``."""
-        self._resolution.invalidate_cache(glob)
+    def invalidate_cache(self, glob: str) -> bool:
+        """Forget the cached answers whose keys match a glob, such as ``dependencies:*parse*``.
 
-    def clear_caches(self) -> None:
-        """Forget every cached resolution."""
-        self._resolution.clear_caches()
+        Returns:
+            whether every level did; ``cache_failure`` says why one did not.
+        """
+        return self._resolution.invalidate_cache(glob)
+
+    def clear_caches(self) -> bool:
+        """Forget every cached resolution; returns as ``invalidate_cache`` does."""
+        return self._resolution.clear_caches()
 
     def read_lock(self, path: Path | None = None) -> Lockfile | None:
         """Read a lockfile, by default the one beside ``onex.toml``; None where there is none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import time
 from pathlib import Path
 
@@ -171,4 +172,15 @@ def test_a_user_with_the_rights_that_operations_name_shares_answers(
     checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
     assert checks["cache"]["status"] == "ok", checks["cache"]
     assert cached.onex("resolve", "a").code == 0
+    assert cached.onex("cache", "clear").code == 0
+
+
+def test_a_file_that_another_process_writes_is_told_when_it_is_cleared(cached: Project) -> None:
+    del cached.environment["ONEX_CACHE"]
+    assert cached.onex("resolve", "a").code == 0
+    with sqlite3.connect(cached.home / "cache.db", isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        refused = cached.onex("cache", "clear", "--format", "json")
+        assert (refused.code, refused.json["error"]["code"]) == (2, "CAC001")
+        writer.execute("ROLLBACK")
     assert cached.onex("cache", "clear").code == 0

@@ -232,3 +232,41 @@ def test_a_name_of_several_nodes_is_located_in_the_workflow(project: Project) ->
         refused = project.onex(*command, "--format", "json").json["error"]
         assert (refused["code"], refused["line"]) == ("RES004", 4)
         assert refused["path"].endswith("w.workflow.yaml")
+
+
+def test_the_source_that_was_named_is_removed_and_no_other(project: Project) -> None:
+    file = project.write(
+        "onex.toml",
+        '[[sources]]\npath = "lib"\n\n[[sources]]\nkind = "package"\nname = "work"\n\n'
+        '[[sources]]\nkind = "package"\n',
+    )
+    assert project.onex("sources", "remove", "package").code == 0
+    assert file.read_text() == (
+        '[[sources]]\npath = "lib"\n\n[[sources]]\nkind = "package"\nname = "work"\n\n'
+    )
+
+
+@pytest.mark.parametrize("digest", ["sha256:/", "sha256:../..", "sha256:" + "A" * 64, "md5:0"])
+def test_a_lock_leads_to_no_folder_of_the_machine(project: Project, digest: str) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("a")
+    workflow = project.workflow({"s": {"node": "test.a"}})
+    project.onex("lock")
+    lock = project.root / "onex.lock"
+    text = lock.read_text()
+    start = text.index('digest = "') + len('digest = "')
+    lock.write_text(text[:start] + digest + text[text.index('"', start) :])
+    refused = project.onex("run", workflow, "--format", "json", timeout=60).json["error"]
+    assert (refused["code"], refused["changes"]) == ("SEC002", [])
+
+
+def test_errors_that_cannot_be_printed_keep_their_exit_code(project: Project) -> None:
+    for arguments, code in ((["show", "nothing"], 3), (["nosuch"], 2)):
+        done = in_shell(project, f"{onex(project, *arguments)} 2>/dev/full")
+        assert done.returncode == code
+
+
+def test_two_new_nodes_of_one_name_do_not_undo_each_other(project: Project) -> None:
+    (project.nodes / "fresh").mkdir()
+    assert project.onex("new", "fresh", "--format", "json").json["error"]["code"] == "USE003"
+    assert (project.nodes / "fresh").is_dir()

@@ -36,6 +36,24 @@ def test_no_letter_of_a_password_is_shown(shape: str, password: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:SECRET/base",
+        "postgresql://user:SE?CRET/base",
+        "redis://:SECRET/0",
+        "redis://SECRET@cache/0",
+        "redis://cache/0#SECRET",
+        "postgresql://user@host/base?sslmode=require;password=SECRET",
+        "postgresql://user@host/base?user=SECRET@host",
+    ],
+)
+def test_a_password_in_an_odd_place_is_not_shown(url: str) -> None:
+    shown = without_secrets(url)
+    assert "SECRET" not in shown
+    assert "CRET" not in shown
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgresql://me@host/base", "postgresql://me@host/base"),
@@ -44,6 +62,8 @@ def test_no_letter_of_a_password_is_shown(shape: str, password: str) -> None:
         ("redis://:pw@cache/0", "redis://:...@cache/0"),
         ("sqlite:////var/registry.db", "sqlite:////var/registry.db"),
         ("registry.db", "registry.db"),
+        ("postgresql://me@[::1]:5432/base", "postgresql://me@[::1]:5432/base"),
+        ("postgresql://a:1,b:2/base?options=-csearch_path%3Dx", "postgresql://a:1,b:2/base?options=-csearch_path%3Dx"),
     ],
 )  # fmt: skip
 def test_what_says_where_a_server_is_stays(url: str, shown: str) -> None:

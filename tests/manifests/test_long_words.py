@@ -57,5 +57,5 @@ def test_a_path_that_is_too_long_is_left_out(
         os.close(here)
     body = project.onex("scan", "nodes", "--format", "json").json
     assert body["sources"][0]["found"] == 1
-    assert [problem["code"] for problem in body["problems"]] == ["DSC021"]
+    assert [problem["code"] for problem in body["problems"]] == ["DSC001"]
     assert project.onex("scan", "nodes", "--format", "json").json["problems"] == body["problems"]

@@ -500,3 +500,16 @@ def test_a_failed_copy_leaves_a_target_that_can_be_used(
     monkeypatch.undo()
     assert copy_registry(backend, target).nodes == 1
     target.close()
+
+
+def test_a_registry_that_is_made_during_a_snapshot_is_seen_after_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    reader = open_storage(url, tmp_path)
+    with reader.snapshot():
+        assert reader.query(MetadataQuery()).total == 0
+        writer = open_storage(url, tmp_path)
+        insert(writer, node("a"))
+        writer.close()
+        assert reader.query(MetadataQuery()).total == 0
+    assert names(reader) == ["a@1.0.0"]
+    reader.close()

@@ -60,7 +60,7 @@ class FileCache:
         self._maximum_entries = maximum_entries
         self._maximum_bytes = maximum_bytes
         self._opened: sqlite3.Connection | None = None
-        self._written = 0
+        self._written = self._passed_over = 0
         self.failure: str | None = None
 
     def get(self, key: str) -> Entry | None:
@@ -96,9 +96,16 @@ class FileCache:
         """Drop an entry, if it is there."""
         self._execute("DELETE FROM entries WHERE key = ?", (key,))
 
-    def invalidate(self, glob: str) -> None:
-        """Drop the entries whose keys match."""
-        self._execute("DELETE FROM entries WHERE key GLOB ?", (glob.replace("[!", "[^"),))
+    def invalidate(self, glob: str, generation: str | None = None) -> bool:
+        """Drop the entries whose keys match; returns whether that was done.
+
+        A ``generation`` of the shared cache is noted as the one up to which this file is current,
+        but only once the entries are gone.
+        """
+        is_dropped = self._did("DELETE FROM entries WHERE key GLOB ?", glob.replace("[!", "[^"))
+        if is_dropped and generation is not None:
+            self._did("INSERT OR REPLACE INTO generation VALUES (1, ?)", generation)
+        return is_dropped
 
     def count(self, prefix: str = "") -> int:
         """How many keys begin with a prefix."""
@@ -112,14 +119,10 @@ class FileCache:
         rows = self._execute("SELECT value FROM generation")
         return str(rows[0][0]) if rows else None
 
-    def set_generation(self, generation: str) -> None:
-        """Note up to which generation of the shared cache this file is current."""
-        self._execute("INSERT OR REPLACE INTO generation VALUES (1, ?)", (generation,))
-
-    def clear(self) -> None:
-        """Drop every entry and all statistics."""
-        for table in ("entries", "statistics", "leases"):
-            self._execute(f"DELETE FROM {table}")
+    def clear(self) -> bool:
+        """Drop every entry and all statistics; returns whether that was done."""
+        done = [self._did(f"DELETE FROM {table}") for table in ("entries", "statistics", "leases")]
+        return all(done)
 
     def take_lease(self, key: str, owner: str, seconds: float) -> bool:
         """Become the one who finds out the value of a key; False while another one is."""
@@ -156,6 +159,12 @@ class FileCache:
             self._opened.close()
             self._opened = None
 
+    def _did(self, statement: str, *parameters: _Column) -> bool:
+        """Run a statement; returns whether it was run, as it is not if another process writes."""
+        before = self._passed_over
+        self._execute(statement, parameters)
+        return self._passed_over == before and self.failure is None
+
     def _execute(self, statement: str, parameters: Sequence[_Column] = ()) -> list[_Row]:
         """The rows of a statement; none once the file has failed."""
         folder = self._path.parent
@@ -169,6 +178,7 @@ class FileCache:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 # Another process writes; this answer is simply not kept, or not found.
+                self._passed_over += 1
                 return []
             self._fail(error)
         except sqlite3.DatabaseError:

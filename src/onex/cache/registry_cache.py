@@ -98,12 +98,15 @@ class RegistryCache:
         finally:
             self.file.end_lease(key, self._owner)
 
-    def invalidate(self, glob: str) -> None:
-        """Drop the entries whose keys match a glob, in every level and every process."""
+    def invalidate(self, glob: str) -> bool:
+        """Drop the entries whose keys match a glob, in every level and every process.
+
+        Returns:
+            whether all levels did; ``failure`` says why one did not, if it is not only busy.
+        """
         self.memory.invalidate(glob)
-        self.file.invalidate(glob)
-        if self.shared is not None:
-            self.shared.invalidate(glob)
+        is_dropped = self.file.invalidate(glob)
+        return (self.shared is None or self.shared.invalidate(glob)) and is_dropped
 
     def check(self) -> None:
         """Try every level; ``failure`` then says what cannot be used."""
@@ -111,11 +114,11 @@ class RegistryCache:
         if self.shared is not None:
             self.shared.check()
 
-    def clear(self) -> None:
-        """Drop everything."""
-        self.invalidate("*")
-        self.file.clear()
+    def clear(self) -> bool:
+        """Drop everything; returns as ``invalidate`` does."""
+        is_dropped = self.invalidate("*")
         self._counts = dict.fromkeys(LEVELS, CacheStatistics())
+        return self.file.clear() and is_dropped
 
     def statistics(self, level: str) -> CacheStatistics:
         """Hits of a level in this and all earlier processes."""
@@ -145,12 +148,10 @@ class RegistryCache:
     def _heard(self, glob: str, generation: str) -> None:
         """A process dropped entries of the shared level: drop them here too."""
         self.memory.invalidate(glob)
-        self.file.invalidate(glob)
-        self.file.set_generation(generation)
+        self.file.invalidate(glob, generation)
 
     def _caught_up(self, generation: str) -> None:
         """Listening begins: drop all if something was dropped since this machine listened last."""
         self.memory.invalidate("*")
         if self.file.generation() != generation:
-            self.file.invalidate("*")
-            self.file.set_generation(generation)
+            self.file.invalidate("*", generation)

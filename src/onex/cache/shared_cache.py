@@ -115,11 +115,13 @@ class SharedCache:
         generation = uuid.uuid4().hex
 
         def drop() -> bool:
-            # First, so that whoever asks from now on knows that something is dropped.
-            self._client.set(self._generation_key, generation)
+            # Before and after, so that neither who listens from now on nor who read meanwhile
+            # takes what it keeps for current.
+            self._client.set(self._generation_key, uuid.uuid4().hex)
             keys = list(self._client.scan_iter(match=_escaped(self._prefix) + glob, count=1000))
             for start in range(0, len(keys), 1000):
                 self._client.unlink(*keys[start : start + 1000])
+            self._client.set(self._generation_key, generation)
             self._client.publish(self._channel, f"{generation} {glob}")
             return True
 

@@ -62,8 +62,8 @@ def invalidate(output: Output, pattern: str, home: Path | None) -> None:
     "*tool://my.node*" forgets whatever was asked about a node.
     """
     with Registry.open(home) as registry:
-        registry.invalidate_cache(pattern)
-        _require_dropped(registry.cache_failure)
+        is_dropped = registry.invalidate_cache(pattern)
+        _require(registry, is_dropped=is_dropped)
     output.emit({"invalidated": pattern}, lambda: output.line(f"forgot {pattern}"))
 
 
@@ -73,14 +73,15 @@ def invalidate(output: Output, pattern: str, home: Path | None) -> None:
 def clear(output: Output, home: Path | None) -> None:
     """Forget every answer; the next commands find them again."""
     with Registry.open(home) as registry:
-        registry.clear_caches()
-        _require_dropped(registry.cache_failure)
+        is_dropped = registry.clear_caches()
+        _require(registry, is_dropped=is_dropped)
     output.emit({"cleared": True}, lambda: output.line("the caches are empty"))
 
 
-def _require_dropped(failure: str | None) -> None:
-    if failure is not None:
+def _require(registry: Registry, *, is_dropped: bool) -> None:
+    if not is_dropped:
+        reason = registry.cache_failure or "another process is writing"
         raise CacheNotClearedError(
-            f"some answers may still be kept: {failure}",
+            f"some answers may still be kept: {reason}",
             hint="see that the cache can be reached and written, and try again",
         )

@@ -97,20 +97,14 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(error.format_message())
         return ExitCode.USAGE
     except click.ClickException as error:
-        output.error(_usage_error(error))
-        return ExitCode.USAGE
+        return _report(output, _usage_error(error))
     except OutputNotWrittenError as error:
         _close_output()
-        # Where errors go may be full too.
-        with contextlib.suppress(OutputNotWrittenError):
-            Output().error(error)
-        return error.exit_code
+        return _report(Output(), error)
     except OnexError as error:
-        output.error(error)
-        return error.exit_code
+        return _report(output, error)
     except (KeyboardInterrupt, click.Abort):
-        output.error(RunCancelledError("cancelled", hint="nothing else was changed"))
-        return ExitCode.CANCELLED
+        return _report(output, RunCancelledError("cancelled", hint="nothing else was changed"))
     except BrokenPipeError:
         # The reader has gone, as with ``onex list | head``.
         _close_output()
@@ -118,20 +112,23 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if os.environ.get("ONEX_DEBUG"):
             raise
-        refused = _system_refused(error)
-        output.error(refused)
-        return refused.exit_code
+        return _report(output, _system_refused(error))
     except Exception as error:
         if os.environ.get("ONEX_DEBUG"):
             raise
-        output.error(
-            InternalError(
-                f"onex failed: {type(error).__name__}: {error}",
-                hint="this is a defect of onex; set ONEX_DEBUG=1 to see where",
-            )
+        defect = InternalError(
+            f"onex failed: {type(error).__name__}: {error}",
+            hint="this is a defect of onex; set ONEX_DEBUG=1 to see where",
         )
-        return InternalError.exit_code
+        return _report(output, defect)
     return outcome if isinstance(outcome, int) else ExitCode.SUCCESS
+
+
+def _report(output: Output, error: OnexError) -> int:
+    """Print an error, if there is room where errors go; returns its exit code."""
+    with contextlib.suppress(OutputNotWrittenError):
+        output.error(error)
+    return error.exit_code
 
 
 def _system_refused(error: OSError) -> SystemRefusedError:

@@ -161,7 +161,7 @@ def flush_output() -> None:
 def _not_written(error: OSError) -> OutputNotWrittenError:
     return OutputNotWrittenError(
         f"what onex prints cannot be written: {error.strerror}",
-        hint="what the command does is done; make room, or print to another place",
+        hint="make room, or print to another place; then look whether the command was done",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from pathlib import Path
 
@@ -141,14 +140,23 @@ def new(output: Output, name: str, node_type: str, namespace: str | None) -> Non
         folder / "node.py": _CODE,
         workflow: _WORKFLOW,
     }
+    make_folder(folder.parent)
     try:
-        make_folder(folder)
+        folder.mkdir()
+    except FileExistsError as error:
+        raise FolderNotEmptyError(
+            f"{folder} is there already", hint="choose another name"
+        ) from error
+    written: list[Path] = []
+    try:
         for path, template in files.items():
             replace_text(path, template.format(**values))
+            written.append(path)
     except BaseException:
         # Nothing half made stands in the way of the next try.
-        shutil.rmtree(folder, ignore_errors=True)
-        workflow.unlink(missing_ok=True)
+        for path in written:
+            path.unlink(missing_ok=True)
+        folder.rmdir()
         raise
     body = {"node": f"{node_type}://{values['namespace']}", "files": [str(path) for path in files]}
 

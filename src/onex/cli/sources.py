@@ -182,13 +182,14 @@ def _without(text: str, name: str) -> str:
 
     document = tomlkit.parse(text)
     sources = document["sources"]
+    headers = list(_SOURCES_HEADER.finditer(text))
     for position, source in enumerate(sources):
         if source.get("name", source.get("path", source.get("kind"))) != name:
             continue
         table = source.as_string()
-        for header in _SOURCES_HEADER.finditer(text):
-            if text.startswith(table, header.end()):
-                return text[: header.start()] + _after(table) + text[header.end() + len(table) :]
+        if len(headers) == len(sources) and text.startswith(table, headers[position].end()):
+            start, end = headers[position].start(), headers[position].end() + len(table)
+            return text[:start] + _after(table) + text[end:]
         del sources[position]
         break
     if not sources:

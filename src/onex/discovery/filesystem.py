@@ -24,7 +24,7 @@ from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_above, rule
 from onex.manifests.local_node import has_block, read_local_node
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.metadata_block import BLOCK_SUFFIXES
-from onex.manifests.node_files import CONTRACT_FILE
+from onex.manifests.node_files import CONTRACT_FILE, OWNED_FILES_RULES
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 
@@ -85,7 +85,8 @@ class FileSystemDiscovery:
             return Discovery([self._read(str(self._root), "", beside)], gone)
         root = str(self._root)
         above = rules_above(root, root) if self._in_repository else NO_RULES
-        settings = b"blocks" if self._blocks else b""
+        # What a scan remembers of a folder holds for the same settings and the same rules alone.
+        settings = OWNED_FILES_RULES + (b"blocks" if self._blocks else b"")
         if above.levels:
             settings += above.fingerprint()
         walk = TreeWalk(root, memory.folders, deadline, settings, above)

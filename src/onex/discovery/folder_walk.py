@@ -365,7 +365,7 @@ def _is_too_long(path: str) -> bool:
 
 def _too_long(folder: str) -> Problem:
     return Problem(
-        "DSC021",
+        "DSC001",
         Severity.WARNING,
         f"the path of a folder in it is longer than {MAXIMUM_PATH_BYTES} bytes, so it is left out",
         Location(folder),

@@ -129,7 +129,7 @@ class Merge:
         self._writer.remember(self._source, file)
 
     def drop(self, path: str) -> None:
-        """Forget a manifest that is gone, and its node when no other place offers it."""
+        """Forget a manifest that its source does not give, and its node if no other place does."""
         self._leave(Origin(self._source, path), None, is_left_out=True)
         self._writer.forget(self._source, path)
 

@@ -74,7 +74,7 @@ def joined_conflicts(problems: Sequence[Problem]) -> list[Problem]:
             conflicts.setdefault(problem.message, []).append(problem)
     joined = []
     for problem in problems:
-        alike = conflicts.get(problem.message, [])
+        alike = conflicts.get(problem.message, []) if problem.code == CONFLICT_CODE else []
         if len(alike) <= SHOWN_FILES:
             joined.append(problem)
         elif problem is alike[0]:

@@ -94,7 +94,8 @@ def _polling_instead(error: Exception) -> Problem:
         "DSC020",
         Severity.WARNING,
         f"the system cannot tell of changes ({error}), so the folders are looked through",
-        hint="raise fs.inotify.max_user_watches and max_user_instances",
+        hint="check the folders' permissions, and the limits fs.inotify.max_user_watches and"
+        " max_user_instances",
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 DIGEST_PREFIX = "sha256:"
 _HASH_CHARACTERS = 16
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class FileEntry(NamedTuple):
@@ -16,6 +18,11 @@ class FileEntry(NamedTuple):
     path: str
     size_bytes: int
     sha256: str
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is the digest of a node."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def digest_of_files(files: Iterable[FileEntry]) -> str:
@@ -70,6 +77,4 @@ def _hashes_by_line_ends(content: bytes) -> set[str]:
 
 def _on_a_line(entry: FileEntry) -> str:
     """The path of a file, with the ends of lines that it may hold written as escapes."""
-    return (
-        entry.path.replace("\\", "\\\\").replace("\n", "\\n") if "\n" in entry.path else entry.path
-    )
+    return entry.path.replace("\\", "\\\\").replace("\n", "\\n")

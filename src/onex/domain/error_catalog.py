@@ -16,7 +16,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     "USE004": "A file could not be written. What was there before is unchanged.",
     "USE006": "The operating system refused to read or write: there is no space, no right, or"
     " a file or folder is not there any more.",
-    "USE005": "What a command prints could not be written. What it was asked to do is done.",
+    "USE005": "What a command prints could not be written. Look whether it was done before that.",
     "CFG001": "onex.toml is not valid. Known tables are [[sources]], [config] and [overrides].",
     "CFG002": "The file of secrets must be a regular file of yours that nobody else can read. Run"
     " chmod 600 on it.",
@@ -72,7 +72,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "WFL010": "The inputs given to a workflow are not those it asks for.",
     "WFL011": "What goes into a step can never be what its node declares: an input is missing or"
     " unknown, or the result it refers to is of another type. Nothing has run.",
-    "DSC001": "A folder could not be listed. What was found there before is kept.",
+    "DSC001": "A folder could not be listed, or its path is too long. What was found there before"
+    " is kept.",
     "DSC002": "Two places offer the same version of a node with different content. The first"
     " stays registered; the other is set aside until one of them changes.",
     "DSC003": "Several nodes carry one UUID. Only the versions of one node may share it.",
@@ -97,7 +98,6 @@ ERROR_CATALOG: Mapping[str, str] = {
     " others were.",
     "DSC020": "The system cannot tell of changes of files, as it has no watches left. Folders"
     " are looked through again and again instead, which takes longer.",
-    "DSC021": "The path of a folder is so long that no index can hold it. The folder is left out.",
     "DSC016": "A name is the namespace of one node and the short name of another. References that"
     " give it without type:// are refused, so that no newcomer takes the place of a known node.",
     "STM001": "Files of this kind carry no metadata block.",

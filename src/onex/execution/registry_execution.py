@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from onex.configuration import Configuration
-from onex.domain.digest import DIGEST_PREFIX
+from onex.domain.digest import DIGEST_PREFIX, is_digest
 from onex.domain.errors import (
     ArtifactNotFoundError,
     DigestMismatchError,
@@ -115,6 +115,9 @@ class RegistryExecution:
 
     def changes_since(self, digest: str, node: RegisteredNode) -> list[str]:
         """How a node's files differ from those of a digest, if those were unpacked to run."""
+        if not is_digest(digest):
+            # A lock may say anything, and must not lead to another folder.
+            return []
         folder = self._home / NODES_FOLDER / digest.removeprefix(DIGEST_PREFIX)
         return changes_of_files(folder, node, self._rules_at)
 

@@ -34,6 +34,8 @@ _DROPPING_SUFFIXES = (
     *("___jb_tmp___", "___jb_old___"),
 )
 _DROPPING_PREFIXES = (".#", "._", ".~lock.", ".goutputstream-", ".nfs", ".fuse_hidden")
+# Changes with the rules above, so that scans look again at what they remember.
+OWNED_FILES_RULES = b"2:"
 _PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 # O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)

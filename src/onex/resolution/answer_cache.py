@@ -51,12 +51,19 @@ def _read_stored(stored: bytes) -> _Stored | None:
             return None
         return _Stored(
             as_text(entry["registry"]),
-            LogHead(serial, as_text(entry["hash"])),
+            LogHead(serial, _hash(entry["hash"])),
             frozenset(as_texts(entry["names"])),
             entry["answer"],
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _hash(value: JsonValue) -> str:
+    text = as_text(value)
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("this is no hash")
+    return text
 
 
 class AnswerLog(Protocol):

@@ -261,18 +261,18 @@ class RegistryResolution:
             if taken != CacheStatistics():
                 self._cache.file.add_statistics(cache.name, taken)
 
-    def clear_caches(self) -> None:
-        """Forget every answer and all statistics."""
+    def clear_caches(self) -> bool:
+        """Forget every answer and all statistics; returns whether every level did."""
         for cache in (self._versions, self._resolutions):
             cache.forget(None)
             cache.take_statistics()
-        self._cache.clear()
+        return self._cache.clear()
 
-    def invalidate_cache(self, glob: str) -> None:
-        """Forget the cached answers whose keys match a glob."""
+    def invalidate_cache(self, glob: str) -> bool:
+        """Forget the cached answers whose keys match a glob; returns whether every level did."""
         for cache in (self._versions, self._resolutions):
             cache.forget(None)
-        self._cache.invalidate(glob)
+        return self._cache.invalidate(glob)
 
     def _follow_log(self) -> None:
         """Forget what has changed since the last question."""

@@ -61,10 +61,16 @@ class DependencyRow:
         return dict.fromkeys((*self._required, *self._optional))
 
     def column(self, table: VersionTable) -> DependencyColumn:
-        """What all versions ask of the node with this table."""
+        """What all versions ask of the node with this table; not to be changed.
+
+        It is kept for the first table that is asked about, and for the next once that is of no
+        use any more; a table that one request changed does not take its place.
+        """
         column = self._columns.get(table.name)
         if column is None or column.table is not table:
-            column = self._columns[table.name] = DependencyColumn(self._node, table)
+            column = DependencyColumn(self._node, table)
+            if not table.is_of_one_request:
+                self._columns[table.name] = column
             for askers, is_optional in ((self._required, False), (self._optional, True)):
                 for text, versions in askers.get(table.name, {}).items():
                     column.add(versions, self._constraints[text], is_optional=is_optional)

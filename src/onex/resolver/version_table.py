@@ -34,6 +34,8 @@ class VersionTable:
     ) -> None:
         """``reservation`` says why a version of negative preference is held back."""
         self.name = name
+        # Whether one request alone sees the versions so, by its lock or by what it forces.
+        self.is_of_one_request = False
         self._reservation = reservation
         self.versions = sorted(versions, key=_KEY)
         self._keys = [version.key for version in self.versions]
@@ -71,6 +73,7 @@ class VersionTable:
             return self
         bit = 2 << index
         table = copy(self)
+        table.is_of_one_request = True
         table._by_preference = [bit, *self._by_preference]
         if (self._reserved | self._prereleases) & bit:
             table._reserved = self._reserved & ~bit
@@ -195,6 +198,7 @@ class ForcedTable(VersionTable):
 
     def __init__(self, name: str, version: Version) -> None:
         super().__init__(name, [version], lambda _: 0)
+        self.is_of_one_request = True
 
     def mask_of(self, constraint: VersionConstraint) -> int:
         return self.present

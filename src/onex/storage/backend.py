@@ -146,7 +146,7 @@ class StorageBackend(Protocol):
         ...
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """A time in which all answers come from one state of the storage."""
+        """Read everything in the block from one state of the storage."""
         ...
 
     def writing(self) -> AbstractContextManager[StorageWriter]:

@@ -47,8 +47,12 @@ class PostgresConnection:
         self._parts = read_connection_string(url)
         self._opened: psycopg.Connection[Row] | None = None
         self._is_in_transaction = False
-        with self._errors():
-            bring_up_to_date(self._connection(), self.place)
+        try:
+            with self._errors():
+                bring_up_to_date(self._connection(), self.place)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def place(self) -> str:
@@ -81,7 +85,7 @@ class PostgresConnection:
                 some = parameters[start : start + ROWS_IN_A_STATEMENT]
                 rows = ", ".join([insert["row"]] * len(some))
                 many = f"{insert['into']}{rows}{insert['conflict']}"
-                cursor.execute(_translated(many), [value for row in some for value in row])
+                cursor.execute(many.replace("?", "%s").encode(), [v for row in some for v in row])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -35,22 +35,25 @@ class SqlConnection(Protocol):
         ...
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """A time in which all questions are answered from one state of the database."""
+        """Read everything in the block from one state of the database."""
         ...
 
     def unindexed(self, column: str) -> str:
-        """A column, written so that rows are not looked up by it if that may be a bad choice."""
+        """A column as an expression for which the planner uses no index, unless it knows best."""
         ...
 
     def names_like(self, glob: str, runs: Sequence[str]) -> tuple[str, Sequence[Parameter]]:
-        """A statement for the ids of nodes whose namespace or name matches a glob, quickly.
+        """A statement for the ids of nodes whose namespace or name matches a glob.
 
-        ``runs`` are texts of three characters or more that the glob asks for.
+        It looks them up by ``runs``: texts of three characters or more that the glob asks for.
         """
         ...
 
     def insert_name_parts(self) -> str:
-        """The statement that adds a node's id, namespace and short name to that index."""
+        """The statement that adds a node to the index of names.
+
+        Its parameters are the node's id, its namespace and its short name.
+        """
         ...
 
     def insert_search(self) -> str:

@@ -13,7 +13,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.storage.node_record import storable, version_order
 from onex.storage.query import MetadataQuery
 from onex.storage.sql.connection import Parameter, SqlConnection
-from onex.storage.sql.name_pattern import Condition, name_conditions
+from onex.storage.sql.name_pattern import Condition, in_normal_form, name_conditions
 
 
 @dataclass(slots=True)
@@ -139,7 +139,8 @@ def picks_among_fitting(query: MetadataQuery) -> bool:
 def _add_pattern(found: Conditions, pattern: str, connection: SqlConnection) -> None:
     if "://" in pattern:
         node_type, _, pattern = pattern.partition("://")
-        found.add(*connection.glob("nodes.type", node_type))
+        types = in_normal_form(node_type)
+        found.add("1 = 0") if types is None else found.add(*connection.glob("nodes.type", types))
     if pattern:
         found.alternatives = name_conditions(connection, pattern, found.sort_key)
 

@@ -29,7 +29,7 @@ def name_conditions(connection: SqlConnection, pattern: str, sort_key: str) -> l
     ``pattern`` is a glob, or else a part of a name. Each condition alone is quick to page
     through in the order of ``sort_key``, which begins with the namespace.
     """
-    glob = _in_normal_form(pattern) if set(pattern) & set("*?[") else f"*{pattern}*"
+    glob = in_normal_form(pattern) if set(pattern) & set("*?[") else f"*{pattern}*"
     if glob is None:
         return [Condition("1 = 0", ())]
     first, *others = _GLOB_PART.split(glob)
@@ -50,7 +50,7 @@ def name_conditions(connection: SqlConnection, pattern: str, sort_key: str) -> l
     return [Condition(f"({by_namespace} OR {by_name})", (namespace, name))]
 
 
-def _in_normal_form(glob: str) -> str | None:
+def in_normal_form(glob: str) -> str | None:
     """A glob that all databases read alike; None if nothing matches it.
 
     A range that runs backwards holds nothing, and a bracket that is not closed matches nothing.
@@ -62,7 +62,7 @@ def _in_normal_form(glob: str) -> str | None:
         part = found.group()
         if part.startswith("["):
             is_negated = part[1] in "!^"
-            characters = _set_in_normal_form(part[2 if is_negated else 1 : -1])
+            characters = _setin_normal_form(part[2 if is_negated else 1 : -1])
             if characters:
                 part = f"[{'!' if is_negated else ''}{characters}]"
             elif is_negated:
@@ -74,7 +74,7 @@ def _in_normal_form(glob: str) -> str | None:
     return None if any("[" in text for text in parts[::2]) else "".join(parts)
 
 
-def _set_in_normal_form(characters: str) -> str:
+def _setin_normal_form(characters: str) -> str:
     """The characters of a set: ``]`` first and ``-`` last, where they stand for themselves."""
     ranges, single, position = [], set(), 0
     while position < len(characters):

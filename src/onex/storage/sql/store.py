@@ -37,6 +37,7 @@ from onex.storage.words import neighbours_of, words_of
 MAXIMUM_CHANGES = 1000
 MAXIMUM_CANDIDATES = 2_000
 MINIMUM_LIKENESS = 0.6
+MAXIMUM_CORRECTED_WORDS = 8
 EVENT_BATCH = 5_000
 # What a hit is worth: the name itself, a name that begins so, a tag, or words of the text, where
 # the best hit counts in full and the others by comparison.
@@ -197,10 +198,14 @@ class SqlBackend:
         hits = self._hits(text, words, query)
         if hits:
             return SearchResult(hits)
-        known = [self._close_words([word], 1) for word in words]
-        if not all(known):
+        if len(words) > MAXIMUM_CORRECTED_WORDS:
             return SearchResult([])
-        corrected = [found[0] for found in known]
+        corrected: list[str] = []
+        for word in words:
+            known = self._close_words([word], 1)
+            if not known:
+                return SearchResult([])
+            corrected += known
         if corrected == words:
             return SearchResult([])
         typed = " ".join(corrected)

@@ -41,14 +41,15 @@ class Database:
         self.path = path
         self._migrations = migrations
         self._opened: sqlite3.Connection | None = None
-        self._is_writable = self._is_missing = False
+        self._is_writable = self._is_missing = self._is_in_snapshot = False
         with storage_errors(path):
             self._open_for_reading()
 
     @property
     def connection(self) -> sqlite3.Connection:
         """The open file; an empty database in memory while there is none."""
-        if self._opened is None or (self._is_missing and self.path.exists()):
+        is_made = self._is_missing and not self._is_in_snapshot and self.path.exists()
+        if self._opened is None or is_made:
             with storage_errors(self.path):
                 self._open_for_reading()
         if self._opened is None:
@@ -68,17 +69,20 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A time in which all is read from one state of the file."""
+        """Read everything in the block from one state of the file."""
         connection = self.connection
         if connection.in_transaction:
             yield
             return
         with storage_errors(self.path):
             connection.execute("BEGIN")
+        self._is_in_snapshot = True
         try:
             yield
         finally:
-            connection.rollback()
+            self._is_in_snapshot = False
+            with storage_errors(self.path):
+                connection.rollback()
 
     def close(self) -> None:
         """Release the file."""
