@@ -95,7 +95,8 @@ class SqlBackend:
     def find_nodes(self, name: str) -> Sequence[NodeId]:
         name = storable(name)
         rows = self._connection.rows(
-            "SELECT type, namespace FROM nodes WHERE namespace = ?"
+            # One version of each node is its best, and all have its namespace.
+            "SELECT type, namespace FROM nodes WHERE namespace = ? AND is_best = 1"
             " UNION SELECT type, namespace FROM nodes WHERE name = ?"
             " UNION SELECT type, namespace FROM nodes WHERE uuid = ?",
             (name, name, name),
