@@ -146,10 +146,10 @@ class DependencyResolver:
     def _require_clear_names(self, error: ResolutionError) -> None:
         """Refuse a dependency by a name that several nodes have, if no other fact is behind it."""
         asked = [fact for fact in error.facts if fact.dependant is not None]
+        if any("://" in fact.needed for fact in asked):
+            return
         for fact in asked:
-            if any("://" in other.needed for other in asked):
-                return
-            candidates = () if "://" in fact.needed else self.view.find_nodes(fact.needed)
+            candidates = self.view.find_nodes(fact.needed)
             if len(candidates) > 1:
                 names = " or ".join(map(str, candidates))
                 raise AmbiguousNodeError(

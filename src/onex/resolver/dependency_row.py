@@ -61,10 +61,9 @@ class DependencyRow:
         return dict.fromkeys((*self._required, *self._optional))
 
     def column(self, table: VersionTable) -> DependencyColumn:
-        """What all versions ask of the node with this table; not to be changed.
+        """What all versions ask of the node with this table; several requests share it.
 
-        It is kept for the first table that is asked about, and for the next once that is of no
-        use any more; a table that one request changed does not take its place.
+        It is kept until the node has another table. The table of one request is not kept.
         """
         column = self._columns.get(table.name)
         if column is None or column.table is not table:
