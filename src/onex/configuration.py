@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import platformdirs
@@ -18,7 +18,9 @@ STATE_FOLDER = ".onex"
 HOME_VARIABLE = "ONEX_HOME"
 STORAGE_VARIABLE = "ONEX_STORAGE"
 CACHE_VARIABLE = "ONEX_CACHE"
+WORKSPACE_VARIABLE = "ONEX_WORKSPACE"
 MAXIMUM_TIMEOUT_SECONDS = 86_400
+MAXIMUM_WORKSPACE_LENGTH = 100
 
 _KNOWN_TABLES = frozenset(
     {"sources", "config", "overrides", "policy", "storage", "cache", "secrets"}
@@ -51,7 +53,9 @@ class Configuration:
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
     ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
     files in ``home``; ``overrides`` gives for a node the version or path that is forced;
-    ``secrets_file`` is a private file of secrets, None without one.
+    ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
+    this project is called here among those that share a registry, None for a name that
+    follows from the machine and the folder.
     """
 
     home: Path
@@ -63,6 +67,7 @@ class Configuration:
     storage: str | None = None
     cache: str | None = None
     secrets_file: Path | None = None
+    workspace: str | None = None
 
 
 def load_configuration(
@@ -87,21 +92,26 @@ def load_configuration(
         project = None
     if home is None:
         home = project / STATE_FOLDER if project is not None else _user_folder()
-    storage, cache = environment.get(STORAGE_VARIABLE), environment.get(CACHE_VARIABLE)
-    if project is None:
-        return Configuration(home.absolute(), storage=storage or None, cache=cache or None)
-    file = project / PROJECT_FILE
-    return _configuration(file, _read_toml(file), home, storage, cache)
+    file = None if project is None else project / PROJECT_FILE
+    found = (
+        Configuration(home.absolute())
+        if file is None
+        else _configuration(file, _read_toml(file), home)
+    )
+    return replace(
+        found,
+        storage=environment.get(STORAGE_VARIABLE) or found.storage,
+        cache=environment.get(CACHE_VARIABLE) or found.cache,
+        workspace=_workspace(environment.get(WORKSPACE_VARIABLE) or None),
+    )
 
 
 def check_configuration(file: Path, text: str) -> None:
     """Refuse a text that ``onex.toml`` cannot be; raises ConfigurationError."""
-    _configuration(file, _parse_toml(file, text.encode()), file.parent, None, None)
+    _configuration(file, _parse_toml(file, text.encode()), file.parent)
 
 
-def _configuration(
-    file: Path, body: JsonObject, home: Path, storage: str | None, cache: str | None
-) -> Configuration:
+def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
     unknown = sorted(set(body) - _KNOWN_TABLES)
     if unknown:
         raise _refuse(file, f"{unknown[0]!r} is not a table that onex knows")
@@ -112,10 +122,19 @@ def _configuration(
         _table(file, "config", body.get("config", {})),
         _overrides(file, _table(file, "overrides", body.get("overrides", {}))),
         _trust_policy(file, _table(file, "policy", body.get("policy", {}))),
-        storage or _url(file, "storage", body.get("storage")),
-        cache or _url(file, "cache", body.get("cache")),
+        _url(file, "storage", body.get("storage")),
+        _url(file, "cache", body.get("cache")),
         _secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
     )
+
+
+def _workspace(name: str | None) -> str | None:
+    if name is not None and not (len(name) <= MAXIMUM_WORKSPACE_LENGTH and name.isprintable()):
+        raise ConfigurationError(
+            f"{WORKSPACE_VARIABLE} holds what cannot be a name",
+            hint=f"write up to {MAXIMUM_WORKSPACE_LENGTH} characters that can be printed",
+        )
+    return name
 
 
 def _user_folder() -> Path:

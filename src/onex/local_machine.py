@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import platform
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from onex.domain.errors import FileNotWrittenError, Location
 
 NEW_FILE_MODE = 0o666
+MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
 def user_name() -> str:
@@ -22,6 +24,19 @@ def user_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def machine_name() -> str:
+    """What tells this machine from others: the identity that its system has, or its host name.
+
+    The identity must not be shown as it is (machine-id(5)).
+    """
+    for file in MACHINE_ID_FILES:
+        with contextlib.suppress(OSError, ValueError):
+            identity = Path(file).read_text(encoding="ascii").strip()
+            if len(identity) == 32:
+                return identity
+    return platform.node()
 
 
 def owner_of(path: Path) -> str:

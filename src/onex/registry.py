@@ -20,8 +20,9 @@ from onex.configuration import (
     SourceConfiguration,
     load_configuration,
 )
-from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine
+from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, adopt_sources
 from onex.discovery.filesystem import FileSystemDiscovery
+from onex.discovery.local_workspace import local_workspace
 from onex.discovery.merge import Merge, MergeRules
 from onex.discovery.scan_report import ScanReport
 from onex.discovery.source_kinds import make_source, merge_rules
@@ -38,11 +39,12 @@ from onex.domain.errors import (
 from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle, check_replacement
-from onex.domain.metadata import NodeMetadata, RegisteredNode
+from onex.domain.metadata import NodeMetadata, RegisteredNode, SourceId
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
+from onex.domain.workspace import Workspace
 from onex.resolution.override import Override, find_manifest, read_override
 from onex.resolution.registry_resolution import CacheReport, RegistryResolution
 from onex.resolver.compatibility import VersionCompatibility
@@ -144,7 +146,11 @@ class Registry:
         from onex.execution.registry_execution import RegistryExecution
 
         return RegistryExecution(
-            self.configuration, self._environment, self._journal, self._storage.files_at
+            self.configuration,
+            self._environment,
+            self._journal,
+            self._storage.files_at,
+            self.workspace.name,
         )
 
     @cached_property
@@ -162,7 +168,7 @@ class Registry:
             StorageError: the registry's database cannot be used.
         """
         declared = self.configuration.sources
-        engine = DiscoveryEngine(self._storage)
+        engine = DiscoveryEngine(self._storage, workspace=self.workspace)
         given = list(paths)
         for path in given:
             engine.register_discovery_source(FileSystemDiscovery(Path(path)))
@@ -236,28 +242,40 @@ class Registry:
                 found.append((declared, None))
         return found
 
-    def knows_source(self, name: str) -> bool:
-        """Whether anything is known of a source of that name, declared or not."""
-        return name in self._storage.sources()
+    @property
+    def workspace(self) -> Workspace:
+        """Which of those that share the registry this is."""
+        return local_workspace(self.configuration)
 
-    def forget_source(self, name: str) -> int:
+    def known_sources(self) -> Mapping[SourceId, int]:
+        """The sources of all workspaces, declared or not, and how many manifests each gives."""
+        return self._storage.sources()
+
+    def knows_source(self, source: SourceId) -> bool:
+        """Whether anything is known of a source, declared or not."""
+        workspace, known = self.workspace, self.known_sources()
+        is_own = source.workspace == workspace.name
+        names = (source.workspace, *(workspace.former_names if is_own else ()))
+        return any(SourceId(source.name, name) in known for name in names)
+
+    def forget_source(self, source: SourceId) -> int:
         """Drop all that was found in a source and nowhere else; returns how many versions.
 
         Raises:
-            UsageError: nothing is known of a source of that name.
+            UsageError: nothing is known of such a source.
         """
-        if not self.knows_source(name):
-            known = ", ".join(self._storage.sources()) or "none"
+        if not self.knows_source(source):
             raise UsageError(
-                f"nothing is known of a source {name!r}", hint=f"the sources known are: {known}"
+                f"nothing is known of a source {source.name!r}",
+                hint="see what is known: onex sources list --all",
             )
-        paths = list(self._storage.fingerprints(name))
-        folders = list(self._storage.folders(name))
+        if source.workspace == self.workspace.name:
+            adopt_sources(self._storage, self.workspace, [source.name])
         with self._storage.writing() as writer:
-            merge = Merge(writer, name, MergeRules())
-            for path in paths:
+            merge = Merge(writer, source, MergeRules(), self.workspace)
+            for path in self._storage.fingerprints(source):
                 merge.drop(path)
-            merge.remember_folders((), folders)
+            writer.forget_source(source)
         return merge.counts.removed
 
     def check_storage(self) -> int:

@@ -12,7 +12,7 @@ from onex.cli.output import Output
 from onex.domain.constraint import VersionConstraint
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
@@ -216,6 +216,7 @@ def show(output: Output, reference: str, home: Path | None) -> None:
         node = registry.node(wanted)
         versions = registry.versions(wanted)
         dependents = registry.dependents(node)
+        workspace = registry.workspace.name
     metadata = node.metadata
     body = (
         metadata.to_json()
@@ -224,7 +225,7 @@ def show(output: Output, reference: str, home: Path | None) -> None:
             "versions": [str(other.metadata.version) for other in reversed(versions)],
             "dependencies": [dependency.to_json() for dependency in metadata.dependencies],
             "dependents": [str(dependent) for dependent in dependents],
-            "origins": [{"source": o.source, "path": o.path} for o in node.origins],
+            "origins": [origin.to_json() for origin in node.origins],
             "registered_at": node.registered_at,
             "yanked": node.yanked,
         }
@@ -247,10 +248,17 @@ def show(output: Output, reference: str, home: Path | None) -> None:
             ("libraries", ", ".join(metadata.libraries)),
             ("dependents", ", ".join(map(str, dependents))),
             ("digest", node.digest),
-            ("found at", ", ".join(origin.path for origin in node.origins)),
+            ("found at", ", ".join(_place(origin, workspace) for origin in node.origins)),
         ]
         for name, value in rows:
             if value:
                 output.line(f"  {name:<13} {value}")
 
     output.emit(body, human)
+
+
+def _place(origin: Origin, workspace: str) -> str:
+    """Where a node is, with whose it is if it is another's."""
+    if origin.workspace == workspace:
+        return origin.path
+    return f"{origin.path} (workspace {origin.workspace or 'unknown'})"

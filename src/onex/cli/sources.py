@@ -13,6 +13,7 @@ from onex.cli.output import Output, counted
 from onex.configuration import PROJECT_FILE, SourceConfiguration, check_configuration
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
+from onex.domain.metadata import SourceId
 from onex.local_machine import locked_folder, replace_text
 from onex.registry import Registry
 
@@ -25,13 +26,22 @@ def sources() -> None:
 
 
 @sources.command("list")
+@click.option("--all", "with_known", is_flag=True, help="Also all that is known, of everyone.")
 @home_option
 @output_options
-def list_sources(output: Output, home: Path | None) -> None:
+def list_sources(output: Output, with_known: bool, home: Path | None) -> None:
     """List the declared sources."""
     with Registry.open(home) as registry:
         declared = registry.configuration.sources
-    body: JsonValue = {"sources": [_described(source) for source in declared]}
+        known = registry.known_sources() if with_known else {}
+        workspace = registry.workspace.name
+    body: dict[str, JsonValue] = {"sources": [_described(source) for source in declared]}
+    if with_known:
+        body["workspace"] = workspace
+        body["known"] = [
+            {"name": source.name, "workspace": source.workspace, "nodes": nodes}
+            for source, nodes in known.items()
+        ]
 
     def human() -> None:
         output.table(
@@ -40,6 +50,15 @@ def list_sources(output: Output, home: Path | None) -> None:
         )
         if not declared:
             output.note("no source is declared; onex sources add PATH declares one")
+        if with_known:
+            output.line("")
+            output.table(
+                ("KNOWN", "WORKSPACE", "NODES"),
+                [
+                    (s.name, "this one" if s.workspace == workspace else s.workspace, str(n))
+                    for s, n in known.items()
+                ],
+            )
 
     output.emit(body, human)
 
@@ -109,7 +128,8 @@ def remove(output: Output, name: str, home: Path | None) -> None:
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
         _edit(file, lambda text: _without(text, name))
-        dropped = registry.forget_source(name) if registry.knows_source(name) else 0
+        source = SourceId(name, registry.workspace.name)
+        dropped = registry.forget_source(source) if registry.knows_source(source) else 0
     body: JsonValue = {"removed": name, "nodes": dropped}
     output.emit(
         body,
@@ -119,21 +139,29 @@ def remove(output: Output, name: str, home: Path | None) -> None:
 
 @sources.command()
 @click.argument("name", metavar="NAME|PATH")
+@click.option("--workspace", help="Whose source it is, by default this workspace's.")
 @home_option
 @output_options
-def forget(output: Output, name: str, home: Path | None) -> None:
+def forget(output: Output, name: str, workspace: str | None, home: Path | None) -> None:
     """Take what a source gave out of the registry.
 
-    It is for what a source left behind that is declared no more, or a folder that was scanned
-    by its path. The next scan of a declared source brings its nodes back.
+    It is for what a source left behind that is declared no more, a folder that was scanned
+    by its path, or a machine that is there no more. The next scan of a declared source brings
+    its nodes back.
     """
     with Registry.open(home) as registry:
-        path = str(Path(name).absolute())
-        known = name if registry.knows_source(name) or not registry.knows_source(path) else path
-        dropped = registry.forget_source(known)
-    body: JsonValue = {"forgotten": known, "nodes": dropped}
+        owner = registry.workspace.name if workspace is None else workspace
+        path = SourceId(str(Path(name).absolute()), owner)
+        source = SourceId(name, owner)
+        if not registry.knows_source(source) and registry.knows_source(path):
+            source = path
+        dropped = registry.forget_source(source)
+    body: JsonValue = {"forgotten": source.name, "nodes": dropped}
     output.emit(
-        body, lambda: output.line(f"forgot {known}, and {counted(dropped, 'node version')} with it")
+        body,
+        lambda: output.line(
+            f"forgot {source.name}, and {counted(dropped, 'node version')} with it"
+        ),
     )
 
 

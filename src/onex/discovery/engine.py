@@ -6,10 +6,11 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TypeVar
 
 from onex.discovery.deadline import Deadline
 from onex.discovery.merge import Merge, MergeRules
@@ -23,8 +24,11 @@ from onex.domain.errors import (
     SourceError,
     SourceTimeoutError,
 )
-from onex.domain.metadata import Origin
+from onex.domain.metadata import Origin, SourceId
+from onex.domain.workspace import Workspace
 from onex.storage.backend import StorageBackend
+
+Item = TypeVar("Item")
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
 GRACE_SECONDS = 2.0
@@ -42,7 +46,8 @@ class _Inquiry:
     ``before`` is the token of the scan that stored something last when the memory was
     read, ``token`` that of this one. ``is_overtaken`` is set if another scan stored
     something and there is no time to look again: then nothing is taken for settled, and
-    the next scan reads it once more.
+    the next scan reads it once more. ``left_behind`` are sources of other workspaces, of
+    which files turned out to be gone.
     """
 
     source: DiscoverySource
@@ -55,6 +60,7 @@ class _Inquiry:
     answer: Discovery | OnexError | None = None
     contested: list[Finding] = field(default_factory=list)
     is_overtaken: bool = False
+    left_behind: set[SourceId] = field(default_factory=set)
 
     def ask(self) -> None:
         """Ask the source; what it raises becomes its answer."""
@@ -86,6 +92,7 @@ class DiscoveryEngine:
 
     storage: StorageBackend
     rules: MergeRules = field(default_factory=MergeRules)
+    workspace: Workspace = field(default_factory=Workspace)
     sources: list[DiscoverySource] = field(default_factory=list)
     timeouts: dict[str, float] = field(default_factory=dict)
 
@@ -109,6 +116,7 @@ class DiscoveryEngine:
             OnexError: the only source there is cannot be read.
             StorageError: the storage fails.
         """
+        adopt_sources(self.storage, self.workspace, [source.name for source in self.sources])
         reports = {s.name: SourceReport(s.name, s.kind) for s in self.sources}
         outcomes: dict[str, Discovery | OnexError] = {}
         asked = list(self.sources)
@@ -136,12 +144,14 @@ class DiscoveryEngine:
         problems += self._ambiguous_names()
         return ScanReport(list(reports.values()), joined_conflicts(problems), self.storage.count())
 
+    def _source_id(self, name: str) -> SourceId:
+        return SourceId(name, self.workspace.name)
+
     def _inquiry(self, source: DiscoverySource, *, force: bool) -> _Inquiry:
         # First, so that what is stored while the memory is read counts as stored after it.
-        before = self.storage.scan_token(source.name)
-        memory = SourceMemory(
-            self.storage.fingerprints(source.name), self.storage.folders(source.name)
-        )
+        source_id = self._source_id(source.name)
+        before = self.storage.scan_token(source_id)
+        memory = SourceMemory(self.storage.fingerprints(source_id), self.storage.folders(source_id))
         deadline = Deadline.after(self.timeouts[source.name])
         return _Inquiry(
             source, memory.without_fingerprints() if force else memory, deadline, before
@@ -161,7 +171,7 @@ class DiscoveryEngine:
         missing; a place that is gone holds no version against one that is there.
         """
         gone = frozenset(
-            Origin(inquiry.source.name, path)
+            Origin(inquiry.source.name, path, self.workspace.name)
             for inquiry in inquiries
             if isinstance(inquiry.answer, Discovery)
             for path in inquiry.answer.gone
@@ -177,7 +187,7 @@ class DiscoveryEngine:
                 started = time.perf_counter()
                 try:
                     stage(_Storing(inquiry, outcome, reports[name], gone, is_last=is_last,
-                                   was_incomplete=name in incomplete))  # fmt: skip
+                                   was_incomplete=self._source_id(name) in incomplete))  # fmt: skip
                 except _OvertakenError:
                     overtaken.add(name)
                 except SourceError as error:
@@ -219,8 +229,8 @@ class DiscoveryEngine:
         """
         discovery = storing.discovery
         has_more = discovery.gone or discovery.folders or discovery.gone_folders
-        if not (has_more or storing.inquiry.before == storing.inquiry.token
-                or storing.was_incomplete):  # fmt: skip
+        has_stored = storing.inquiry.before == storing.inquiry.token
+        if not (has_more or has_stored or storing.was_incomplete):
             return
         pending = deque(sorted(discovery.gone))
         while True:
@@ -233,6 +243,10 @@ class DiscoveryEngine:
         with self._transaction(storing, is_complete=True) as merge:
             folders = () if storing.inquiry.is_overtaken else discovery.folders
             merge.remember_folders(folders, discovery.gone_folders)
+        for source in sorted(storing.inquiry.left_behind):
+            for batch in _batches(iter(self.storage.fingerprints(source))):
+                with self._transaction(storing, is_complete=True) as merge:
+                    merge.release(source, batch)
 
     @contextmanager
     def _transaction(self, storing: _Storing, *, is_complete: bool) -> Iterator[Merge]:
@@ -242,28 +256,30 @@ class DiscoveryEngine:
             _OvertakenError: another scan stored something of the source, and this one can
                 still look again.
         """
-        inquiry, name = storing.inquiry, storing.inquiry.source.name
+        inquiry, source = storing.inquiry, self._source_id(storing.inquiry.source.name)
         with self.storage.writing() as writer:
-            if writer.scan_token(name) != inquiry.before:
+            if writer.scan_token(source) != inquiry.before:
                 if not storing.is_last:
                     raise _OvertakenError
                 inquiry.is_overtaken = True
-            writer.note_scan(name, inquiry.token, is_complete=is_complete)
-            merge = Merge(writer, name, self.rules, storing.gone)
+            writer.note_scan(source, inquiry.token, is_complete=is_complete)
+            merge = Merge(writer, source, self.rules, self.workspace, storing.gone)
             yield merge
         inquiry.before = inquiry.token
         storing.report.count(merge.counts)
+        inquiry.left_behind |= merge.left_behind
 
     def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
         """Complete the report of a source; returns what is to be said of it."""
-        outcomes = self.storage.outcomes(report.name)
+        source = self._source_id(report.name)
+        outcomes = self.storage.outcomes(source)
         report.status = "degraded" if discovery.is_partial else "ok"
         report.found = outcomes.get("node", 0)
         report.rejected = outcomes.get("rejected", 0)
         report.skipped = outcomes.get("skipped", 0)
         report.unchanged = max(0, report.found - report.added - report.updated)
         problems = list(discovery.problems)
-        for file in self.storage.files_with_problems(report.name):
+        for file in self.storage.files_with_problems(source):
             problems += file.problems
         return problems
 
@@ -292,6 +308,20 @@ class DiscoveryEngine:
             )
             for name, nodes in self.storage.ambiguous_names().items()
         ]
+
+
+def adopt_sources(storage: StorageBackend, workspace: Workspace, names: Iterable[str]) -> None:
+    """Take over what sources of these names gave under a former name of the workspace."""
+    known = storage.sources() if workspace.former_names else {}
+    for former in (SourceId(n, w) for n in names for w in workspace.former_names):
+        if not known.get(former):
+            continue
+        source = SourceId(former.name, workspace.name)
+        with storage.writing() as writer:
+            # Another machine may have been first.
+            is_there = former in writer.sources(former.workspace)
+            if is_there and source not in writer.sources(source.workspace):
+                writer.adopt(source, former.workspace)
 
 
 @dataclass(slots=True)
@@ -325,8 +355,8 @@ class _Storing:
         return replace(finding, file=replace(finding.file, fingerprint=""))
 
 
-def _batches(findings: Iterator[Finding]) -> Iterator[list[Finding]]:
-    while batch := list(islice(findings, BATCH)):
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while batch := list(islice(items, BATCH)):
         yield batch
 
 

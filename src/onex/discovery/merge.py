@@ -9,6 +9,7 @@ storage inside the transaction, never of what was known when the scan began.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,8 +17,9 @@ from pathlib import Path
 
 from onex.discovery.source import Finding
 from onex.domain.errors import Location, Problem, Severity
-from onex.domain.metadata import Origin
+from onex.domain.metadata import Origin, SourceId
 from onex.domain.reference import NodeVersion
+from onex.domain.workspace import Workspace
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
 from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
@@ -92,17 +94,23 @@ class Merge:
     def __init__(
         self,
         writer: StorageWriter,
-        source: str,
+        source: SourceId,
         rules: MergeRules,
+        workspace: Workspace,
         gone: frozenset[Origin] = frozenset(),
     ) -> None:
-        """``gone`` are the places, of any source of this scan, that are there no more."""
+        """``workspace`` is the one that merges, and ``source`` mostly one of its own.
+
+        ``gone`` are the places, of any source of this scan, that are there no more.
+        """
         self._writer = writer
         self._source = source
         self._rules = rules
+        self._workspace = workspace
         self._gone = gone
-        self._others = [other for other in writer.sources() if other != source]
+        self._others = [o for o in writer.sources(source.workspace) if o != source]
         self.counts = MergeCounts()
+        self.left_behind: set[SourceId] = set()
         self.contested: list[Finding] = []
 
     def expect(self, findings: Iterable[Finding]) -> None:
@@ -111,7 +119,7 @@ class Merge:
         self._writer.expect(
             [f.node.node_version for f in found if f.node is not None],
             [
-                Origin(source, f.file.path)
+                _origin(source, f.file.path)
                 for source in (self._source, *self._others)
                 for f in found
             ],
@@ -120,7 +128,7 @@ class Merge:
     def take(self, finding: Finding) -> None:
         """Make a finding part of the registry."""
         file = finding.file
-        origin = Origin(self._source, file.path)
+        origin = _origin(self._source, file.path)
         self._correct_others(file.path, finding.node.node_version if finding.node else None)
         if finding.node is None:
             self._leave(origin, None)
@@ -130,8 +138,19 @@ class Merge:
 
     def drop(self, path: str) -> None:
         """Forget a manifest that its source does not give, and its node if no other place does."""
-        self._leave(Origin(self._source, path), None, is_left_out=True)
+        self._leave(_origin(self._source, path), None, is_left_out=True)
         self._writer.forget(self._source, path)
+
+    def release(self, source: SourceId, paths: Iterable[str]) -> None:
+        """Take what is gone from a source of another workspace.
+
+        That workspace looks at it again when it is scanned, if it ever is.
+        """
+        origins = [_origin(source, path) for path in paths]
+        self._writer.expect([], origins)
+        for origin in origins:
+            if self._writer.node_at(origin) is not None and self._is_gone(origin):
+                self.counts.removed += self._look_again(origin)
 
     def remember_folders(self, changed: Iterable[FolderMemory], gone: Iterable[str]) -> None:
         """Note what the walk of the source saw of folders."""
@@ -142,7 +161,7 @@ class Merge:
         identity = node.node_version
         self._leave(origin, identity)
         owner = self._rules.bound_to(identity.node.namespace)
-        if owner is not None and owner != self._source:
+        if owner is not None and owner != self._source.name:
             self._leave(origin, None)
             return _refused(file, _bound_elsewhere(file, node, owner))
         existing = self._writer.find(identity)
@@ -156,7 +175,7 @@ class Merge:
             if not self._prevails(existing, origin, rivals):
                 self._leave(origin, None)
                 self.contested.append(finding)
-                return _refused(file, _conflict(file, node, rivals[0]))
+                return _refused(file, _conflict(file, node, rivals[0], origin.workspace))
             self._writer.update(node)
             self.counts.updated += 1
         # Before any other place goes, since a version without one would go with it.
@@ -181,14 +200,13 @@ class Merge:
         for other in left.origins if left is not None else ():
             if other in self._gone:
                 continue
-            is_same = not is_left_out and _is_same_file(other.path, origin.path)
-            if is_same or _is_gone(other.path):
+            if self._is_gone(other) or (not is_left_out and self._is_same_file(other, origin)):
                 self._look_again(other)
 
     def _correct_others(self, path: str, now: NodeVersion | None) -> None:
         """Take from other sources what they said of this file, if it says something else now."""
         for source in self._others:
-            other = Origin(source, path)
+            other = _origin(source, path)
             if self._writer.node_at(other) not in (None, now):
                 self._look_again(other)
 
@@ -199,23 +217,25 @@ class Merge:
             for other in existing.origins
             if other != origin
             and other not in self._gone
-            and self._rules.is_active(other.source)
-            and not _is_gone(other.path)
-            and not _is_same_file(other.path, origin.path)
+            and self._is_active(other)
+            and not self._is_gone(other)
+            and not self._is_same_file(other, origin)
         ]
 
     def _prevails(self, existing: StoredNode, origin: Origin, rivals: list[Origin]) -> bool:
         """Whether what stands at an origin is what is registered from now on."""
-        if all(self._rules.prefers(self._source, rival.source) for rival in rivals):
+        if all(self._rules.prefers(self._source.name, rival.source) for rival in rivals):
             return True
         return existing.origins[:1] == (origin,) and not any(
-            self._rules.prefers(rival.source, self._source) for rival in rivals
+            self._rules.prefers(rival.source, self._source.name) for rival in rivals
         )
 
     def _set_aside(self, loser: Origin, node: NodeRecord, winner: Origin) -> None:
         self._writer.remove_origin(loser)
         file = SeenFile(loser.path, "", "rejected")
-        self._writer.remember(loser.source, _refused(file, _conflict(file, node, winner)))
+        self._writer.remember(
+            loser.source_id, _refused(file, _conflict(file, node, winner, loser.workspace))
+        )
 
     def _drop_left_behind(self, node: NodeVersion, origin: Origin) -> None:
         """Drop the places of a node that are gone, or that a source left when it was renamed."""
@@ -225,16 +245,44 @@ class Merge:
         for other in existing.origins:
             if other == origin or other in self._gone:
                 continue
-            if _is_gone(other.path) or not self._rules.is_active(other.source):
+            if self._is_gone(other) or not self._is_active(other):
                 self._look_again(other)
+                if other.workspace != self._source.workspace:
+                    self.left_behind.add(other.source_id)
 
-    def _look_again(self, origin: Origin) -> None:
-        """Drop an origin of any source, which is read again at that source's next scan."""
-        self._writer.remove_origin(origin)
-        self._writer.remember(origin.source, SeenFile(origin.path, "", "plain"))
+    def _is_active(self, origin: Origin) -> bool:
+        """Whether the source of an origin may still be scanned, as far as can be said here."""
+        is_own = origin.workspace == self._source.workspace
+        return not is_own or self._rules.is_active(origin.source)
+
+    def _is_gone(self, origin: Origin) -> bool:
+        """Whether nothing is at an origin any more, as far as can be seen from here."""
+        return self._workspace.sees_files_of(origin.workspace) and _names_nothing(origin.path)
+
+    def _is_same_file(self, one: Origin, other: Origin) -> bool:
+        """Whether two origins are names of one file that can be seen from here."""
+        sees = self._workspace.sees_files_of
+        return (
+            sees(one.workspace)
+            and sees(other.workspace)
+            and (one.path == other.path or _is_one_file(one.path, other.path))
+        )
+
+    def _look_again(self, origin: Origin) -> bool:
+        """Drop an origin of any source, which is read again at that source's next scan.
+
+        Returns whether its node went with it.
+        """
+        was_last = self._writer.remove_origin(origin)
+        self._writer.remember(origin.source_id, SeenFile(origin.path, "", "plain"))
+        return was_last
 
 
-def _is_gone(path: str) -> bool:
+def _origin(source: SourceId, path: str) -> Origin:
+    return Origin(source.name, path, source.workspace)
+
+
+def _names_nothing(path: str) -> bool:
     """Whether a path of this machine names nothing; one that may not be looked at is there."""
     if not Path(path).is_absolute():
         return False
@@ -247,10 +295,8 @@ def _is_gone(path: str) -> bool:
     return False
 
 
-def _is_same_file(path: str, other: str) -> bool:
+def _is_one_file(path: str, other: str) -> bool:
     """Whether two paths are names of one file."""
-    if path == other:
-        return True
     try:
         return Path(path).samefile(other)
     except (OSError, ValueError):
@@ -262,13 +308,21 @@ def _refused(file: SeenFile, problem: Problem) -> SeenFile:
     return replace(file, fingerprint="", outcome="rejected", problems=(*file.problems, problem))
 
 
-def _conflict(file: SeenFile, node: NodeRecord, rival: Origin) -> Problem:
+def _conflict(file: SeenFile, node: NodeRecord, rival: Origin, workspace: str) -> Problem:
+    hint = "give one of the two another version or namespace, or remove it"
+    where = rival.path
+    if rival.workspace != workspace:
+        where = f"{rival.path} in the workspace {rival.workspace}"
+        hint += (
+            ", or take the other out if it is left over: onex sources forget"
+            f" {shlex.quote(rival.source)} --workspace {shlex.quote(rival.workspace)}"
+        )
     return Problem(
         CONFLICT_CODE,
         Severity.ERROR,
-        f"{node.label} is registered from {rival.path} with other content",
+        f"{node.label} is registered from {where} with other content",
         Location(file.path, 1, 1),
-        "give one of the two another version or namespace, or remove it",
+        hint,
     )
 
 

@@ -162,20 +162,39 @@ carry no metadata.
 """
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SourceId:
+    """A source of nodes: its name in a workspace, and the name of that workspace."""
+
+    name: str
+    workspace: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One place a node version was found: the source's name and the manifest's path."""
+    """One place a node version was found: a source, the manifest's path, and the workspace.
+
+    ``workspace`` is empty if the registry belongs to one workspace alone.
+    """
 
     source: str
     path: str
+    workspace: str = ""
+
+    @property
+    def source_id(self) -> SourceId:
+        """The source that gave it."""
+        return SourceId(self.source, self.workspace)
 
     def to_json(self) -> JsonObject:
-        return {"source": self.source, "path": self.path}
+        body = {"source": self.source, "path": self.path}
+        return body | ({"workspace": self.workspace} if self.workspace else {})
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Origin:
         """Read back what ``to_json`` wrote."""
-        return cls(as_text(body["source"]), as_text(body["path"]))
+        workspace = as_optional_text(body.get("workspace"))
+        return cls(as_text(body["source"]), as_text(body["path"]), workspace or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +216,10 @@ class RegisteredNode:
     def first_origin(self) -> Origin | None:
         """The place that gave the node first, None where no place gives it."""
         return self.origins[0] if self.origins else None
+
+    def origins_from(self, workspace: str) -> list[Origin]:
+        """The places that give the node, those of a workspace first."""
+        return sorted(self.origins, key=lambda origin: origin.workspace != workspace)
 
     @property
     def source(self) -> str:

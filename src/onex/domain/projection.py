@@ -16,8 +16,10 @@ from onex.domain.json_value import (
     canonical_json,
     canonical_object,
 )
-from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode
+from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode, SourceId
 from onex.domain.reference import NodeId, NodeVersion
+
+SOURCE_ADOPTED = "source.adopted"
 
 
 def node_state(
@@ -37,6 +39,14 @@ def node_state(
     if yank_reason is not None:
         members["yank_reason"] = canonical_json(yank_reason)
     return canonical_object(members)
+
+
+def adoption(former: SourceId, source: SourceId) -> dict[str, str]:
+    """The body of the entry by which a workspace takes over a source of another, as members."""
+    return {
+        "before": canonical_json(former.workspace),
+        "after": canonical_json(source.workspace),
+    }
 
 
 def changed_names(object_name: str, body: str) -> Iterator[str]:
@@ -114,7 +124,10 @@ class Projection:
         return {node: state.registered() for node, state in self.states.items()}
 
     def apply(self, event: Event) -> None:
-        """Take in the next entry; entries that are not about nodes change nothing."""
+        """Take in the next entry; entries that are not about nodes or sources change nothing."""
+        if event.action == SOURCE_ADOPTED:
+            former = SourceId(event.object, as_text(event.facts["before"]))
+            self._adopt(former, as_text(event.facts["after"]))
         if not event.action.startswith("node."):
             return
         node = NodeVersion.parse(event.object)
@@ -152,6 +165,17 @@ class Projection:
         state = self._states[node]
         self._states[node] = replace(state, origins=(*state.origins, origin))
         self._offered[origin] = node
+
+    def _adopt(self, former: SourceId, workspace: str) -> None:
+        """Make the origins of a source those of another workspace, each at its place."""
+        taken = {o: replace(o, workspace=workspace)
+                 for o in self._offered if o.source_id == former}  # fmt: skip
+        for node in {self._offered[origin] for origin in taken}:
+            state = self._states[node]
+            kept = tuple(taken.get(origin, origin) for origin in state.origins)
+            self._states[node] = replace(state, origins=kept)
+        for origin, renamed in taken.items():
+            self._offered[renamed] = self._offered.pop(origin)
 
     def _drop_origin(self, node: NodeVersion, origin: Origin) -> None:
         state = self._states.get(node)

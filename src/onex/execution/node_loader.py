@@ -39,16 +39,19 @@ class NodeLoader:
     def __init__(
         self,
         folder: Path,
+        workspace: str,
         listing_at: Callable[[Origin], str],
         rules_at: Callable[[Origin], IgnoreRules],
     ) -> None:
         """``folder`` holds one folder for each digest.
 
+        Files that ``workspace`` found are tried before those that others did.
         ``listing_at`` gives the files that a scan saw at an origin, as ``write_listing``
         wrote them; an empty text if that is not known. ``rules_at`` gives the ignore rules
         that hold there.
         """
         self._folder = folder
+        self._workspace = workspace
         self._listing_at = listing_at
         self._rules_at = rules_at
         self._loaded: dict[str, LoadedNode] = {}
@@ -79,7 +82,14 @@ class NodeLoader:
                 hint="entry points that run are of type " + " or ".join(RUNNABLE),
             )
         first_problem: OnexError | None = None
-        for origin in node.origins:
+        elsewhere = _found_elsewhere(node, self._workspace)
+        if elsewhere:
+            raise NodeLoadError(
+                f"the files of {node.metadata.node_version} are not here, but in the workspace"
+                f" {elsewhere[0]}",
+                hint="get a copy of them, and run onex scan",
+            )
+        for origin in node.origins_from(self._workspace):
             try:
                 return self._load_from(origin, node)
             except (NodeLoadError, DigestMismatchError) as problem:
@@ -151,7 +161,7 @@ class NodeLoader:
 
 
 def changes_of_files(
-    folder: Path, node: RegisteredNode, rules_at: Callable[[Origin], IgnoreRules]
+    folder: Path, node: RegisteredNode, workspace: str, rules_at: Callable[[Origin], IgnoreRules]
 ) -> list[str]:
     """How the files of a node differ from those that once were unpacked to a folder.
 
@@ -162,10 +172,11 @@ def changes_of_files(
     # What Python keeps beside the code is not part of the node.
     unpacked = [path for path in folder.rglob("*") if path.is_file() and is_owned_file(path.name)]
     names = [path.relative_to(folder).as_posix() for path in unpacked]
-    manifest = Path(node.origins[0].path)
+    origin = node.origins_from(workspace)[0]
+    manifest = Path(origin.path)
     try:
         before = read_node_files(folder, sorted(names))
-        rules = rules_at(node.origins[0])
+        rules = rules_at(origin)
         collected = collect_files(manifest, node.metadata.entrypoint, rules)
         now = read_node_files(manifest.parent, collected.names)
     except (OSError, NodeFilesError):
@@ -210,3 +221,11 @@ def _holds(folder: Path, contents: Mapping[str, bytes]) -> bool:
         return all((folder / name).read_bytes() == content for name, content in contents.items())
     except OSError:
         return False
+
+
+def _found_elsewhere(node: RegisteredNode, workspace: str) -> list[str]:
+    """The workspaces that have the files of a node, if they are in others alone."""
+    others = [origin for origin in node.origins if origin.workspace not in ("", workspace)]
+    if len(others) < len(node.origins) or any(Path(other.path).exists() for other in others):
+        return []
+    return [other.workspace for other in others]

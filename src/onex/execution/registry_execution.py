@@ -102,8 +102,13 @@ class RegistryExecution:
         environment: Mapping[str, str],
         journal: RunJournal,
         listing_at: Callable[[Origin], str],
+        workspace: str,
     ) -> None:
-        """``listing_at`` gives the files that a scan saw at an origin."""
+        """``listing_at`` gives the files that a scan saw at an origin.
+
+        What ``workspace`` itself found is run before what others that share the registry did.
+        """
+        self._workspace = workspace
         self._listing_at = listing_at
         self._sources = {source.name: source for source in configuration.sources}
         self._home = configuration.home
@@ -119,7 +124,7 @@ class RegistryExecution:
             # A lock may say anything, and must not lead to another folder.
             return []
         folder = self._home / NODES_FOLDER / digest.removeprefix(DIGEST_PREFIX)
-        return changes_of_files(folder, node, self._rules_at)
+        return changes_of_files(folder, node, self._workspace, self._rules_at)
 
     @contextmanager
     def _orchestrator(self, settings: RunSettings, jobs: int) -> Iterator[ExecutionOrchestrator]:
@@ -127,7 +132,9 @@ class RegistryExecution:
         try:
             yield ExecutionOrchestrator(
                 engines,
-                NodeLoader(self._home / NODES_FOLDER, self._listing_at, self._rules_at),
+                NodeLoader(
+                    self._home / NODES_FOLDER, self._workspace, self._listing_at, self._rules_at
+                ),
                 self._artifacts,
                 self._journal,
                 self._home / "runs",

@@ -10,7 +10,7 @@ from typing import Protocol
 from onex.domain.errors import Problem
 from onex.domain.event import Event, LogHead
 from onex.domain.lifecycle import Lifecycle
-from onex.domain.metadata import Origin, Outcome, RegisteredNode
+from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
@@ -52,8 +52,8 @@ class StorageWriter(Protocol):
         """Read at once what is known of these node versions and these places."""
         ...
 
-    def sources(self) -> Sequence[str]:
-        """The sources that offered something when the transaction began."""
+    def sources(self, workspace: str) -> Sequence[SourceId]:
+        """The sources of a workspace that offered something when the transaction began."""
         ...
 
     def find(self, node: NodeVersion) -> StoredNode | None:
@@ -98,20 +98,31 @@ class StorageWriter(Protocol):
         """Forget an origin, and its node when it was the last; returns whether it was."""
         ...
 
-    def remember(self, source: str, file: SeenFile) -> None:
+    def remember(self, source: SourceId, file: SeenFile) -> None:
         """Note what a scan made of a file."""
         ...
 
-    def forget(self, source: str, path: str) -> None:
+    def forget(self, source: SourceId, path: str) -> None:
         """Drop what was noted of a file that is gone."""
         ...
 
-    def scan_token(self, source: str) -> str | None:
+    def scan_token(self, source: SourceId) -> str | None:
         """The token of the scan of a source that stored something last."""
         ...
 
-    def note_scan(self, source: str, token: str, *, is_complete: bool) -> None:
+    def note_scan(self, source: SourceId, token: str, *, is_complete: bool) -> None:
         """Note which scan of a source stores now, and whether it has stored all it found."""
+        ...
+
+    def adopt(self, source: SourceId, former_workspace: str) -> None:
+        """Make all that a workspace of another name noted of a source this workspace's own.
+
+        What was noted under the new name is forgotten, which must offer nothing.
+        """
+        ...
+
+    def forget_source(self, source: SourceId) -> None:
+        """Drop all that scans noted of a source, which must offer nothing."""
         ...
 
     def take_over(self, events: Sequence[Event]) -> None:
@@ -131,7 +142,7 @@ class StorageWriter(Protocol):
         ...
 
     def remember_folders(
-        self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
+        self, source: SourceId, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
         """Note what a walk saw of folders, and drop what was noted of those that are gone."""
         ...
@@ -193,18 +204,18 @@ class StorageBackend(Protocol):
         """The number of registered node versions."""
         ...
 
-    def fingerprints(self, source: str) -> Mapping[str, str]:
+    def fingerprints(self, source: SourceId) -> Mapping[str, str]:
         """What the last scan of a source noted of each manifest, by path.
 
         A path that offers a node and of which nothing is noted has an empty fingerprint.
         """
         ...
 
-    def scan_token(self, source: str) -> str | None:
+    def scan_token(self, source: SourceId) -> str | None:
         """The token of the scan of a source that stored something last."""
         ...
 
-    def incomplete_scans(self) -> Sequence[str]:
+    def incomplete_scans(self) -> Sequence[SourceId]:
         """The sources of which a scan stored a part of what it found, and then broke off."""
         ...
 
@@ -212,20 +223,23 @@ class StorageBackend(Protocol):
         """The files that a scan saw at an origin, as ``SeenFile.files``; empty if unknown."""
         ...
 
-    def folders(self, source: str) -> Mapping[str, FolderMemory]:
+    def folders(self, source: SourceId) -> Mapping[str, FolderMemory]:
         """What the last scan of a source noted of each folder, by path."""
         ...
 
-    def outcomes(self, source: str) -> Mapping[str, int]:
+    def outcomes(self, source: SourceId) -> Mapping[str, int]:
         """How many manifests of a source had each outcome."""
         ...
 
-    def files_with_problems(self, source: str) -> Sequence[SeenFile]:
+    def files_with_problems(self, source: SourceId) -> Sequence[SeenFile]:
         """The manifests of a source of which something is to be said, by path."""
         ...
 
-    def sources(self) -> Sequence[str]:
-        """The names of the sources that offer nodes or of which something is remembered."""
+    def sources(self) -> Mapping[SourceId, int]:
+        """The sources of all workspaces of which something is known, and how many nodes each gives.
+
+        They are in the order of their names.
+        """
         ...
 
     def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:

@@ -14,6 +14,11 @@ SQLITE_SCHEME = "sqlite:///"
 DATABASE_FILE = "registry.db"
 
 
+def is_server(url: str | None) -> bool:
+    """Whether a storage is on a server, which other machines may use too."""
+    return url is not None and url.startswith(POSTGRES_SCHEMES)
+
+
 def open_storage(url: str | None, home: Path) -> SqlBackend:
     """Open a storage, and make it where it is not there yet.
 
@@ -29,7 +34,7 @@ def open_storage(url: str | None, home: Path) -> SqlBackend:
         return SqlBackend(SqliteConnection(home / DATABASE_FILE))
     if url.startswith(SQLITE_SCHEME):
         return SqlBackend(SqliteConnection(Path(url.removeprefix(SQLITE_SCHEME))))
-    if url.startswith(POSTGRES_SCHEMES):
+    if is_server(url):
         try:
             from onex.storage.postgres.connection import PostgresConnection
         except ImportError as error:

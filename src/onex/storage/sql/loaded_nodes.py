@@ -10,16 +10,23 @@ from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.node_record import stored_version
 from onex.storage.sql.connection import SqlConnection
-from onex.storage.sql.rows import KEYS_IN_A_STATEMENT, NODE_COLUMNS, NodeRow, rows_for_keys
+from onex.storage.sql.rows import (
+    KEYS_IN_A_STATEMENT,
+    NODE_COLUMNS,
+    ORIGIN_COLUMNS,
+    NodeRow,
+    rows_for_keys,
+)
 
 _NODES = (
     f"SELECT {NODE_COLUMNS} FROM wanted CROSS JOIN nodes WHERE nodes.namespace = wanted.namespace"
     " AND nodes.type = wanted.type AND nodes.version = wanted.version"
 )
 _OFFERED = (
-    "SELECT origins.source, origins.path, type, namespace, version FROM wanted"
-    " CROSS JOIN origins JOIN nodes ON nodes.id = node_id"
-    " WHERE origins.source = wanted.source AND origins.path = wanted.path"
+    "SELECT origins.source, origins.path, origins.workspace, type, namespace, version"
+    " FROM wanted CROSS JOIN origins JOIN nodes ON nodes.id = node_id"
+    " WHERE origins.source = wanted.source AND origins.workspace = wanted.workspace"
+    " AND origins.path = wanted.path"
 )
 
 
@@ -114,23 +121,24 @@ class LoadedNodes:
         for start in range(0, len(ids), KEYS_IN_A_STATEMENT):
             some = ids[start : start + KEYS_IN_A_STATEMENT]
             marks = ", ".join("?" * len(some))
-            for node_id, source, path in self._connection.rows(
-                f"SELECT node_id, source, path FROM origins WHERE node_id IN ({marks})"
-                " ORDER BY added, source, path",
+            for node_id, *columns in self._connection.rows(
+                f"SELECT node_id, {ORIGIN_COLUMNS} FROM origins WHERE node_id IN ({marks})"
+                f" ORDER BY added, {ORIGIN_COLUMNS}",
                 some,
             ):
-                self._offered[Origin(source, path)] = by_id[node_id]
-                self._origins[by_id[node_id]].append(Origin(source, path))
+                origin = Origin(*columns)
+                self._offered[origin] = by_id[node_id]
+                self._origins[by_id[node_id]].append(origin)
 
     def _load_origins(self, origins: Sequence[Origin]) -> list[NodeVersion]:
         for origin in origins:
             self._offered[origin] = None
-        places = [(origin.source, origin.path) for origin in origins]
-        found = rows_for_keys(self._connection, ("source", "path"), places, _OFFERED)
+        columns = ("source", "path", "workspace")
+        places = [(origin.source, origin.path, origin.workspace) for origin in origins]
         nodes = []
-        for source, path, node_type, namespace, version in found:
-            node = NodeVersion(NodeId(node_type, namespace), Version.parse(version))
-            self._offered[Origin(source, path)] = node
+        for row in rows_for_keys(self._connection, columns, places, _OFFERED):
+            node = NodeVersion(NodeId(*row[3:5]), Version.parse(row[5]))
+            self._offered[Origin(*row[:3])] = node
             nodes.append(node)
         return nodes
 

@@ -17,6 +17,8 @@ NODE_COLUMNS = (
     " nodes.yanked, nodes.yank_reason, nodes.decision, nodes.body"
 )
 
+ORIGIN_COLUMNS = "source, path, workspace"
+
 KEYS_IN_A_STATEMENT = 300
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from onex.domain.decision import AbsentDecision
 from onex.domain.errors import StorageError
 from onex.domain.event import GENESIS_HASH, Event, LogHead, first_broken_link
-from onex.domain.metadata import Origin, RegisteredNode
+from onex.domain.metadata import Origin, RegisteredNode, SourceId
 from onex.domain.projection import Projection, changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
@@ -22,7 +22,7 @@ from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import storable, stored_version
 from onex.storage.problems import read_problems
 from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
-from onex.storage.sql.connection import Parameter, SqlConnection
+from onex.storage.sql.connection import Parameter, Row, SqlConnection
 from onex.storage.sql.listing import (
     conditions_of,
     picks_among_fitting,
@@ -30,8 +30,14 @@ from onex.storage.sql.listing import (
     write_cursor,
 )
 from onex.storage.sql.name_pattern import Condition
-from onex.storage.sql.rows import NODE_COLUMNS, NodeRow, read_outcome, rows_for_keys
-from onex.storage.sql.writer import SqlWriter
+from onex.storage.sql.rows import (
+    NODE_COLUMNS,
+    ORIGIN_COLUMNS,
+    NodeRow,
+    read_outcome,
+    rows_for_keys,
+)
+from onex.storage.sql.writer import SCAN_TOKEN, SqlWriter
 from onex.storage.words import neighbours_of, words_of
 
 MAXIMUM_CHANGES = 1000
@@ -306,60 +312,68 @@ class SqlBackend:
             for _, node_type, namespace, version in rows
         ]
 
-    def fingerprints(self, source: str) -> Mapping[str, str]:
-        offered = self._connection.rows("SELECT path FROM origins WHERE source = ?", (source,))
+    def fingerprints(self, source: SourceId) -> Mapping[str, str]:
+        offered = self._rows_of(source, "SELECT path FROM origins")
         found = dict.fromkeys((str(row[0]) for row in offered), "")
-        seen = self._connection.rows(
-            "SELECT path, fingerprint FROM seen_files WHERE source = ?", (source,)
-        )
+        seen = self._rows_of(source, "SELECT path, fingerprint FROM seen_files")
         found.update((str(path), str(fingerprint)) for path, fingerprint in seen)
         return found
 
-    def scan_token(self, source: str) -> str | None:
-        rows = self._connection.rows("SELECT token FROM scans WHERE source = ?", (source,))
+    def scan_token(self, source: SourceId) -> str | None:
+        rows = self._connection.rows(SCAN_TOKEN, (source.name, source.workspace))
         return rows[0][0] if rows else None
 
-    def incomplete_scans(self) -> Sequence[str]:
+    def incomplete_scans(self) -> Sequence[SourceId]:
         rows = self._connection.rows(
-            "SELECT source FROM scans WHERE is_complete = 0 ORDER BY source"
+            "SELECT source, workspace FROM scans WHERE is_complete = 0 ORDER BY source, workspace"
         )
-        return [row[0] for row in rows]
+        return [SourceId(*row) for row in rows]
 
     def files_at(self, origin: Origin) -> str:
-        rows = self._connection.rows(
-            "SELECT files FROM seen_files WHERE source = ? AND path = ?",
-            (origin.source, origin.path),
+        rows = self._rows_of(
+            origin.source_id, "SELECT files FROM seen_files", "AND path = ?", origin.path
         )
         return str(rows[0][0]) if rows else ""
 
-    def folders(self, source: str) -> Mapping[str, FolderMemory]:
-        rows = self._connection.rows(
-            "SELECT path, stamp, rules, files, folders, fingerprint FROM folders WHERE source = ?",
-            (source,),
+    def folders(self, source: SourceId) -> Mapping[str, FolderMemory]:
+        rows = self._rows_of(
+            source, "SELECT path, stamp, rules, files, folders, fingerprint FROM folders"
         )
         return {row[0]: FolderMemory._make(row) for row in rows}
 
-    def outcomes(self, source: str) -> Mapping[str, int]:
-        statement = "SELECT outcome, count(*) FROM seen_files WHERE source = ? GROUP BY outcome"
-        return {outcome: int(n) for outcome, n in self._connection.rows(statement, (source,))}
+    def outcomes(self, source: SourceId) -> Mapping[str, int]:
+        counted = self._rows_of(
+            source, "SELECT outcome, count(*) FROM seen_files", "GROUP BY outcome"
+        )
+        return {outcome: int(n) for outcome, n in counted}
 
-    def files_with_problems(self, source: str) -> Sequence[SeenFile]:
-        rows = self._connection.rows(
-            "SELECT path, fingerprint, outcome, problems FROM seen_files"
-            " WHERE source = ? AND problems <> '[]' ORDER BY path",
-            (source,),
+    def files_with_problems(self, source: SourceId) -> Sequence[SeenFile]:
+        rows = self._rows_of(
+            source,
+            "SELECT path, fingerprint, outcome, problems FROM seen_files",
+            "AND problems <> '[]' ORDER BY path",
         )
         return [
             SeenFile(path, fingerprint, read_outcome(outcome), read_problems(problems))
             for path, fingerprint, outcome, problems in rows
         ]
 
-    def sources(self) -> Sequence[str]:
+    def _rows_of(
+        self, source: SourceId, selected: str, rest: str = "", *parameters: Parameter
+    ) -> list[Row]:
+        """Rows of what a source offers, or of what scans noted of it."""
+        statement = f"{selected} WHERE source = ? AND workspace = ? {rest}"
+        return self._connection.rows(statement, (source.name, source.workspace, *parameters))
+
+    def sources(self) -> Mapping[SourceId, int]:
         rows = self._connection.rows(
-            "SELECT source FROM seen_files UNION SELECT source FROM folders"
-            " UNION SELECT source FROM origins ORDER BY source"
+            "SELECT source, workspace, sum(manifests) FROM (SELECT source, workspace,"
+            " count(*) AS manifests FROM origins GROUP BY source, workspace"
+            " UNION ALL SELECT DISTINCT source, workspace, 0 FROM seen_files"
+            " UNION ALL SELECT DISTINCT source, workspace, 0 FROM folders) AS known"
+            " GROUP BY source, workspace ORDER BY source, workspace"
         )
-        return [row[0] for row in rows]
+        return {SourceId(*row[:2]): int(row[2]) for row in rows}
 
     def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:
         rows = self._connection.rows(
@@ -465,20 +479,20 @@ class SqlBackend:
     def _registered(self, condition: str, parameters: Sequence[Parameter]) -> list[RegisteredNode]:
         """The node versions that meet a condition, with their origins, in no certain order."""
         rows = self._connection.rows(
-            f"SELECT origins.added, origins.source, origins.path, {NODE_COLUMNS} FROM nodes"
+            f"SELECT added, {ORIGIN_COLUMNS}, {NODE_COLUMNS} FROM nodes"
             f" LEFT JOIN origins ON origins.node_id = nodes.id WHERE {condition}",
             parameters,
         )
         found: dict[int, NodeRow] = {}
-        offered: dict[int, list[tuple[int, str, str]]] = {}
-        for added, source, path, *columns in rows:
+        offered: dict[int, list[tuple[int, str, str, str]]] = {}
+        for added, source, path, workspace, *columns in rows:
             node_id = columns[0]
             if node_id not in found:
                 found[node_id], offered[node_id] = NodeRow._make(columns), []
             if source is not None:
-                offered[node_id].append((added, source, path))
+                offered[node_id].append((added, source, path, workspace))
         return [
-            row.registered([Origin(source, path) for _, source, path in sorted(offered[node_id])])
+            row.registered([Origin(*place) for _, *place in sorted(offered[node_id])])
             for node_id, row in found.items()
         ]
 
@@ -498,10 +512,10 @@ class SqlBackend:
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
             marks = ", ".join("?" * len(some))
-            for node_id, source, path in self._connection.rows(
-                f"SELECT node_id, source, path FROM origins WHERE node_id IN ({marks})"
-                " ORDER BY added, source, path",
+            for node_id, *place in self._connection.rows(
+                f"SELECT node_id, {ORIGIN_COLUMNS} FROM origins WHERE node_id IN ({marks})"
+                f" ORDER BY added, {ORIGIN_COLUMNS}",
                 some,
             ):
-                origins[node_id].append(Origin(source, path))
+                origins[node_id].append(Origin(*place))
         return [row.registered(origins[row.id]) for row in rows]

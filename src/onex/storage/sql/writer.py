@@ -10,8 +10,8 @@ from onex.domain.decision import NO_DECISION, AbsentDecision, decided, write_dec
 from onex.domain.event import GENESIS_HASH, Event
 from onex.domain.json_value import canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition
-from onex.domain.metadata import Origin
-from onex.domain.projection import Projection, node_state
+from onex.domain.metadata import Origin, SourceId
+from onex.domain.projection import SOURCE_ADOPTED, Projection, adoption, node_state
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
 from onex.local_machine import user_name
@@ -23,13 +23,14 @@ from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
 from onex.storage.sql.rows import NodeRow, rows_for_keys
 
+SCAN_TOKEN = "SELECT token FROM scans WHERE source = ? AND workspace = ?"
 _DROP_LABELS = "DELETE FROM labels WHERE node_id = ?"
 _DROP_SEARCH = "DELETE FROM search WHERE rowid = ?"
 _DROP_NAME_PARTS = "DELETE FROM name_parts WHERE rowid = ?"
-_DROP_ORIGIN = "DELETE FROM origins WHERE source = ? AND path = ?"
+_DROP_ORIGIN = "DELETE FROM origins WHERE source = ? AND workspace = ? AND path = ?"
 _DROP_NODE = "DELETE FROM nodes WHERE id = ?"
 _DROP_ABSENT = "DELETE FROM absent_decisions WHERE namespace = ? AND type = ? AND version = ?"
-_DROP_FILE = "DELETE FROM seen_files WHERE source = ? AND path = ?"
+_DROP_FILE = "DELETE FROM seen_files WHERE source = ? AND workspace = ? AND path = ?"
 _INSERT_NODE = (
     f"INSERT INTO nodes ({', '.join(COLUMNS)}, id, registered_at)"
     f" VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"
@@ -42,33 +43,39 @@ _DECIDE = (
 _INSERT_LABEL = (
     "INSERT INTO labels (kind, value, sort_key, node_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-_INSERT_ORIGIN = "INSERT INTO origins (node_id, source, path, added) VALUES (?, ?, ?, ?)"
+_INSERT_ORIGIN = (
+    "INSERT INTO origins (node_id, source, path, workspace, added) VALUES (?, ?, ?, ?, ?)"
+)
 _INSERT_ABSENT = "INSERT INTO absent_decisions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_WORD = "INSERT INTO words (word, length) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_FILE = (
-    "INSERT INTO seen_files (source, path, fingerprint, outcome, problems, files)"
-    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET"
+    "INSERT INTO seen_files (source, workspace, path, fingerprint, outcome, problems, files)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, workspace, path) DO UPDATE SET"
     " fingerprint = excluded.fingerprint, outcome = excluded.outcome,"
     " problems = excluded.problems, files = excluded.files"
 )
 _PUT_FOLDER = (
-    "INSERT INTO folders (source, path, stamp, rules, files, folders, fingerprint)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET"
+    "INSERT INTO folders (source, workspace, path, stamp, rules, files, folders, fingerprint)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, workspace, path) DO UPDATE SET"
     " stamp = excluded.stamp, rules = excluded.rules, files = excluded.files,"
     " folders = excluded.folders, fingerprint = excluded.fingerprint"
 )
-_DROP_FOLDER = "DELETE FROM folders WHERE source = ? AND path = ?"
+_DROP_FOLDER = "DELETE FROM folders WHERE source = ? AND workspace = ? AND path = ?"
 _PUT_SCAN = (
-    "INSERT INTO scans (source, token, is_complete) VALUES (?, ?, ?) ON CONFLICT (source)"
-    " DO UPDATE SET token = excluded.token, is_complete = excluded.is_complete"
+    "INSERT INTO scans (source, workspace, token, is_complete) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (source, workspace) DO UPDATE SET token = excluded.token,"
+    " is_complete = excluded.is_complete"
 )
 # Steps from one source to the next in the key of the table, instead of reading all of it.
 _SOURCES = (
     "WITH RECURSIVE known (source) AS (SELECT min(source) FROM origins UNION ALL"
     " SELECT (SELECT min(source) FROM origins WHERE source > known.source) FROM known"
-    " WHERE known.source IS NOT NULL) SELECT source FROM known WHERE source IS NOT NULL"
+    " WHERE known.source IS NOT NULL) SELECT source FROM known WHERE EXISTS"
+    " (SELECT 1 FROM origins WHERE origins.source = known.source AND workspace = ?)"
 )
+# What scans note of a source, all in the same columns.
+_SCAN_MEMORY = ("seen_files", "folders", "scans")
 # What is gathered is written in this order: what makes room comes first.
 _DELETES = (
     *(_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS),
@@ -124,8 +131,9 @@ class SqlWriter:
         """Read at once what is known of these node versions and these places."""
         self._loaded.load(nodes, origins)
 
-    def sources(self) -> Sequence[str]:
-        return [row[0] for row in self._connection.rows(_SOURCES)]
+    def sources(self, workspace: str) -> Sequence[SourceId]:
+        rows = self._connection.rows(_SOURCES, (workspace,))
+        return [SourceId(name, workspace) for (name,) in rows]
 
     def find(self, node: NodeVersion) -> StoredNode | None:
         row = self._loaded.row(node)
@@ -233,7 +241,7 @@ class SqlWriter:
         row = self._row(node)
         if origin in self._added_origins:
             self.flush()
-        self._gather(_DROP_ORIGIN, (origin.source, origin.path))
+        self._gather(_DROP_ORIGIN, (origin.source, origin.workspace, origin.path))
         self._loaded.drop_origin(origin, node)
         if self._loaded.origins(node):
             facts = {"origin": canonical_json(origin.to_json())}
@@ -255,30 +263,49 @@ class SqlWriter:
         self._touched[node.node] = None
         return True
 
-    def remember(self, source: str, file: SeenFile) -> None:
+    def remember(self, source: SourceId, file: SeenFile) -> None:
         problems = write_problems(file.problems)
-        self._gather(
-            _PUT_FILE, (source, file.path, file.fingerprint, file.outcome, problems, file.files)
-        )
+        facts = (file.path, file.fingerprint, file.outcome, problems, file.files)
+        self._gather(_PUT_FILE, (source.name, source.workspace, *facts))
 
-    def forget(self, source: str, path: str) -> None:
+    def forget(self, source: SourceId, path: str) -> None:
         if _PUT_FILE in self._gathered:
             self.flush()
-        self._gather(_DROP_FILE, (source, path))
+        self._gather(_DROP_FILE, (source.name, source.workspace, path))
 
     def remember_folders(
-        self, source: str, changed: Iterable[FolderMemory], gone: Iterable[str]
+        self, source: SourceId, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
         self.flush()
-        self._connection.run_many(_DROP_FOLDER, [(source, path) for path in gone])
-        self._connection.run_many(_PUT_FOLDER, [(source, *memory) for memory in changed])
+        key = (source.name, source.workspace)
+        self._connection.run_many(_DROP_FOLDER, [(*key, path) for path in gone])
+        self._connection.run_many(_PUT_FOLDER, [(*key, *memory) for memory in changed])
 
-    def scan_token(self, source: str) -> str | None:
-        rows = self._connection.rows("SELECT token FROM scans WHERE source = ?", (source,))
+    def scan_token(self, source: SourceId) -> str | None:
+        rows = self._connection.rows(SCAN_TOKEN, (source.name, source.workspace))
         return rows[0][0] if rows else None
 
-    def note_scan(self, source: str, token: str, *, is_complete: bool) -> None:
-        self._gather(_PUT_SCAN, (source, token, int(is_complete)))
+    def note_scan(self, source: SourceId, token: str, *, is_complete: bool) -> None:
+        self._gather(_PUT_SCAN, (source.name, source.workspace, token, int(is_complete)))
+
+    def adopt(self, source: SourceId, former_workspace: str) -> None:
+        self.forget_source(source)
+        for table in ("origins", *_SCAN_MEMORY):
+            self._connection.rows(
+                f"UPDATE {table} SET workspace = ? WHERE source = ? AND workspace = ?",
+                (source.workspace, source.name, former_workspace),
+            )
+        self._loaded.clear()
+        former = SourceId(source.name, former_workspace)
+        self._append(SOURCE_ADOPTED, source.name, adoption(former, source))
+
+    def forget_source(self, source: SourceId) -> None:
+        self.flush()
+        for table in _SCAN_MEMORY:
+            self._connection.rows(
+                f"DELETE FROM {table} WHERE source = ? AND workspace = ?",
+                (source.name, source.workspace),
+            )
 
     def take_over(self, events: Sequence[Event]) -> None:
         """Append entries of another log, of which this one holds all that came before.
@@ -309,7 +336,8 @@ class SqlWriter:
             self._gather(_INSERT_NODE, (*record.columns, node_id, state.registered_at))
             self._gather_labels(node_id, record)
             for order, origin in enumerate(state.origins):
-                self._gather(_INSERT_ORIGIN, (node_id, origin.source, origin.path, order))
+                facts = (node_id, origin.source, origin.path, origin.workspace, order)
+                self._gather(_INSERT_ORIGIN, facts)
             self._touched[NodeId(record.type, record.namespace)] = None
             if state.yanked or state.decision is not None:
                 metadata = decided(state.metadata, state.decision)
@@ -436,7 +464,8 @@ class SqlWriter:
 
     def _put_origin(self, origin: Origin, node: NodeVersion, node_id: int) -> None:
         """Note an origin under the entry of the log that was written last."""
-        self._gather(_INSERT_ORIGIN, (node_id, origin.source, origin.path, self._serial))
+        facts = (node_id, origin.source, origin.path, origin.workspace, self._serial)
+        self._gather(_INSERT_ORIGIN, facts)
         self._added_origins.add(origin)
         self._loaded.put_origin(origin, node)
 
