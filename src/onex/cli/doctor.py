@@ -174,7 +174,9 @@ def _owners(home: Path) -> _Check:
 
 def _database(registry: Registry) -> str:
     total = registry.check_storage()
-    return f"the database is sound and holds {counted(total, 'node version')}"
+    name = registry.workspace.name
+    here = f"; this workspace is {name}" if name else ""
+    return f"the database is sound and holds {counted(total, 'node version')}{here}"
 
 
 def _cache(registry: Registry) -> _Check:
