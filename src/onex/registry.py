@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from onex.execution.registry_execution import PruneReport, RegistryExecution, RunSettings
     from onex.execution.replay import ReplayReport
     from onex.execution.run_events import Observer
-    from onex.storage.backend import StorageBackend
+    from onex.storage.backend import StorageBackend, StorageWriter
     from onex.storage.journal import RunJournal, RunRecord
 
 
@@ -271,12 +271,15 @@ class Registry:
             )
         if source.workspace == self.workspace.name:
             adopt_sources(self._storage, self.workspace, [source.name])
-        with self._storage.writing() as writer:
+
+        def forget(writer: StorageWriter) -> int:
             merge = Merge(writer, source, MergeRules(), self.workspace)
             for path in self._storage.fingerprints(source):
                 merge.drop(path)
             writer.forget_source(source)
-        return merge.counts.removed
+            return merge.counts.removed
+
+        return self._storage.write(forget)
 
     def check_storage(self) -> int:
         """Check the database and the chain of its log; returns the number of node versions.
@@ -447,8 +450,8 @@ class Registry:
         """
         node = self._one_version(reference)
         if node.yanked != yanked:
-            with self._storage.writing() as writer:
-                writer.set_yanked(node.metadata.node_version, yanked=yanked, reason=reason)
+            version = node.metadata.node_version
+            self._storage.write(lambda w: w.set_yanked(version, yanked=yanked, reason=reason))
         return self._one_version(reference)
 
     def set_lifecycle(
@@ -470,13 +473,12 @@ class Registry:
         if deprecated_by is not None:
             replacement = self._resolution.node(NodeRef.parse(deprecated_by))
             check_replacement(node.metadata.node_version, replacement.metadata.node_version)
-        with self._storage.writing() as writer:
-            writer.set_lifecycle(
-                node.metadata.node_version,
-                lifecycle,
-                deprecated_by=deprecated_by,
-                reason=reason,
+        version = node.metadata.node_version
+        self._storage.write(
+            lambda writer: writer.set_lifecycle(
+                version, lifecycle, deprecated_by=deprecated_by, reason=reason
             )
+        )
         return self._one_version(reference)
 
     def _one_version(self, reference: NodeRef) -> RegisteredNode:

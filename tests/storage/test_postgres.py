@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +14,12 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from onex.domain.errors import ConfigurationError, OldDatabaseError, StorageError
+from onex.domain.errors import (
+    ConfigurationError,
+    OldDatabaseError,
+    StorageConflictError,
+    StorageError,
+)
 from onex.domain.metadata import Origin
 from onex.domain.reference import NodeId
 from onex.registry import Registry
@@ -20,6 +27,7 @@ from onex.storage.node_record import NodeRecord
 from onex.storage.opening import open_storage
 from onex.storage.postgres.schema import LOG_LOCK
 from onex.storage.query import MetadataQuery
+from onex.storage.retrying import retried
 from onex.storage.sql.store import SqlBackend
 from tests.conftest import Project
 from tests.pooler import Pooler
@@ -161,6 +169,61 @@ def test_a_connection_that_is_cut_during_a_write_stores_nothing(filled: str) -> 
         write()
     assert names(storage) == ["a@1.0.0"]
     storage.close()
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "work"),
+    [
+        (
+            "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE",
+            f"SELECT pg_advisory_xact_lock({LOG_LOCK})",
+            lambda storage: storage.write(
+                lambda writer: writer.insert(NodeRecord.of(node("b"), "d"), Origin("test", "/b"))
+            ),
+        ),
+        (
+            "LOCK TABLE labels IN ACCESS EXCLUSIVE MODE",
+            "LOCK TABLE nodes IN ACCESS EXCLUSIVE MODE",
+            lambda storage: storage.facets(["type", "tag"]),
+        ),
+    ],
+    ids=["write", "snapshot"],
+)
+def test_what_a_deadlock_ends_is_done_again(filled: str, held: str, wanted: str, work) -> None:
+    # Whoever waits this long looks for a deadlock, and is the one that is ended.
+    storage = opened(f"{filled}&options={quote('-cdeadlock_timeout=2s')}")
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with (
+        ThreadPoolExecutor(1) as threads,
+        psycopg.connect(filled, autocommit=True) as watching,
+        psycopg.connect(filled) as other,
+    ):
+        other.execute("SET deadlock_timeout = '60s'")
+        other.execute(held)
+        done = threads.submit(work, storage)
+        until = time.monotonic() + 60
+        while watching.execute(waiting).fetchone() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        other.execute(wanted)
+        other.commit()
+        done.result(60)
+    storage.check()
+    storage.close()
+
+
+def test_a_transaction_that_is_ended_again_and_again_is_given_up() -> None:
+    tries = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise StorageConflictError("ended")
+
+    with pytest.raises(StorageConflictError):
+        retried(fail)
+    assert len(tries) == 5
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -26,7 +25,7 @@ from onex.domain.errors import (
 )
 from onex.domain.metadata import Origin, SourceId
 from onex.domain.workspace import Workspace
-from onex.storage.backend import StorageBackend
+from onex.storage.backend import StorageBackend, StorageWriter
 
 Item = TypeVar("Item")
 
@@ -199,28 +198,47 @@ class DiscoveryEngine:
 
     def _take_findings(self, storing: _Storing) -> None:
         for batch in _batches(storing.findings()):
-            pending = deque(batch)
-            while pending:
-                self._take_some(storing, pending)
+            self._take(storing, batch)
 
     def _take_contested(self, storing: _Storing) -> None:
         """Take the refused findings again, now that every source has been heard."""
-        pending = deque(storing.inquiry.contested)
-        storing.inquiry.contested = []
-        while pending:
-            self._take_some(storing, pending)
+        contested, storing.inquiry.contested = storing.inquiry.contested, []
+        self._take(storing, contested)
 
-    def _take_some(self, storing: _Storing, pending: deque[Finding]) -> None:
-        """Take findings in one transaction, until they end or it has lasted long enough."""
-        inquiry = storing.inquiry
-        with self._transaction(storing, is_complete=False) as merge:
+    def _take(self, storing: _Storing, findings: Sequence[Finding]) -> None:
+        def take(merge: Merge, pending: Sequence[Finding]) -> Iterator[None]:
             merge.expect(pending)
+            for finding in pending:
+                merge.take(storing.stored(finding))
+                yield
+
+        self._in_parts(storing, findings, take)
+
+    def _in_parts(
+        self,
+        storing: _Storing,
+        items: Sequence[Item],
+        work: Callable[[Merge, Sequence[Item]], Iterator[None]],
+    ) -> None:
+        """Work on items one by one, in transactions that each end after a while.
+
+        ``work`` yields after each item.
+        """
+        inquiry, done = storing.inquiry, 0
+
+        def some(merge: Merge) -> int:
             until = time.monotonic() + TRANSACTION_SECONDS
-            while pending:
-                merge.take(storing.stored(pending.popleft()))
+            count = 0
+            for _ in work(merge, items[done:]):
+                count += 1
                 if time.monotonic() > until:
                     break
-        inquiry.contested += merge.contested[: MAXIMUM_CONTESTED - len(inquiry.contested)]
+            return count
+
+        while done < len(items):
+            merge, count = self._merge(storing, some, is_complete=False)
+            inquiry.contested += merge.contested[: MAXIMUM_CONTESTED - len(inquiry.contested)]
+            done += count
 
     def _finish(self, storing: _Storing) -> None:
         """Drop what is gone, and last of all remember the folders.
@@ -232,42 +250,47 @@ class DiscoveryEngine:
         has_stored = storing.inquiry.before == storing.inquiry.token
         if not (has_more or has_stored or storing.was_incomplete):
             return
-        pending = deque(sorted(discovery.gone))
-        while True:
-            with self._transaction(storing, is_complete=False) as merge:
-                until = time.monotonic() + TRANSACTION_SECONDS
-                while pending and time.monotonic() < until:
-                    merge.drop(pending.popleft())
-            if not pending:
-                break
-        with self._transaction(storing, is_complete=True) as merge:
+
+        def drop(merge: Merge, paths: Sequence[str]) -> Iterator[None]:
+            for path in paths:
+                merge.drop(path)
+                yield
+
+        def remember(merge: Merge) -> None:
             folders = () if storing.inquiry.is_overtaken else discovery.folders
             merge.remember_folders(folders, discovery.gone_folders)
+
+        self._in_parts(storing, sorted(discovery.gone), drop)
         for source in sorted(storing.inquiry.left_behind):
             for batch in _batches(iter(self.storage.fingerprints(source))):
-                with self._transaction(storing, is_complete=True) as merge:
-                    merge.release(source, batch)
+                self._merge(storing, partial(_release, source, batch), is_complete=False)
+        self._merge(storing, remember, is_complete=True)
 
-    @contextmanager
-    def _transaction(self, storing: _Storing, *, is_complete: bool) -> Iterator[Merge]:
-        """A transaction in which what one source found is merged.
+    def _merge(
+        self, storing: _Storing, work: Callable[[Merge], Item], *, is_complete: bool
+    ) -> tuple[Merge, Item]:
+        """Merge some of what one source found, in one transaction.
 
         Raises:
             _OvertakenError: another scan stored something of the source, and this one can
                 still look again.
         """
         inquiry, source = storing.inquiry, self._source_id(storing.inquiry.source.name)
-        with self.storage.writing() as writer:
+
+        def change(writer: StorageWriter) -> tuple[Merge, Item]:
             if writer.scan_token(source) != inquiry.before:
                 if not storing.is_last:
                     raise _OvertakenError
                 inquiry.is_overtaken = True
             writer.note_scan(source, inquiry.token, is_complete=is_complete)
             merge = Merge(writer, source, self.rules, self.workspace, storing.gone)
-            yield merge
+            return merge, work(merge)
+
+        merge, result = self.storage.write(change)
         inquiry.before = inquiry.token
         storing.report.count(merge.counts)
         inquiry.left_behind |= merge.left_behind
+        return merge, result
 
     def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
         """Complete the report of a source; returns what is to be said of it."""
@@ -316,12 +339,18 @@ def adopt_sources(storage: StorageBackend, workspace: Workspace, names: Iterable
     for former in (SourceId(n, w) for n in names for w in workspace.former_names):
         if not known.get(former):
             continue
-        source = SourceId(former.name, workspace.name)
-        with storage.writing() as writer:
-            # Another machine may have been first.
-            is_there = former in writer.sources(former.workspace)
-            if is_there and source not in writer.sources(source.workspace):
-                writer.adopt(source, former.workspace)
+        storage.write(partial(_adopt, SourceId(former.name, workspace.name), former))
+
+
+def _adopt(source: SourceId, former: SourceId, writer: StorageWriter) -> None:
+    # Another machine may have been first.
+    is_there = former in writer.sources(former.workspace)
+    if is_there and source not in writer.sources(source.workspace):
+        writer.adopt(source, former.workspace)
+
+
+def _release(source: SourceId, paths: Sequence[str], merge: Merge) -> None:
+    merge.release(source, paths)
 
 
 @dataclass(slots=True)

@@ -151,6 +151,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "LC004": "A version cannot be deprecated without naming what replaces it.",
     "LC005": "An active version cannot be archived without a reason.",
     "LC006": "A version was named as its own replacement.",
+    "STO005": "The database ended a transaction in favour of others (a deadlock, say), each of the"
+    " times that it was tried. Try again when they have ended.",
     "STO003": "A storage could not be copied: the other one is not empty, or does not say the same"
     " afterwards.",
 }

@@ -365,6 +365,12 @@ class OldDatabaseError(StorageError):
     code = "STO004"
 
 
+class StorageConflictError(StorageError):
+    """The database ended a transaction that stood in the way of another, several times."""
+
+    code = "STO005"
+
+
 class CacheNotClearedError(OnexError):
     """Cached answers could not be dropped everywhere."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from onex.domain.errors import Problem
 from onex.domain.event import Event, LogHead
@@ -15,6 +15,8 @@ from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery, Page, SearchResult
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,14 @@ class StorageBackend(Protocol):
 
     def writing(self) -> AbstractContextManager[StorageWriter]:
         """A transaction: stored whole at the end of the block, or not at all on an exception."""
+        ...
+
+    def write(self, change: Callable[[StorageWriter], Result]) -> Result:
+        """Run a change in a transaction, and return what it returns.
+
+        It runs again, on what is stored then, if the database ends the transaction in favour
+        of another.
+        """
         ...
 
     def node(self, node: NodeVersion) -> RegisteredNode | None:

@@ -13,6 +13,7 @@ import psycopg
 from onex.domain.url import without_secrets
 from onex.storage.postgres.failures import as_storage_error, read_connection_string
 from onex.storage.postgres.schema import bring_up_to_date, take_log_lock
+from onex.storage.retrying import retried
 from onex.storage.sql.connection import Parameter, Row
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -59,8 +60,12 @@ class PostgresConnection:
         return without_secrets(self._url)
 
     def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
-        with self._errors():
-            return self._run(_translated(statement), parameters)
+        def once() -> list[Row]:
+            with self._errors():
+                return self._run(_translated(statement), parameters)
+
+        # Within a transaction all of it would have to be done again.
+        return once() if self._is_in_transaction else retried(once)
 
     def _run(self, statement: bytes, parameters: Sequence[Parameter] = ()) -> list[Row]:
         """Run a statement; once more if the connection turns out to be lost before it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import conninfo, errors
 
-from onex.domain.errors import ConfigurationError, StorageError
+from onex.domain.errors import ConfigurationError, StorageConflictError, StorageError
 from onex.domain.url import without_secrets
 
 _ESCAPES = "write special characters of the password as %40 for @, %2F for /, %3F for ?, %23 for #"
@@ -23,6 +23,7 @@ _WHILE_CONNECTING = (
     ("remaining connection slots", "raise the server's max_connections, or use a pooler"),
     ("translate host name", "check the host's name in the URL"),
 )
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 _BY_CODE: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (
         errors.LockNotAvailable,
@@ -99,6 +100,11 @@ def as_storage_error(
     error: psycopg.Error, place: str, parts: Mapping[str, object], *, is_connecting: bool
 ) -> StorageError:
     """What the driver raised, as an error with a way out and without any secret."""
+    if isinstance(error, _CONFLICTS):
+        return StorageConflictError(
+            f"{place} ended a transaction in favour of another: {_told(error, parts)}",
+            hint="nothing of it was stored; try again when the other has ended",
+        )
     for kind, what, hint in _BY_CODE:
         if isinstance(error, kind):
             return StorageError(f"{place} {what}: {_told(error, parts)}", hint=hint)

@@ -7,8 +7,9 @@ what differs is behind ``SqlConnection``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from onex.domain.decision import AbsentDecision
 from onex.domain.errors import StorageError
@@ -22,6 +23,7 @@ from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import storable, stored_version
 from onex.storage.problems import read_problems
 from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
+from onex.storage.retrying import retried
 from onex.storage.sql.connection import Parameter, Row, SqlConnection
 from onex.storage.sql.listing import (
     conditions_of,
@@ -39,6 +41,8 @@ from onex.storage.sql.rows import (
 )
 from onex.storage.sql.writer import SCAN_TOKEN, SqlWriter
 from onex.storage.words import neighbours_of, words_of
+
+Result = TypeVar("Result")
 
 MAXIMUM_CHANGES = 1000
 MAXIMUM_CANDIDATES = 2_000
@@ -72,13 +76,28 @@ class SqlBackend:
 
     def rebuild(self) -> int:
         """Make the tables of the present anew from the log."""
-        with self.writing() as writer:
-            return writer.rebuild(self.events())
+        return self.write(lambda writer: writer.rebuild(self.events()))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         with self._connection.snapshot():
             yield
+
+    def write(self, change: Callable[[SqlWriter], Result]) -> Result:
+        def once() -> Result:
+            with self.writing() as writer:
+                return change(writer)
+
+        return retried(once)
+
+    def _read(self, question: Callable[[], Result]) -> Result:
+        """Ask something of one state of the storage."""
+
+        def once() -> Result:
+            with self._connection.snapshot():
+                return question()
+
+        return retried(once)
 
     @contextmanager
     def writing(self) -> Iterator[SqlWriter]:
@@ -130,8 +149,7 @@ class SqlBackend:
         return int(self._connection.rows("SELECT count(*) FROM nodes")[0][0])
 
     def query(self, query: MetadataQuery) -> Page:
-        with self._connection.snapshot():
-            return self._page(query)
+        return self._read(lambda: self._page(query))
 
     def _page(self, query: MetadataQuery) -> Page:
         conditions = conditions_of(query, self._connection, may_lead=True)
@@ -176,8 +194,8 @@ class SqlBackend:
         return Page(self._with_origins([found[key] for key in keys]), total, following)
 
     def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
-        with self._connection.snapshot():
-            return self._facets(kinds)
+        wanted = list(kinds)
+        return self._read(lambda: self._facets(wanted))
 
     def _facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {}
@@ -195,8 +213,7 @@ class SqlBackend:
         return found
 
     def search(self, text: str, query: MetadataQuery) -> SearchResult:
-        with self._connection.snapshot():
-            return self._search(text, query)
+        return self._read(lambda: self._search(text, query))
 
     def _search(self, text: str, query: MetadataQuery) -> SearchResult:
         words = words_of(text)
@@ -424,8 +441,7 @@ class SqlBackend:
         return frozenset(name for row in rows for name in changed_names(*row))
 
     def check(self) -> None:
-        with self._connection.snapshot():
-            self._check()
+        self._read(self._check)
 
     def _check(self) -> None:
         finding = self._connection.check()
