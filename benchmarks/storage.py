@@ -62,6 +62,19 @@ def fill(storage: SqlBackend, count: int) -> float:
     return time.perf_counter() - started
 
 
+def update(storage: SqlBackend, count: int) -> float:
+    """How long it takes to store as many nodes with another digest, in transactions of 500."""
+    changed = [record(i)._replace(digest=f"sha256:{i + 1:064x}") for i in range(count)]
+    started = time.perf_counter()
+    for start in range(0, count, 500):
+        some = changed[start : start + 500]
+        with storage.writing() as writer:
+            writer.expect([one.node_version for one in some])
+            for one in some:
+                writer.update(one)
+    return time.perf_counter() - started
+
+
 def share_of_the_log(folder: Path, count: int) -> float:
     """What part of storing nodes goes into the log's entries, from 0 to 1."""
     ratios = []
@@ -99,6 +112,8 @@ def measure(name: str, storage: SqlBackend, count: int) -> None:
     print(
         f"\n{name}: {count:,} nodes stored in {seconds:.1f} s, {seconds / count * 1e6:.0f} us each"
     )
+    some = min(count, 4_000)
+    print(f"{some:,} updates in {update(storage, some):.2f} s")
     target = record(count // 2)
     version = NodeVersion(NodeId(target.type, target.namespace), target.node_version.version)
     page = MetadataQuery(tags=("t7",), capabilities=("c3",), limit=50, with_total=False)

@@ -513,3 +513,16 @@ def test_a_registry_that_is_made_during_a_snapshot_is_seen_after_it(tmp_path: Pa
         assert reader.query(MetadataQuery()).total == 0
     assert names(reader) == ["a@1.0.0"]
     reader.close()
+
+
+def test_many_large_manifests_are_stored_at_once(backend: SqlBackend) -> None:
+    large = [replace(node(f"n{number}"), description="x" * 1_000_000) for number in range(40)]
+    with backend.writing() as writer:
+        for metadata in large:
+            writer.insert(NodeRecord.of(metadata, "d"), Origin("test", f"/{metadata.name}"))
+    with backend.writing() as writer:
+        for metadata in large:
+            writer.update(NodeRecord.of(metadata, "changed"))
+    found = backend.query(MetadataQuery()).nodes
+    assert [len(one.metadata.description) for one in found] == [1_000_000] * 40
+    assert {one.digest for one in found} == {"changed"}

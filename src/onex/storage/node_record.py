@@ -12,6 +12,8 @@ from onex.domain.version import Version
 from onex.storage.words import joined
 
 MAXIMUM_README_CHARACTERS = 8_192
+# The members of metadata from which labels are made.
+LABELLED_MEMBERS = ("tags", "capabilities", "permissions", "dependencies")
 
 
 class NodeRecord(NamedTuple):

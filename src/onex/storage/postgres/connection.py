@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,17 +13,13 @@ import psycopg
 
 from onex.domain.url import without_secrets
 from onex.storage.postgres.failures import as_storage_error, read_connection_string
+from onex.storage.postgres.row_sets import column_types, for_a_set, in_sets, touches_rows_once
 from onex.storage.postgres.schema import bring_up_to_date, take_log_lock
 from onex.storage.retrying import retried
 from onex.storage.sql.connection import Parameter, Row
 
 CONNECT_TIMEOUT_SECONDS = 5
-ROWS_IN_A_STATEMENT = 500
 _WEIGHTS = "{0.1, 0.3, 0.6, 1.0}"
-_PLAIN_INSERT = re.compile(
-    r"(?P<into>INSERT INTO [^?]* VALUES )(?P<row>\((?:\?, )*\?\))"
-    r"(?P<conflict>(?: ON CONFLICT DO NOTHING)?)"
-)
 # The level is said each time: under another one, which a database may have by default, a writer
 # does not see what others stored before it got the lock.
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -80,17 +77,13 @@ class PostgresConnection:
     def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
         if not parameters:
             return
+        types = column_types(parameters)
         with self._errors(), self._connection().cursor() as cursor:
-            insert = _PLAIN_INSERT.fullmatch(statement)
-            if insert is None:
+            if types is None or not touches_rows_once(statement, parameters):
                 cursor.executemany(_translated(statement), parameters)
                 return
-            # Many rows in one statement take a third of the time of many statements.
-            for start in range(0, len(parameters), ROWS_IN_A_STATEMENT):
-                some = parameters[start : start + ROWS_IN_A_STATEMENT]
-                rows = ", ".join([insert["row"]] * len(some))
-                many = f"{insert['into']}{rows}{insert['conflict']}"
-                cursor.execute(many.replace("?", "%s").encode(), [v for row in some for v in row])
+            for rows in in_sets(parameters):
+                cursor.execute(for_a_set(statement, types), (json.dumps(rows),))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

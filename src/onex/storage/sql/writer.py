@@ -17,7 +17,13 @@ from onex.domain.selection import preference
 from onex.local_machine import user_name
 from onex.storage.backend import SeenFile, StoredNode
 from onex.storage.folder_memory import FolderMemory
-from onex.storage.node_record import COLUMNS, NodeRecord, storable, stored_version
+from onex.storage.node_record import (
+    COLUMNS,
+    LABELLED_MEMBERS,
+    NodeRecord,
+    storable,
+    stored_version,
+)
 from onex.storage.problems import write_problems
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
@@ -165,6 +171,8 @@ class SqlWriter:
         self._gather(_INSERT_NODE, (*record.columns, row.id, now))
         self._written_ids.add(row.id)
         self._gather_labels(row.id, record)
+        self._gather_words(row.id, record)
+        self._gather_name_parts(row.id, record)
         action, reason = "node.registered", None
         if absent is not None:
             held = absent.on_return(record.lifecycle)
@@ -248,7 +256,8 @@ class SqlWriter:
             self._append("node.origin_removed", str(node), facts)
             return False
         self._make_room(row.id)
-        self._gather_drop(row.id)
+        for statement in (_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS):
+            self._gather(statement, (row.id,))
         self._gather(_DROP_NODE, (row.id,))
         if row.yanked or row.decision != NO_DECISION:
             lifecycle = json.loads(row.body)["lifecycle"]
@@ -335,6 +344,8 @@ class SqlWriter:
             record = NodeRecord.of(state.metadata, state.digest)
             self._gather(_INSERT_NODE, (*record.columns, node_id, state.registered_at))
             self._gather_labels(node_id, record)
+            self._gather_words(node_id, record)
+            self._gather_name_parts(node_id, record)
             for order, origin in enumerate(state.origins):
                 facts = (node_id, origin.source, origin.path, origin.workspace, order)
                 self._gather(_INSERT_ORIGIN, facts)
@@ -411,11 +422,18 @@ class SqlWriter:
     ) -> None:
         """Make a row of ``nodes`` another one, with all that follows from it, and log it."""
         self._make_room(after.id)
+        was, now = json.loads(before.body), json.loads(after.body)
         if record is not None:
             self._gather(_UPDATE_NODE, (*record.columns, after.id))
-            self._gather_drop(after.id)
-            self._gather_labels(after.id, record)
-            self._relabelled.add(after.id)
+            self._gather(_DROP_SEARCH, (after.id,))
+            self._gather_words(after.id, record)
+            if any(was.get(member) != now.get(member) for member in LABELLED_MEMBERS):
+                self._gather(_DROP_LABELS, (after.id,))
+                self._gather_labels(after.id, record)
+                self._relabelled.add(after.id)
+            if was.get("name") != record.name:
+                self._gather(_DROP_NAME_PARTS, (after.id,))
+                self._gather_name_parts(after.id, record)
         decisions = {before.decision, after.decision}
         if record is None or after.yanked or decisions != {NO_DECISION}:
             # Otherwise the record alone says in what state the version is.
@@ -426,7 +444,9 @@ class SqlWriter:
             body["reason"] = canonical_json(reason)
         self._append(action, str(before.node_version), body)
         self._loaded.put(after.node_version, after)
-        self._touched[NodeId(after.type, after.namespace)] = None
+        is_as_good = (before.yanked, before.decision) == (after.yanked, after.decision)
+        if not is_as_good or after.id in self._relabelled or was["lifecycle"] != now["lifecycle"]:
+            self._touched[NodeId(after.type, after.namespace)] = None
 
     def _make_room(self, node_id: int) -> None:
         """Write what was gathered if it concerns a node that is about to change once more."""
@@ -450,17 +470,16 @@ class SqlWriter:
         self._gather(_INSERT_ABSENT, (*identity, *facts))
         self._loaded.note_absent()
 
-    def _gather_drop(self, node_id: int) -> None:
-        """Drop all by which a node is found."""
-        for statement in (_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS):
-            self._gather(statement, (node_id,))
-
     def _gather_labels(self, node_id: int, record: NodeRecord) -> None:
         for kind, value in record.labels:
             self._gather(_INSERT_LABEL, (kind, value, record.sort_key, node_id))
+
+    def _gather_words(self, node_id: int, record: NodeRecord) -> None:
         self._gather(self._insert_search, (node_id, *record.search))
-        self._gather(self._insert_name_parts, (node_id, record.namespace, record.name))
         self._words.update(record.search[0].split(), record.search[1].split())
+
+    def _gather_name_parts(self, node_id: int, record: NodeRecord) -> None:
+        self._gather(self._insert_name_parts, (node_id, record.namespace, record.name))
 
     def _put_origin(self, origin: Origin, node: NodeVersion, node_id: int) -> None:
         """Note an origin under the entry of the log that was written last."""
