@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from onex.execution.forecast import RunForecast
+    from onex.execution.given_inputs import GivenInputs
     from onex.execution.plan import ExecutionPlan
     from onex.execution.provenance import Provenance
     from onex.execution.registry_execution import PruneReport, RegistryExecution, RunSettings
@@ -544,12 +545,15 @@ class Registry:
     def plan(
         self,
         workflow: Workflow,
-        inputs: JsonObject,
+        inputs: JsonObject | GivenInputs,
         lock: LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
     ) -> ExecutionPlan:
         """Resolve a workflow and complete its inputs, so that it can run.
+
+        Relative paths among the inputs are relative to the working folder, unless GivenInputs
+        say otherwise.
 
         A lock that has any of the workflow's nodes must have all of them, in
         versions that fit and with the digests that are registered.
@@ -561,6 +565,7 @@ class Registry:
             ResolutionError: no choice of versions meets every constraint.
             NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
         """
+        from onex.execution.given_inputs import GivenInputs
         from onex.execution.node_loader import named
         from onex.execution.plan import plan_workflow
 
@@ -570,8 +575,9 @@ class Registry:
             names = {override.reference.without_constraint() for override in forced}
             references = lock.held(references, names)
         resolution = self._resolution.resolve(references, lock, forced)
+        given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
         try:
-            return plan_workflow(workflow, inputs, resolution, lock)
+            return plan_workflow(workflow, given, resolution, lock)
         except DigestMismatchError as error:
             node = resolution.selected[NodeId.parse(str(error.details["node"]))]
             changes = self._execution.changes_since(str(error.details["expected"]), node)

@@ -101,7 +101,7 @@ def test_a_node_of_an_installed_package_runs(project: Project) -> None:
     (info / "RECORD").write_text("")
     project.write("onex.toml", '[[sources]]\nkind = "package"\nname = "installed"\n')
     project.environment["PYTHONPATH"] = str(site)
-    done = run(project, "parcel.double", "-i", "n=21")
+    done = run(project, "parcel.double", "--args", '{"n": 21}')
     assert done.code == 0, done.stdout + done.stderr
     assert done.json["outputs"] == {"result": 42}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 JsonValue: TypeAlias = (
     "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
@@ -15,6 +16,70 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+
+
+class NotFiniteError(ValueError):
+    """A number that JSON cannot hold: not a number at all, or an infinite one."""
+
+
+def parse_json(text: str | bytes) -> JsonValue:
+    """Read JSON as RFC 8259 has it, with finite numbers alone.
+
+    Raises:
+        NotFiniteError: it holds NaN, an infinity, or a number too large for a float.
+        ValueError: it is not JSON, or is nested too deeply.
+    """
+    try:
+        value: JsonValue = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _refuse(text)
+    return number
+
+
+def _refuse(text: str) -> NoReturn:
+    raise NotFiniteError(f"{text} is not a finite number")
+
+
+def find_unwritable(value: JsonValue) -> str | None:
+    """Where a value holds what JSON in UTF-8 cannot, and what; None if it holds nothing such.
+
+    That is half of a surrogate pair, NaN, or an infinity.
+    """
+    pending: list[tuple[str, JsonValue]] = [("", value)]
+    while pending:
+        place, value = pending.pop()
+        if isinstance(value, str):
+            if not is_writable(value):
+                return f"{place or 'it'} holds half of a surrogate pair: {value[:80]!a}"
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                return f"{place or 'it'} is {value}, which is not a finite number"
+        elif isinstance(value, Mapping):
+            for key, member in value.items():
+                if not is_writable(key):
+                    return f"a key below {place or 'it'} holds half of a surrogate pair: {key!a}"
+                pending.append((f"{place}.{key}" if place else key, member))
+        elif isinstance(value, Sequence):
+            pending += [(f"{place}[{index}]", member) for index, member in enumerate(value)]
+    return None
+
+
+def is_writable(text: str) -> bool:
+    """Whether UTF-8 can hold a text."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def canonical_json(value: JsonValue) -> str:

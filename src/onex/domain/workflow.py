@@ -107,7 +107,8 @@ class Workflow:
     """A directed acyclic graph of steps.
 
     ``inputs`` maps each input to its JSON Schema; ``timeout_seconds`` is the time limit of
-    a whole run, None for none.
+    a whole run, None for none. ``folder`` is where its file lies, to which its relative paths
+    are relative; empty for the working folder.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Workflow:
     fail_fast: bool = True
     timeout_seconds: float | None = None
     breaker: BreakerPolicy = DEFAULT_BREAKER
+    folder: str = field(default="", compare=False)
 
     def to_json(self) -> JsonObject:
         """The workflow as JSON; ``from_json`` reads it back unchanged."""

@@ -22,6 +22,7 @@ from onex.domain.errors import (
     OnexError,
     RunCancelledError,
     RunTimeoutError,
+    StepTimeoutError,
     StorageError,
 )
 from onex.domain.json_value import as_object
@@ -95,7 +96,7 @@ class ActiveRun:
             urgency=urgency,
         )
         self._results = RunResults(prepared, self._scheduler)
-        self._lookup = ResultLookup(journal, options)
+        self._lookup = ResultLookup(journal, calls.artifacts, options)
         self._breaker = CircuitBreaker(workflow.breaker)
         self._engines = {id(node.engine): node.engine for node in prepared.nodes.values()}
         self._is_inline = all(
@@ -242,7 +243,11 @@ class ActiveRun:
             self._recorder.announce(RunEvent("step_started", step_id, now, total_calls=size))
         open_call = OpenCall(call, self._prepared.nodes[step_id], now)
         earlier = self._earlier.get(call.id)
-        if earlier is not None and earlier.status is StepStatus.SUCCEEDED:
+        if (
+            earlier is not None
+            and earlier.status is StepStatus.SUCCEEDED
+            and self._lookup.has_artifacts(earlier.output)
+        ):
             self._has_artifacts |= any(artifacts_in(earlier.output))
             self._end(call, earlier)
             return
@@ -269,7 +274,7 @@ class ActiveRun:
                 as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
             )
         node.schemas.check_inputs(open_call.inputs)
-        facts = self._lookup.facts_of(call, node, open_call.inputs)
+        facts = self._lookup.facts_of(call, node, open_call.inputs, self._reading_limit(call))
         open_call.input_digest, open_call.cache_key, open_call.cache_note = facts
         is_left = earlier is not None and earlier.is_left_in_flight
         is_idempotent = node.registered.metadata.idempotent
@@ -278,6 +283,22 @@ class ActiveRun:
                 "the call had started when the run ended early, and may have had effects",
                 hint="look at what it did; --rerun-in-flight makes it again",
             )
+
+    def _reading_limit(self, call: Call) -> Callable[[], None]:
+        """Ends the reading of a call's files when the run ends, or the call's own time is over."""
+        until = time.perf_counter() + call.step.timeout_seconds
+
+        def go_on() -> None:
+            if self._stop is not None:
+                raise RunCancelledError("cancelled before it started")
+            self._check_deadline()
+            if time.perf_counter() > until:
+                raise StepTimeoutError(
+                    f"reading what goes in took longer than {call.step.timeout_seconds:g} s",
+                    hint="set a longer timeout on the step, or hand over fewer files",
+                )
+
+        return go_on
 
     def _start_attempt(self, open_call: OpenCall) -> None:
         node = open_call.node

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import stat
 import time
+import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import InvalidResultError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.execution.context import ARTIFACT_KEY
+from onex.execution.file_content import CHUNK_BYTES, NotAFileError, content_digest
 from onex.execution.node_code import MAXIMUM_RESULT_DEPTH
 
 MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024
@@ -76,23 +78,57 @@ class ArtifactStore:
                 f"the artifact {file.name} has {size} bytes, more than an artifact may have",
                 hint="split it",
             )
-        digest = content_digest(file)
-        target = self._path(digest, file.name)
         try:
-            # Its time keeps it from being removed before the history refers to it.
-            os.utime(target)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.{os.getpid()}")
-            shutil.copyfile(file, draft)
-            draft.chmod(0o444)
-            draft.replace(target)
+            digest, size = self._keep(file)
+        except OSError as error:
+            raise InvalidResultError(
+                f"the artifact {file.name} cannot be stored: {error.strerror}",
+                hint=f"check the space and the permissions of {self._folder}",
+            ) from error
+        target = self._path(digest, file.name)
         return {
             ARTIFACT_KEY: digest,
             "name": file.name,
             "size_bytes": size,
             "path": str(target),
         }
+
+    def _keep(self, file: Path) -> tuple[str, int]:
+        """Copy a file to where its content says; returns its digest and size.
+
+        What is hashed is what is stored, whatever still writes to the file. Each writer has a
+        draft of its own: others may store the same content.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f".{uuid.uuid4().hex}"
+        try:
+            digest, size = _copied(file, draft)
+            target = self._path(digest, file.name)
+            if self.is_whole(digest, file.name, size):
+                # Its time keeps it from being removed before the history refers to it.
+                os.utime(target)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return digest, size
+
+    def is_whole(self, digest: str, name: str, size: int) -> bool:
+        """Whether an artifact is stored with that many bytes."""
+        try:
+            status = self._path(digest, name).stat()
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
+
+    def has_content(self, record: JsonObject) -> bool:
+        """Whether the artifact of a record is stored, with the content that its digest says."""
+        digest, path = as_text(record[ARTIFACT_KEY]), Path(as_text(record["path"]))
+        try:
+            return path.stat().st_size == record["size_bytes"] and content_digest(path) == digest
+        except (OSError, NotAFileError):
+            return False
 
     def _path(self, digest: str, name: str) -> Path:
         hexadecimal = digest.removeprefix(DIGEST_PREFIX)
@@ -104,6 +140,10 @@ class ArtifactStore:
         """Remove the artifacts that are not among the given digests and not new."""
         newest = time.time() - grace_seconds
         count = size = 0
+        for draft in self._folder.glob(".*"):
+            # What a process that was killed was about to store.
+            if draft.is_file() and draft.stat().st_mtime <= newest:
+                draft.unlink(missing_ok=True)
         for place in self._folder.glob("??/*"):
             if DIGEST_PREFIX + place.name in kept:
                 continue
@@ -118,10 +158,18 @@ class ArtifactStore:
         return RemovedArtifacts(count, size)
 
 
-def content_digest(file: Path) -> str:
-    """The digest of a file's content; raises OSError."""
-    with file.open("rb") as stream:
-        return DIGEST_PREFIX + hashlib.file_digest(stream, "sha256").hexdigest()
+def _copied(file: Path, target: Path) -> tuple[str, int]:
+    """Copy a file and have the copy written to the disk; returns its digest and size."""
+    found, size = hashlib.sha256(), 0
+    with file.open("rb") as source, target.open("xb") as copy:
+        while chunk := source.read(CHUNK_BYTES):
+            found.update(chunk)
+            size += len(chunk)
+            copy.write(chunk)
+        copy.flush()
+        os.fchmod(copy.fileno(), 0o444)
+        os.fsync(copy.fileno())
+    return DIGEST_PREFIX + found.hexdigest(), size
 
 
 def is_artifact(value: JsonValue) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from onex.domain.errors import OnexError
-from onex.domain.json_value import JsonObject
+from onex.domain.errors import InvalidResultError, OnexError
+from onex.domain.json_value import JsonObject, find_unwritable
 from onex.execution.artifacts import ArtifactStore
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.engine import CallFailedError, CallOutcome, NodeCall
@@ -58,6 +58,11 @@ class CallRunner:
             raise failure.changed(hide.text) from None
         log = hide.text(outcome.log)
         try:
+            unwritable = find_unwritable(outcome.output)
+            if unwritable is not None:
+                raise InvalidResultError(
+                    f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
+                )
             output = hide.value(self.artifacts.take(outcome.output, Path(context.workdir)))
             node.schemas.check_output(output)
         except OnexError as error:

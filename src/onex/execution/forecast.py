@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onex.domain.errors import OnexError
 from onex.domain.json_value import JsonValue, as_object
 from onex.domain.result import StepError, StepStatus
-from onex.execution.artifacts import with_paths
+from onex.execution.artifacts import ArtifactStore, with_paths
 from onex.execution.critical_path import StepForecast, forecast_run_seconds, urgency_of
 from onex.execution.prepared_plan import PreparedPlan
 from onex.execution.result_lookup import ResultLookup
@@ -69,9 +69,11 @@ class RunForecast:
         }
 
 
-def forecast_run(prepared: PreparedPlan, options: RunOptions, journal: RunJournal) -> RunForecast:
+def forecast_run(
+    prepared: PreparedPlan, options: RunOptions, journal: RunJournal, artifacts: ArtifactStore
+) -> RunForecast:
     """Walk through a run without running anything: results that are kept lead on to their needs."""
-    cache = _walk(prepared, options, journal)
+    cache = _walk(prepared, options, ResultLookup(journal, artifacts, options))
     steps = forecast_steps(prepared, journal)
     expected: dict[str, StepForecast] = {}
     is_known = True
@@ -113,10 +115,9 @@ def _latest_calls(step_id: str, timings: Sequence[Timing]) -> int:
 
 
 def _walk(
-    prepared: PreparedPlan, options: RunOptions, journal: RunJournal
+    prepared: PreparedPlan, options: RunOptions, lookup: ResultLookup
 ) -> dict[str, CacheForecast]:
     plan = prepared.plan
-    lookup = ResultLookup(journal, options)
     scheduler = Scheduler(plan.workflow, plan.inputs, run_id="forecast", fail_fast=False)
     found = {name: CacheForecast() for name in plan.workflow.steps}
     while not scheduler.is_done:
@@ -144,9 +145,9 @@ def _cached(
     inputs = as_object(with_paths(call.inputs))
     try:
         node.schemas.check_inputs(inputs)
+        _, key, note = lookup.facts_of(call, node, inputs)
     except OnexError as error:
         forecast.note = error.message
         return None
-    _, key, note = lookup.facts_of(call, node, inputs)
     forecast.note = forecast.note or note
     return lookup.find(key, call.step.id)

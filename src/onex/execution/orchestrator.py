@@ -49,7 +49,7 @@ class ExecutionOrchestrator:
 
     def forecast(self, prepared: PreparedPlan, options: RunOptions) -> RunForecast:
         """What a run would do: which results are cached, and how long it would take."""
-        return forecast_run(prepared, options, self.journal)
+        return forecast_run(prepared, options, self.journal, self.artifacts)
 
     def execute_workflow(
         self,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from onex.domain.json_value import JsonObject, JsonValue, sha256_of
 from onex.domain.metadata import RegisteredNode
 from onex.domain.workflow import Workflow
-from onex.execution.schemas import complete_inputs
+from onex.execution.absolute_paths import with_absolute_paths
+from onex.execution.given_inputs import GivenInputs
+from onex.execution.schemas import complete_inputs, object_schema
+from onex.execution.state_contract import read_state_contract
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.graph import execution_order
 from onex.resolver.lockfile import LockedRequest, Lockfile
@@ -53,7 +57,7 @@ class ExecutionPlan:
 
 def plan_workflow(
     workflow: Workflow,
-    inputs: JsonObject,
+    given: GivenInputs,
     resolution: DependencyResolution,
     lock: LockedRequest | None,
 ) -> ExecutionPlan:
@@ -72,10 +76,25 @@ def plan_workflow(
         name: resolution.selected[root]
         for name, root in zip(workflow.steps, resolution.roots, strict=True)
     }
+    declared = {name: list(_declared(node)) for name, node in nodes.items()}
+    inputs = given.read(workflow, declared)
+    complete = complete_inputs(workflow.inputs, inputs)
+    folders = {name: given.folders.get(name, Path.cwd()) for name in inputs}
+    workflow, complete = with_absolute_paths(workflow, declared, complete, folders)
     return ExecutionPlan(
         workflow,
         nodes,
-        complete_inputs(workflow.inputs, inputs),
+        complete,
         tuple(resolution.warnings),
         None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )
+
+
+def _declared(node: RegisteredNode) -> Iterator[JsonObject]:
+    """The schemas of a node's inputs: of its manifest, and of its contract as it lies there."""
+    metadata = node.metadata
+    if metadata.inputs:
+        yield object_schema(metadata.inputs)
+    contract = read_state_contract(metadata, Path(node.origins[0].path).parent)
+    if contract.inputs is not None:
+        yield contract.inputs

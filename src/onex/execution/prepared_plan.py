@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from onex.domain.errors import NodeLoadError, StepMismatchError
-from onex.domain.json_value import JsonObject, JsonValue, sha256_of
+from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
 from onex.domain.metadata import RegisteredNode
 from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
 from onex.execution.engine import Engine, LoadedNode
 from onex.execution.environment import declared_variables, host_environment, library_versions
 from onex.execution.node_loader import NodeLoader
+from onex.execution.path_values import PathSchemas
 from onex.execution.plan import ExecutionPlan
-from onex.execution.result_cache import node_key, path_inputs
-from onex.execution.schemas import NodeSchemas
+from onex.execution.result_cache import node_key
+from onex.execution.schemas import NodeSchemas, object_schema
 from onex.execution.state_contract import read_state_contract
 from onex.execution.step_types import check_step_types
 
@@ -33,7 +34,7 @@ class PreparedNode:
     engine: Engine
     schemas: NodeSchemas
     grants: NodeGrants
-    path_inputs: frozenset[str]
+    paths: PathSchemas
     key: str
     libraries: Mapping[str, str]
 
@@ -44,6 +45,7 @@ class PreparedPlan:
 
     plan: ExecutionPlan
     nodes: Mapping[str, PreparedNode]
+    configuration: JsonObject = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     _dependents: Mapping[str, list[str]] = field(default_factory=dict)
 
@@ -58,7 +60,11 @@ class PreparedPlan:
         for node in self.nodes.values():
             libraries |= node.libraries
             variables |= {k: sha256_of(v) for k, v in node.loaded.variables.items()}
-        return host_environment() | {"libraries": libraries, "variables": variables}
+        return host_environment() | {
+            "libraries": libraries,
+            "variables": variables,
+            "configuration": sha256_of(canonical_json(self.configuration)),
+        }
 
 
 def prepare(
@@ -108,8 +114,12 @@ def prepare(
             engines[loaded.kind],
             NodeSchemas(metadata, contract),
             contexts.grants_of(metadata),
-            path_inputs(metadata),
-            node_key(node.digest, metadata, {"libraries": libraries, "variables": variables}),
+            PathSchemas.of(object_schema(metadata.inputs), contract.inputs),
+            node_key(
+                node.digest,
+                metadata,
+                {"libraries": libraries, "variables": variables, "configuration": contexts.config},
+            ),
             libraries,
         )
 
@@ -124,6 +134,7 @@ def prepare(
     return PreparedPlan(
         plan,
         {name: prepared[node.digest] for name, node in plan.nodes.items()},
+        contexts.config,
         tuple(warnings),
         plan.workflow.dependents(),
     )

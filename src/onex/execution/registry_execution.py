@@ -25,9 +25,10 @@ from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
 from onex.domain.workflow import Workflow
-from onex.execution.artifacts import ArtifactStore, content_digest
+from onex.execution.artifacts import ArtifactStore
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.engine import Engine
+from onex.execution.file_content import content_digest
 from onex.execution.forecast import RunForecast
 from onex.execution.node_loader import NODES_FOLDER, PROGRAM, NodeLoader, changes_of_files
 from onex.execution.orchestrator import ExecutionOrchestrator

@@ -108,7 +108,13 @@ def _causes(
         yield "code"
     if old is not None and new is not None and old.input_digest != new.input_digest:
         yield "input"
-    if old_plan.get("environment") != new_plan.get("environment"):
+    before, after = (dict(as_object(p.get("environment") or {})) for p in (old_plan, new_plan))
+    # Runs of earlier versions do not say which configuration they had.
+    missing = object()
+    configured = [e.pop("configuration", missing) for e in (before, after)]
+    if missing not in configured and configured[0] != configured[1]:
+        yield "configuration"
+    if before != after:
         yield "environment"
 
 

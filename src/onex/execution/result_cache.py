@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
+from onex.domain.errors import SchemaMismatchError
+from onex.domain.json_value import JsonObject, as_text, canonical_json, sha256_of
 from onex.domain.metadata import NodeMetadata
-from onex.execution.artifacts import content_digest
+from onex.execution.file_content import NotAFileError, content_digest
+from onex.execution.path_values import PathSchemas, named, value_at
 
-KEY_FORMAT = 2
+KEY_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +26,64 @@ class InputDigest:
 _NO_INPUTS = InputDigest(sha256_of(canonical_json({})))
 
 
-def input_digest(path_inputs: frozenset[str], inputs: JsonObject) -> InputDigest:
-    """The digest of a call's inputs: their values, and for paths the content of the file.
+class FileDigests:
+    """Digests of files and folders for the calls of one run; a file that did not change is read
+    once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int, int, int], str] = {}
+
+    def of(self, path: Path, go_on: Callable[[], None]) -> str:
+        """The digest of what a path leads to; raises as ``content_digest`` does."""
+        status = path.stat()
+        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if key not in self._known:
+            digest = content_digest(path, go_on)
+            if path.is_dir():
+                # Its own status does not tell of changes further below.
+                return digest
+            self._known[key] = digest
+        return self._known[key]
+
+
+def input_digest(
+    paths: PathSchemas, inputs: JsonObject, files: FileDigests, go_on: Callable[[], None]
+) -> InputDigest:
+    """The digest of a call's inputs: their values, and with paths also the content of the files.
 
     Args:
-        path_inputs: the inputs that are paths of files, which count by their content,
-            not by their name and not by their age.
+        paths: which of the values are paths of files. A node sees both the path and the
+            content, so both count.
         inputs: the values by name.
+        files: what was read in this run.
+        go_on: called while files are read; what it raises ends that.
+
+    Raises:
+        SchemaMismatchError: a path is relative, or leads to neither a file nor a folder.
     """
     if not inputs:
         return _NO_INPUTS
-    untracked: str | None = None
-    counted: dict[str, JsonValue] = dict(inputs)
-    for name in path_inputs & inputs.keys():
+    if not paths:
+        return InputDigest(sha256_of(canonical_json(inputs)))
+    found = paths.places_in(inputs)
+    untracked = found.unknown
+    contents: dict[str, str] = {}
+    for place in found.places:
+        path = Path(as_text(value_at(inputs, place)))
+        if not path.is_absolute():
+            raise SchemaMismatchError(
+                f"the input {named(place)} is {str(path)!r}, a relative path",
+                hint="hand over an absolute one, or a file as an artifact: context.artifact(path)",
+            )
         try:
-            counted[name] = f"content:{content_digest(Path(str(inputs[name])))}"
-        except IsADirectoryError:
-            untracked = f"the input {name} is a folder, whose content is not tracked"
+            contents[named(place)] = files.of(path, go_on)
+        except NotAFileError as error:
+            raise SchemaMismatchError(
+                f"the input {named(place)}: {error}", hint="name a file or a folder"
+            ) from error
         except OSError:
-            untracked = f"the input {name} cannot be read"
-    return InputDigest(sha256_of(canonical_json(counted)), untracked)
-
-
-def path_inputs(metadata: NodeMetadata) -> frozenset[str]:
-    """The inputs whose schema has ``format: path``."""
-    return frozenset(
-        name
-        for name, schema in metadata.inputs.items()
-        if isinstance(schema, Mapping) and schema.get("format") == "path"
-    )
+            untracked = f"the input {named(place)} cannot be read"
+    return InputDigest(sha256_of(canonical_json([inputs, contents])), untracked)
 
 
 def node_key(digest: str, metadata: NodeMetadata, environment: JsonObject) -> str:
@@ -61,7 +92,8 @@ def node_key(digest: str, metadata: NodeMetadata, environment: JsonObject) -> st
     Args:
         digest: the digest of the node's files.
         metadata: its manifest, with the permissions that are granted.
-        environment: the libraries and variables that it declares, with what they are here.
+        environment: the configuration, and the libraries and variables that it declares, with
+            what they are here.
     """
     permissions = sorted(map(str, metadata.permissions))
     return canonical_json([KEY_FORMAT, digest, permissions, environment])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
-from onex.domain.json_value import JsonObject, as_text
+from onex.domain.json_value import JsonObject, JsonValue, canonical_json
 from onex.domain.workflow import Step
-from onex.execution.artifacts import artifacts_in
+from onex.execution.artifacts import ArtifactStore, artifacts_in
 from onex.execution.prepared_plan import PreparedNode
-from onex.execution.result_cache import cache_key, input_digest
+from onex.execution.result_cache import FileDigests, cache_key, input_digest
 from onex.execution.run_events import RunOptions
 from onex.execution.scheduler import Call
 from onex.storage.journal import CachedOutput, RunJournal
@@ -17,8 +17,11 @@ from onex.storage.journal import CachedOutput, RunJournal
 class ResultLookup:
     """Looks results up in a journal, as far as the options of a run allow."""
 
-    def __init__(self, journal: RunJournal, options: RunOptions) -> None:
+    def __init__(self, journal: RunJournal, artifacts: ArtifactStore, options: RunOptions) -> None:
         self._journal = journal
+        self._artifacts = artifacts
+        self._files = FileDigests()
+        self._whole: set[str] = set()
         self._options = options
         self._notes: dict[str, str | None] = {}
 
@@ -37,10 +40,17 @@ class ResultLookup:
         return None
 
     def facts_of(
-        self, call: Call, node: PreparedNode, inputs: JsonObject
+        self,
+        call: Call,
+        node: PreparedNode,
+        inputs: JsonObject,
+        go_on: Callable[[], None] = lambda: None,
     ) -> tuple[str, str | None, str | None]:
-        """The digest of a call's inputs; its key, or why it has none, in words for the user."""
-        digest = input_digest(node.path_inputs, inputs)
+        """The digest of a call's inputs; its key, or why it has none, in words for the user.
+
+        ``go_on`` is called while files are read; what it raises ends that.
+        """
+        digest = input_digest(node.paths, inputs, self._files, go_on)
         if call.step.id not in self._notes:
             self._notes[call.step.id] = self._note(call.step, node)
         note = self._notes[call.step.id] or digest.untracked
@@ -53,5 +63,14 @@ class ResultLookup:
         found = self._journal.cached_output(key)
         if found is None or not found.has_artifacts:
             return found
-        paths = (Path(as_text(record["path"])) for record in artifacts_in(found.output))
-        return found if all(path.exists() for path in paths) else None
+        return found if self.has_artifacts(found.output) else None
+
+    def has_artifacts(self, output: JsonValue) -> bool:
+        """Whether every artifact in a result is stored as it was; each is read once in a run."""
+        for record in artifacts_in(output):
+            key = canonical_json(record)
+            if key not in self._whole:
+                if not self._artifacts.has_content(record):
+                    return False
+                self._whole.add(key)
+        return True

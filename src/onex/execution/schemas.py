@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import jsonschema_rs
 
 from onex.domain.errors import SchemaMismatchError, WorkflowInputError
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, find_unwritable
 from onex.domain.metadata import NodeMetadata
 from onex.execution.state_contract import StateContract
 
@@ -24,6 +24,9 @@ def complete_inputs(declared: Mapping[str, JsonObject], given: JsonObject) -> Js
             f"the workflow has no input {unknown[0]!r}",
             hint="its inputs are: " + (", ".join(declared) or "none"),
         )
+    unwritable = find_unwritable(given)
+    if unwritable is not None:
+        raise WorkflowInputError(f"of the inputs, {unwritable}", hint="give what JSON can hold")
     complete: dict[str, JsonValue] = {}
     for name, schema in declared.items():
         if name in given:

@@ -63,7 +63,7 @@ def load_workflow(path: Path) -> Workflow:
         raise WorkflowError(
             f"{path} is not a workflow that can run: {problems[0].message}", problems
         )
-    return workflow
+    return replace(workflow, folder=str(path.absolute().parent))
 
 
 def locate_nodes(path: Path) -> Iterator[tuple[Location, str]]:

@@ -1,0 +1,207 @@
+"""Which values are paths of files: those at places whose JSON Schema says ``format: path``.
+
+Pure functions of schemas and values. Where a schema offers alternatives, a text is a path if
+one of them says so, unless another names this very text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from onex.domain.json_value import JsonObject, JsonValue
+
+Place = tuple[str | int, ...]
+
+_ON_THE_SAME_VALUE = ("allOf", "anyOf", "oneOf")
+_CONDITIONAL = ("if", "then", "else")
+MAXIMUM_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PathPlaces:
+    """The places of a value that hold paths; ``unknown`` says what could not be followed."""
+
+    places: frozenset[Place]
+    unknown: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathSchemas:
+    """The schemas of one value that say which of its texts are paths."""
+
+    schemas: tuple[JsonObject, ...] = ()
+
+    @classmethod
+    def of(cls, *schemas: JsonObject | None) -> PathSchemas:
+        """Those of the given schemas that speak of paths at all."""
+        return cls(tuple(s for s in schemas if s is not None and mentions_paths(s)))
+
+    def __bool__(self) -> bool:
+        return bool(self.schemas)
+
+    def places_in(self, value: JsonValue) -> PathPlaces:
+        """The places of a value that hold paths."""
+        found = [path_places(schema, value) for schema in self.schemas]
+        places = frozenset(place for one in found for place in one.places)
+        return PathPlaces(places, next((one.unknown for one in found if one.unknown), None))
+
+
+def mentions_paths(schema: JsonValue) -> bool:
+    """Whether a schema says ``format: path`` anywhere, or refers to what is not in it."""
+    if isinstance(schema, Mapping):
+        reference = schema.get("$ref")
+        if schema.get("format") == "path":
+            return True
+        if isinstance(reference, str) and not reference.startswith("#"):
+            return True
+        return any(mentions_paths(member) for member in schema.values())
+    if isinstance(schema, Sequence) and not isinstance(schema, str):
+        return any(mentions_paths(member) for member in schema)
+    return False
+
+
+def path_places(schema: JsonObject, value: JsonValue) -> PathPlaces:
+    """The places in a value at which its schema says ``format: path``."""
+    walk = _Walk(schema)
+    places = frozenset(walk.places(schema, value, (), 0))
+    return PathPlaces(places, walk.unknown)
+
+
+def changed_at(
+    value: JsonValue, places: Iterable[Place], change: Callable[[str], str]
+) -> JsonValue:
+    """The value with the texts at some places changed."""
+    for place in places:
+        value = _changed(value, place, change)
+    return value
+
+
+def value_at(value: JsonValue, place: Place) -> JsonValue:
+    """What stands at a place of a value."""
+    for part in place:
+        if isinstance(part, int) and isinstance(value, Sequence):
+            value = value[part]
+        elif isinstance(value, Mapping):
+            value = value[str(part)]
+    return value
+
+
+def _changed(value: JsonValue, place: Place, change: Callable[[str], str]) -> JsonValue:
+    if not place:
+        return change(value) if isinstance(value, str) else value
+    part, rest = place[0], place[1:]
+    if isinstance(value, Mapping):
+        return {**value, str(part): _changed(value[str(part)], rest, change)}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_changed(m, rest, change) if i == part else m for i, m in enumerate(value)]
+    return value
+
+
+class _Walk:
+    def __init__(self, root: JsonObject) -> None:
+        self._root = root
+        self.unknown: str | None = None
+
+    def places(
+        self, schema: JsonValue, value: JsonValue, place: Place, depth: int
+    ) -> Iterator[Place]:
+        if not isinstance(schema, Mapping):
+            return
+        if depth > MAXIMUM_DEPTH:
+            self.unknown = f"the schema at {named(place)} refers to itself without end"
+            return
+        if isinstance(value, str) and schema.get("format") == "path":
+            yield place
+        for other in self._alternatives(schema, value):
+            yield from self.places(other, value, place, depth + 1)
+        if isinstance(value, Mapping):
+            yield from self._of_members(schema, value, place, depth)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            yield from self._of_items(schema, value, place, depth)
+
+    def _alternatives(self, schema: JsonObject, value: JsonValue) -> Iterator[JsonValue]:
+        """The schemas that may hold for the same value."""
+        for key in ("$ref", "$dynamicRef"):
+            if isinstance(schema.get(key), str):
+                yield self._referred(str(schema[key]))
+        for key in _ON_THE_SAME_VALUE:
+            members = schema.get(key)
+            if isinstance(members, Sequence) and not isinstance(members, str):
+                if key != "allOf" and any(_names(member, value) for member in members):
+                    continue
+                yield from members
+        for key in _CONDITIONAL:
+            yield schema.get(key)
+        dependent = schema.get("dependentSchemas")
+        if isinstance(dependent, Mapping):
+            yield from dependent.values()
+
+    def _referred(self, reference: str) -> JsonValue:
+        """What a reference within the schema leads to."""
+        found: JsonValue = self._root
+        path = reference.removeprefix("#")
+        if not reference.startswith("#") or (path and not path.startswith("/")):
+            self.unknown = f"the schema refers to {reference}, which is not followed"
+            return None
+        for part in path.split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, Mapping) and key in found:
+                found = found[key]
+            elif isinstance(found, Sequence) and key.isdigit() and int(key) < len(found):
+                found = found[int(key)]
+            else:
+                self.unknown = f"the schema refers to {reference}, which it does not hold"
+                return None
+        return found
+
+    def _of_members(
+        self, schema: JsonObject, value: JsonObject, place: Place, depth: int
+    ) -> Iterator[Place]:
+        properties, patterns = schema.get("properties"), schema.get("patternProperties")
+        for key, member in value.items():
+            found: list[JsonValue] = []
+            if isinstance(properties, Mapping) and key in properties:
+                found.append(properties[key])
+            if isinstance(patterns, Mapping):
+                found += [other for pattern, other in patterns.items() if _matches(pattern, key)]
+            if not found:
+                found = [schema.get("additionalProperties")]
+            for other in (*found, schema.get("unevaluatedProperties")):
+                yield from self.places(other, member, (*place, key), depth + 1)
+
+    def _of_items(
+        self, schema: JsonObject, value: Sequence[JsonValue], place: Place, depth: int
+    ) -> Iterator[Place]:
+        items, first = schema.get("items"), schema.get("prefixItems")
+        if isinstance(items, Sequence):
+            items, first = schema.get("additionalItems"), items
+        for index, member in enumerate(value):
+            is_first = isinstance(first, Sequence) and index < len(first)
+            own = first[index] if is_first and isinstance(first, Sequence) else items
+            for other in (own, schema.get("contains"), schema.get("unevaluatedItems")):
+                yield from self.places(other, member, (*place, index), depth + 1)
+
+
+def named(place: Place) -> str:
+    """A place in words: ``files[0].name``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".")
+
+
+def _names(schema: JsonValue, value: JsonValue) -> bool:
+    """Whether a schema names this very value."""
+    if not isinstance(schema, Mapping):
+        return False
+    choices = schema.get("enum")
+    is_choice = isinstance(choices, Sequence) and value in choices
+    return is_choice or ("const" in schema and schema["const"] == value)
+
+
+def _matches(pattern: str, key: str) -> bool:
+    try:
+        return re.search(pattern, key) is not None
+    except re.error:
+        # A pattern of another dialect may match.
+        return True
