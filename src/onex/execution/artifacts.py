@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
@@ -104,23 +103,12 @@ class ArtifactStore:
         try:
             digest, size = _copied(file, draft)
             target = self._path(digest, file.name)
-            if self.is_whole(digest, file.name, size):
-                # Its time keeps it from being removed before the history refers to it.
-                os.utime(target)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                draft.replace(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Also if one is there: it may be damaged, and a new one is not removed as left over.
+            draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
         return digest, size
-
-    def is_whole(self, digest: str, name: str, size: int) -> bool:
-        """Whether an artifact is stored with that many bytes."""
-        try:
-            status = self._path(digest, name).stat()
-        except OSError:
-            return False
-        return stat.S_ISREG(status.st_mode) and status.st_size == size
 
     def has_content(self, record: JsonObject) -> bool:
         """Whether the artifact of a record is stored, with the content that its digest says."""
