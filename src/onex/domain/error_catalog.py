@@ -143,6 +143,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "SEC001": "Something was refused because it cannot be trusted or confined.",
     "SEC002": "A node's files are not those that were registered. Look at the change, then run"
     " onex scan to accept it.",
+    "SEC004": "A result holds a secret that the node was given. Leave it out, or mark its place in"
+    " the node's outputs with writeOnly: true: then it is passed on and not recorded.",
     "SEC003": "The isolation level that was asked for cannot be had on this machine.",
     "LC001": "A lifecycle transition would change nothing.",
     "LC002": "An archived version never comes back.",

@@ -509,6 +509,12 @@ class DigestMismatchError(SecurityError):
     code = "SEC002"
 
 
+class SecretInResultError(SecurityError):
+    """A node returned a secret that it was given, where that would be recorded."""
+
+    code = "SEC004"
+
+
 class IsolationUnavailableError(SecurityError):
     """The isolation that was asked for cannot be had here."""
 

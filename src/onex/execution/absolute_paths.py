@@ -13,7 +13,7 @@ from pathlib import Path
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.template import Reference, descend, references_in, render, whole_reference
 from onex.domain.workflow import Step, Workflow
-from onex.execution.path_values import PathSchemas, Place, changed_at, value_at
+from onex.execution.schema_places import PATH, MarkingSchemas, Place, changed_at, value_at
 from onex.execution.schemas import object_schema
 
 
@@ -41,10 +41,12 @@ def with_absolute_paths(
         folders: for each input that was given, the folder that it is relative to.
     """
     own = Path(workflow.folder) if workflow.folder else Path.cwd()
-    of_inputs = set(PathSchemas.of(object_schema(workflow.inputs)).places_in(inputs).places)
+    of_inputs = set(
+        MarkingSchemas.of(PATH, object_schema(workflow.inputs)).places_in(inputs).places
+    )
     steps = dict(workflow.steps)
     for step in workflow.steps.values():
-        paths = PathSchemas.of(*declared[step.id])
+        paths = MarkingSchemas.of(PATH, *declared[step.id])
         if not paths:
             continue
         marks = _Marks(of_inputs, set(), set())
@@ -115,7 +117,9 @@ def _source(template: JsonValue, place: Place) -> tuple[Reference | None, Place]
 
 
 def _absolute(value: JsonValue, places: set[Place], folder: Path) -> JsonValue:
-    def absolute(text: str) -> str:
+    def absolute(text: JsonValue) -> JsonValue:
+        if not isinstance(text, str):
+            return text
         # What a reference at the start gives is absolute itself, or is refused when it is known.
         return text if not text or text.startswith("${{") else str(folder / text)
 

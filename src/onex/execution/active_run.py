@@ -25,7 +25,7 @@ from onex.domain.errors import (
     StepTimeoutError,
     StorageError,
 )
-from onex.domain.json_value import as_object
+from onex.domain.json_value import JsonValue, as_object
 from onex.domain.result import (
     IsolationLevel,
     NodeExecutionResult,
@@ -38,7 +38,7 @@ from onex.execution.artifacts import artifacts_in, with_paths
 from onex.execution.call_runner import CallRunner
 from onex.execution.call_threads import CallThreads
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.engine import CallFailedError, CallOutcome
+from onex.execution.engine import CallFailedError, CallOutcome, holds_unrecorded
 from onex.execution.open_call import OpenCall
 from onex.execution.prepared_plan import PreparedPlan
 from onex.execution.result_lookup import ResultLookup
@@ -247,6 +247,7 @@ class ActiveRun:
             earlier is not None
             and earlier.status is StepStatus.SUCCEEDED
             and self._lookup.has_artifacts(earlier.output)
+            and not holds_unrecorded(earlier.output)
         ):
             self._has_artifacts |= any(artifacts_in(earlier.output))
             self._end(call, earlier)
@@ -398,12 +399,14 @@ class ActiveRun:
             if not self._is_put_off(open_call, outcome):
                 self._fail(open_call, outcome.error, outcome.detail, outcome.log, seconds)
             return
+        if outcome.unrecorded:
+            open_call.cache_key, open_call.cache_note = None, "parts of the result are not recorded"
         result = open_call.result(
-            StepStatus.SUCCEEDED, outcome.output, seconds=seconds, log=outcome.log
+            StepStatus.SUCCEEDED, outcome.recorded, seconds=seconds, log=outcome.log
         )
         self._has_artifacts |= self._recorder.end(result)
         self._recorder.keep(result)
-        self._end(open_call.call, result)
+        self._end(open_call.call, result, outcome.output)
 
     def _is_put_off(self, open_call: OpenCall, failure: CallFailedError) -> bool:
         """Whether a failed call will be made again, and then when."""
@@ -441,8 +444,11 @@ class ActiveRun:
         self._recorder.end(result)
         self._end(open_call.call, result)
 
-    def _end(self, call: Call, result: NodeExecutionResult) -> None:
-        """Note the end of a call; it is journaled before anything that depends on it starts."""
+    def _end(self, call: Call, result: NodeExecutionResult, output: JsonValue = None) -> None:
+        """Note the end of a call; it is journaled before anything that depends on it starts.
+
+        ``output`` is what is handed on, if it is more than what is recorded.
+        """
         step_id = call.step.id
         self._results.note_call(step_id, result)
         if self._scheduler.sees_timeline:
@@ -459,7 +465,10 @@ class ActiveRun:
             )
         if call.step.is_fan_out:
             self._recorder.announce(RunEvent("call_ended", step_id, self._now(), result=result))
-        self._scheduler.finished(call, result.status, result.output, result.error)
+        recorded = result.output
+        self._scheduler.finished(
+            call, result.status, recorded if output is None else output, result.error, recorded
+        )
 
     def _note_ended_steps(self) -> None:
         for end in self._scheduler.take_ended():

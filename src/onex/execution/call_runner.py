@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onex.domain.errors import InvalidResultError, OnexError
-from onex.domain.json_value import JsonObject, find_unwritable
-from onex.execution.artifacts import ArtifactStore
+from onex.domain.errors import InvalidResultError, OnexError, SecretInResultError
+from onex.domain.json_value import JsonObject, JsonValue, find_unwritable
+from onex.execution.artifacts import ArtifactStore, is_artifact
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.engine import CallFailedError, CallOutcome, NodeCall
 from onex.execution.prepared_plan import PreparedNode
+from onex.execution.redaction import Redaction
 from onex.execution.scheduler import Call
+from onex.execution.schema_places import NO_PLACES
 
 
 @dataclass(frozen=True, slots=True)
 class CallRunner:
-    """What the calls of one run share; their working folders lie below ``workdir``."""
+    """What the calls of one run share.
+
+    Their working folders lie below ``workdir``; ``redaction`` hides the secrets of all nodes of
+    the run, since one may hand a secret to another.
+    """
 
     run_id: str
     workdir: Path
     contexts: ExecutionContextFactory
     artifacts: ArtifactStore
+    redaction: Redaction
 
     def execute(
         self,
@@ -32,7 +39,7 @@ class CallRunner:
         on_progress: Callable[[float, str], None],
         attempt: int,
     ) -> CallOutcome:
-        """Execute a call in the asking thread; secrets are taken out of all that it gives.
+        """Execute a call in the asking thread; secrets are hidden in what it logs and says.
 
         Each attempt, counted from 1, has a working folder of its own.
 
@@ -42,29 +49,64 @@ class CallRunner:
         """
         folder = f"{self.workdir}/{call.id}" + (f"~{attempt}" if attempt > 1 else "")
         context = self.contexts.create_context(self.run_id, call.id, folder, node.grants)
-        hide = node.grants.redaction
+        hide = self.redaction
 
         def report(fraction: float, message: str) -> None:
             on_progress(fraction, hide.text(message))
 
+        limit = call.step.timeout_seconds
         try:
             outcome = node.engine.execute(
-                NodeCall(node.loaded, inputs, context, call.step.timeout_seconds, report)
+                NodeCall(node.loaded, inputs, context, limit, report, hide)
             )
         except CallFailedError as failure:
             if not hide:
                 raise
             # Without its cause, which says what must not be said.
             raise failure.changed(hide.text) from None
-        log = hide.text(outcome.log)
         try:
-            unwritable = find_unwritable(outcome.output)
-            if unwritable is not None:
-                raise InvalidResultError(
-                    f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
-                )
-            output = hide.value(self.artifacts.take(outcome.output, Path(context.workdir)))
-            node.schemas.check_output(output)
+            return self._checked(node, outcome, Path(context.workdir))
         except OnexError as error:
-            raise CallFailedError(error, log=log) from error
-        return CallOutcome(output, log)
+            raise CallFailedError(error, log=outcome.log).changed(hide.text) from None
+
+    def _checked(self, node: PreparedNode, outcome: CallOutcome, workdir: Path) -> CallOutcome:
+        """What a node returned with its artifacts stored, if it is what the node declares."""
+        unwritable = find_unwritable(outcome.output)
+        if unwritable is not None:
+            raise InvalidResultError(
+                f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
+            )
+        output = self.artifacts.take(outcome.output, workdir)
+        node.schemas.check_output(output)
+        found = node.unrecorded.places_in(output) if node.unrecorded else NO_PLACES
+        checked = CallOutcome(output, outcome.log, found.places)
+        if self.redaction:
+            self._require_no_secret(node, checked.recorded)
+        return checked
+
+    def _require_no_secret(self, node: PreparedNode, recorded: JsonValue) -> None:
+        for text in _texts_in(recorded):
+            name = self.redaction.named_in(text, node.grants.secrets)
+            if name is not None:
+                raise SecretInResultError(
+                    f"the result holds the secret {name}",
+                    hint="leave it out, or mark its place in outputs with writeOnly: true: then it"
+                    " is passed on and not recorded",
+                )
+
+
+def _texts_in(value: JsonValue) -> Iterator[str]:
+    """Every text of a result that the node wrote, keys among them."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            if is_artifact(value):
+                yield str(value.get("name"))
+                continue
+            yield from value
+            pending += value.values()
+        elif isinstance(value, Sequence):
+            pending += value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import NodeMetadata
 from onex.execution.context import ContextSpec
-from onex.execution.secrets import Redaction, SecretStore
+from onex.execution.secrets import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,6 @@ class NodeGrants:
 
     permissions: tuple[str, ...]
     secrets: Mapping[str, str]
-    redaction: Redaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class ExecutionContextFactory:
         """What a node is given; raises SecretsNotPrivateError."""
         wanted = [p.resource for p in node.permissions if p.kind == "secret.access"]
         secrets = self.secrets.find(wanted) if wanted else {}
-        return NodeGrants(tuple(map(str, node.permissions)), secrets, Redaction(secrets))
+        return NodeGrants(tuple(map(str, node.permissions)), secrets)
 
     def create_context(
         self, run_id: str, call_id: str, workdir: str, grants: NodeGrants

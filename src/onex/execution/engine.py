@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +18,22 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import IsolationLevel
 from onex.execution.context import ContextSpec
+from onex.execution.redaction import NOTHING_HIDDEN, Redaction
+from onex.execution.schema_places import Place, changed_at
 
-MAXIMUM_LOG_BYTES = 64 * 1024
+NOT_RECORDED: JsonObject = {"$not_recorded": True}
+"""What stands in records for a part of a result that must not be recorded."""
+
+
+def holds_unrecorded(value: JsonValue) -> bool:
+    """Whether a part of a recorded value is missing because it must not be recorded."""
+    if isinstance(value, Mapping):
+        return value == NOT_RECORDED or any(map(holds_unrecorded, value.values()))
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and any(map(holds_unrecorded, value))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,8 @@ class LoadedNode:
 class NodeCall:
     """One execution of a node with its final inputs.
 
-    ``on_progress`` is called from the engine's thread with a fraction and a text.
+    ``on_progress`` is called from the engine's thread with a fraction and a text;
+    ``redaction`` keeps secrets out of the call's log.
     """
 
     node: LoadedNode
@@ -51,14 +66,26 @@ class NodeCall:
     context: ContextSpec
     timeout_seconds: float
     on_progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
+    redaction: Redaction = NOTHING_HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """What a call gave, and what the node logged and printed meanwhile."""
+    """What a call gave, and what the node logged and printed meanwhile.
+
+    ``unrecorded`` are the places of the result that must not be recorded.
+    """
 
     output: JsonValue
     log: str = ""
+    unrecorded: frozenset[Place] = frozenset()
+
+    @property
+    def recorded(self) -> JsonValue:
+        """The result as it may be recorded."""
+        if not self.unrecorded:
+            return self.output
+        return changed_at(self.output, self.unrecorded, lambda _: NOT_RECORDED)
 
 
 class CallFailedError(Exception):

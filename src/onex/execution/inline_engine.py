@@ -17,8 +17,9 @@ from onex.execution.engine import (
     cancelled_call,
     code_failure,
 )
-from onex.execution.inline_output import CallLog, OutputCapture
+from onex.execution.inline_output import OutputCapture
 from onex.execution.node_code import NodeCode, NodeCodeError
+from onex.execution.redaction import LogTail
 
 
 class InlineEngine:
@@ -44,7 +45,7 @@ class InlineEngine:
     def execute(self, call: NodeCall) -> CallOutcome:
         if self._is_cancelled.is_set():
             raise cancelled_call()
-        log = CallLog()
+        log = LogTail(call.redaction)
         context = ExecutionContext(call.context, log.record, call.on_progress)
         started = time.monotonic()
         self._capture.begin(log)

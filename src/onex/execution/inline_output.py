@@ -6,29 +6,7 @@ import sys
 import threading
 from typing import TextIO, cast
 
-from onex.execution.engine import MAXIMUM_LOG_BYTES
-
-
-class CallLog:
-    """The last part of what one call prints and logs."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._size = 0
-
-    def write(self, text: str) -> None:
-        self._parts.append(text)
-        self._size += len(text)
-        if self._size > 2 * MAXIMUM_LOG_BYTES:
-            self._parts = [self.text()]
-            self._size = len(self._parts[0])
-
-    def text(self) -> str:
-        return "".join(self._parts)[-MAXIMUM_LOG_BYTES:]
-
-    def record(self, level: str, message: str) -> None:
-        """Take a record of the call's logger."""
-        self.write(f"{level}: {message}\n")
+from onex.execution.redaction import LogTail
 
 
 class OutputCapture:
@@ -53,7 +31,7 @@ class OutputCapture:
         if sys.stderr is cast("TextIO", err):
             sys.stderr = err.original
 
-    def begin(self, log: CallLog) -> None:
+    def begin(self, log: LogTail) -> None:
         """From now on this thread prints to a log."""
         self._current.log = log
 
@@ -68,10 +46,10 @@ class _Stream:
         self._current = current
 
     def write(self, text: str) -> int:
-        log: CallLog | None = getattr(self._current, "log", None)
+        log: LogTail | None = getattr(self._current, "log", None)
         if log is None:
             return self.original.write(text)
-        log.write(text)
+        log.write(text.encode("utf-8", "backslashreplace"))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:

@@ -22,6 +22,7 @@ from onex.execution.forecast import RunForecast, forecast_run, forecast_steps
 from onex.execution.node_loader import NodeLoader
 from onex.execution.plan import ExecutionPlan
 from onex.execution.prepared_plan import PreparedPlan, prepare
+from onex.execution.redaction import Redaction
 from onex.execution.run_events import Observer, RunOptions
 from onex.execution.signals import signals_handled_by
 from onex.storage.journal import NewRun, RunJournal, RunRecord
@@ -89,7 +90,9 @@ class ExecutionOrchestrator:
         run = ActiveRun(
             prepared,
             options,
-            CallRunner(run_id, workdir, self.contexts, self.artifacts),
+            CallRunner(
+                run_id, workdir, self.contexts, self.artifacts, Redaction(prepared.secrets())
+            ),
             self.journal,
             observer,
             urgency=urgency,

@@ -12,9 +12,9 @@ from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
 from onex.execution.engine import Engine, LoadedNode
 from onex.execution.environment import declared_variables, host_environment, library_versions
 from onex.execution.node_loader import NodeLoader
-from onex.execution.path_values import PathSchemas
 from onex.execution.plan import ExecutionPlan
 from onex.execution.result_cache import node_key
+from onex.execution.schema_places import PATH, WRITE_ONLY, MarkingSchemas
 from onex.execution.schemas import NodeSchemas, object_schema
 from onex.execution.state_contract import read_state_contract
 from onex.execution.step_types import check_step_types
@@ -24,7 +24,8 @@ from onex.execution.step_types import check_step_types
 class PreparedNode:
     """All that the calls of one node have in common.
 
-    ``key`` is that part of their cache keys; ``libraries`` are the installed versions of
+    ``paths`` say which inputs are paths, ``unrecorded`` which parts of results are not
+    recorded; ``key`` is that part of their cache keys; ``libraries`` are the installed versions of
     those it declares.
     """
 
@@ -34,7 +35,8 @@ class PreparedNode:
     engine: Engine
     schemas: NodeSchemas
     grants: NodeGrants
-    paths: PathSchemas
+    paths: MarkingSchemas
+    unrecorded: MarkingSchemas
     key: str
     libraries: Mapping[str, str]
 
@@ -52,6 +54,12 @@ class PreparedPlan:
     def dependents(self, step_id: str) -> Iterator[PreparedNode]:
         """The nodes of the steps that need a step."""
         return (self.nodes[name] for name in self._dependents.get(step_id, ()))
+
+    def secrets(self) -> dict[str, str]:
+        """All secrets that the nodes of the run are given."""
+        return {
+            n: value for node in self.nodes.values() for n, value in node.grants.secrets.items()
+        }
 
     def environment(self) -> JsonObject:
         """What the run depends on beside code and inputs; values of variables as digests."""
@@ -114,7 +122,8 @@ def prepare(
             engines[loaded.kind],
             NodeSchemas(metadata, contract),
             contexts.grants_of(metadata),
-            PathSchemas.of(object_schema(metadata.inputs), contract.inputs),
+            MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs),
+            MarkingSchemas.of(WRITE_ONLY, object_schema(metadata.outputs), contract.output),
             node_key(
                 node.digest,
                 metadata,

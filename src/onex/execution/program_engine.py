@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +21,6 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonValue
 from onex.domain.result import IsolationLevel
 from onex.execution.engine import (
-    MAXIMUM_LOG_BYTES,
     CallFailedError,
     CallOutcome,
     LoadedNode,
@@ -30,6 +29,7 @@ from onex.execution.engine import (
 )
 from onex.execution.frames import MAXIMUM_FRAME_BYTES, parse_json
 from onex.execution.process_group import ProcessGroup
+from onex.execution.redaction import LogTail
 from onex.execution.secrets import SECRET_PREFIX
 
 
@@ -75,20 +75,20 @@ class ProgramEngine:
                 self._running.discard(group)
 
     def _communicate(self, group: ProcessGroup, call: NodeCall) -> CallOutcome:
-        output = _Reader(group.stdout, MAXIMUM_FRAME_BYTES, group)
-        log = _Reader(group.stderr, None, group)
+        output, printed = _Whole(group), LogTail(call.redaction)
+        reading, logging = _Reader(group.stdout, output.write), _Reader(group.stderr, printed.write)
         request = json.dumps(call.inputs).encode()
         threading.Thread(target=_send, args=(group.stdin, request), daemon=True).start()
         deadline = time.monotonic() + call.timeout_seconds
         try:
             code = group.wait(call.timeout_seconds)
-            is_whole = output.wait(deadline - time.monotonic())
+            is_whole = reading.wait(deadline - time.monotonic())
         except subprocess.TimeoutExpired:
             code, is_whole = None, False
         # Whatever it left behind holds the pipes open.
         group.kill()
-        log.wait(1.0)
-        text = log.text()
+        logging.wait(1.0)
+        text = printed.text()
         if output.is_full:
             raise CallFailedError(
                 InvalidResultError(
@@ -109,7 +109,7 @@ class ProgramEngine:
             )
         if code:
             raise self._failure(group, code, text)
-        return CallOutcome(_parse(output.content(), text), text)
+        return CallOutcome(_parse(bytes(output.content), text), text)
 
     def _failure(self, group: ProcessGroup, code: int, log: str) -> CallFailedError:
         if code < 0:
@@ -147,39 +147,39 @@ def _parse(content: bytes, log: str) -> JsonValue:
         ) from error
 
 
-class _Reader:
-    """Reads a pipe in a thread: up to a limit, or the last part of it."""
+class _Whole:
+    """All that a program prints as its result, up to what a result may have."""
 
-    def __init__(self, stream: IO[bytes], limit: int | None, group: ProcessGroup) -> None:
-        self._stream = stream
-        self._limit = limit
+    def __init__(self, group: ProcessGroup) -> None:
         self._group = group
-        self._parts = bytearray()
+        self.content = bytearray()
         self.is_full = False
+
+    def write(self, data: bytes) -> None:
+        self.content += data
+        if len(self.content) > MAXIMUM_FRAME_BYTES and not self.is_full:
+            self.is_full = True
+            self._group.kill()
+
+
+class _Reader:
+    """Reads a pipe to its end in a thread."""
+
+    def __init__(self, stream: IO[bytes], take: Callable[[bytes], None]) -> None:
+        self._stream = stream
+        self._take = take
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             while chunk := os.read(self._stream.fileno(), 64 * 1024):
-                self._parts += chunk
-                if self._limit is None:
-                    del self._parts[:-MAXIMUM_LOG_BYTES]
-                elif len(self._parts) > self._limit:
-                    self.is_full = True
-                    self._group.kill()
-                    return
+                self._take(chunk)
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether the stream came to its end in time."""
         self._thread.join(max(0.0, timeout_seconds))
         return not self._thread.is_alive()
-
-    def content(self) -> bytes:
-        return bytes(self._parts)
-
-    def text(self) -> str:
-        return bytes(self._parts).decode("utf-8", "replace")
 
 
 def _send(stream: IO[bytes], request: bytes) -> None:

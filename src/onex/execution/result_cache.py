@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.errors import SchemaMismatchError
-from onex.domain.json_value import JsonObject, as_text, canonical_json, sha256_of
+from onex.domain.json_value import JsonObject, canonical_json, sha256_of
 from onex.domain.metadata import NodeMetadata
 from onex.execution.file_content import NotAFileError, content_digest
-from onex.execution.path_values import PathSchemas, named, value_at
+from onex.execution.schema_places import MarkingSchemas, named, value_at
 
 KEY_FORMAT = 3
 
@@ -47,7 +47,7 @@ class FileDigests:
 
 
 def input_digest(
-    paths: PathSchemas, inputs: JsonObject, files: FileDigests, go_on: Callable[[], None]
+    paths: MarkingSchemas, inputs: JsonObject, files: FileDigests, go_on: Callable[[], None]
 ) -> InputDigest:
     """The digest of a call's inputs: their values, and with paths also the content of the files.
 
@@ -69,7 +69,10 @@ def input_digest(
     untracked = found.unknown
     contents: dict[str, str] = {}
     for place in found.places:
-        path = Path(as_text(value_at(inputs, place)))
+        text = value_at(inputs, place)
+        if not isinstance(text, str):
+            continue
+        path = Path(text)
         if not path.is_absolute():
             raise SchemaMismatchError(
                 f"the input {named(place)} is {str(path)!r}, a relative path",

@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """A step that reached its final state, with what it gave or why it did not."""
+    """A step that reached its final state, with what is recorded of what it gave, or why not."""
 
     step: Step
     status: StepStatus
@@ -47,6 +47,7 @@ class StepEnd:
 @dataclass(slots=True)
 class _FanOut:
     outputs: list[JsonValue]
+    recorded: list[JsonValue]
     open_children: int
     unsuccessful: list[str] = field(default_factory=list)
     first_error: StepError | None = None
@@ -83,6 +84,7 @@ class Scheduler:
         self._fail_fast = fail_fast
         self._status = dict.fromkeys(workflow.steps, StepStatus.PENDING)
         self._outputs: dict[str, JsonValue] = {}
+        self._recorded: dict[str, JsonValue] = {}
         self._waiting = {step.id: set(step.needs) for step in workflow.steps.values()}
         self._dependents = workflow.dependents()
         self._sees_timeline = any(
@@ -141,18 +143,30 @@ class Scheduler:
         self._timeline.append(record)
 
     def finished(
-        self, call: Call, status: StepStatus, output: JsonValue, error: StepError | None
+        self,
+        call: Call,
+        status: StepStatus,
+        output: JsonValue,
+        error: StepError | None,
+        recorded: JsonValue = None,
     ) -> None:
-        """Report how a call that was taken ended."""
+        """Report how a call that was taken ended.
+
+        ``output`` is what it hands on; ``recorded`` the same without what must not be seen,
+        None if that is nothing.
+        """
         self._open_calls -= 1
         step = call.step
+        recorded = output if recorded is None else recorded
         if not step.is_fan_out:
+            self._recorded[step.id] = recorded
             self._end(step, status, output, error)
             self._start_startable()
             return
         fan_out = self._fan_outs[step.id]
         if status is StepStatus.SUCCEEDED:
             fan_out.outputs[index_of(call.id)] = output
+            fan_out.recorded[index_of(call.id)] = recorded
         else:
             fan_out.note_failure(call.id, status, error)
             if self._fail_fast:
@@ -182,14 +196,14 @@ class Scheduler:
 
     def outputs(self) -> JsonObject:
         """The workflow's outputs; raises ReferenceValueError where a part is missing."""
-        return as_object(self._render(self._workflow.outputs, None))
+        return as_object(self._render_outputs(self._workflow.outputs))
 
     def available_outputs(self) -> JsonObject:
         """Those of the workflow's outputs that can be had after a failure."""
         available: dict[str, JsonValue] = {}
         for name, template in self._workflow.outputs.items():
             try:
-                available[name] = self._render(template, None)
+                available[name] = self._render_outputs(template)
             except ReferenceValueError:
                 continue
         return available
@@ -226,10 +240,12 @@ class Scheduler:
                 hint=f"pass at most {MAXIMUM_FAN_OUT} items, in groups if need be",
             )
         calls = [self._call(child_id(step.id, i), step, item) for i, item in enumerate(items)]
-        self._fan_outs[step.id] = _FanOut([None] * len(calls), len(calls))
+        size = len(calls)
+        self._fan_outs[step.id] = _FanOut([None] * size, [None] * size, size)
         for call in calls:
             self._queue(call)
         if not calls:
+            self._recorded[step.id] = []
             self._end(step, StepStatus.SUCCEEDED, [])
 
     def _queue(self, call: Call) -> None:
@@ -241,10 +257,23 @@ class Scheduler:
         inputs = as_object(self._render(step.arguments, item)) if step.arguments else {}
         return Call(call_id, step, inputs, item)
 
-    def _render(self, template: JsonValue, item: JsonValue) -> JsonValue:
+    def _render_outputs(self, template: JsonValue) -> JsonValue:
+        """What of the workflow's outputs is recorded and shown."""
+        succeeded = {name: self._recorded[name] for name in self._outputs}
+        return self._render(template, None, succeeded)
+
+    def _render(
+        self,
+        template: JsonValue,
+        item: JsonValue,
+        outputs: Mapping[str, JsonValue] | None = None,
+    ) -> JsonValue:
         def look_up(reference: Reference) -> JsonValue:
             try:
-                return descend(self._value(reference.root, item), reference.parts[1:])
+                value = self._value(reference.root, item)
+                if outputs is not None and reference.root == "steps":
+                    value = outputs
+                return descend(value, reference.parts[1:])
             except LookupError as error:
                 raise ReferenceValueError(
                     f"{reference} has no value: {error.args[0]}",
@@ -266,6 +295,7 @@ class Scheduler:
 
     def _end_fan_out(self, step: Step, fan_out: _FanOut) -> None:
         if not fan_out.unsuccessful:
+            self._recorded[step.id] = fan_out.recorded
             self._end(step, StepStatus.SUCCEEDED, fan_out.outputs)
             return
         shown = ", ".join(sorted(fan_out.unsuccessful, key=index_of)[:5])
@@ -305,7 +335,8 @@ class Scheduler:
         self._status[step.id] = status
         if status is StepStatus.SUCCEEDED:
             self._outputs[step.id] = output
-        self._ended.append(StepEnd(step, status, output, error))
+        shown = self._recorded.get(step.id) if status is StepStatus.SUCCEEDED else None
+        self._ended.append(StepEnd(step, status, shown, error))
 
     def _release_dependents(self, step: Step) -> None:
         for dependent in self._dependents.get(step.id, ()):

@@ -1,4 +1,4 @@
-"""Where secrets come from, and how they are kept out of what is recorded."""
+"""Where secrets come from."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from onex.domain.errors import Location, SecretsNotPrivateError
-from onex.domain.json_value import JsonValue
 
 SECRET_PREFIX = "ONEX_SECRET_"
 SECRETS_FOLDER = Path("/run/secrets")
 MAXIMUM_SECRET_BYTES = 64 * 1024
 
-# Shorter ones stand in any text by chance; hiding them would destroy results.
-MINIMUM_HIDDEN_LENGTH = 4
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 
@@ -81,36 +78,3 @@ class SecretStore:
             hint='write NAME = "secret" lines into a file of yours, and chmod 600 it',
             location=Location(str(self._file)),
         )
-
-
-class Redaction:
-    """Puts the names of secrets in the place of their values."""
-
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        hidden = {v: n for n, v in secrets.items() if len(v) >= MINIMUM_HIDDEN_LENGTH}
-        self._names = hidden
-        # The longest first, so that one within another does not leave a part of it.
-        self._pattern = re.compile(
-            "|".join(re.escape(value) for value in sorted(hidden, key=len, reverse=True))
-        )
-
-    def __bool__(self) -> bool:
-        return bool(self._names)
-
-    def text(self, text: str) -> str:
-        """The text without secrets."""
-        if not self._names:
-            return text
-        return self._pattern.sub(lambda match: f"[secret {self._names[match[0]]}]", text)
-
-    def value(self, value: JsonValue) -> JsonValue:
-        """A JSON value without secrets, in its texts and in its keys."""
-        if not self._names:
-            return value
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {self.text(key): self.value(member) for key, member in value.items()}
-        if isinstance(value, Sequence):
-            return [self.value(member) for member in value]
-        return value

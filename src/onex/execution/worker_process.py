@@ -19,7 +19,6 @@ from onex.domain.errors import ExecutionError, StepTimeoutError, WorkerDiedError
 from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text
 from onex.execution import frames, worker
 from onex.execution.engine import (
-    MAXIMUM_LOG_BYTES,
     CallFailedError,
     CallOutcome,
     LoadedNode,
@@ -27,6 +26,7 @@ from onex.execution.engine import (
     code_failure,
 )
 from onex.execution.process_group import ProcessGroup
+from onex.execution.redaction import NOTHING_HIDDEN, LogTail
 
 CHUNK_BYTES = 256 * 1024
 LOOK_SECONDS = 0.5
@@ -68,7 +68,7 @@ class WorkerProcess:
         self._selector.register(self._printed, selectors.EVENT_READ)
         self._frames = frames.FrameBuffer()
         self._unsent = memoryview(b"")
-        self._log = b""
+        self._log = LogTail(NOTHING_HIDDEN)
         self._is_closed = False
 
     def execute(self, call: NodeCall) -> CallOutcome:
@@ -79,7 +79,9 @@ class WorkerProcess:
             # What was printed while nothing ran belongs to no call; before the first one it
             # comes from importing the node.
             self._drain_printed()
-            self._log = b""
+            self._log = LogTail(call.redaction)
+        else:
+            self._log.hide(call.redaction)
         mark = uuid.uuid4().hex
         message: JsonObject = {
             "inputs": call.inputs,
@@ -168,7 +170,7 @@ class WorkerProcess:
             data = os.read(self._printed, CHUNK_BYTES)
         except (BlockingIOError, OSError):
             return None
-        self._log = (self._log + data)[-MAXIMUM_LOG_BYTES:]
+        self._log.write(data)
         return len(data)
 
     def _drain_printed(self) -> None:
@@ -180,8 +182,7 @@ class WorkerProcess:
     def _note(self, message: JsonObject, call: NodeCall) -> None:
         if "log" in message:
             entry = as_object(message["log"])
-            line = f"{entry.get('level')}: {entry.get('message')}\n".encode()
-            self._log = (self._log + line)[-MAXIMUM_LOG_BYTES:]
+            self._log.record(str(entry.get("level")), str(entry.get("message")))
         elif "progress" in message:
             entry = as_object(message["progress"])
             fraction = entry.get("fraction")
@@ -209,7 +210,7 @@ class WorkerProcess:
         return CallFailedError(failure, log=self._text())
 
     def _text(self) -> str:
-        return self._log.decode("utf-8", "replace")
+        return self._log.text()
 
     def close(self) -> None:
         """End the process and let go of it; nobody else may be using it."""

@@ -1,7 +1,7 @@
-"""Which values are paths of files: those at places whose JSON Schema says ``format: path``.
+"""Which places of a value its JSON Schema marks, as a path or as not to be recorded.
 
-Pure functions of schemas and values. Where a schema offers alternatives, a text is a path if
-one of them says so, unless another names this very text.
+Pure functions of schemas and values. Where a schema offers alternatives, a place is marked if
+one of them says so, unless another names the very value that stands there.
 """
 
 from __future__ import annotations
@@ -20,59 +20,74 @@ MAXIMUM_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class PathPlaces:
-    """The places of a value that hold paths; ``unknown`` says what could not be followed."""
+class Mark:
+    """What a schema says of a place: a keyword with a value."""
+
+    keyword: str
+    value: str | bool
+
+    def is_on(self, schema: JsonObject) -> bool:
+        """Whether a schema says so itself."""
+        return schema.get(self.keyword) == self.value
+
+
+PATH = Mark("format", "path")
+WRITE_ONLY = Mark("writeOnly", value=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedPlaces:
+    """The places of a value that are marked; ``unknown`` says what could not be followed."""
 
     places: frozenset[Place]
     unknown: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PathSchemas:
-    """The schemas of one value that say which of its texts are paths."""
+NO_PLACES = MarkedPlaces(frozenset())
 
+
+@dataclass(frozen=True, slots=True)
+class MarkingSchemas:
+    """The schemas of one value that mark any places of it."""
+
+    mark: Mark
     schemas: tuple[JsonObject, ...] = ()
 
     @classmethod
-    def of(cls, *schemas: JsonObject | None) -> PathSchemas:
-        """Those of the given schemas that speak of paths at all."""
-        return cls(tuple(s for s in schemas if s is not None and mentions_paths(s)))
+    def of(cls, mark: Mark, *schemas: JsonObject | None) -> MarkingSchemas:
+        """Those of the given schemas that may mark a place."""
+        return cls(mark, tuple(s for s in schemas if s is not None and _may_mark(mark, s)))
 
     def __bool__(self) -> bool:
         return bool(self.schemas)
 
-    def places_in(self, value: JsonValue) -> PathPlaces:
-        """The places of a value that hold paths."""
-        found = [path_places(schema, value) for schema in self.schemas]
-        places = frozenset(place for one in found for place in one.places)
-        return PathPlaces(places, next((one.unknown for one in found if one.unknown), None))
+    def places_in(self, value: JsonValue) -> MarkedPlaces:
+        """The places of a value that are marked."""
+        places: set[Place] = set()
+        unknown = None
+        for schema in self.schemas:
+            walk = _Walk(schema, self.mark)
+            places.update(walk.places(schema, value, (), 0))
+            unknown = unknown or walk.unknown
+        return MarkedPlaces(frozenset(places), unknown)
 
 
-def mentions_paths(schema: JsonValue) -> bool:
-    """Whether a schema says ``format: path`` anywhere, or refers to what is not in it."""
+def _may_mark(mark: Mark, schema: JsonValue) -> bool:
+    """Whether a schema has a mark anywhere, or refers to what is not in it."""
     if isinstance(schema, Mapping):
         reference = schema.get("$ref")
-        if schema.get("format") == "path":
+        if mark.is_on(schema) or (isinstance(reference, str) and not reference.startswith("#")):
             return True
-        if isinstance(reference, str) and not reference.startswith("#"):
-            return True
-        return any(mentions_paths(member) for member in schema.values())
+        return any(_may_mark(mark, member) for member in schema.values())
     if isinstance(schema, Sequence) and not isinstance(schema, str):
-        return any(mentions_paths(member) for member in schema)
+        return any(_may_mark(mark, member) for member in schema)
     return False
 
 
-def path_places(schema: JsonObject, value: JsonValue) -> PathPlaces:
-    """The places in a value at which its schema says ``format: path``."""
-    walk = _Walk(schema)
-    places = frozenset(walk.places(schema, value, (), 0))
-    return PathPlaces(places, walk.unknown)
-
-
 def changed_at(
-    value: JsonValue, places: Iterable[Place], change: Callable[[str], str]
+    value: JsonValue, places: Iterable[Place], change: Callable[[JsonValue], JsonValue]
 ) -> JsonValue:
-    """The value with the texts at some places changed."""
+    """The value with what stands at some places changed."""
     for place in places:
         value = _changed(value, place, change)
     return value
@@ -88,9 +103,9 @@ def value_at(value: JsonValue, place: Place) -> JsonValue:
     return value
 
 
-def _changed(value: JsonValue, place: Place, change: Callable[[str], str]) -> JsonValue:
+def _changed(value: JsonValue, place: Place, change: Callable[[JsonValue], JsonValue]) -> JsonValue:
     if not place:
-        return change(value) if isinstance(value, str) else value
+        return change(value)
     part, rest = place[0], place[1:]
     if isinstance(value, Mapping):
         return {**value, str(part): _changed(value[str(part)], rest, change)}
@@ -100,8 +115,9 @@ def _changed(value: JsonValue, place: Place, change: Callable[[str], str]) -> Js
 
 
 class _Walk:
-    def __init__(self, root: JsonObject) -> None:
+    def __init__(self, root: JsonObject, mark: Mark) -> None:
         self._root = root
+        self._mark = mark
         self.unknown: str | None = None
 
     def places(
@@ -112,7 +128,7 @@ class _Walk:
         if depth > MAXIMUM_DEPTH:
             self.unknown = f"the schema at {named(place)} refers to itself without end"
             return
-        if isinstance(value, str) and schema.get("format") == "path":
+        if self._mark.is_on(schema):
             yield place
         for other in self._alternatives(schema, value):
             yield from self.places(other, value, place, depth + 1)

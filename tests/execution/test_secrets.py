@@ -1,0 +1,208 @@
+"""Secrets: hidden in all that is recorded or told, and never by changing what steps hand on."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.parse
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onex.execution.redaction import MAXIMUM_LOG_BYTES, LogTail, Redaction
+from tests.conftest import CommandResult, Project
+
+PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nBAQEFAASCBKcwggSjAgEAAo\n-----END KEY-----\n"
+LEVELS = ["process", "inline"]
+
+
+def granted(project: Project, name: str, code: str, secret: str, **fields: object) -> None:
+    project.environment[f"ONEX_SECRET_{name.upper()}"] = secret
+    project.add(name, code, capabilities=[f"secret.access:{name.upper()}"], **fields)
+
+
+def run(project: Project, *arguments: str | Path) -> CommandResult:
+    project.scan()
+    return project.onex("run", *arguments, "--format", "json")
+
+
+def recorded(project: Project) -> bytes:
+    """All that is kept of runs."""
+    return b"".join(
+        path.read_bytes() for path in project.home.glob("history.db*") if path.is_file()
+    )
+
+
+@pytest.mark.parametrize("isolation", LEVELS)
+def test_hiding_changes_nothing_that_is_handed_on(project: Project, isolation: str) -> None:
+    granted(
+        project,
+        "env",
+        "def execute(context):\n"
+        "    (context.workdir / 'f').write_text('x')\n"
+        "    print('in', context.get_secret('ENV'))\n"
+        "    return {'word': 'reproduction', 'file': context.artifact('f')}\n",
+        "prod",
+    )
+    project.add("echo", "def execute(context, *, x):\n    return x\n")
+    digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    project.environment["ONEX_SECRET_PART"] = digest[10:14]
+    workflow = project.workflow(
+        {
+            "env": {"node": "env"},
+            "echo": {"node": "echo", "with": {"x": "${{ steps.env.word }}"}},
+        },
+        outputs={"word": "${{ steps.echo }}", "file": "${{ steps.env.file }}"},
+    )
+    done = run(project, workflow, "--isolation", isolation)
+    assert done.code == 0, done.stdout
+    assert done.json["outputs"]["word"] == "reproduction"
+    assert done.json["outputs"]["file"]["$artifact"] == f"sha256:{digest}"
+    shown = project.onex("runs", "show", done.json["run_id"], "--format", "json").json
+    assert shown["steps"]["env"]["log"] == "in [secret ENV]\n"
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "{'x': [secret]}",
+        "{secret: 1}",
+        "'token=' + secret",
+        "__import__('base64').b64encode(b'me:' + secret.encode()).decode()",
+    ],
+)
+def test_a_result_that_holds_a_secret_is_refused(project: Project, returned: str) -> None:
+    granted(
+        project,
+        "token",
+        f"def execute(context):\n    secret = context.get_secret('TOKEN')\n    return {returned}\n",
+        "s3cret-t0ken-value",
+    )
+    done = run(project, "token")
+    error = done.json["steps"]["node"]["error"]
+    assert error["code"] == "SEC004"
+    assert "TOKEN" in error["message"]
+    assert b"s3cret-t0ken" not in recorded(project)
+
+
+def test_a_place_that_is_write_only_is_passed_on_and_not_recorded(project: Project) -> None:
+    granted(
+        project,
+        "token",
+        "def execute(context):\n"
+        "    return {'auth': {'header': 'Bearer ' + context.get_secret('TOKEN')}, 'n': 1}\n",
+        "s3cret-t0ken-value",
+        idempotent=True,
+        outputs={
+            "auth": {"type": "object", "properties": {"header": {"writeOnly": True}}},
+            "n": {"type": "integer"},
+        },
+    )
+    project.add("use", "def execute(context, *, h):\n    print(h)\n    return len(h)\n")
+    project.add("fail", "def execute(context, *, h):\n    raise ValueError(h)\n")
+    steps: dict[str, object] = {
+        "token": {"node": "token"},
+        "use": {"node": "use", "with": {"h": "${{ steps.token.auth.header }}"}},
+    }
+    outputs = {"length": "${{ steps.use }}", "auth": "${{ steps.token.auth }}"}
+    workflow = project.workflow(steps, outputs=outputs)
+    for _ in range(2):
+        done = run(project, workflow)
+        assert done.json["outputs"]["length"] == len("Bearer s3cret-t0ken-value")
+        assert not done.json["steps"]["token"]["cached"]
+        assert "s3cret" not in done.stdout
+    steps["fail"] = {"node": "fail", "with": {"h": "${{ steps.token.auth.header }}"}}
+    failed = run(project, project.workflow(steps))
+    assert failed.json["steps"]["fail"]["error"]["message"] == ("ValueError: Bearer [secret TOKEN]")
+    (project.nodes / "fail-1.0.0" / "node.py").write_text("raise SystemExit\n")
+    resumed = project.onex("run", "--resume", failed.json["run_id"], "--format", "json")
+    assert "s3cret" not in resumed.stdout
+    assert b"s3cret-t0ken" not in recorded(project)
+
+
+WAYS = {
+    "plain": "secret",
+    "repr": "repr(secret)",
+    "json": "json.dumps([secret])",
+    "percent": "urllib.parse.quote(secret, safe='')",
+    "base64": "base64.b64encode(secret.encode()).decode()",
+    "within base64": "base64.b64encode(b'user:' + secret.encode()).decode()",
+    "lines": "' | '.join(reversed(secret.splitlines()))",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_secret_is_hidden_however_it_is_written(project: Project, way: str) -> None:
+    code = (
+        "import base64, json, urllib.parse\n"
+        "def execute(context):\n"
+        f"    secret = context.get_secret('KEY')\n    print({WAYS[way]})\n"
+        f"    context.get_logger().warning('%s', {WAYS[way]})\n"
+        f"    context.progress(0.5, {WAYS[way]})\n"
+        f"    raise KeyError({WAYS[way]})\n"
+    )
+    granted(project, "key", code, PEM)
+    for isolation in LEVELS:
+        done = run(project, "key", "--isolation", isolation, "--events", "-")
+        shown = project.onex("runs", "list", "--format", "json").json["runs"][0]["run_id"]
+        text = done.stdout + project.onex("runs", "show", shown, "--format", "json").stdout
+        for line in PEM.splitlines()[1:3]:
+            assert line not in text
+            assert base64.b64encode(line.encode()).decode()[:-4] not in text
+        assert base64.b64encode(PEM.encode()).decode()[8:40] not in text
+        assert base64.b64encode(b"user:" + PEM.encode()).decode()[16:48] not in text
+
+
+@pytest.mark.parametrize("kind", ["process", "inline", "program"])
+def test_the_cut_of_a_long_log_leaves_no_part_of_a_secret(project: Project, kind: str) -> None:
+    secret = "0123456789abcdef" * 8
+    if kind == "program":
+        code = (
+            "#!/usr/bin/env python3\nimport os, sys\n"
+            "secret = os.environ['ONEX_SECRET_KEY']\n"
+            "sys.stderr.write((secret + '\\n') * 3000)\nprint('null')\n"
+        )
+        granted(project, "key", code, secret, entrypoint={"type": "cli", "target": "node.py"})
+        (project.nodes / "key-1.0.0" / "node.py").chmod(0o755)
+    else:
+        code = (
+            "import sys\ndef execute(context):\n    secret = context.get_secret('KEY')\n"
+            "    for _ in range(3000):\n"
+            "        sys.stdout.write(secret[:100])\n        sys.stdout.flush()\n"
+            "        sys.stdout.write(secret[100:] + '\\n')\n"
+        )
+        granted(project, "key", code, secret)
+    isolation = "inline" if kind == "inline" else "process"
+    done = run(project, "key", "--isolation", isolation)
+    assert done.code == 0, done.stdout
+    log = project.onex("runs", "show", done.json["run_id"], "--format", "json").json["steps"][
+        "node"
+    ]["log"]
+    assert len(log) > 10_000
+    assert "abcdef" not in log
+
+
+@given(
+    secret=st.text(min_size=8, max_size=60).filter(lambda text: len(text.strip()) >= 8),
+    before=st.integers(0, 3 * MAXIMUM_LOG_BYTES),
+    chunk=st.integers(1, 5_000),
+    way=st.sampled_from(
+        [
+            lambda text: text,
+            lambda text: repr(text)[1:-1],
+            lambda text: json.dumps(text)[1:-1],
+            lambda text: urllib.parse.quote(text, safe="", errors="backslashreplace"),
+        ]
+    ),
+)
+def test_no_chunks_and_no_cut_show_a_secret(secret, before, chunk, way) -> None:
+    written = way(secret)
+    tail = LogTail(Redaction({"KEY": secret}))
+    data = ("\t" * before + written + "\t" * MAXIMUM_LOG_BYTES).encode("utf-8", "backslashreplace")
+    for start in range(0, len(data), chunk):
+        tail.write(data[start : start + chunk])
+    text = tail.text()
+    assert written not in text
+    assert not text.startswith(written[-5:])
