@@ -208,7 +208,8 @@ def _process_isolation() -> str:
         )
         engine = ProcessEngine(jobs=1)
         try:
-            node = LoadedNode("doctor", "doctor", "python", file.parent, file, "execute")
+            place = file.parent
+            node = LoadedNode("doctor", "doctor", "python", place, file, "execute", place)
             outcome = engine.execute(NodeCall(node, {}, ContextSpec("doctor", folder), 20.0))
         except CallFailedError as failure:
             raise failure.error from failure

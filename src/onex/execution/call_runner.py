@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,33 +56,31 @@ class CallRunner:
             on_progress(fraction, hide.text(message))
 
         limit = call.step.timeout_seconds
+        made = NodeCall(node.loaded, inputs, context, limit, report, hide)
         try:
-            outcome = node.engine.execute(
-                NodeCall(node.loaded, inputs, context, limit, report, hide)
-            )
+            return self._checked(node, node.engine.execute(made), Path(context.workdir))
         except CallFailedError as failure:
-            if not hide:
-                raise
             # Without its cause, which says what must not be said.
-            raise failure.changed(hide.text) from None
-        try:
-            return self._checked(node, outcome, Path(context.workdir))
-        except OnexError as error:
-            raise CallFailedError(error, log=outcome.log).changed(hide.text) from None
+            raise failure.changed(lambda text: hide.text(node.loaded.at_origin(text))) from None
+        finally:
+            _remove(context.workdir)
 
     def _checked(self, node: PreparedNode, outcome: CallOutcome, workdir: Path) -> CallOutcome:
         """What a node returned with its artifacts stored, if it is what the node declares."""
-        unwritable = find_unwritable(outcome.output)
-        if unwritable is not None:
-            raise InvalidResultError(
-                f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
-            )
-        output = self.artifacts.take(outcome.output, workdir)
-        node.schemas.check_output(output)
-        found = node.unrecorded.places_in(output) if node.unrecorded else NO_PLACES
-        checked = CallOutcome(output, outcome.log, found.places)
-        if self.redaction:
-            self._require_no_secret(node, checked.recorded)
+        try:
+            unwritable = find_unwritable(outcome.output)
+            if unwritable is not None:
+                raise InvalidResultError(
+                    f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
+                )
+            output = self.artifacts.take(outcome.output, workdir)
+            node.schemas.check_output(output)
+            found = node.unrecorded.places_in(output) if node.unrecorded else NO_PLACES
+            checked = CallOutcome(output, outcome.log, found.places)
+            if self.redaction:
+                self._require_no_secret(node, checked.recorded)
+        except OnexError as error:
+            raise CallFailedError(error, log=outcome.log) from error
         return checked
 
     def _require_no_secret(self, node: PreparedNode, recorded: JsonValue) -> None:
@@ -93,6 +92,16 @@ class CallRunner:
                     hint="leave it out, or mark its place in outputs with writeOnly: true: then it"
                     " is passed on and not recorded",
                 )
+
+
+def _remove(workdir: str) -> None:
+    """Remove what a call left in its working folder."""
+    try:
+        Path(workdir).rmdir()
+    except FileNotFoundError:
+        return
+    except OSError:
+        shutil.rmtree(workdir, ignore_errors=True)
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:

@@ -57,20 +57,28 @@ class ExecutionContext:
     def __init__(
         self,
         spec: ContextSpec,
+        node_dir: Path,
         log: Callable[[str, str], None],
         report_progress: Callable[[float, str], None],
     ) -> None:
+        """``node_dir`` is the folder of the node's own files."""
         self._spec = spec
+        self._node_dir = node_dir
         self._log = log
         self._logger: logging.Logger | None = None
         self._report_progress = report_progress
 
     @property
     def workdir(self) -> Path:
-        """A folder of this execution alone, made when first asked for."""
+        """A folder of this execution alone; what is left there is removed when it ends."""
         folder = Path(self._spec.workdir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def node_dir(self) -> Path:
+        """The folder of the node's own files, exactly those that were hashed, to be read only."""
+        return self._node_dir
 
     def get_correlation_id(self) -> str:
         """The run and the step, to join logs by."""

@@ -41,7 +41,8 @@ class LoadedNode:
     """A node whose files were verified and lie where only their digest can lead.
 
     ``kind`` is the type of its entry point, ``file`` the target, ``folder`` where all of
-    its files are; ``variables`` are those of the environment that it declares.
+    its files are, ``origin`` where its author has them; ``variables`` are those of the
+    environment that it declares.
     """
 
     identity: str
@@ -50,7 +51,12 @@ class LoadedNode:
     folder: Path
     file: Path
     callable_name: str
+    origin: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    def at_origin(self, text: str) -> str:
+        """A text with the author's files in the place of the verified ones."""
+        return text.replace(str(self.folder), str(self.origin))
 
 
 @dataclass(frozen=True, slots=True)

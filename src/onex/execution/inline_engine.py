@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from onex.domain.errors import StepTimeoutError
 from onex.domain.result import IsolationLevel
@@ -19,6 +20,7 @@ from onex.execution.engine import (
 )
 from onex.execution.inline_output import OutputCapture
 from onex.execution.node_code import NodeCode, NodeCodeError
+from onex.execution.node_modules import import_among_others
 from onex.execution.redaction import LogTail
 
 
@@ -46,7 +48,7 @@ class InlineEngine:
         if self._is_cancelled.is_set():
             raise cancelled_call()
         log = LogTail(call.redaction)
-        context = ExecutionContext(call.context, log.record, call.on_progress)
+        context = ExecutionContext(call.context, call.node.folder, log.record, call.on_progress)
         started = time.monotonic()
         self._capture.begin(log)
         try:
@@ -71,7 +73,8 @@ class InlineEngine:
         with self._lock:
             code = self._code.get(node.digest)
             if code is None:
-                code = NodeCode(node.file, node.folder, node.callable_name)
+                load = partial(import_among_others, node.file, node.folder)
+                code = NodeCode(node.file, load, node.callable_name)
                 self._code[node.digest] = code
             return code
 

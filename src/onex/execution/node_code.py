@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 import traceback
-from collections.abc import Callable, Mapping
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import LazyLoader, module_from_spec, spec_from_file_location
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ExecutionContext
 
-PACKAGE_FILE = "__init__.py"
 MAXIMUM_RESULT_DEPTH = 100
 MAXIMUM_RESULT_CHARACTERS = 64 * 1024 * 1024
 
@@ -37,27 +33,35 @@ class NodeCodeError(Exception):
 class NodeCode:
     """One callable of a node's file."""
 
-    def __init__(self, file: Path, folder: Path, callable_name: str) -> None:
-        """Import the file under a name of its own and find the callable in it.
+    def __init__(self, file: Path, load: Callable[[], ModuleType], callable_name: str) -> None:
+        """Import the file and find the callable in it.
 
         Args:
             file: the node's code.
-            folder: the node's folder, the file's own or one above it. Relative imports reach
-                what lies in it.
-            callable_name: what to call.
+            load: imports it.
+            callable_name: what to call; names with dots lead into classes and objects.
 
         Raises:
             NodeCodeError: importing failed, or there is no such callable.
         """
         self._file = file
-        function = getattr(_import(file, folder), callable_name, None)
-        if not callable(function):
+        try:
+            found: object = load()
+        except BaseException as error:
+            raise NodeCodeError(
+                "load",
+                f"importing {file.name} failed: {_summary(error)}",
+                _traceback(error, file),
+            ) from error
+        for name in callable_name.split("."):
+            found = getattr(found, name, None)
+        if not callable(found):
             raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
-        self._function: Callable[..., object] = function
-        self._takes_one_mapping = _takes_one_mapping(function)
+        self._function: Callable[..., object] = found
+        self._takes_one_mapping = _takes_one_mapping(found)
 
     def call(self, context: ExecutionContext, inputs: JsonObject) -> JsonValue:
-        """Call the node with its inputs and check that what it returns is JSON.
+        """Call the node with its inputs, wait for what it awaits, and check that it is JSON.
 
         Inputs are keyword arguments, unless the second positional parameter is
         called ``args`` or ``inputs``: then they are passed there as one mapping.
@@ -70,58 +74,28 @@ class NodeCode:
                 result = self._function(context, dict(inputs))
             else:
                 result = self._function(context, **inputs)
+            if inspect.isawaitable(result):
+                result = _awaited(result)
         except BaseException as error:
             raise NodeCodeError("raised", _summary(error), _traceback(error, self._file)) from error
         return _checked_json(result)
 
 
-def _import(file: Path, folder: Path) -> ModuleType:
-    package = _enter_packages(file, folder)
-    if file.name == PACKAGE_FILE:
-        name, places = package, [str(file.parent)]
-    else:
-        name, places = f"{package}.{file.stem.replace('.', '_')}", None
-    spec = spec_from_file_location(name, file, submodule_search_locations=places)
-    if spec is None or spec.loader is None:
-        raise NodeCodeError("load", f"{file.name} is not a Python file")
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(file.parent))
+def _awaited(result: Awaitable[object]) -> object:
+    """What an awaitable gives, from a loop of its own in a thread of its own if one runs here."""
+    import asyncio
+
+    async def wait() -> object:
+        return await result
+
     try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        raise NodeCodeError(
-            "load", f"importing {file.name} failed: {_summary(error)}", _traceback(error, file)
-        ) from error
-    finally:
-        sys.path.remove(str(file.parent))
-    return module
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(wait())
+    from concurrent.futures import ThreadPoolExecutor
 
-
-def _enter_packages(file: Path, folder: Path) -> str:
-    """Make the folders around a file known as packages; returns the name of the innermost.
-
-    The code of a package itself runs when something is first imported through it.
-    """
-    around = [file.parent]
-    while around[-1] != folder and around[-1].name.isidentifier():
-        around.append(around[-1].parent)
-    name = f"onex_node_{abs(hash(str(file)))}"
-    for place in reversed(around):
-        name = name if place is around[-1] else f"{name}.{place.name}"
-        spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(place)]
-        code = place / PACKAGE_FILE
-        if code.is_file():
-            loader = LazyLoader(SourceFileLoader(name, str(code)))
-            located = spec_from_file_location(
-                name, code, loader=loader, submodule_search_locations=[str(place)]
-            )
-            spec = located or spec
-        module = sys.modules[name] = module_from_spec(spec)
-        if spec.loader is not None and code.is_file():
-            spec.loader.exec_module(module)
-    return name
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, wait()).result()
 
 
 def _takes_one_mapping(function: Callable[..., object]) -> bool:
@@ -222,13 +196,26 @@ class _PlainCopy:
 
 
 def _summary(error: BaseException) -> str:
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception as failure:  # noqa: BLE001 - the node's own code makes this text
+        text = f"(its text cannot be had: {type(failure).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _traceback(error: BaseException, file: Path) -> str:
-    """The traceback from the node's file on, without the frames of its caller."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = next((i for i, frame in enumerate(frames) if frame.filename == str(file)), len(frames))
-    lines = traceback.format_list(frames[own:]) + traceback.format_exception_only(error)
-    return "".join(lines)[-16_384:]
+    """The traceback with causes, notes and groups, without the frames of the node's caller."""
+    found = traceback.TracebackException.from_exception(error)
+    pending, seen = [found], {id(found)}
+    while pending:
+        one = pending.pop()
+        own = next((i for i, frame in enumerate(one.stack) if frame.filename == str(file)), None)
+        if own is not None:
+            del one.stack[:own]
+        elif one is found:
+            del one.stack[:]
+        for other in (one.__cause__, one.__context__, *(one.exceptions or ())):
+            if other is not None and id(other) not in seen:
+                seen.add(id(other))
+                pending.append(other)
+    return "".join(found.format())[-16_384:]

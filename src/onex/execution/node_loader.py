@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +14,7 @@ from onex.domain.digest import DIGEST_PREFIX, differences, write_listing
 from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
+from onex.execution.node_modules import PACKAGE_PREFIX
 from onex.local_machine import make_folder
 from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
@@ -118,9 +121,8 @@ class NodeLoader:
             )
         if entrypoint.type == PROGRAM:
             _require_clean_interpreter(files.contents[target], target, identity)
-        folder = self._unpack(files.digest, files.contents)
-        if entrypoint.type == PROGRAM:
-            (folder / target).chmod(0o555)
+        program = target if entrypoint.type == PROGRAM else None
+        folder = self._unpack(files.digest, files.contents, program)
         return LoadedNode(
             identity,
             files.digest,
@@ -128,6 +130,7 @@ class NodeLoader:
             folder,
             folder / target,
             entrypoint.callable_name,
+            manifest.parent,
         )
 
     def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:
@@ -135,8 +138,8 @@ class NodeLoader:
         listing = self._listing_at(origin)
         return differences(listing, files.entries, files.contents) if listing else []
 
-    def _unpack(self, digest: str, contents: Mapping[str, bytes]) -> Path:
-        folder = self._folder / digest.removeprefix(DIGEST_PREFIX)
+    def _unpack(self, digest: str, contents: Mapping[str, bytes], program: str | None) -> Path:
+        folder = self._folder / folder_name(digest)
         if _holds(folder, contents):
             return folder
         draft = self._folder / f".unpack-{uuid.uuid4().hex}"
@@ -146,18 +149,40 @@ class NodeLoader:
                 file = draft / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
-                file.chmod(0o444)
+            _make_read_only(draft)
+            if program is not None:
+                (draft / program).chmod(0o555)
             if folder.exists():
-                shutil.rmtree(folder)
+                _remove(folder)
             draft.replace(folder)
         except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
+            _remove(draft)
             if not _holds(folder, contents):
                 raise NodeLoadError(
                     f"the node could not be unpacked to {folder}: {error.strerror}",
                     hint="check that the folder can be written and the disk has space",
                 ) from error
         return folder
+
+
+def folder_name(digest: str) -> str:
+    """The name of the folder with the verified files of a digest, which Python can import."""
+    return f"{PACKAGE_PREFIX}{digest.removeprefix(DIGEST_PREFIX)}"
+
+
+def _make_read_only(folder: Path) -> None:
+    for place, _, files in os.walk(folder, topdown=False):
+        for file in files:
+            Path(place, file).chmod(0o444)
+        Path(place).chmod(0o555)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a read-only tree, as far as it can be removed."""
+    for place, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(place).chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def changes_of_files(
@@ -216,9 +241,18 @@ def _require_clean_interpreter(content: bytes, target: str, identity: str) -> No
 
 
 def _holds(folder: Path, contents: Mapping[str, bytes]) -> bool:
-    """Whether an unpacked folder has every file exactly as it was hashed."""
+    """Whether an unpacked folder has every file exactly as it was hashed, and nothing else."""
+    places = {parent for name in contents for parent in Path(name).parents}
+    found: set[str] = set()
     try:
-        return all((folder / name).read_bytes() == content for name, content in contents.items())
+        for place, folders, files in os.walk(folder):
+            inner = Path(place).relative_to(folder)
+            if any(inner / name not in places for name in folders):
+                return False
+            found.update((inner / name).as_posix() for name in files)
+        return found == contents.keys() and all(
+            (folder / name).read_bytes() == content for name, content in contents.items()
+        )
     except OSError:
         return False
 

@@ -57,14 +57,15 @@ class ProcessEngine:
             outcome = process.execute(call)
         except CallFailedError as failure:
             is_usable = isinstance(failure.error, NodeRaisedError | InvalidResultError)
-            self._release(process, is_usable=is_usable and process.group.is_alive)
+            is_whole = is_usable and not process.is_spent and process.group.is_alive
+            self._release(process, is_usable=is_whole)
             if self._is_cancelled and not is_usable:
                 raise cancelled_call(failure.log) from failure
             raise
         except BaseException:
             self._release(process, is_usable=False)
             raise
-        self._release(process, is_usable=True)
+        self._release(process, is_usable=not process.is_spent)
         return outcome
 
     def preload(self, nodes: Iterable[LoadedNode]) -> None:

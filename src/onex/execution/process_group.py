@@ -95,6 +95,14 @@ class ProcessGroup:
     def stderr(self) -> IO[bytes]:
         return _require(self._process.stderr)
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the process is at its end, or comes to it in that time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def wait(self, timeout_seconds: float | None = None) -> int:
         """The exit code; raises subprocess.TimeoutExpired."""
         return self._process.wait(timeout_seconds)

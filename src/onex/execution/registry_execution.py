@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from onex.configuration import Configuration
-from onex.domain.digest import DIGEST_PREFIX, is_digest
+from onex.domain.digest import is_digest
 from onex.domain.errors import (
     ArtifactNotFoundError,
     DigestMismatchError,
@@ -30,7 +30,13 @@ from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.engine import Engine
 from onex.execution.file_content import content_digest
 from onex.execution.forecast import RunForecast
-from onex.execution.node_loader import NODES_FOLDER, PROGRAM, NodeLoader, changes_of_files
+from onex.execution.node_loader import (
+    NODES_FOLDER,
+    PROGRAM,
+    NodeLoader,
+    changes_of_files,
+    folder_name,
+)
 from onex.execution.orchestrator import ExecutionOrchestrator
 from onex.execution.plan import ExecutionPlan
 from onex.execution.program_engine import ProgramEngine
@@ -124,7 +130,7 @@ class RegistryExecution:
         if not is_digest(digest):
             # A lock may say anything, and must not lead to another folder.
             return []
-        folder = self._home / NODES_FOLDER / digest.removeprefix(DIGEST_PREFIX)
+        folder = self._home / NODES_FOLDER / folder_name(digest)
         return changes_of_files(folder, node, self._workspace, self._rules_at)
 
     @contextmanager

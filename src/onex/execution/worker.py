@@ -16,6 +16,7 @@ if __name__ == "__main__":
 import contextlib
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,8 @@ from onex.domain.json_value import JsonObject, as_object, as_text
 from onex.execution import frames
 from onex.execution.context import ContextSpec, ExecutionContext
 from onex.execution.node_code import NodeCode, NodeCodeError
+from onex.execution.node_modules import import_in_own_process
+from onex.execution.process_state import ProcessState
 
 
 class _Channel:
@@ -67,37 +70,45 @@ def main() -> None:
     """Serve calls until the host closes the channel."""
     folder, file, callable_name = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     channel = _Channel(int(sys.argv[5]))
-    # Behind all else, for what the node imports from beside it while it is called.
-    sys.path.append(str(file.parent))
     process_id = os.getpid()
     try:
-        loaded: NodeCode | NodeCodeError = NodeCode(file, folder, callable_name)
+        loaded: NodeCode | NodeCodeError = NodeCode(
+            file, partial(import_in_own_process, file, folder), callable_name
+        )
     except NodeCodeError as error:
         loaded = error
+    state = ProcessState(folder)
     while True:
         request = channel.receive()
         mark = as_text(request["mark"])
-        reply = _answer(loaded, request, channel)
+        reply = _answer(loaded, request, channel, folder)
         if os.getpid() != process_id:
             # The node forked, and this is the copy: the call is the original's to answer.
             os._exit(0)
         _flush()
+        end: JsonObject = {"mark": mark, "is_spent": state.is_lost()}
         try:
-            channel.send({**reply, "mark": mark})
+            channel.send({**reply, **end})
         except frames.FrameError as error:
-            channel.send({**_failure("result", str(error)), "mark": mark})
+            channel.send({**_failure("result", str(error)), **end})
+        state.put_back()
 
 
 def _answer(
     loaded: NodeCode | NodeCodeError,
     request: JsonObject,
     channel: _Channel,
+    folder: Path,
 ) -> JsonObject:
     try:
         if isinstance(loaded, NodeCodeError):
             raise loaded
+        spec = ContextSpec.from_json(as_object(request["context"]))
+        Path(spec.workdir).mkdir(parents=True, exist_ok=True)
+        os.chdir(spec.workdir)
         context = ExecutionContext(
-            ContextSpec.from_json(as_object(request["context"])),
+            spec,
+            folder,
             lambda level, message: channel.send({"log": {"level": level, "message": message}}),
             lambda fraction, message: channel.send(
                 {"progress": {"fraction": fraction, "message": message}}

@@ -29,6 +29,9 @@ from onex.execution.process_group import ProcessGroup
 from onex.execution.redaction import NOTHING_HIDDEN, LogTail
 
 CHUNK_BYTES = 256 * 1024
+DYING_SECONDS = 1.0
+"""How long a process may take to end after its channel was closed, as it is when it ends."""
+
 LOOK_SECONDS = 0.5
 """How long a worker that has died may go unnoticed, when what it started holds its pipes open."""
 
@@ -40,6 +43,7 @@ class WorkerProcess:
         """Raises CallFailedError where the process cannot be started."""
         self.digest = node.digest
         self.calls = 0
+        self.is_spent = False
         package_folder = Path(worker.__file__).parents[2]
         # The worker ends when our end of this pipe is closed, as it is by our death.
         lifeline, self._life = os.pipe()
@@ -49,7 +53,7 @@ class WorkerProcess:
                     *(sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)),
                     *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
                 ],
-                node.file.parent,
+                node.folder,
                 node.variables,
                 inherited=[lifeline],
             )
@@ -123,6 +127,7 @@ class WorkerProcess:
                 if message.get("mark") != mark:
                     raise self._death("it answered a call that was not made")
                 self._drain_printed()
+                self.is_spent = message.get("is_spent") is not False
                 if "result" in message:
                     return CallOutcome(message["result"], self._text())
                 raise self._failure(as_object(message["error"]))
@@ -196,6 +201,8 @@ class WorkerProcess:
 
     def _death(self, reason: str | None) -> CallFailedError:
         self._drain_printed()
+        if reason is None and not self.group.ends_within(DYING_SECONDS):
+            reason = "it closed its channel and went on"
         self.close()
         if reason is not None:
             failure = WorkerDiedError(
