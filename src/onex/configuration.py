@@ -20,7 +20,7 @@ STORAGE_VARIABLE = "ONEX_STORAGE"
 CACHE_VARIABLE = "ONEX_CACHE"
 WORKSPACE_VARIABLE = "ONEX_WORKSPACE"
 MAXIMUM_TIMEOUT_SECONDS = 86_400
-MAXIMUM_WORKSPACE_LENGTH = 100
+MAXIMUM_WORKSPACE_BYTES = 100
 
 _KNOWN_TABLES = frozenset(
     {"sources", "config", "overrides", "policy", "storage", "cache", "secrets"}
@@ -129,10 +129,12 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
 
 
 def _workspace(name: str | None) -> str | None:
-    if name is not None and not (len(name) <= MAXIMUM_WORKSPACE_LENGTH and name.isprintable()):
+    if name is not None and not (
+        name.isprintable() and len(name.encode()) <= MAXIMUM_WORKSPACE_BYTES
+    ):
         raise ConfigurationError(
             f"{WORKSPACE_VARIABLE} holds what cannot be a name",
-            hint=f"write up to {MAXIMUM_WORKSPACE_LENGTH} characters that can be printed",
+            hint=f"write up to {MAXIMUM_WORKSPACE_BYTES} bytes that can be printed",
         )
     return name
 

@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from onex.storage.backend import StorageBackend, StorageWriter
     from onex.storage.journal import RunJournal, RunRecord
 
+FORGOTTEN_AT_ONCE = 1_000
+
 
 class Registry:
     """Discovery, resolution, storage and execution behind one interface.
@@ -177,6 +179,7 @@ class Registry:
             timeout = source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
             engine.register_discovery_source(make_source(source), timeout)
         scanned = [source.name for source in engine.sources]
+        engine.roots = {name: self._root_of(name) for name in scanned}
         engine.rules = merge_rules(declared, self.configuration.trust_policy, scanned)
         if not engine.sources:
             raise UsageError(
@@ -254,10 +257,21 @@ class Registry:
 
     def knows_source(self, source: SourceId) -> bool:
         """Whether anything is known of a source, declared or not."""
-        workspace, known = self.workspace, self.known_sources()
-        is_own = source.workspace == workspace.name
-        names = (source.workspace, *(workspace.former_names if is_own else ()))
-        return any(SourceId(source.name, name) in known for name in names)
+        self._adopt(source)
+        return source in self.known_sources()
+
+    def _adopt(self, source: SourceId) -> None:
+        """Take over what a source of this workspace gave under a former name of it."""
+        if source.workspace == self.workspace.name:
+            roots = {source.name: self._root_of(source.name)}
+            adopt_sources(self._storage, self.workspace, roots)
+
+    def _root_of(self, name: str) -> Path | None:
+        """The folder of a source: as declared, or its name, or for others that of the project."""
+        if Path(name).is_absolute():
+            return Path(name)
+        declared = {source.name: source.path for source in self.configuration.sources}
+        return declared.get(name, self.configuration.project)
 
     def forget_source(self, source: SourceId) -> int:
         """Drop all that was found in a source and nowhere else; returns how many versions.
@@ -270,17 +284,21 @@ class Registry:
                 f"nothing is known of a source {source.name!r}",
                 hint="see what is known: onex sources list --all",
             )
-        if source.workspace == self.workspace.name:
-            adopt_sources(self._storage, self.workspace, [source.name])
+        paths, removed = list(self._storage.fingerprints(source)), 0
+        # In parts: others wait for the right to write meanwhile.
+        for start in range(0, len(paths), FORGOTTEN_AT_ONCE):
+            some = paths[start : start + FORGOTTEN_AT_ONCE]
 
-        def forget(writer: StorageWriter) -> int:
-            merge = Merge(writer, source, MergeRules(), self.workspace)
-            for path in self._storage.fingerprints(source):
-                merge.drop(path)
-            writer.forget_source(source)
-            return merge.counts.removed
+            def forget(writer: StorageWriter, some: Sequence[str] = some) -> int:
+                merge = Merge(writer, source, MergeRules(), self.workspace)
+                merge.expect_at(some)
+                for path in some:
+                    merge.drop(path)
+                return merge.counts.removed
 
-        return self._storage.write(forget)
+            removed += self._storage.write(forget)
+        self._storage.write(lambda writer: writer.forget_source(source))
+        return removed
 
     def check_storage(self) -> int:
         """Check the database and the chain of its log; returns the number of node versions.

@@ -265,3 +265,109 @@ def test_a_node_is_there_as_long_as_somebody_offers_it(
     storage.rebuild()
     storage.check()
     storage.close()
+
+
+def test_a_project_that_borrows_a_registry_takes_nothing_over(tmp_path: Path) -> None:
+    owner = on_machine(tmp_path / "owner", None, None)
+    del owner.environment["ONEX_HOME"]
+    borrower = on_machine(tmp_path / "borrower", None, None)
+    borrower.environment["ONEX_HOME"] = str(owner.root / ".onex")
+    owner.add("a")
+    owner.add("b")
+    scan(owner)
+    assert borrower.onex("sources", "forget", "nodes").code == 2
+    borrower.add("a")
+    assert scan(borrower) == []
+    assert names(owner) == ["a@1.0.0", "b@1.0.0"]
+    before = serial(owner)
+    assert scan(owner) == scan(borrower) == []
+    assert serial(owner) == before
+
+
+@pytest.mark.parametrize("source", ["nodes", "tools"])
+def test_what_was_migrated_is_left_to_its_own_project(
+    postgres: str, tmp_path: Path, source: str
+) -> None:
+    project = on_machine(tmp_path / "project", None, None)
+    del project.environment["ONEX_HOME"]
+    for name in ("a", "b"):
+        project.add(name)
+    scan(project)
+    assert project.onex("storage", "migrate", "--to", postgres).code == 0
+    project.root.rename(tmp_path / "away")
+    other = on_machine(tmp_path / "other", "other", postgres)
+    other.write("onex.toml", SOURCE.replace('name = "nodes"', f'name = "{source}"'))
+    other.add("a")
+    assert scan(other) == []
+    assert names(other) == ["a@1.0.0", "b@1.0.0"]
+    (tmp_path / "away").rename(project.root)
+    project.environment["ONEX_STORAGE"] = postgres
+    before = serial(project)
+    assert scan(project) == []
+    assert serial(project) == before + 1
+
+
+def test_a_copy_keeps_what_other_machines_gave(postgres: str, tmp_path: Path) -> None:
+    far = on_machine(tmp_path / "far", "far", postgres)
+    for name in ("a", "b"):
+        far.add(name)
+    scan(far)
+    backup = tmp_path / "backup.db"
+    assert far.onex("storage", "backup", backup).code == 0
+    shutil.rmtree(far.root)
+    here = on_machine(tmp_path / "here", None, None)
+    here.add("a")
+    assert here.onex("storage", "restore", backup).code == 0
+    assert scan(here) == []
+    assert names(here) == ["a@1.0.0", "b@1.0.0"]
+
+
+def test_a_project_that_moved_and_changed_leaves_nothing_behind(
+    postgres: str, tmp_path: Path
+) -> None:
+    before = on_machine(tmp_path / "before", None, postgres)
+    before.add("a", version="1.0.0")
+    before.add("b")
+    scan(before)
+    shutil.move(before.root, tmp_path / "after")
+    after = Project(tmp_path / "after")
+    after.environment["ONEX_STORAGE"] = postgres
+    shutil.rmtree(after.nodes)
+    after.add("a", version="2.0.0")
+    assert scan(after) == []
+    assert names(after) == ["a@2.0.0"]
+    known = after.onex("sources", "list", "--all", "--format", "json").json["known"]
+    assert [source["nodes"] for source in known] == [1]
+
+
+def test_a_drive_that_is_away_is_no_move(postgres: str, tmp_path: Path) -> None:
+    mounted = on_machine(tmp_path / "mnt" / "drive", None, postgres)
+    mounted.add("only_there")
+    scan(mounted)
+    mounted.root.rename(tmp_path / "unplugged")
+    here = on_machine(tmp_path / "here", None, postgres)
+    here.add("b")
+    assert scan(here) == []
+    assert names(here) == ["b@1.0.0", "only_there@1.0.0"]
+
+
+def test_a_bound_namespace_belongs_to_its_source(pair: tuple[Project, Project]) -> None:
+    ann, bob = pair
+    ann.write("onex.toml", SOURCE + 'namespaces = ["test"]\n')
+    bob.write("onex.toml", SOURCE.replace('name = "nodes"', 'name = "other"'))
+    bob.add("a", "def execute(context):\n    return 'foreign'\n")
+    assert scan(bob) == []
+    ann.add("a", "def execute(context):\n    return 'own'\n")
+    assert scan(ann) == []
+    assert ann.onex("run", "a", "--format", "json").json["outputs"] == {"result": "own"}
+    assert scan(bob) == ["DSC002"]
+
+
+def test_a_forced_scan_brings_words_of_readmes_back(tmp_path: Path) -> None:
+    project = on_machine(tmp_path / "project", None, None)
+    project.add("a")
+    project.write("nodes/a-1.0.0/README.md", "It knows every zebrafish.\n")
+    scan(project)
+    assert project.onex("storage", "rebuild").code == 0
+    project.onex("scan", "--force")
+    assert "tool://test.a" in project.onex("search", "zebrafish").stdout

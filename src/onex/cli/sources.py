@@ -55,7 +55,11 @@ def list_sources(output: Output, with_known: bool, home: Path | None) -> None:
             output.table(
                 ("KNOWN", "WORKSPACE", "NODES"),
                 [
-                    (s.name, "this one" if s.workspace == workspace else s.workspace, str(n))
+                    (
+                        s.name,
+                        "this one" if s.workspace == workspace else s.workspace or "''",
+                        str(n),
+                    )
                     for s, n in known.items()
                 ],
             )

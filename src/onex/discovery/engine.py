@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -9,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from onex.discovery.deadline import Deadline
-from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.merge import Merge, MergeRules, has_moved_away
 from onex.discovery.scan_report import ScanReport, SourceReport, joined_conflicts
 from onex.discovery.source import Discovery, DiscoverySource, Finding, SourceMemory
 from onex.domain.errors import (
@@ -45,8 +47,7 @@ class _Inquiry:
     ``before`` is the token of the scan that stored something last when the memory was
     read, ``token`` that of this one. ``is_overtaken`` is set if another scan stored
     something and there is no time to look again: then nothing is taken for settled, and
-    the next scan reads it once more. ``left_behind`` are sources of other workspaces, of
-    which files turned out to be gone.
+    the next scan reads it once more.
     """
 
     source: DiscoverySource
@@ -59,7 +60,7 @@ class _Inquiry:
     answer: Discovery | OnexError | None = None
     contested: list[Finding] = field(default_factory=list)
     is_overtaken: bool = False
-    left_behind: set[SourceId] = field(default_factory=set)
+    is_forced: bool = False
 
     def ask(self) -> None:
         """Ask the source; what it raises becomes its answer."""
@@ -87,11 +88,15 @@ class _OvertakenError(Exception):
 
 @dataclass(slots=True)
 class DiscoveryEngine:
-    """Scans sources into a storage. A source that fails does not stop the others."""
+    """Scans sources into a storage. A source that fails does not stop the others.
+
+    ``roots`` are the folders of sources, None for those that are not in one folder.
+    """
 
     storage: StorageBackend
     rules: MergeRules = field(default_factory=MergeRules)
     workspace: Workspace = field(default_factory=Workspace)
+    roots: Mapping[str, Path | None] = field(default_factory=dict)
     sources: list[DiscoverySource] = field(default_factory=list)
     timeouts: dict[str, float] = field(default_factory=dict)
 
@@ -115,7 +120,7 @@ class DiscoveryEngine:
             OnexError: the only source there is cannot be read.
             StorageError: the storage fails.
         """
-        adopt_sources(self.storage, self.workspace, [source.name for source in self.sources])
+        adopt_sources(self.storage, self.workspace, self.roots)
         reports = {s.name: SourceReport(s.name, s.kind) for s in self.sources}
         outcomes: dict[str, Discovery | OnexError] = {}
         asked = list(self.sources)
@@ -153,7 +158,11 @@ class DiscoveryEngine:
         memory = SourceMemory(self.storage.fingerprints(source_id), self.storage.folders(source_id))
         deadline = Deadline.after(self.timeouts[source.name])
         return _Inquiry(
-            source, memory.without_fingerprints() if force else memory, deadline, before
+            source,
+            memory.without_fingerprints() if force else memory,
+            deadline,
+            before,
+            is_forced=force,
         )
 
     def _store(
@@ -246,12 +255,14 @@ class DiscoveryEngine:
         So a scan which breaks off half-way is taken up by the next one.
         """
         discovery = storing.discovery
+        self._release_moved(storing)
         has_more = discovery.gone or discovery.folders or discovery.gone_folders
         has_stored = storing.inquiry.before == storing.inquiry.token
         if not (has_more or has_stored or storing.was_incomplete):
             return
 
         def drop(merge: Merge, paths: Sequence[str]) -> Iterator[None]:
+            merge.expect_at(paths[:BATCH])
             for path in paths:
                 merge.drop(path)
                 yield
@@ -261,10 +272,23 @@ class DiscoveryEngine:
             merge.remember_folders(folders, discovery.gone_folders)
 
         self._in_parts(storing, sorted(discovery.gone), drop)
-        for source in sorted(storing.inquiry.left_behind):
-            for batch in _batches(iter(self.storage.fingerprints(source))):
-                self._merge(storing, partial(_release, source, batch), is_complete=False)
         self._merge(storing, remember, is_complete=True)
+
+    def _release_moved(self, storing: _Storing) -> None:
+        """Take out what a source of this name gave elsewhere on this machine, and left there.
+
+        So a project that moved takes its nodes along, however they changed meanwhile.
+        """
+        own = self._source_id(storing.inquiry.source.name)
+        for source, path in self.storage.scanned_sources(own.name).items():
+            is_seen = source != own and self.workspace.sees_files_of(source.workspace)
+            if path is None or not is_seen or not has_moved_away([path]):
+                continue
+            paths = list(self.storage.fingerprints(source))
+            if has_moved_away(paths):
+                for batch in _batches(iter(paths)):
+                    self._merge(storing, partial(_release, source, batch), is_complete=False)
+                self.storage.write(partial(_forget, source))
 
     def _merge(
         self, storing: _Storing, work: Callable[[Merge], Item], *, is_complete: bool
@@ -283,13 +307,19 @@ class DiscoveryEngine:
                     raise _OvertakenError
                 inquiry.is_overtaken = True
             writer.note_scan(source, inquiry.token, is_complete=is_complete)
-            merge = Merge(writer, source, self.rules, self.workspace, storing.gone)
+            merge = Merge(
+                writer,
+                source,
+                self.rules,
+                self.workspace,
+                storing.gone,
+                reads_anew=inquiry.is_forced,
+            )
             return merge, work(merge)
 
         merge, result = self.storage.write(change)
         inquiry.before = inquiry.token
         storing.report.count(merge.counts)
-        inquiry.left_behind |= merge.left_behind
         return merge, result
 
     def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
@@ -333,13 +363,24 @@ class DiscoveryEngine:
         ]
 
 
-def adopt_sources(storage: StorageBackend, workspace: Workspace, names: Iterable[str]) -> None:
-    """Take over what sources of these names gave under a former name of the workspace."""
-    known = storage.sources() if workspace.former_names else {}
-    for former in (SourceId(n, w) for n in names for w in workspace.former_names):
-        if not known.get(former):
-            continue
-        storage.write(partial(_adopt, SourceId(former.name, workspace.name), former))
+def adopt_sources(
+    storage: StorageBackend, workspace: Workspace, roots: Mapping[str, Path | None]
+) -> None:
+    """Take over what sources gave under a former name of the workspace.
+
+    Others may have, or have had, a source and a workspace of the same names, so it must lie
+    where the source is: below its folder, or for one without a folder at all on this machine.
+    """
+    known = storage.sources() if workspace.former_names and roots else {}
+    for former in (SourceId(n, w) for n in roots for w in workspace.former_names):
+        if known.get(former) and _lies_below(storage.fingerprints(former), roots[former.name]):
+            storage.write(partial(_adopt, SourceId(former.name, workspace.name), former))
+
+
+def _lies_below(paths: Iterable[str], root: Path | None) -> bool:
+    if root is None:
+        return any(os.path.lexists(path) for path in paths)
+    return any(Path(path).is_relative_to(root) for path in paths)
 
 
 def _adopt(source: SourceId, former: SourceId, writer: StorageWriter) -> None:
@@ -347,6 +388,10 @@ def _adopt(source: SourceId, former: SourceId, writer: StorageWriter) -> None:
     is_there = former in writer.sources(former.workspace)
     if is_there and source not in writer.sources(source.workspace):
         writer.adopt(source, former.workspace)
+
+
+def _forget(source: SourceId, writer: StorageWriter) -> None:
+    writer.forget_source(source)
 
 
 def _release(source: SourceId, paths: Sequence[str], merge: Merge) -> None:

@@ -28,6 +28,9 @@ from onex.manifests.node_files import CONTRACT_FILE, OWNED_FILES_RULES
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 
+# With the longest path and workspace, an index of every database can hold it.
+MAXIMUM_SOURCE_NAME_BYTES = 560
+
 
 class FileSystemDiscovery:
     """Every ``*.onex.yaml`` and ``contract.yaml`` below a folder. Linked folders are not entered.
@@ -60,6 +63,13 @@ class FileSystemDiscovery:
 
     def health_check(self) -> None:
         """Raise PathNotReadableError where the folder is missing or cannot be listed."""
+        if len(self.name.encode("utf-8", "surrogateescape")) > MAXIMUM_SOURCE_NAME_BYTES:
+            raise PathNotReadableError(
+                f"{self._root} cannot be scanned: the name of the source is longer than"
+                f" {MAXIMUM_SOURCE_NAME_BYTES} bytes",
+                hint="declare it in onex.toml with a short name",
+                location=Location(str(self._root)),
+            )
         try:
             if not self._root.is_file():
                 with os.scandir(self._root):

@@ -6,11 +6,9 @@ import hashlib
 import os
 
 from onex.configuration import STATE_FOLDER, Configuration
-from onex.domain.workspace import Workspace
+from onex.domain.workspace import FOLDER_DIGITS, Workspace
 from onex.local_machine import machine_name
 from onex.storage.opening import is_server
-
-DIGITS = 12
 
 
 def local_workspace(configuration: Configuration) -> Workspace:
@@ -22,17 +20,20 @@ def local_workspace(configuration: Configuration) -> Workspace:
     """
     home, project = configuration.home, configuration.project
     folder = _digest(os.path.realpath(home if project is None else project))
-    if is_server(configuration.storage):
-        machine = _digest(machine_name())
-        name = configuration.workspace or f"{machine}.{folder}"
-        return Workspace(name, machine, ("", folder))
-    if configuration.workspace:
-        return Workspace(configuration.workspace, None, ("", folder))
+    machine = _digest(machine_name())
+    on_server = is_server(configuration.storage)
     own = home if project is None else project / STATE_FOLDER
-    if configuration.storage is None and os.path.realpath(home) == os.path.realpath(own):
-        return Workspace()
-    return Workspace(folder, None, ("",))
+    if configuration.workspace:
+        name = configuration.workspace
+    elif on_server:
+        name = f"{machine}.{folder}"
+    elif configuration.storage is None and os.path.realpath(home) == os.path.realpath(own):
+        name = ""
+    else:
+        name = folder
+    former = tuple(n for n in (f"{machine}.{folder}", folder, "") if n != name)
+    return Workspace(name, machine, not on_server, former)
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:DIGITS]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:FOLDER_DIGITS]

@@ -8,9 +8,10 @@ storage inside the transaction, never of what was known when the scan began.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -98,11 +99,15 @@ class Merge:
         rules: MergeRules,
         workspace: Workspace,
         gone: frozenset[Origin] = frozenset(),
+        *,
+        reads_anew: bool = False,
     ) -> None:
         """``workspace`` is the one that merges, and ``source`` mostly one of its own.
 
-        ``gone`` are the places, of any source of this scan, that are there no more.
+        ``gone`` are the places, of any source of this scan, that are there no more. With
+        ``reads_anew`` the words of unchanged nodes are stored too, which the log does not hold.
         """
+        self._reads_anew = reads_anew
         self._writer = writer
         self._source = source
         self._rules = rules
@@ -110,7 +115,6 @@ class Merge:
         self._gone = gone
         self._others = [o for o in writer.sources(source.workspace) if o != source]
         self.counts = MergeCounts()
-        self.left_behind: set[SourceId] = set()
         self.contested: list[Finding] = []
 
     def expect(self, findings: Iterable[Finding]) -> None:
@@ -124,6 +128,10 @@ class Merge:
                 for f in found
             ],
         )
+
+    def expect_at(self, paths: Iterable[str]) -> None:
+        """Read at once what the storage knows of paths that will be dropped."""
+        self._writer.expect([], [_origin(self._source, path) for path in paths])
 
     def take(self, finding: Finding) -> None:
         """Make a finding part of the registry."""
@@ -178,6 +186,8 @@ class Merge:
                 return _refused(file, _conflict(file, node, rivals[0], origin.workspace))
             self._writer.update(node)
             self.counts.updated += 1
+        elif self._reads_anew:
+            self._writer.put_words(node)
         # Before any other place goes, since a version without one would go with it.
         if origin not in existing.origins:
             self._writer.add_origin(identity, origin)
@@ -223,12 +233,23 @@ class Merge:
         ]
 
     def _prevails(self, existing: StoredNode, origin: Origin, rivals: list[Origin]) -> bool:
-        """Whether what stands at an origin is what is registered from now on."""
-        if all(self._rules.prefers(self._source.name, rival.source) for rival in rivals):
+        """Whether what stands at an origin is what is registered from now on.
+
+        The rules of this workspace speak of its own sources, and of nobody else's.
+        """
+        name = self._source.name
+        own = [rival.source for rival in rivals if rival.workspace == origin.workspace]
+        is_preferred = all(self._rules.prefers(name, rival) for rival in own)
+        if is_preferred and (len(own) == len(rivals) or self._owns(existing)):
             return True
         return existing.origins[:1] == (origin,) and not any(
-            self._rules.prefers(rival.source, self._source.name) for rival in rivals
+            self._rules.prefers(rival, name) for rival in own
         )
+
+    def _owns(self, existing: StoredNode) -> bool:
+        """Whether the namespace of a node is bound to this source."""
+        namespace = str(json.loads(existing.body)["namespace"])
+        return self._rules.bound_to(namespace) == self._source.name
 
     def _set_aside(self, loser: Origin, node: NodeRecord, winner: Origin) -> None:
         self._writer.remove_origin(loser)
@@ -247,8 +268,6 @@ class Merge:
                 continue
             if self._is_gone(other) or not self._is_active(other):
                 self._look_again(other)
-                if other.workspace != self._source.workspace:
-                    self.left_behind.add(other.source_id)
 
     def _is_active(self, origin: Origin) -> bool:
         """Whether the source of an origin may still be scanned, as far as can be said here."""
@@ -282,6 +301,20 @@ def _origin(source: SourceId, path: str) -> Origin:
     return Origin(source.name, path, source.workspace)
 
 
+def has_moved_away(paths: Sequence[str]) -> bool:
+    """Whether nothing is at any of these paths, and not because a file system is absent.
+
+    The folder on which one would be mounted is there and empty.
+    """
+    if not all(Path(path).is_absolute() and _names_nothing(path) for path in paths):
+        return False
+    there = next(folder for folder in Path(paths[0]).parents if os.path.lexists(folder))
+    try:
+        return any(there.iterdir())
+    except OSError:
+        return False
+
+
 def _names_nothing(path: str) -> bool:
     """Whether a path of this machine names nothing; one that may not be looked at is there."""
     if not Path(path).is_absolute():
@@ -312,7 +345,8 @@ def _conflict(file: SeenFile, node: NodeRecord, rival: Origin, workspace: str) -
     hint = "give one of the two another version or namespace, or remove it"
     where = rival.path
     if rival.workspace != workspace:
-        where = f"{rival.path} in the workspace {rival.workspace}"
+        named = f"the workspace {rival.workspace}" if rival.workspace else "another workspace"
+        where = f"{rival.path} in {named}"
         hint += (
             ", or take the other out if it is left over: onex sources forget"
             f" {shlex.quote(rival.source)} --workspace {shlex.quote(rival.workspace)}"

@@ -77,6 +77,10 @@ class StorageWriter(Protocol):
         """Replace the metadata and digest of a node version that is there."""
         ...
 
+    def put_words(self, record: NodeRecord) -> None:
+        """Store the words by which a node version that is there is found."""
+        ...
+
     def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
         """Withdraw a node version from new resolutions, or bring it back."""
         ...
@@ -250,6 +254,10 @@ class StorageBackend(Protocol):
 
         They are in the order of their names.
         """
+        ...
+
+    def scanned_sources(self, name: str) -> Mapping[SourceId, str | None]:
+        """The sources of a name, in whichever workspace, each with one path of a node, if any."""
         ...
 
     def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:

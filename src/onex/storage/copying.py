@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from onex.domain.errors import StorageCopyError
-from onex.storage.backend import StorageBackend
+from onex.storage.backend import StorageBackend, StorageWriter
 from onex.storage.query import MetadataQuery
 
 BATCH = 2_000
@@ -34,14 +34,19 @@ def copy_registry(source: StorageBackend, target: StorageBackend) -> CopyReport:
         )
     # One state of the source, whatever is written meanwhile; and nothing of the target is stored
     # before it was compared.
-    with source.snapshot(), target.writing() as writer:
-        events = source.events()
-        while batch := list(islice(events, BATCH)):
-            writer.take_over(batch)
-        nodes = writer.rebuild(source.events())
-        writer.finish()
-        _compare(source, target)
+    with source.snapshot():
+        nodes = target.write(lambda writer: _copy(source, target, writer))
     return CopyReport(target.serial(), nodes)
+
+
+def _copy(source: StorageBackend, target: StorageBackend, writer: StorageWriter) -> int:
+    events = source.events()
+    while batch := list(islice(events, BATCH)):
+        writer.take_over(batch)
+    nodes = writer.rebuild(source.events())
+    writer.finish()
+    _compare(source, target)
+    return nodes
 
 
 def _compare(source: StorageBackend, target: StorageBackend) -> None:

@@ -65,6 +65,11 @@ _BY_CODE: tuple[tuple[type[psycopg.Error], str, str], ...] = (
         "has no schema to put tables into",
         "make the schema that search_path names: CREATE SCHEMA NAME",
     ),
+    (
+        errors.ProgramLimitExceeded,
+        "cannot hold a value that long",
+        "shorten the path, or the name of the source or workspace",
+    ),
     (errors.DiskFull, "has no space left", "make room on the server"),
     (
         errors.UntranslatableCharacter,

@@ -392,6 +392,14 @@ class SqlBackend:
         )
         return {SourceId(*row[:2]): int(row[2]) for row in rows}
 
+    def scanned_sources(self, name: str) -> Mapping[SourceId, str | None]:
+        rows = self._connection.rows(
+            "SELECT workspace, (SELECT min(path) FROM origins WHERE origins.source = scans.source"
+            " AND origins.workspace = scans.workspace) FROM scans WHERE source = ?",
+            (name,),
+        )
+        return {SourceId(name, workspace): path for workspace, path in rows}
+
     def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:
         rows = self._connection.rows(
             "SELECT DISTINCT nodes.namespace FROM nodes JOIN nodes AS other"

@@ -203,6 +203,13 @@ class SqlWriter:
         changed = row._replace(digest=record.digest, decision=decision, body=record.body)
         self._change("node.updated", row, changed, record=record)
 
+    def put_words(self, record: NodeRecord) -> None:
+        node_id = self._row(record.node_version).id
+        self._make_room(node_id)
+        self._gather(_DROP_SEARCH, (node_id,))
+        self._gather_words(node_id, record)
+        self._written_ids.add(node_id)
+
     def set_yanked(self, node: NodeVersion, *, yanked: bool, reason: str | None) -> None:
         row = self._row(node)
         reason = None if reason is None else storable(reason)
