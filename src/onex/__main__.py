@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -15,9 +16,23 @@ def main() -> None:
 
         print(f"onex {__version__}")
         return
+    _set_defaults()
     from onex.cli.main import run
 
     sys.exit(run(sys.argv[1:]))
+
+
+def _set_defaults() -> None:
+    """Undo what a caller set that would hide what happens here."""
+    import signal
+
+    if hasattr(signal, "SIGCHLD"):
+        # Ignored, the system forgets how child processes ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        # What the caller's encoding cannot hold is shown by its number.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _open_standard_streams() -> None:
@@ -28,6 +43,7 @@ def _open_standard_streams() -> None:
     for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         if stream is None and descriptor != null:
             os.dup2(null, descriptor)
+    # They stay open as long as the process, as those that they stand for do.
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115

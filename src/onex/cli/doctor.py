@@ -200,13 +200,15 @@ def _process_isolation() -> str:
     from onex.execution.context import ContextSpec
     from onex.execution.engine import CallFailedError, LoadedNode, NodeCall
     from onex.execution.process_engine import ProcessEngine
+    from onex.execution.supervisor import Supervisor
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "node.py")
         file.write_text(
             "import os\ndef execute(context):\n    return os.getpid()\n", encoding="utf-8"
         )
-        engine = ProcessEngine(jobs=1)
+        supervisor = Supervisor()
+        engine = ProcessEngine(1, supervisor)
         try:
             place = file.parent
             node = LoadedNode("doctor", "doctor", "python", place, file, "execute", place)
@@ -215,6 +217,7 @@ def _process_isolation() -> str:
             raise failure.error from failure
         finally:
             engine.close()
+            supervisor.close()
     if outcome.output == os.getpid():
         raise AssertionError("the node ran in this process")
     return f"a node ran in process {outcome.output} of its own"

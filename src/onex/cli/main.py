@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 
 import click
 
-from onex.cli.output import Output, flush_output
+from onex.cli.output import Output, close_output, flush_output
 from onex.domain.errors import (
     ExitCode,
     InternalError,
@@ -99,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _report(output, _usage_error(error))
     except OutputNotWrittenError as error:
-        _close_output()
+        close_output()
         return _report(Output(), error)
     except OnexError as error:
         return _report(output, error)
@@ -107,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
         return _report(output, RunCancelledError("cancelled", hint="nothing else was changed"))
     except BrokenPipeError:
         # The reader has gone, as with ``onex list | head``.
-        _close_output()
+        close_output()
         return ExitCode.SUCCESS
     except OSError as error:
         if os.environ.get("ONEX_DEBUG"):
@@ -138,11 +137,6 @@ def _system_refused(error: OSError) -> SystemRefusedError:
         f"{place}{error.strerror or error}",
         hint="check that the folder is there, that you may write to it, and that there is space",
     )
-
-
-def _close_output() -> None:
-    """Send what is still held back nowhere, so that closing does not complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _output_for_errors(arguments: Sequence[str]) -> Output:

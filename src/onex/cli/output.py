@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
@@ -38,7 +41,7 @@ class Output:
     def emit(self, body: JsonValue, human: Callable[[], None]) -> None:
         """Print a command's result: the body for programs, or by ``human`` for people."""
         if self.format == "json":
-            _print(json.dumps(body, indent=2, ensure_ascii=False))
+            _print(json.dumps(body, indent=2, ensure_ascii=not _takes_any_text()))
         elif self.format == "yaml":
             import yaml_rs
 
@@ -48,7 +51,7 @@ class Output:
 
     def json_line(self, body: JsonValue) -> None:
         """Print one result of a series as one line of JSON, at once."""
-        _print(json.dumps(body, ensure_ascii=False))
+        _print(json.dumps(body, ensure_ascii=not _takes_any_text()))
         flush_output()
 
     def line(self, text: str = "", style: str | None = None) -> None:
@@ -138,6 +141,11 @@ def _json_error(error: OnexError) -> JsonValue:
     return body
 
 
+def _takes_any_text() -> bool:
+    """Whether standard output can hold every character; escapes of its own would spoil JSON."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
 def _print(text: str, stream: TextIO | None = None) -> None:
     """Write a line; raises OutputNotWrittenError, or BrokenPipeError if the reader has gone."""
     try:
@@ -146,6 +154,26 @@ def _print(text: str, stream: TextIO | None = None) -> None:
         raise
     except OSError as error:
         raise _not_written(error) from error
+
+
+@contextmanager
+def told_as_far_as_possible() -> Iterator[None]:
+    """Print what came of something that is done; that nobody can read it changes nothing of it."""
+    try:
+        yield
+        flush_output()
+    except (BrokenPipeError, OutputNotWrittenError) as error:
+        close_output()
+        if isinstance(error, OutputNotWrittenError):
+            with contextlib.suppress(OSError, OutputNotWrittenError):
+                _write(sys.stderr, printable(f"{error.code}: {error.message}"), "bold red")
+
+
+def close_output() -> None:
+    """Send what is still held back nowhere, so that closing does not complain again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def flush_output() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from onex.cli.output import Output, printable
-from onex.domain.errors import PathNotReadableError
+from onex.domain.errors import OutputNotWrittenError, PathNotReadableError
 from onex.domain.result import NodeExecutionResult, StepStatus
 
 if TYPE_CHECKING:
@@ -50,8 +51,14 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
             observers.append(shown)
 
         def observe(event: RunEvent) -> None:
-            for observer in observers:
-                observer(event)
+            for observer in tuple(observers):
+                try:
+                    observer(event)
+                except (OSError, ValueError, OutputNotWrittenError) as error:
+                    # Whoever watches may go away; what runs goes on.
+                    observers.remove(observer)
+                    with contextlib.suppress(OSError, ValueError, OutputNotWrittenError):
+                        output.warning(f"the run is not followed any more: {error}")
 
         yield observe
 
@@ -72,8 +79,12 @@ def _opened(events: Path) -> Iterator[TextIO]:
         raise PathNotReadableError(
             f"{events} cannot be written: {error.strerror}", hint="name another file for --events"
         ) from error
-    with stream:
+    try:
         yield stream
+    finally:
+        # What a full disk did not take is lost with the events, and with nothing else.
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from onex.cli.lock import (
     name_of_workflow,
 )
 from onex.cli.options import home_option, isolation_option, output_options
-from onex.cli.output import Output, counted
+from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.run_target import read_target
 from onex.cli.targets import override_option, parse_overrides, places_of
@@ -248,10 +248,11 @@ def _mentions(path: str, name: str) -> bool:
 
 def _report(output: Output, result: RunResult, events: Path | None) -> int:
     """Print the end of a run, unless its events have standard output for themselves."""
-    if str(events) == "-":
-        output.json_line({"event": "run_ended", **result.to_json()})
-    else:
-        output.emit(result.to_json(), lambda: print_result(output, result))
+    with told_as_far_as_possible():
+        if str(events) == "-":
+            output.json_line({"event": "run_ended", **result.to_json()})
+        else:
+            output.emit(result.to_json(), lambda: print_result(output, result))
     return exit_code(result)
 
 

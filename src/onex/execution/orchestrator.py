@@ -63,7 +63,7 @@ class ExecutionOrchestrator:
     ) -> RunResult:
         """Run a plan to its end, whatever that is.
 
-        While it lasts, SIGINT and SIGTERM cancel the run: every call is ended at
+        While it lasts, SIGINT, SIGTERM and SIGHUP cancel the run: every call is ended at
         once, and the result says so.
 
         Args:

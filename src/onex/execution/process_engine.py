@@ -25,6 +25,7 @@ from onex.execution.engine import (
     NodeCall,
     cancelled_call,
 )
+from onex.execution.supervisor import Supervisor
 from onex.execution.worker_process import WorkerProcess
 
 IDLE_WORKERS_PER_JOB = 2
@@ -37,13 +38,14 @@ class ProcessEngine:
 
     isolation = IsolationLevel.PROCESS
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, supervisor: Supervisor) -> None:
         """Raises IsolationUnavailableError where the system has no POSIX processes."""
         if os.name != "posix":
             raise IsolationUnavailableError(
                 "separate processes for nodes need a POSIX system",
                 hint="use --isolation inline for nodes that you trust",
             )
+        self._supervisor = supervisor
         self._maximum_idle = jobs * IDLE_WORKERS_PER_JOB
         self._lock = threading.Lock()
         self._idle: deque[WorkerProcess] = deque()
@@ -86,7 +88,7 @@ class ProcessEngine:
         process = None
         # The call itself will tell what is wrong.
         with contextlib.suppress(CallFailedError):
-            process = WorkerProcess(node)
+            process = WorkerProcess(node, self._supervisor)
         with self._lock:
             del self._preloading[node.digest]
             if process is not None and not self._is_cancelled:
@@ -108,7 +110,7 @@ class ProcessEngine:
                 self._idle.remove(found)
                 self._busy.add(found)
                 return found
-        process = WorkerProcess(node)
+        process = WorkerProcess(node, self._supervisor)
         with self._lock:
             if not self._is_cancelled:
                 self._busy.add(process)

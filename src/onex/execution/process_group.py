@@ -14,6 +14,7 @@ from typing import IO
 
 from onex.domain.errors import WorkerDiedError
 from onex.execution.engine import CallFailedError
+from onex.execution.supervisor import Supervisor, kill_marked
 
 # What a node may need of the environment to find programs, write text and make temporary files.
 _PASSED_ENVIRONMENT = (
@@ -28,7 +29,6 @@ _PASSED_ENVIRONMENT = (
     "SYSTEMROOT",
 )
 _MARK = "NODE_PROCESS_GROUP"
-_ROUNDS = 10
 
 
 class ProcessGroup:
@@ -43,6 +43,7 @@ class ProcessGroup:
         command: Sequence[str],
         folder: Path,
         variables: Mapping[str, str],
+        supervisor: Supervisor,
         *,
         inherited: Sequence[int] = (),
     ) -> None:
@@ -52,6 +53,7 @@ class ProcessGroup:
             command: the program and its arguments.
             folder: its working folder.
             variables: further variables of its environment.
+            supervisor: ends the group if this process ends without doing so.
             inherited: descriptors that it keeps beside the standard ones.
 
         Raises:
@@ -60,6 +62,10 @@ class ProcessGroup:
         self._mark = f"{_MARK}={uuid.uuid4().hex}"
         name, _, value = self._mark.partition("=")
         passed = {k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ}
+        self._supervisor = supervisor
+        supervisor.expect(self._mark)
+        # Otherwise the system forgets how the process ended before anybody asked.
+        self._is_end_known = signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
         try:
             self._process = subprocess.Popen(
                 command,
@@ -72,12 +78,14 @@ class ProcessGroup:
                 pass_fds=inherited,
             )
         except OSError as error:
+            supervisor.note_end(self._mark)
             raise CallFailedError(
                 WorkerDiedError(
                     f"the process could not be started: {error.strerror}",
                     hint="check the program, and the limits on processes and memory",
                 )
             ) from error
+        supervisor.note_start(self._mark, self._process.pid)
 
     @property
     def is_alive(self) -> bool:
@@ -103,9 +111,10 @@ class ProcessGroup:
             return False
         return True
 
-    def wait(self, timeout_seconds: float | None = None) -> int:
-        """The exit code; raises subprocess.TimeoutExpired."""
-        return self._process.wait(timeout_seconds)
+    def wait(self, timeout_seconds: float | None = None) -> int | None:
+        """The exit code, None if it cannot be known; raises subprocess.TimeoutExpired."""
+        code = self._process.wait(timeout_seconds)
+        return code if self._is_end_known else None
 
     def end_text(self) -> str:
         """How the process ended, in words."""
@@ -126,30 +135,9 @@ class ProcessGroup:
             self._process.kill()
         self._process.wait()
         if sys.platform == "linux":
-            self._kill_marked()
-
-    def _kill_marked(self) -> None:
-        """End what left the session; again, as long as some of it may have forked meanwhile."""
-        for _ in range(_ROUNDS):
-            found = _marked(self._mark.encode())
-            if not found:
-                return
-            for process_id in found:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process_id, signal.SIGKILL)
-
-
-def _marked(mark: bytes) -> list[int]:
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                environment = Path(entry.path, "environ").read_bytes()
-            except OSError:
-                continue
-            if mark in environment.split(b"\0"):
-                found.append(int(entry.name))
-    return found
+            # What left the session.
+            kill_marked({self._mark.encode()})
+        self._supervisor.note_end(self._mark)
 
 
 def _require(stream: IO[bytes] | None) -> IO[bytes]:

@@ -31,19 +31,21 @@ from onex.execution.frames import MAXIMUM_FRAME_BYTES, parse_json
 from onex.execution.process_group import ProcessGroup
 from onex.execution.redaction import LogTail
 from onex.execution.secrets import SECRET_PREFIX
+from onex.execution.supervisor import Supervisor
 
 
 class ProgramEngine:
     """Starts the program anew for every call, in the call's own working folder.
 
-    The inputs come in as one JSON object; ``ONEX_CORRELATION_ID``, ``ONEX_WORKDIR``,
-    ``ONEX_CONFIG`` (JSON) and ``ONEX_SECRET_*`` (those granted) are in its environment.
-    What it prints to standard error is its log.
+    The inputs come in as one JSON object. In its environment are ``ONEX_CORRELATION_ID``,
+    ``ONEX_WORKDIR``, ``ONEX_NODE_DIR``, ``ONEX_CONFIG`` (JSON) and ``ONEX_SECRET_*`` (those
+    granted). What it prints to standard error is its log.
     """
 
     isolation = IsolationLevel.PROCESS
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._lock = threading.Lock()
         self._running: set[ProcessGroup] = set()
         self._is_cancelled = False
@@ -59,13 +61,14 @@ class ProgramEngine:
             **call.node.variables,
             "ONEX_CORRELATION_ID": context.correlation_id,
             "ONEX_WORKDIR": context.workdir,
+            "ONEX_NODE_DIR": str(call.node.folder),
             "ONEX_CONFIG": json.dumps(context.config),
             **{SECRET_PREFIX + name: value for name, value in context.secrets.items()},
         }
         with self._lock:
             if self._is_cancelled:
                 raise cancelled_call()
-            group = ProcessGroup([str(call.node.file)], workdir, variables)
+            group = ProcessGroup([str(call.node.file)], workdir, variables, self._supervisor)
             self._running.add(group)
         try:
             return self._communicate(group, call)
@@ -104,6 +107,14 @@ class ProgramEngine:
                 StepTimeoutError(
                     f"the program did not end within {call.timeout_seconds:g} s and was killed",
                     hint="set a longer timeout on the step, or give the node less to do",
+                ),
+                log=text,
+            )
+        if code is None:
+            raise CallFailedError(
+                WorkerDiedError(
+                    "how the program ended cannot be known: this process ignores SIGCHLD",
+                    hint="set the signal back to its default where onex is started from",
                 ),
                 log=text,
             )

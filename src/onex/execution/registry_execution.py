@@ -44,6 +44,7 @@ from onex.execution.provenance import Provenance, trace_artifact
 from onex.execution.replay import ReplayReport, compare_runs
 from onex.execution.run_events import Observer, RunOptions
 from onex.execution.secrets import SecretStore
+from onex.execution.supervisor import Supervisor
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.storage.journal import RunJournal, RunRecord
 
@@ -135,7 +136,8 @@ class RegistryExecution:
 
     @contextmanager
     def _orchestrator(self, settings: RunSettings, jobs: int) -> Iterator[ExecutionOrchestrator]:
-        engines = _engines(settings.isolation, jobs)
+        supervisor = Supervisor()
+        engines = _engines(settings.isolation, jobs, supervisor)
         try:
             yield ExecutionOrchestrator(
                 engines,
@@ -151,6 +153,7 @@ class RegistryExecution:
         finally:
             for engine in engines.values():
                 engine.close()
+            supervisor.close()
 
     def _rules_at(self, origin: Origin) -> IgnoreRules:
         """The ignore rules by which a scan collected the files at an origin."""
@@ -303,17 +306,17 @@ def _prunable(
             yield run.run_id
 
 
-def _engines(isolation: IsolationLevel, jobs: int) -> Mapping[str, Engine]:
+def _engines(isolation: IsolationLevel, jobs: int, supervisor: Supervisor) -> Mapping[str, Engine]:
     """What executes nodes at an isolation level, by the type of their entry points."""
     match isolation:
         case IsolationLevel.PROCESS:
             from onex.execution.process_engine import ProcessEngine
 
-            return {"python": ProcessEngine(jobs), PROGRAM: ProgramEngine()}
+            return {"python": ProcessEngine(jobs, supervisor), PROGRAM: ProgramEngine(supervisor)}
         case IsolationLevel.INLINE:
             from onex.execution.inline_engine import InlineEngine
 
-            return {"python": InlineEngine(), PROGRAM: ProgramEngine()}
+            return {"python": InlineEngine(), PROGRAM: ProgramEngine(supervisor)}
         case IsolationLevel.STRICT:
             raise IsolationUnavailableError(
                 "strict isolation cannot be had in this version of onex",

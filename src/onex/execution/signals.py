@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+
 
 @contextmanager
 def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
-    """Within the block the first SIGINT or SIGTERM calls ``request``.
+    """Within the block the first SIGINT, SIGTERM or SIGHUP calls ``request``.
 
     A second one does what it would do without the block, so that a user can
     leave a run that does not end.
@@ -21,8 +23,14 @@ def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, *_CLOSED_TERMINAL)
     before = {number: signal.getsignal(number) for number in numbers}
+    # What was started to outlive its terminal (nohup) does so.
+    before = {
+        number: handler
+        for number, handler in before.items()
+        if not (number in _CLOSED_TERMINAL and handler is signal.SIG_IGN)
+    }
 
     def restore() -> None:
         for number, handler in before.items():
@@ -32,7 +40,7 @@ def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
         restore()
         request()
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, handle)
     try:
         yield

@@ -27,6 +27,7 @@ from onex.execution.engine import (
 )
 from onex.execution.process_group import ProcessGroup
 from onex.execution.redaction import NOTHING_HIDDEN, LogTail
+from onex.execution.supervisor import Supervisor
 
 CHUNK_BYTES = 256 * 1024
 DYING_SECONDS = 1.0
@@ -39,7 +40,7 @@ LOOK_SECONDS = 0.5
 class WorkerProcess:
     """One worker process, which serves one call at a time."""
 
-    def __init__(self, node: LoadedNode) -> None:
+    def __init__(self, node: LoadedNode, supervisor: Supervisor) -> None:
         """Raises CallFailedError where the process cannot be started."""
         self.digest = node.digest
         self.calls = 0
@@ -55,6 +56,7 @@ class WorkerProcess:
                 ],
                 node.folder,
                 node.variables,
+                supervisor,
                 inherited=[lifeline],
             )
         except CallFailedError:

@@ -1,0 +1,182 @@
+"""How runs end: what is left of them when they are cut off, and when nobody can watch."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+
+SLEEPER = (
+    "import os, subprocess, sys, time\n"
+    "def execute(context, *, folder):\n"
+    "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
+    " start_new_session=True)\n"
+    "    for number in (os.getpid(), child.pid):\n"
+    "        open(f'{folder}/{number}', 'w').close()\n"
+    "    time.sleep(600)\n"
+)
+PROGRAM = (
+    "#!/usr/bin/env python3\nimport json, os, subprocess, sys, time\n"
+    "folder = json.load(sys.stdin)['folder']\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "for number in (os.getpid(), child.pid):\n"
+    "    open(f'{folder}/{number}', 'w').close()\n"
+    "time.sleep(600)\n"
+)
+ECHO = "def execute(context, *, x=1):\n    return x\n"
+
+
+def wait_until(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", ["python", "program"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_nothing_outlives_the_process_that_runs_it(
+    project: Project, kind: str, number: signal.Signals
+) -> None:
+    if kind == "program":
+        project.add("sleep", PROGRAM, entrypoint={"type": "cli", "target": "node.py"})
+        (project.nodes / "sleep-1.0.0" / "node.py").chmod(0o755)
+    else:
+        project.add("sleep", SLEEPER)
+    project.scan()
+    seen = project.root / "seen"
+    seen.mkdir()
+    process = project.start("run", "sleep", "-i", f"folder={seen}")
+    wait_until(lambda: len(list(seen.iterdir())) == 2)
+    process.send_signal(number)
+    code = process.wait(60)
+    assert code == (130 if number != signal.SIGKILL else -signal.SIGKILL)
+    for file in seen.iterdir():
+        wait_until(lambda file=file: _is_gone(int(file.name)))
+
+
+def _is_gone(process_id: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{process_id}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_failed_program_is_no_success_when_the_signal_of_children_is_ignored(
+    project: Project,
+) -> None:
+    project.add(
+        "fail", "#!/bin/sh\necho null\nexit 3\n", entrypoint={"type": "cli", "target": "node.py"}
+    )
+    (project.nodes / "fail-1.0.0" / "node.py").chmod(0o755)
+    project.scan()
+    command = " ".join(project.command("run", "fail", "--format", "json"))
+    done = subprocess.run(
+        ["bash", "-c", f"trap '' CHLD; exec {command}"], cwd=project.root,
+        env=project.environment, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "exit code 3" in json.loads(done.stdout)["steps"]["node"]["error"]["message"]
+    # In somebody's own process the signal stays as it is, and the end is not guessed.
+    code = (
+        "import signal, sys\nfrom onex import Registry\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from onex.domain.workflow import Workflow\nfrom onex.domain.reference import NodeRef\n"
+        "with Registry.open() as registry:\n"
+        "    plan = registry.plan(Workflow.of_node(NodeRef.parse('fail'), []), {})\n"
+        "    print(registry.run(plan).steps['node'].error.code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.root, env=project.environment,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "EXE004", done.stderr
+
+
+def shell(project: Project, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    onex = f"{sys.executable} -m onex"
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.replace("ONEX", onex)], cwd=project.root,
+        env=project.environment | environment, capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{ ONEX run flow.yaml --events - 2>err; echo $? >code; } | head -1 >/dev/null",
+        "ONEX run flow.yaml --events - >/dev/full 2>err; echo $? >code",
+        "ONEX run flow.yaml --events /dev/full >/dev/null 2>err; echo $? >code",
+        "ONEX run flow.yaml >/dev/full 2>err; echo $? >code",
+        "ONEX run flow.yaml --format json >/dev/full 2>/dev/full; echo $? >code",
+        "ONEX run flow.yaml >&- 2>&-; echo $? >code",
+        "{ ONEX run flow.yaml 2>err; echo $? >code; } | true",
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_run_goes_on_when_nobody_can_watch(project: Project, command: str, fails: bool) -> None:
+    marks = project.root / "marks"
+    marks.mkdir()
+    end = "    raise SystemExit('no')\n" if fails else "    return x\n"
+    project.add(
+        "mark",
+        f"import time\ndef execute(context, *, x):\n    time.sleep(0.05)\n"
+        f"    open(f'{marks}/{{x}}', 'w').close()\n    return x\n",
+    )
+    project.add("last", "def execute(context, *, x):\n" + end)
+    steps: dict[str, object] = {
+        f"s{number}": {
+            "node": "mark",
+            "with": {"x": number},
+            **({"needs": [f"s{number - 1}"]} if number else {}),
+        }
+        for number in range(5)
+    }
+    steps["last"] = {"node": "last", "with": {"x": "${{ steps.s4 }}"}}
+    project.workflow(steps).rename(project.root / "flow.yaml")
+    project.scan()
+    shell(project, command)
+    assert len(list(marks.iterdir())) == 5
+    assert (project.root / "code").read_text().strip() == ("1" if fails else "0")
+    assert "ONEX002" not in (project.root / "err").read_text() if "2>err" in command else True
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_characters_that_cannot_be_shown_are_escaped(project: Project, encoding: str) -> None:
+    project.add("a", "def execute(context):\n    return '日本'\n", description="説明")
+    project.add("b", description="plain")
+    project.scan()
+    found = shell(project, "ONEX list", PYTHONIOENCODING=encoding)
+    assert found.returncode == 0, found.stderr
+    assert "test.a" in found.stdout
+    assert "test.b" in found.stdout
+    done = shell(project, "ONEX run a", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert "\\u65e5" in done.stdout
+    body = shell(project, "ONEX run a --format json", PYTHONIOENCODING=encoding).stdout
+    assert json.loads(body)["outputs"] == {"result": "日本"}
+
+
+def test_a_finished_call_leaves_no_folder(project: Project) -> None:
+    project.add(
+        "fill",
+        "import os\ndef execute(context, *, x):\n"
+        "    runs = context.workdir.parent\n"
+        "    (context.workdir / 'f').write_bytes(b'x' * 1000)\n"
+        "    return sorted(os.listdir(runs))\n",
+    )
+    steps: dict[str, object] = {"a": {"node": "fill", "with": {"x": 1}}}
+    steps["b"] = {"node": "fill", "with": {"x": "${{ steps.a }}"}}
+    workflow = project.workflow(steps, outputs={"b": "${{ steps.b }}"})
+    project.scan()
+    for isolation in ("process", "inline"):
+        done = project.onex("run", workflow, "--isolation", isolation, "--format", "json")
+        assert done.json["outputs"] == {"b": ["b"]}
