@@ -45,7 +45,7 @@ from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.domain.workspace import Workspace
-from onex.resolution.override import Override, find_manifest, read_override
+from onex.manifests.override import Override, find_manifest, read_override
 from onex.resolution.registry_resolution import CacheReport, RegistryResolution
 from onex.resolver.compatibility import VersionCompatibility
 from onex.resolver.dependency_resolver import DependencyResolution
@@ -663,6 +663,7 @@ class Registry:
         fail_fast: bool | None = None,
         use_cache: bool = True,
         rerun_in_flight: bool = False,
+        accept_changed: Iterable[str] = (),
         observer: Observer = lambda event: None,
     ) -> RunResult:
         """Go on with a run that was killed, cancelled or failed: what succeeded is not run again.
@@ -670,8 +671,10 @@ class Registry:
         Args:
             run_id: its identifier, or the start of it.
             isolation, jobs, fail_fast, use_cache, observer: as for ``run``.
-            rerun_in_flight: whether calls are made again that had started and not ended, though
-                their nodes are not idempotent.
+            rerun_in_flight: whether calls are made again that had started and not returned,
+                though their nodes are not idempotent.
+            accept_changed: steps that go on with the code that is registered now; they and all
+                that depends on them are run again.
 
         Raises:
             RunNotFoundError: there is no such run.
@@ -683,7 +686,8 @@ class Registry:
             _settings(isolation, jobs, fail_fast=fail_fast, use_cache=use_cache),
             rerun_in_flight=rerun_in_flight,
         )
-        return self._execution.resume(run_id, self._resolution.node, settings, observer)
+        accepted = frozenset(accept_changed)
+        return self._execution.resume(run_id, self._resolution.node, settings, observer, accepted)
 
     def replay(
         self,

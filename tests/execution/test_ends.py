@@ -180,3 +180,150 @@ def test_a_finished_call_leaves_no_folder(project: Project) -> None:
     for isolation in ("process", "inline"):
         done = project.onex("run", workflow, "--isolation", isolation, "--format", "json")
         assert done.json["outputs"] == {"b": ["b"]}
+
+
+EFFECT = (
+    "import os, time\n"
+    "def execute(context, *, folder, seconds=0, fail=False):\n"
+    "    open(f'{folder}/{len(os.listdir(folder))}', 'w').close()\n"
+    "    time.sleep(seconds)\n"
+    "    if fail:\n        raise ValueError('no')\n"
+)
+
+
+@pytest.mark.parametrize(
+    "end", ["SIGTERM", "SIGINT", "fail fast", "time of the run", "time of the call", "crash"]
+)
+def test_a_call_that_did_not_return_is_not_made_again_unasked(project: Project, end: str) -> None:
+    effects = project.root / "effects"
+    effects.mkdir()
+    code = EFFECT if end != "crash" else EFFECT.replace("time.sleep(seconds)", "os._exit(9)")
+    project.add(
+        "effect", code, inputs={"seconds": {"default": 0}, "folder": {}, "fail": {"default": False}}
+    )
+    steps: dict[str, object] = {
+        "effect": {"node": "effect", "with": {"folder": str(effects), "seconds": 60}}
+    }
+    fields: dict[str, object] = {}
+    if end == "fail fast":
+        other = project.root / "other"
+        other.mkdir()
+        steps["other"] = {
+            "node": "effect",
+            "with": {"folder": str(other), "seconds": 2, "fail": True},
+        }
+    if end == "time of the run":
+        fields["policy"] = {"timeout": 2}
+    if end == "time of the call":
+        steps["effect"]["timeout"] = 2  # type: ignore[index]
+    workflow = project.workflow(steps, **fields)
+    project.scan()
+    process = project.start("run", workflow, "--jobs", "2")
+    wait_until(lambda: any(effects.iterdir()))
+    if end in ("SIGTERM", "SIGINT"):
+        process.send_signal(getattr(signal, end))
+    assert process.wait(60) in (1, 130)
+    (run,) = project.onex("runs", "list", "--format", "json").json["runs"]
+    resumed = project.onex("run", "--resume", run["run_id"], "--format", "json")
+    assert resumed.json["steps"]["effect"]["error"]["code"] == "EXE010", resumed.stdout
+    assert len(list(effects.iterdir())) == 1
+    again = project.onex("run", "--resume", run["run_id"], "--format", "json")
+    assert again.json["steps"]["effect"]["error"]["code"] == "EXE010"
+
+
+def test_a_call_that_raised_is_made_again(project: Project) -> None:
+    effects = project.root / "effects"
+    effects.mkdir()
+    project.add("effect", EFFECT)
+    workflow = project.workflow(
+        {"effect": {"node": "effect", "with": {"folder": str(effects), "fail": True}}}
+    )
+    project.scan()
+    first = project.onex("run", workflow, "--format", "json").json
+    resumed = project.onex("run", "--resume", first["run_id"], "--format", "json").json
+    assert resumed["steps"]["effect"]["error"]["code"] == "EXE001"
+    assert len(list(effects.iterdir())) == 2
+
+
+def test_a_run_with_an_override_goes_on_and_is_repeated_with_it(project: Project) -> None:
+    project.add("a", "def execute(context):\n    return 'registered'\n")
+    project.add("b", "import os\ndef execute(context, *, x):\n    assert os.path.exists('/go')\n")
+    project.scan()
+    own = project.add(
+        "a", "def execute(context):\n    return 'own'\n", folder="../elsewhere/a"
+    ).parent
+    gate = project.root / "gate"
+    (project.nodes / "b-1.0.0" / "node.py").write_text(
+        f"import os\ndef execute(context, *, x):\n    assert os.path.exists({str(gate)!r})\n"
+        "    return x\n"
+    )
+    project.scan()
+    steps = {"a": {"node": "a"}, "b": {"node": "b", "with": {"x": "${{ steps.a }}"}}}
+    workflow = project.workflow(steps, outputs={"x": "${{ steps.b }}"})
+    first = project.onex("run", workflow, "--override", f"test.a={own}", "--format", "json")
+    assert first.code == 1, first.stderr
+    gate.touch()
+    run_id = first.json["run_id"]
+    resumed = project.onex("run", "--resume", run_id, "--format", "json")
+    assert resumed.json["outputs"] == {"x": "own"}, resumed.stdout
+    replayed = project.onex("runs", "replay", run_id, "--format", "json").json
+    assert replayed["same"]
+    (own / "node.py").write_text("def execute(context):\n    return 'changed'\n")
+    replayed = project.onex("runs", "replay", run_id, "--format", "json").json
+    assert replayed["first_difference"]["causes"] == ["code"]
+
+
+def test_a_run_goes_on_with_a_node_that_was_mended(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    count = project.root / "count"
+    count.mkdir()
+    project.add("first", f"import os\ndef execute(context):\n"
+                f"    open('{count}/' + str(len(os.listdir('{count}'))), 'w').close()\n"
+                f"    return 1\n")  # fmt: skip
+    project.add("second", "def execute(context, *, x):\n    raise ValueError('a bug')\n")
+    project.add("third", "def execute(context, *, x):\n    return x + 1\n")
+    steps = {
+        "first": {"node": "first"},
+        "second": {"node": "second", "with": {"x": "${{ steps.first }}"}},
+        "third": {"node": "third", "with": {"x": "${{ steps.second }}"}},
+    }
+    workflow = project.workflow(steps, outputs={"x": "${{ steps.third }}"})
+    run_id = project.onex("run", workflow, "--format", "json").json["run_id"]
+    project.add("second", "def execute(context, *, x):\n    return x + 1\n")
+    project.onex("scan")
+    refused = project.onex("run", "--resume", run_id, "--format", "json").json
+    assert refused["error"]["code"] == "SEC002"
+    assert "--accept-changed second" in refused["error"]["hint"]
+    resumed = project.onex(
+        "run", "--resume", run_id, "--accept-changed", "second", "--format", "json"
+    )
+    assert resumed.json["outputs"] == {"x": 3}, resumed.stdout
+    assert len(list(count.iterdir())) == 1
+    shown = project.onex("runs", "show", run_id, "--format", "json").json
+    assert list(shown["steps"]) == ["first", "second", "third"]
+    replayed = project.onex("runs", "replay", run_id, "--format", "json").json
+    assert replayed["same"]
+
+
+def test_calls_whose_artifacts_are_gone_are_made_again(project: Project) -> None:
+    project.add(
+        "make",
+        "def execute(context):\n    (context.workdir / 'f').write_text('x')\n"
+        "    return {'f': context.artifact('f')}\n",
+    )
+    gate = project.root / "gate"
+    project.add(
+        "read",
+        f"import os\ndef execute(context, *, f):\n    assert os.path.exists({str(gate)!r})\n"
+        "    return open(f).read()\n",
+    )
+    workflow = project.workflow(
+        {"make": {"node": "make"}, "read": {"node": "read", "with": {"f": "${{ steps.make.f }}"}}},
+        outputs={"x": "${{ steps.read }}"},
+    )
+    project.scan()
+    run_id = project.onex("run", workflow, "--format", "json").json["run_id"]
+    subprocess.run(["rm", "-rf", project.home / "artifacts"], check=True, timeout=60)
+    gate.touch()
+    resumed = project.onex("run", "--resume", run_id, "--format", "json")
+    assert resumed.json["outputs"] == {"x": "x"}, resumed.stdout

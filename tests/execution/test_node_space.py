@@ -228,5 +228,5 @@ def test_a_node_that_closes_its_channel_is_not_said_to_be_out_of_memory(project:
     project.scan()
     done = project.onex("run", "n", "--format", "json")
     error = done.json["steps"]["node"]["error"]
-    assert "closed its channel" in error["message"]
+    assert "ended its channel" in error["message"]
     assert "SIGKILL" not in error["message"]

@@ -23,9 +23,9 @@ from onex.cli.targets import (
 from onex.domain.errors import ConfigurationError, ExitCode, Severity, UsageError
 from onex.domain.reference import NodeRef
 from onex.local_machine import replace_text
+from onex.manifests.override import Override
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
-from onex.resolution.override import Override
 from onex.resolver.lockfile import LOCKFILE, LockedNode, LockedRequest, Lockfile
 
 

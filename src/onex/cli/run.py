@@ -83,6 +83,12 @@ _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
     help="With --resume: make calls again that had started, though their nodes are not idempotent.",
 )
 @click.option(
+    "--accept-changed",
+    multiple=True,
+    metavar="STEP",
+    help="With --resume: go on with this step's code as it is registered now, and run it again.",
+)
+@click.option(
     "--events",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write what happens as lines of JSON to a file, or to standard output for -.",
@@ -106,6 +112,7 @@ def run(
     refresh: tuple[str, ...],
     resumed: str | None,
     rerun_in_flight: bool,
+    accept_changed: tuple[str, ...],
     events: Path | None,
     home: Path | None,
 ) -> int:
@@ -128,9 +135,16 @@ def run(
         raise UsageError(
             "--resume goes with none of --dry-run, --refresh and --relock", hint="leave them out"
         )
+    if resumed is None and (rerun_in_flight or accept_changed):
+        raise UsageError(
+            "--rerun-in-flight and --accept-changed are about a run that goes on",
+            hint="name the run: --resume RUN",
+        )
     level = IsolationLevel(isolation)
     with Registry.open(home) as registry:
         if resumed is not None:
+            if accept_changed and registry.configuration.sources:
+                registry.scan()
             with run_observer(output, events) as observer:
                 result = registry.resume(
                     resumed,
@@ -139,6 +153,7 @@ def run(
                     fail_fast=fail_fast,
                     use_cache=not no_cache,
                     rerun_in_flight=rerun_in_flight,
+                    accept_changed=accept_changed,
                     observer=observer,
                 )
             return _report(output, result, events)

@@ -11,9 +11,9 @@ import click
 
 from onex.domain.errors import AmbiguousNodeError, ResolutionError, UsageError
 from onex.domain.reference import NodeRef
+from onex.manifests.override import Override
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow, locate_nodes
 from onex.registry import Registry
-from onex.resolution.override import Override
 
 targets_argument = click.argument("targets", nargs=-1, metavar="[WORKFLOW|REF]...")
 

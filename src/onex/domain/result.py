@@ -83,7 +83,8 @@ class NodeExecutionResult:
 
     ``started_seconds`` counts from the start of the run. ``cached_from`` is the run that
     gave the output, where it came from the cache; ``cache_note`` says why it did not.
-    ``input_digest`` stands for all that went in, files by their content.
+    ``input_digest`` stands for all that went in, files by their content; ``in_flight`` says
+    that the call had started and did not return, so that it may have had effects.
     """
 
     step_id: str
@@ -100,12 +101,13 @@ class NodeExecutionResult:
     log: str = ""
     input_digest: str | None = None
     cache_key: str | None = None
+    in_flight: bool = False
 
     @property
     def is_left_in_flight(self) -> bool:
-        """Whether the call started and nobody knows how it ended; no later refusal changes that."""
+        """Whether the call started and did not return; no later refusal changes that."""
         was_refused = self.error is not None and self.error.code == LeftInFlightError.code
-        return self.status is StepStatus.RUNNING or was_refused
+        return self.status is StepStatus.RUNNING or was_refused or self.in_flight
 
     @property
     def cached(self) -> bool:

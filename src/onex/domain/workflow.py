@@ -161,6 +161,17 @@ class Workflow:
                 found.setdefault(needed, []).append(step.id)
         return found
 
+    def with_dependents(self, step_ids: Iterable[str]) -> frozenset[str]:
+        """Steps, and all steps that depend on one of them."""
+        dependents = self.dependents()
+        found, pending = set(step_ids), list(step_ids)
+        while pending:
+            for name in dependents.get(pending.pop(), ()):
+                if name not in found:
+                    found.add(name)
+                    pending.append(name)
+        return frozenset(found)
+
     @classmethod
     def of_node(cls, node: NodeRef, input_names: Iterable[str]) -> Workflow:
         """The workflow that calls one node once with inputs of these names."""

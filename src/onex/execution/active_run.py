@@ -24,6 +24,7 @@ from onex.domain.errors import (
     RunTimeoutError,
     StepTimeoutError,
     StorageError,
+    WorkerDiedError,
 )
 from onex.domain.json_value import JsonValue, as_object
 from onex.domain.result import (
@@ -53,6 +54,9 @@ INLINE_BACKLOG = 128
 as a short call. For other calls it is one for each thread."""
 
 PROGRESS_INTERVAL_SECONDS = 0.05
+
+# How a call ends whose node did not return: nobody knows what it had done by then.
+_NOT_RETURNED = (RunCancelledError, StepTimeoutError, WorkerDiedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +399,9 @@ class ActiveRun:
         self._breaker.note(open_call.node.registered.digest, code, ended.ended)
         open_call.started_seconds = ended.started - self._started
         seconds = ended.ended - ended.started
+        if ended.is_made:
+            error = outcome.error if isinstance(outcome, CallFailedError) else None
+            open_call.in_flight = isinstance(error, _NOT_RETURNED)
         if isinstance(outcome, CallFailedError):
             if not self._is_put_off(open_call, outcome):
                 self._fail(open_call, outcome.error, outcome.detail, outcome.log, seconds)
@@ -417,7 +424,11 @@ class ActiveRun:
         delay = open_call.call.step.retry.delay_after(attempt, code, random.random())  # noqa: S311
         if delay is None:
             return False
-        line = f"attempt {attempt} failed with {code}, the next one follows in {delay:.2f} s"
+        item = f" of {open_call.call.id}" if open_call.call.step.is_fan_out else ""
+        line = (
+            f"attempt {attempt}{item} failed with {code}, the next one follows in {delay:.2f} s:"
+            f" {failure.error.message}"
+        )
         open_call.log += f"{failure.log}{line}\n"
         self._delays += 1
         heapq.heappush(self._delayed, (time.perf_counter() + delay, self._delays, open_call))

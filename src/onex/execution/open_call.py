@@ -22,6 +22,7 @@ class OpenCall:
     cache_key: str | None = None
     cache_note: str | None = None
     attempts: int = 0
+    in_flight: bool = False
     log: str = ""
 
     def result(
@@ -50,4 +51,5 @@ class OpenCall:
             self.log + log if self.log else log,
             self.input_digest,
             self.cache_key,
+            self.in_flight and status is not StepStatus.SUCCEEDED,
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onex.domain.errors import InternalError, RunCancelledError, StorageError
+from onex.domain.json_value import JsonObject
 from onex.domain.result import RunResult, RunStatus, StepError
 from onex.execution.active_run import ActiveRun
 from onex.execution.artifacts import ArtifactStore
@@ -124,6 +125,11 @@ class ExecutionOrchestrator:
             self.journal.finish(RunResult(run_id, plan.workflow.name, status, error=reason))
 
 
+def recorded_plan(prepared: PreparedPlan) -> JsonObject:
+    """A plan as the history keeps it."""
+    return prepared.plan.to_json() | {"environment": prepared.environment()}
+
+
 def _new_run(run_id: str, prepared: PreparedPlan, replay_of: str | None) -> NewRun:
     plan = prepared.plan
     return NewRun(
@@ -131,7 +137,7 @@ def _new_run(run_id: str, prepared: PreparedPlan, replay_of: str | None) -> NewR
         plan.workflow.name,
         datetime.now(UTC).isoformat(timespec="microseconds"),
         plan.workflow.to_json(),
-        plan.to_json() | {"environment": prepared.environment()},
+        recorded_plan(prepared),
         plan.inputs,
         replay_of,
     )

@@ -13,6 +13,7 @@ from onex.execution.absolute_paths import with_absolute_paths
 from onex.execution.given_inputs import GivenInputs
 from onex.execution.schemas import complete_inputs, object_schema
 from onex.execution.state_contract import read_state_contract
+from onex.manifests.override import OVERRIDE_SOURCE
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.graph import execution_order
 from onex.resolver.lockfile import LockedRequest, Lockfile
@@ -39,9 +40,11 @@ class ExecutionPlan:
         for name in execution_order(needs):
             node = self.nodes[name]
             if node.digest not in of_nodes:
+                is_override = node.source == OVERRIDE_SOURCE
                 of_nodes[node.digest] = {
                     "node": str(node.metadata.node_version),
                     "digest": node.digest,
+                    "override": node.origins[0].path if is_override else None,
                     "permissions": [str(permission) for permission in node.metadata.permissions],
                     "cacheable": node.metadata.idempotent,
                 }

@@ -16,11 +16,12 @@ from onex.domain.errors import (
     ArtifactNotFoundError,
     DigestMismatchError,
     IsolationUnavailableError,
+    NodeNotFoundError,
     RunNotFoundError,
     RunNotResumableError,
     UsageError,
 )
-from onex.domain.json_value import JsonValue, as_object, as_optional_text, as_text
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_optional_text, as_text
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
@@ -37,7 +38,7 @@ from onex.execution.node_loader import (
     changes_of_files,
     folder_name,
 )
-from onex.execution.orchestrator import ExecutionOrchestrator
+from onex.execution.orchestrator import ExecutionOrchestrator, recorded_plan
 from onex.execution.plan import ExecutionPlan
 from onex.execution.program_engine import ProgramEngine
 from onex.execution.provenance import Provenance, trace_artifact
@@ -46,6 +47,7 @@ from onex.execution.run_events import Observer, RunOptions
 from onex.execution.secrets import SecretStore
 from onex.execution.supervisor import Supervisor
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
+from onex.manifests.override import read_override
 from onex.storage.journal import RunJournal, RunRecord
 
 FindNode = Callable[[NodeRef], RegisteredNode]
@@ -176,21 +178,36 @@ class RegistryExecution:
             return orchestrator.forecast(orchestrator.prepare(plan), options)
 
     def resume(
-        self, run_id: str, find: FindNode, settings: RunSettings, observer: Observer
+        self,
+        run_id: str,
+        find: FindNode,
+        settings: RunSettings,
+        observer: Observer,
+        accepted: frozenset[str] = frozenset(),
     ) -> RunResult:
         """Go on with a run that ended early.
+
+        Args:
+            run_id: which.
+            find: finds the node that a reference means.
+            settings: how to run.
+            observer: told of every event.
+            accepted: steps that go on with the code that is registered now; they and all that
+                depends on them are run again.
 
         Raises:
             RunNotFoundError: there is no such run.
             RunNotResumableError: it still runs, or it succeeded.
             DigestMismatchError: the files of a node are not what they were.
+            UsageError: the run has no step that is accepted.
         """
         record = self.record(run_id)
-        plan = _recorded_plan(record, find, hold_to_digest=True)
+        plan = _recorded_plan(record, find, held=True, accepted=accepted)
         options = settings.options_for(plan.workflow)
+        again = plan.workflow.with_dependents(accepted)
         with self._orchestrator(settings, options.jobs) as orchestrator:
             prepared = orchestrator.prepare(plan)
-            resumed = self._journal.resume(record.run_id)
+            resumed = self._journal.resume(record.run_id, recorded_plan(prepared), again)
             if resumed is None:
                 raise RunNotResumableError(
                     f"run {record.run_id} is {record.status} and cannot be resumed",
@@ -210,7 +227,7 @@ class RegistryExecution:
         record = self.record(run_id)
         if record.status is RunStatus.RUNNING:
             raise RunNotResumableError(f"run {record.run_id} still runs", hint="wait for it to end")
-        plan = _recorded_plan(record, find, hold_to_digest=False)
+        plan = _recorded_plan(record, find, held=False)
         settings = replace(settings, use_cache=False, fail_fast=False)
         options = settings.options_for(plan.workflow)
         with self._orchestrator(settings, options.jobs) as orchestrator:
@@ -244,7 +261,7 @@ class RegistryExecution:
         pruned = self._journal.prune(chosen)
         self._remove_leftovers()
         removed = self._artifacts.remove_others(self._journal.artifact_digests())
-        return PruneReport(chosen, pruned.cached_results, removed.count, removed.size_bytes)
+        return PruneReport(pruned.runs, pruned.cached_results, removed.count, removed.size_bytes)
 
     def _remove_leftovers(self) -> None:
         """Remove the working folders of runs that were killed."""
@@ -272,26 +289,50 @@ class RegistryExecution:
         return found
 
 
-def _recorded_plan(record: RunRecord, find: FindNode, *, hold_to_digest: bool) -> ExecutionPlan:
-    """The plan of a run, with the same versions, and if asked for with the same files."""
+def _recorded_plan(
+    record: RunRecord, find: FindNode, *, held: bool, accepted: frozenset[str] = frozenset()
+) -> ExecutionPlan:
+    """The plan of a run, with the same versions, and if it is ``held`` with the same files.
+
+    A node whose place a folder had taken is read from there again.
+    """
     if not record.definition:
         raise RunNotResumableError(
             f"run {record.run_id} was recorded without its workflow", hint="start a new run"
         )
+    workflow = Workflow.from_json(record.definition)
+    unknown = sorted(accepted - workflow.steps.keys())
+    if unknown:
+        raise UsageError(
+            f"the run has no step {unknown[0]!r}",
+            hint="its steps are: " + ", ".join(workflow.steps),
+        )
     nodes = {}
     for step_id, step in as_object(record.plan["steps"]).items():
         planned = as_object(step)
-        node = find(NodeRef.parse(as_text(planned["node"])))
-        if hold_to_digest and node.digest != planned["digest"]:
+        node = _planned_node(planned, workflow, step_id, find, is_accepted=step_id in accepted)
+        if held and step_id not in accepted and node.digest != planned["digest"]:
             raise DigestMismatchError(
                 f"the files of {node.metadata.node_version} changed since the run began",
-                hint="bring them back, or start a new run",
+                hint=f"bring them back, or go on with them: --accept-changed {step_id}",
             )
         nodes[step_id] = node
     lock_digest = as_optional_text(record.plan.get("lock_digest"))
-    return ExecutionPlan(
-        Workflow.from_json(record.definition), nodes, record.inputs, lock_digest=lock_digest
-    )
+    return ExecutionPlan(workflow, nodes, record.inputs, lock_digest=lock_digest)
+
+
+def _planned_node(
+    planned: JsonObject, workflow: Workflow, step_id: str, find: FindNode, *, is_accepted: bool
+) -> RegisteredNode:
+    override = as_optional_text(planned.get("override"))
+    if override is not None:
+        return read_override(Path(override))
+    try:
+        return find(NodeRef.parse(as_text(planned["node"])))
+    except NodeNotFoundError:
+        if not is_accepted:
+            raise
+        return find(workflow.steps[step_id].node)
 
 
 def _prunable(

@@ -204,7 +204,7 @@ class WorkerProcess:
     def _death(self, reason: str | None) -> CallFailedError:
         self._drain_printed()
         if reason is None and not self.group.ends_within(DYING_SECONDS):
-            reason = "it closed its channel and went on"
+            reason = "it ended its channel and went on"
         self.close()
         if reason is not None:
             failure = WorkerDiedError(

@@ -23,9 +23,9 @@ from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.selection import preference
 from onex.domain.version import Version
 from onex.manifests.dependency_place import locate_dependency
+from onex.manifests.override import Override, check_names, read_override
 from onex.resolution.answer_cache import AnswerCache
 from onex.resolution.historical_catalog import HistoricalCatalog, parse_moment
-from onex.resolution.override import Override, check_names, read_override
 from onex.resolver.compatibility import Demand, VersionCompatibility, compatibility
 from onex.resolver.dependency_resolver import (
     DependencyRequest,

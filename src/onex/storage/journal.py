@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -136,9 +136,9 @@ class JournalEntries:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was removed from the history, by count."""
+    """What was removed from the history: runs, and how many cached results."""
 
-    runs: int
+    runs: Sequence[str]
     cached_results: int
 
 
@@ -149,10 +149,11 @@ class RunJournal(Protocol):
         """Record that a run starts."""
         ...
 
-    def resume(self, run_id: str) -> RunRecord | None:
+    def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
         """Take over a run that ended early, as of now; None where it still runs or succeeded.
 
-        Of two that ask at the same time, one gets it.
+        Of two that ask at the same time, one gets it. From now on it follows ``plan``, and what
+        the steps ``again`` had given is forgotten.
         """
         ...
 
@@ -196,7 +197,10 @@ class RunJournal(Protocol):
         ...
 
     def prune(self, run_ids: Iterable[str]) -> Pruned:
-        """Remove runs, and the cached results that they made and no other run used."""
+        """Remove runs, and the cached results that they made and no other run used.
+
+        A run that is running by then stays.
+        """
         ...
 
     def close(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from onex.domain.call_id import step_of
+from onex.domain.call_id import index_of, step_of
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.domain.result import (
     IsolationLevel,
@@ -39,11 +40,11 @@ _SUMMARY = (
 _CONTENT = "definition, plan, inputs, outputs, error"
 _STEP = (
     "step_id, node, status, started_seconds, seconds, attempts, input_digest, cache_key,"
-    " cached_from, cache_note, isolation, output, error, log"
+    " cached_from, cache_note, isolation, output, error, log, in_flight"
 )
 _PUT_STEP = (
     f"INSERT OR REPLACE INTO steps (run_id, {_STEP})"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # From the row of the call, so that its output is not encoded twice.
 _KEEP_OUTPUT = (
@@ -64,7 +65,7 @@ _ARTIFACT_IN_TEXT = re.compile(r'"\$artifact": ?"(sha256:[0-9a-f]{64})"')
 _SummaryRow = tuple[str, str, str, str, float | None, float | None, str | None, int, str]
 _StepRow = tuple[
     str, str, str, float | None, float, int, str | None, str | None, str | None, str | None,
-    str | None, str | None, str | None, str,
+    str | None, str | None, str | None, str, int,
 ]  # fmt: skip
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
 
@@ -99,25 +100,38 @@ class SqliteRunJournal:
                 ),
             )
 
-    def resume(self, run_id: str) -> RunRecord | None:
+    def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
         with self._database.transaction():
             record = self.run(run_id)
             if record is None or record.status in (RunStatus.RUNNING, RunStatus.SUCCEEDED):
                 return None
+            record = replace(
+                record,
+                steps={n: r for n, r in record.steps.items() if step_of(n) not in again},
+            )
             # A call that ended without success is made again. From now on only its new start
             # and its new end count, so that one cannot be taken for the other.
             in_flight = [name for name, r in record.steps.items() if r.is_left_in_flight]
             write_starts(self._starts_of(record.run_id), in_flight)
-            self._database.connection.execute(
-                "DELETE FROM steps WHERE run_id = ? AND status <> ?",
-                (record.run_id, StepStatus.SUCCEEDED.value),
+            recorded = self._database.connection.execute(
+                "SELECT step_id, status FROM steps WHERE run_id = ?", (record.run_id,)
+            ).fetchall()
+            self._database.connection.executemany(
+                "DELETE FROM steps WHERE run_id = ? AND step_id = ?",
+                [
+                    (record.run_id, name)
+                    for name, status in recorded
+                    if status != StepStatus.SUCCEEDED or step_of(name) in again
+                ],
             )
             self._database.connection.execute(
-                "UPDATE runs SET status = ?, process_id = ?, process_started = ? WHERE run_id = ?",
+                "UPDATE runs SET status = ?, process_id = ?, process_started = ?, plan = ?"
+                " WHERE run_id = ?",
                 (
                     RunStatus.RUNNING.value,
                     os.getpid(),
                     start_of_process(os.getpid()),
+                    _encode(plan),
                     record.run_id,
                 ),
             )
@@ -186,6 +200,8 @@ class SqliteRunJournal:
         summary = _summary(rows[0][:9])
         definition, plan_text, inputs, outputs, error = rows[0][9:]
         plan = json.loads(plan_text)
+        order = {name: place for place, name in enumerate(plan.get("steps", ()))}
+        steps.sort(key=lambda row: (order.get(step_of(row[0]), len(order)), index_of(row[0])))
         results = {row[0]: _result(row) for row in steps}
         for call_id in read_starts(self._starts_of(summary.run_id)) - results.keys():
             if step_of(call_id) not in plan["steps"]:
@@ -256,18 +272,23 @@ class SqliteRunJournal:
         return frozenset(used)
 
     def prune(self, run_ids: Iterable[str]) -> Pruned:
-        runs = results = 0
+        removed: list[str] = []
         with self._database.transaction():
             for run_id in run_ids:
-                runs += self._database.connection.execute(
-                    "DELETE FROM runs WHERE run_id = ?", (run_id,)
-                ).rowcount
+                rows = self._database.connection.execute(
+                    f"SELECT {_SUMMARY} FROM runs WHERE run_id = ?", (run_id,)
+                ).fetchall()
+                # It may have been resumed since it was chosen.
+                if not rows or _summary(rows[0]).status is RunStatus.RUNNING:
+                    continue
+                self._database.connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
                 self._starts_of(run_id).unlink(missing_ok=True)
+                removed.append(run_id)
             results = self._database.connection.execute(
                 "DELETE FROM cached_results WHERE run_id NOT IN (SELECT run_id FROM runs)"
                 " AND key NOT IN (SELECT cache_key FROM steps WHERE cache_key IS NOT NULL)"
             ).rowcount
-        return Pruned(runs, results)
+        return Pruned(removed, results)
 
 
 def _row(run_id: str, result: NodeExecutionResult) -> tuple[str | float | None, ...]:
@@ -287,12 +308,13 @@ def _row(run_id: str, result: NodeExecutionResult) -> tuple[str | float | None, 
         None if result.output is None else _encode(result.output),
         None if result.error is None else _encode(result.error.to_json()),
         result.log,
+        int(result.in_flight),
     )
 
 
 def _result(row: _StepRow) -> NodeExecutionResult:
     (step_id, node, status, started, seconds, attempts, input_digest, cache_key) = row[:8]
-    (cached_from, cache_note, isolation, output, error, log) = row[8:]
+    (cached_from, cache_note, isolation, output, error, log, in_flight) = row[8:]
     return NodeExecutionResult(
         step_id,
         node,
@@ -308,6 +330,7 @@ def _result(row: _StepRow) -> NodeExecutionResult:
         log,
         input_digest,
         cache_key,
+        bool(in_flight),
     )
 
 
