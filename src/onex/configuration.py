@@ -84,7 +84,7 @@ def load_configuration(
     if home is None and environment.get(HOME_VARIABLE):
         home = Path(environment[HOME_VARIABLE])
     try:
-        project = _project_folder(start)
+        project = project_folder(start)
     except ConfigurationError:
         # The state may be elsewhere than in a working folder that is gone.
         if home is None or not home.is_absolute():
@@ -149,7 +149,12 @@ def _user_folder() -> Path:
         ) from error
 
 
-def _project_folder(start: Path) -> Path | None:
+def project_folder(start: Path) -> Path | None:
+    """The folder of the nearest ``onex.toml``, upwards; None without one.
+
+    Raises:
+        ConfigurationError: the working folder is not there any more.
+    """
     try:
         folder = start.absolute()
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from onex import Version, VersionConstraint
@@ -161,6 +161,8 @@ texts = st.sampled_from(
 @given(texts, st.lists(any_versions, max_size=30))
 def test_masks_of_the_solver_agree_with_allows(text: str, versions: list[Version]) -> None:
     constraint = VersionConstraint.parse(text)
+    # Which version is the latest depends on the others: a prerelease only if there is no release.
+    assume(text != "latest" or not all(version.prerelease for version in versions))
     table = VersionTable("n", versions, lambda _: 0)
     assert table.versions_in(table.mask_of(constraint)) == sorted(
         {version for version in versions if constraint.allows(version)}

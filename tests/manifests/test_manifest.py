@@ -114,7 +114,8 @@ def test_an_unquoted_version_never_changes_silently() -> None:
     (problem,) = reading.problems
     assert (problem.code, problem.location.line, problem.location.column) == ("MAN003", 3, 10)
     assert "1.10" in problem.message
-    assert problem.hint == 'write version: "1.10"'
+    assert problem.hint == 'write version: "1.10.0"'
+    assert read(replaced("version:", 'version: "1.10.0"')).problems == ()
 
 
 def test_an_underscored_version_is_understood_with_a_warning() -> None:

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from onex.domain.errors import OnexError, OutputNotWrittenError, Problem, Severity
+from onex.domain.errors import (
+    DocumentError,
+    OnexError,
+    OutputNotWrittenError,
+    Problem,
+    Severity,
+)
 from onex.domain.json_value import JsonValue
 
 Format = Literal["human", "json", "yaml"]
@@ -121,6 +127,8 @@ class Output:
                 _write(sys.stderr, printable(f"  {line}"), None)
         if error.hint:
             _write(sys.stderr, printable(f"  {error.hint}"), "dim")
+        if isinstance(error, DocumentError):
+            self.problems(error.problems)
 
 
 def _write_problem(problem: Problem) -> None:

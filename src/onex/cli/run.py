@@ -21,6 +21,7 @@ from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.run_target import read_target
 from onex.cli.targets import override_option, parse_overrides, places_of
+from onex.configuration import project_folder
 from onex.domain.call_id import calls_among, is_child
 from onex.domain.errors import (
     ExitCode,
@@ -141,7 +142,7 @@ def run(
             hint="name the run: --resume RUN",
         )
     level = IsolationLevel(isolation)
-    with Registry.open(home) as registry:
+    with Registry.open(home, start=_project_of(output, target)) as registry:
         if resumed is not None:
             if accept_changed and registry.configuration.sources:
                 registry.scan()
@@ -194,6 +195,19 @@ def run(
                 observer=observer,
             )
     return _report(output, result, events)
+
+
+def _project_of(output: Output, target: str | None) -> Path:
+    """Where to look for the project: around the workflow, and around the shell's folder if none
+    is there."""
+    here = Path()
+    if target is None or not Path(target).is_file():
+        return here
+    around, own = (project_folder(place) for place in (Path(target).absolute().parent, here))
+    if around is None or around == own:
+        return here
+    output.note(f"the project is that of the workflow: {around}")
+    return around
 
 
 def _lock(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -20,13 +20,21 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Entrypoint
+from onex.execution.node_loader import RUNNABLE
+from onex.execution.schemas import schema_problems
 from onex.manifests.ignore_rules import rules_in
 from onex.manifests.local_node import link_problems, read_manifest_content
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
 from onex.manifests.metadata_block import find_block
-from onex.manifests.node_files import CONTRACT_FILE, NodeFilesError, collect_files, is_pruned
+from onex.manifests.node_files import (
+    CONTRACT_FILE,
+    NodeFilesError,
+    collect_files,
+    is_pruned,
+    locate_target,
+)
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
-from onex.manifests.yaml_document import parse_yaml, read_limited
+from onex.manifests.yaml_document import YamlDocument, parse_yaml, read_limited
 
 
 @click.command()
@@ -102,22 +110,66 @@ def _check(file: Path) -> tuple[str, list[Problem]]:
     try:
         content = read_limited(file, follow_link=True)
         if file.name.endswith(WORKFLOW_SUFFIX):
-            workflow, found = read_workflow(parse_yaml(content, str(file)))
+            document = parse_yaml(content, str(file))
+            workflow, found = read_workflow(document)
             is_template, is_usable = False, workflow is not None
+            if workflow is not None:
+                found += tuple(_schemas(document, "WFL013", {"inputs": workflow.inputs}))
         else:
             reading = _manifest(file, content)
             found, is_template = reading.problems, reading.is_template
             is_usable = reading.metadata is not None
             if reading.metadata is not None:
-                found += _links(file, reading.metadata.entrypoint)
+                metadata = reading.metadata
+                found += _links(file, metadata.entrypoint)
+                members = {"inputs": metadata.inputs, "outputs": metadata.outputs}
+                places = _document(file, content)
+                found += tuple(_schemas(places, "MAN014", members))
+                found += tuple(_entry_point(file, places, metadata.entrypoint))
     except DocumentError as error:
         return "rejected", list(error.problems)
     if is_template:
         return "templates", list(found)
-    if not is_usable:
+    if not is_usable or any(problem.severity is Severity.ERROR for problem in found):
         return "rejected", list(found)
     has_warnings = any(problem.severity is Severity.WARNING for problem in found)
     return ("with_warnings" if has_warnings else "accepted"), list(found)
+
+
+def _document(file: Path, content: bytes) -> YamlDocument | None:
+    """The manifest as YAML with places; None for one that stands in another file."""
+    if not file.name.endswith(MANIFEST_SUFFIX):
+        return None
+    return parse_yaml(content, str(file))
+
+
+def _schemas(
+    document: YamlDocument | None, code: str, members: Mapping[str, Mapping[str, JsonValue]]
+) -> Iterator[Problem]:
+    """What is wrong with the schemas of inputs and outputs."""
+    for kind, schemas in members.items():
+        for name, message in schema_problems(schemas):
+            place = document.locate((kind, name)) if document is not None else Location()
+            text = f"{kind.removesuffix('s')} {name}: {message}"
+            yield Problem(code, Severity.ERROR, text, place, "correct the JSON Schema")
+
+
+def _entry_point(
+    file: Path, document: YamlDocument | None, entrypoint: Entrypoint
+) -> Iterator[Problem]:
+    """That the code is missing, unless this is a collection of manifests alone."""
+    if entrypoint.type not in RUNNABLE or locate_target(file, entrypoint) is not None:
+        return
+    if len(list(file.absolute().parent.glob(f"*{MANIFEST_SUFFIX}"))) > 1:
+        return
+    place = document.locate(("entrypoint",)) if document is not None else Location(str(file))
+    yield Problem(
+        "MAN015",
+        Severity.WARNING,
+        f"the entry point {entrypoint.target} is not there, so the node cannot run",
+        place,
+        "add the file below the manifest, or correct entrypoint",
+    )
 
 
 def _links(file: Path, entrypoint: Entrypoint) -> tuple[Problem, ...]:

@@ -56,6 +56,9 @@ ERROR_CATALOG: Mapping[str, str] = {
     "MAN008": "A manifest is a template that waits to be filled in. It is skipped.",
     "MAN010": "An entry of dependencies is neither a node reference nor a Python requirement.",
     "MAN011": "An entry of capabilities is a permission that cannot be enforced; see PER001.",
+    "MAN014": "An input or output of a node has a schema that is not JSON Schema, or a default"
+    " outside it.",
+    "MAN015": "The file that an entry point names is not there.",
     "MAN013": "A contract.yaml is not one of a node, since it has no node_type. It is skipped.",
     "MAN012": "An entry point has a form that is not known, or leads out of the node's folder.",
     "WFL000": "A workflow cannot be used; its problems are listed with it.",
@@ -70,6 +73,10 @@ ERROR_CATALOG: Mapping[str, str] = {
     "WFL008": "Steps wait for each other in a circle, so none of them could start.",
     "WFL009": "A field of a workflow is unknown or holds a value that is not allowed there.",
     "WFL010": "The inputs given to a workflow are not those it asks for.",
+    "WFL012": "A condition of a step is something else than true, false or one reference, so it"
+    " could never be false.",
+    "WFL013": "An input of a workflow has a schema that is not JSON Schema, or a default outside"
+    " of it.",
     "WFL011": "What goes into a step can never be what its node declares: an input is missing or"
     " unknown, or the result it refers to is of another type. Nothing has run.",
     "DSC001": "A folder could not be listed, or its path is too long. What was found there before"
@@ -138,6 +145,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     " how long; breaker: false turns this off.",
     "EXE012": "A run did not end within policy.timeout of its workflow. What had finished is kept;"
     " onex run --resume goes on from there.",
+    "EXE014": "A secret that a node declares is not set. Nothing was run.",
     "EXE013": "A node declares a Python library that is not installed, or in no version that fits."
     " Install it into the environment that onex runs in.",
     "SEC001": "Something was refused because it cannot be trusted or confined.",

@@ -470,6 +470,12 @@ class LibraryMissingError(ExecutionError):
     code = "EXE013"
 
 
+class SecretMissingError(ExecutionError):
+    """A secret that a node declares is not set."""
+
+    code = "EXE014"
+
+
 class RunNotResumableError(OnexError):
     """A run cannot be taken up."""
 

@@ -81,13 +81,15 @@ NO_RETRY = RetryPolicy()
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """After how many failures in a row the calls of a node are refused, and for how long.
+    """When the calls of a node are refused, and for how long.
 
-    Only failures count that speak of the node rather than of its inputs (``COUNTED``).
+    That is after ``failures`` different calls in a row that failed; with None when more than
+    half of the last calls did, so that a few bad items of a long list do not stop the
+    others. Only failures count that speak of the node rather than of its inputs (``COUNTED``).
     Zero failures turn the breaker off.
     """
 
-    failures: int = 5
+    failures: int | None = None
     cooldown_seconds: float = 30.0
 
     def to_json(self) -> JsonObject:
@@ -97,7 +99,10 @@ class BreakerPolicy:
     @classmethod
     def from_json(cls, body: JsonObject) -> BreakerPolicy:
         """Read back what ``to_json`` wrote."""
-        return cls(int(as_number(body["failures"])), as_number(body["cooldown"]))
+        failures = body["failures"]
+        return cls(
+            None if failures is None else int(as_number(failures)), as_number(body["cooldown"])
+        )
 
 
 COUNTED = frozenset({StepTimeoutError.code, WorkerDiedError.code, NodeLoadError.code})

@@ -35,6 +35,7 @@ from onex.domain.result import (
     StepError,
     StepStatus,
 )
+from onex.domain.retry import COUNTED
 from onex.execution.artifacts import artifacts_in, with_paths
 from onex.execution.call_runner import CallRunner
 from onex.execution.call_threads import CallThreads
@@ -128,6 +129,7 @@ class ActiveRun:
         self._preloaded: set[str] = set()
         self._delayed: list[tuple[float, int, OpenCall]] = []
         self._delays = 0
+        self._last_failures: dict[str, str] = {}
         self._stop: OnexError | None = None
 
     def request_cancel(self) -> None:
@@ -307,11 +309,17 @@ class ActiveRun:
 
     def _start_attempt(self, open_call: OpenCall) -> None:
         node = open_call.node
-        if not self._breaker.admits(node.registered.digest, time.perf_counter()):
+        digest, now = node.registered.digest, time.perf_counter()
+        if not self._breaker.admits(digest, now):
+            if open_call.attempts < open_call.call.step.retry.attempts > 1:
+                # Resting is not an attempt.
+                self._delay(open_call, self._breaker.rests_until(digest, now))
+                return
             self._fail(
                 open_call,
                 CircuitOpenError(
-                    f"the calls of {node.identity} failed one after another, so it rests",
+                    f"the calls of {node.identity} failed one after another, so it rests; the"
+                    f" last one said {self._last_failures.get(digest, 'nothing')}",
                     hint="see the failures before; policy.breaker of the workflow sets the limits",
                 ),
             )
@@ -396,7 +404,13 @@ class ActiveRun:
         open_call, outcome = ended.open_call, ended.outcome
         open_call.attempts -= not ended.is_made
         code = outcome.error.code if isinstance(outcome, CallFailedError) else None
-        self._breaker.note(open_call.node.registered.digest, code, ended.ended)
+        if ended.is_made:
+            self._breaker.note(
+                open_call.node.registered.digest, code, ended.ended, open_call.call.id
+            )
+        if code in COUNTED and isinstance(outcome, CallFailedError):
+            said = f"{code}: {outcome.error.message}"
+            self._last_failures[open_call.node.registered.digest] = said
         open_call.started_seconds = ended.started - self._started
         seconds = ended.ended - ended.started
         if ended.is_made:
@@ -430,12 +444,15 @@ class ActiveRun:
             f" {failure.error.message}"
         )
         open_call.log += f"{failure.log}{line}\n"
-        self._delays += 1
-        heapq.heappush(self._delayed, (time.perf_counter() + delay, self._delays, open_call))
+        self._delay(open_call, time.perf_counter() + delay)
         self._recorder.announce(
             RunEvent("retry", open_call.call.step.id, self._now(), message=line)
         )
         return True
+
+    def _delay(self, open_call: OpenCall, until: float) -> None:
+        self._delays += 1
+        heapq.heappush(self._delayed, (until, self._delays, open_call))
 
     def _fail(
         self,

@@ -1,20 +1,31 @@
 """CircuitBreaker: gives a node a rest when its calls fail one after another.
 
 A pure state machine told of the time, after Nygard's pattern: closed while calls
-pass, open for a while after too many failures in a row, then half-open, when one
-call probes whether the node works again.
+pass, open for a while after too many failures, then half-open, when one call probes
+whether the node works again. The attempts of one call count once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from onex.domain.retry import COUNTED, BreakerPolicy
+
+WINDOW = 20
+"""Of so many last calls of a node the share that failed is looked at."""
+
+MINIMUM_CALLS = 10
+MAXIMUM_SHARE = 0.5
+PROBE_SECONDS = 0.05
+"""How soon to ask again while another call probes."""
 
 
 @dataclass(slots=True)
 class _Circuit:
-    failures: int = 0
+    ended: deque[tuple[str, bool]] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    in_a_row: set[str] = field(default_factory=set)
+    calls: int = 0
     open_until_seconds: float | None = None
     is_probed: bool = False
 
@@ -36,15 +47,44 @@ class CircuitBreaker:
         circuit.is_probed = True
         return True
 
-    def note(self, node: str, error_code: str | None, now_seconds: float) -> None:
-        """Report how a call ended; ``error_code`` is None for a success."""
-        if error_code not in COUNTED:
-            self._circuits.pop(node, None)
-            return
-        if not self._policy.failures:
+    def rests_until(self, node: str, now_seconds: float) -> float:
+        """When to ask again for a call that was not admitted."""
+        circuit = self._circuits.get(node)
+        until = None if circuit is None else circuit.open_until_seconds
+        return max(until or now_seconds, now_seconds + PROBE_SECONDS)
+
+    def note(
+        self, node: str, error_code: str | None, now_seconds: float, call: str | None = None
+    ) -> None:
+        """Report how a call ended.
+
+        Args:
+            node: the digest of its node.
+            error_code: of its failure, None for a success.
+            now_seconds: the time.
+            call: its name, the same for all of its attempts; a call of its own by default.
+        """
+        if self._policy.failures == 0:
             return
         circuit = self._circuits.setdefault(node, _Circuit())
-        circuit.failures += 1
-        if circuit.is_probed or circuit.failures >= self._policy.failures:
+        circuit.calls += 1
+        name = f"{circuit.calls}" if call is None else call
+        has_failed = error_code in COUNTED
+        for entry in [entry for entry in circuit.ended if entry[0] == name]:
+            circuit.ended.remove(entry)
+        circuit.ended.append((name, has_failed))
+        if not has_failed:
+            circuit.in_a_row.clear()
+            circuit.open_until_seconds, circuit.is_probed = None, False
+            return
+        circuit.in_a_row.add(name)
+        if circuit.is_probed or self._has_failed_enough(circuit):
             circuit.open_until_seconds = now_seconds + self._policy.cooldown_seconds
             circuit.is_probed = False
+
+    def _has_failed_enough(self, circuit: _Circuit) -> bool:
+        if self._policy.failures is not None:
+            return len(circuit.in_a_row) >= self._policy.failures
+        failed = sum(has_failed for _, has_failed in circuit.ended)
+        total = len(circuit.ended)
+        return total >= MINIMUM_CALLS and failed > total * MAXIMUM_SHARE

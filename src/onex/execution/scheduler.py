@@ -51,13 +51,13 @@ class _FanOut:
     open_children: int
     unsuccessful: list[str] = field(default_factory=list)
     first_error: StepError | None = None
-    has_failed: bool = False
+    failed: int = 0
 
     def note_failure(self, call_id: str, status: StepStatus, error: StepError | None) -> None:
         self.unsuccessful.append(call_id)
-        if status is StepStatus.FAILED and not self.has_failed:
-            self.has_failed = True
-            self.first_error = error
+        if status is StepStatus.FAILED:
+            self.failed += 1
+            self.first_error = self.first_error or error
 
 
 class Scheduler:
@@ -301,13 +301,21 @@ class Scheduler:
         shown = ", ".join(sorted(fan_out.unsuccessful, key=index_of)[:5])
         more = " and more" if len(fan_out.unsuccessful) > 5 else ""
         cause = fan_out.first_error
+        counts = [
+            f"{count} {words}"
+            for count, words in (
+                (fan_out.failed, "failed"),
+                (len(fan_out.unsuccessful) - fan_out.failed, "were cancelled"),
+            )
+            if count
+        ]
         summary = StepError(
             cause.code if cause else RunCancelledError.code,
-            f"{len(fan_out.unsuccessful)} of {len(fan_out.outputs)} calls did not succeed"
-            f" ({shown}{more})" + (f"; the first said: {cause.message}" if cause else ""),
+            f"of {len(fan_out.outputs)} calls {' and '.join(counts)} ({shown}{more})"
+            + (f"; the first that failed said: {cause.message}" if cause else ""),
             cause.hint if cause else None,
         )
-        status = StepStatus.FAILED if fan_out.has_failed else StepStatus.CANCELLED
+        status = StepStatus.FAILED if fan_out.failed else StepStatus.CANCELLED
         self._end(step, status, error=summary)
 
     def _end(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jsonschema_rs
 
@@ -44,6 +44,25 @@ def complete_inputs(declared: Mapping[str, JsonObject], given: JsonObject) -> Js
     if problem is not None:
         raise WorkflowInputError(problem, hint="compare the value with the schema in the workflow")
     return complete
+
+
+def schema_problems(members: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
+    """The members of inputs or outputs whose schema is not valid, each with what is wrong.
+
+    A default must be one that the schema allows.
+    """
+    for name, member in members.items():
+        if not isinstance(member, Mapping):
+            continue
+        try:
+            validator = _validator(_without_boolean_required(member))
+        except InvalidSchemaError as error:
+            yield name, str(error)
+            continue
+        if "default" in member:
+            problem = _first_problem(validator, member["default"])
+            if problem is not None:
+                yield name, f"its default does not match its own schema: {problem}"
 
 
 class NodeSchemas:

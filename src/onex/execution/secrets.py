@@ -19,6 +19,11 @@ MAXIMUM_SECRET_BYTES = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
 
+def is_secret_name(text: str) -> bool:
+    """Whether a text can be the name of one secret."""
+    return _NAME.fullmatch(text) is not None
+
+
 class SecretStore:
     """Looks secrets up: first in the environment, then in a folder, then in a private file."""
 
@@ -39,7 +44,7 @@ class SecretStore:
         Raises:
             SecretsNotPrivateError: the file of secrets is open to others, or no such file.
         """
-        found = {name: self._find(name) for name in names if _NAME.fullmatch(name)}
+        found = {name: self._find(name) for name in names if is_secret_name(name)}
         return {name: secret for name, secret in found.items() if secret is not None}
 
     def _find(self, name: str) -> str | None:

@@ -6,7 +6,8 @@ would meet both schemas. Pure functions of the workflow and of what nodes declar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from onex.domain.errors import Location, Problem, Severity, StepMismatchError
 from onex.domain.json_value import JsonObject, JsonValue
@@ -37,7 +38,12 @@ def check_step_types(workflow: Workflow, nodes: Mapping[str, NodeMetadata]) -> l
             hint,
         )
         for step in workflow.steps.values()
-        for message, hint in types.mismatches(step)
+        for message, hint in (*types.unknown_parts(step.references()), *types.mismatches(step))
+    ] + [
+        Problem(
+            StepMismatchError.code, Severity.ERROR, f"outputs: {message}", Location("outputs"), hint
+        )
+        for message, hint in types.unknown_parts(references_in(workflow.outputs))
     ]
 
 
@@ -45,6 +51,30 @@ class _Types:
     def __init__(self, workflow: Workflow, nodes: Mapping[str, NodeMetadata]) -> None:
         self._workflow = workflow
         self._nodes = nodes
+
+    def unknown_parts(self, references: Iterable[Reference]) -> Iterator[tuple[str, str]]:
+        """References to parts of results that their nodes do not declare."""
+        for reference in dict.fromkeys(references):
+            if reference.root != "steps" or len(reference.parts) < 3:
+                continue
+            step = self._workflow.steps[str(reference.parts[1])]
+            node, part = self._nodes[step.id], reference.parts[2]
+            if step.is_fan_out:
+                if isinstance(part, str):
+                    yield (
+                        f"{reference} names {part!r} of a list: {step.id} has foreach",
+                        f"refer to all results, steps.{step.id}, or to one, steps.{step.id}[0]",
+                    )
+                    continue
+                part = reference.parts[3] if len(reference.parts) > 3 else 0
+            if node.outputs and isinstance(part, str) and part not in node.outputs:
+                close = difflib.get_close_matches(part, node.outputs, 1)
+                meant = f"did you mean {close[0]}? " if close else ""
+                declared = ", ".join(node.outputs)
+                yield (
+                    f"{reference} names {part!r}, which {node.node_version} does not declare",
+                    f"{meant}it declares the outputs {declared}",
+                )
 
     def mismatches(self, step: Step) -> Iterator[tuple[str, str]]:
         """What is wrong with a step, and what to do about it."""

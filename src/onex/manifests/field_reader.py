@@ -56,11 +56,12 @@ class FieldReader:
             return value
         name = _name_of(place)
         if isinstance(value, bool | int | float):
-            written = self.document.written(place) or str(value)
+            written = _as_version(name, self.document.written(place) or str(value))
             in_list = isinstance(place[-1], int)
             self.report(
                 "003",
-                f"{name} is {written} without quotes, which YAML reads as {_kind(value)} {value}",
+                f"{name} is {self.document.written(place) or value} without quotes, which YAML"
+                f" reads as {_kind(value)} {value}",
                 place,
                 f'write "{written}"' if in_list else f'write {name}: "{written}"',
             )
@@ -159,6 +160,13 @@ def _name_of(place: PlacePath) -> str:
     if isinstance(place[-1], int):
         return f"entry {place[-1] + 1} of {place[-2] if len(place) > 1 else 'the list'}"
     return str(place[-1])
+
+
+def _as_version(name: str, written: str) -> str:
+    """A number in the place of a version with as many parts as a version has."""
+    if name != "version" or not written.replace(".", "").isdigit():
+        return written
+    return ".".join([*written.split("."), "0", "0"][:3])
 
 
 def _kind(value: JsonValue) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from onex.manifests.yaml_document import YamlDocument
 MANIFEST_SUFFIX = ".onex.yaml"
 
 # The fields of the ONEX node schema; any other key is kept and reported as information.
+# How alike an unknown key and a known one are if one is a slip of the other.
+SLIP_OF_A_KEY = 0.85
 KNOWN_KEYS = frozenset(
     [
         "architectures",
@@ -405,14 +408,18 @@ class _ManifestReader(FieldReader):
 
     def _report_unknown_keys(self) -> None:
         for key in self._data:
-            if key not in KNOWN_KEYS:
-                self.report(
-                    "006",
-                    f"{key} is not a field of a manifest; it is kept as it is",
-                    (key,),
-                    "put fields of your own under x-extensions",
-                    Severity.INFORMATION,
-                )
+            if key in KNOWN_KEYS:
+                continue
+            meant = difflib.get_close_matches(key, KNOWN_KEYS, 1, SLIP_OF_A_KEY)
+            self.report(
+                "006",
+                f"{key} is not a field of a manifest; it is kept as it is",
+                (key,),
+                f"did you mean {meant[0]}?"
+                if meant
+                else "put fields of your own under x-extensions",
+                Severity.WARNING if meant else Severity.INFORMATION,
+            )
 
 
 def _holds_placeholder(value: JsonValue) -> bool:

@@ -26,6 +26,7 @@ from onex.domain.retry import (
     BreakerPolicy,
     RetryPolicy,
 )
+from onex.domain.template import TemplateSyntaxError, whole_reference
 from onex.domain.version import Version
 from onex.domain.workflow import (
     DEFAULT_STEP_TIMEOUT_SECONDS,
@@ -129,7 +130,9 @@ class _WorkflowReader(FieldReader):
         default = DEFAULT_BREAKER
         failures, cooldown = body.get("failures"), body.get("cooldown")
         return BreakerPolicy(
-            int(self._number((*place, "failures"), failures, default.failures, 1, 1_000_000)),
+            None
+            if failures is None
+            else int(self._number((*place, "failures"), failures, 5, 1, 1_000_000)),
             self._number(
                 (*place, "cooldown"), cooldown, default.cooldown_seconds, 0, MAXIMUM_DELAY_SECONDS
             ),
@@ -192,7 +195,7 @@ class _WorkflowReader(FieldReader):
                 (*place, "needs"), [needs] if isinstance(needs, str) else needs
             ),
             foreach=self._foreach((*place, "foreach"), body.get("foreach")),
-            when=body.get("when"),
+            when=self._when((*place, "when"), body.get("when")),
             timeout_seconds=self.seconds(
                 (*place, "timeout"), body.get("timeout"), DEFAULT_STEP_TIMEOUT_SECONDS
             ),
@@ -257,6 +260,25 @@ class _WorkflowReader(FieldReader):
         if isinstance(value, Sequence):
             return value
         self.report("002", "foreach must be a list or a reference to one", place)
+        return None
+
+    def _when(self, place: tuple[str | int, ...], value: JsonValue) -> JsonValue:
+        """A boolean, or one reference: what stands around it would make a text, which is true."""
+        if value is None or isinstance(value, bool):
+            return value
+        try:
+            if whole_reference(value) is not None:
+                return value
+        except TemplateSyntaxError:
+            # Reported with all other references.
+            return value
+        self.report(
+            "012",
+            "when is neither true, false nor one reference",
+            place,
+            "references compute nothing: have a step return true or false, and refer to that,"
+            " as in when: ${{ steps.check.ok }}",
+        )
         return None
 
     def _node(self, place: tuple[str | int, ...], value: JsonValue) -> NodeRef | None:
