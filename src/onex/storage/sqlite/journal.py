@@ -200,7 +200,9 @@ class SqliteRunJournal:
         summary = _summary(rows[0][:9])
         definition, plan_text, inputs, outputs, error = rows[0][9:]
         plan = json.loads(plan_text)
-        order = {name: place for place, name in enumerate(plan.get("steps", ()))}
+        workflow = json.loads(definition) if definition else {}
+        listed = [step["id"] for step in workflow.get("steps", ())]
+        order = {name: place for place, name in enumerate(listed or plan.get("steps", ()))}
         steps.sort(key=lambda row: (order.get(step_of(row[0]), len(order)), index_of(row[0])))
         results = {row[0]: _result(row) for row in steps}
         for call_id in read_starts(self._starts_of(summary.run_id)) - results.keys():
@@ -218,7 +220,7 @@ class SqliteRunJournal:
             summary.seconds,
             summary.overhead_seconds,
             summary.replay_of,
-            json.loads(definition) if definition else {},
+            workflow,
             plan,
             json.loads(inputs),
             json.loads(outputs) if outputs else None,
