@@ -292,3 +292,20 @@ def test_half_a_character_fails_its_own_call(project: Project, isolation: str, v
     assert steps["good"]["status"] == "succeeded"
     assert steps["bad"]["error"]["code"] == "EXE002"
     assert "surrogate" in steps["bad"]["error"]["message"]
+
+
+@pytest.mark.parametrize("isolation", ["process", "inline"])
+def test_half_a_character_in_words_is_escaped(project: Project, isolation: str) -> None:
+    project.add(
+        "bad",
+        "def execute(context):\n"
+        "    context.get_logger().warning('log \\ud800')\n"
+        "    context.progress(0.5, 'progress \\ud800')\n"
+        "    raise ValueError('error \\ud800')\n",
+    )
+    project.scan()
+    done = project.onex("run", "bad", "--isolation", isolation, "--format", "json")
+    assert done.code == 1, done.stderr
+    assert done.json["steps"]["node"]["error"]["message"] == "ValueError: error \\ud800"
+    shown = project.onex("runs", "show", done.json["run_id"], "--format", "json").json
+    assert "log \\ud800" in shown["steps"]["node"]["log"]

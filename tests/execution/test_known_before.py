@@ -162,3 +162,17 @@ def test_steps_are_shown_in_the_order_of_the_plan(project: Project) -> None:
     shown = list(project.onex("runs", "show", run_id, "--format", "json").json["steps"])
     assert [name for name in shown if "[" not in name] == ["zebra", "ant", "middle", "last"]
     assert [n for n in shown if "[" in n] == [f"last[{n}]" for n in range(12)]
+
+
+def test_a_broken_manifest_is_the_cause_that_is_named(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("good", ECHO)
+    project.add("bad", ECHO, lifecycle="no such state")
+    workflow = project.workflow({"b": {"node": "tool://test.bad@^1"}})
+    done = project.onex("run", workflow, "--format", "json")
+    assert done.code == 4
+    assert done.json["error"]["code"] == "MAN000"
+    assert "tool://test.bad" in done.json["error"]["message"]
+    told = project.onex("run", workflow).stderr
+    assert "RES003" not in told
+    assert "bad-1.0.0/node.onex.yaml:5" in told

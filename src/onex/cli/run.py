@@ -24,6 +24,7 @@ from onex.cli.targets import override_option, parse_overrides, places_of
 from onex.configuration import project_folder
 from onex.domain.call_id import calls_among, is_child
 from onex.domain.errors import (
+    DocumentError,
     ExitCode,
     NodeNotFoundError,
     OnexError,
@@ -167,7 +168,12 @@ def run(
                 lock = _lock(output, registry, workflow, file, lock_file, relock=relock)
                 plan = registry.plan(workflow, given, lock, overrides=forced)
         except NodeNotFoundError as error:
-            _report_scan(output, problems, (), missing=str(error.details.get("name", "")))
+            name = str(error.details.get("name", ""))
+            broken = [p for p in _errors(problems) if _mentions(p.location.path or "", name)]
+            _report_scan(output, [p for p in problems if p not in broken], ())
+            if broken:
+                message = f"{name} is not registered, since its manifest cannot be used"
+                raise DocumentError(message, tuple(broken)) from error
             raise
         except OnexError:
             _report_scan(output, problems, ())
@@ -245,17 +251,10 @@ def _report_scan(
     output: Output,
     problems: Sequence[Problem],
     nodes: Iterable[RegisteredNode],
-    missing: str | None = None,
 ) -> None:
-    """Print what the scan found of nodes that run and of whole sources; count the rest.
-
-    If a name is missing, what is wrong with the manifests that mention it is printed too.
-    """
+    """Print what the scan found of nodes that run and of whole sources; count the rest."""
     files = {origin.path for node in nodes for origin in node.origins}
-    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
-    if missing is not None:
-        broken = {problem.location.path for problem in errors if problem.location.path}
-        files |= {path for path in broken if _mentions(path, missing)}
+    errors = _errors(problems)
     near = [p for p in errors if p.location.path in files or p.code in _SOURCE_CODES]
     output.problems(near)
     if len(errors) > len(near):
@@ -263,10 +262,14 @@ def _report_scan(
         output.warning(f"{count} in other manifests; onex scan shows them")
 
 
+def _errors(problems: Iterable[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity is Severity.ERROR]
+
+
 def _mentions(path: str, name: str) -> bool:
     """Whether the text of a broken manifest, or its folder, has the name of a node."""
     own = name.partition("://")[2] or name
-    if not own:
+    if not own or not path:
         return False
     try:
         text = read_limited(Path(path), follow_link=False).decode("utf-8", "replace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -36,6 +37,9 @@ from onex.manifests.node_files import (
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
 from onex.manifests.yaml_document import YamlDocument, parse_yaml, read_limited
 
+# What depends on the nodes that a workflow would run.
+_NOT_CHECKED = ("which nodes there are", "references to their results", "their inputs and secrets")
+
 
 @click.command()
 @click.argument(
@@ -60,11 +64,13 @@ def validate(output: Output, paths: tuple[Path, ...]) -> int:
     is_valid = not any(problem.severity is Severity.ERROR for problem in problems)
     total = sum(map(len, outcomes.values()))
     counts: dict[str, JsonValue] = {name: len(files) for name, files in outcomes.items()}
+    not_checked = _NOT_CHECKED if any(map(_is_workflow, chain(*outcomes.values()))) else ()
     body: dict[str, JsonValue] = {
         "valid": is_valid,
         "files": total,
         "problems": [p.to_json() for p in problems],
         **counts,
+        "not_checked": list(not_checked),
     }
 
     def human() -> None:
@@ -74,9 +80,15 @@ def validate(output: Output, paths: tuple[Path, ...]) -> int:
             f" {counts['with_warnings']} with warnings,"
             f" {counts['templates']} templates skipped, {counts['rejected']} rejected"
         )
+        if not_checked:
+            output.note(f"not checked: {', '.join(not_checked)}; onex run --dry-run does", "dim")
 
     output.emit(body, human)
     return ExitCode.SUCCESS if is_valid else ExitCode.INVALID_DOCUMENT
+
+
+def _is_workflow(file: Path) -> bool:
+    return file.name.endswith(WORKFLOW_SUFFIX)
 
 
 def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
@@ -109,7 +121,7 @@ def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
 def _check(file: Path) -> tuple[str, list[Problem]]:
     try:
         content = read_limited(file, follow_link=True)
-        if file.name.endswith(WORKFLOW_SUFFIX):
+        if _is_workflow(file):
             document = parse_yaml(content, str(file))
             workflow, found = read_workflow(document)
             is_template, is_usable = False, workflow is not None

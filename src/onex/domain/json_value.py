@@ -82,6 +82,11 @@ def is_writable(text: str) -> bool:
     return True
 
 
+def writable(text: str) -> str:
+    """A text with halves of surrogate pairs as escapes, so that UTF-8 can hold it."""
+    return text if is_writable(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
 def canonical_json(value: JsonValue) -> str:
     """The one text of a value: sorted keys, no spaces, no NaN or infinity.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.errors import InvalidResultError, OnexError, SecretInResultError
-from onex.domain.json_value import JsonObject, JsonValue, find_unwritable
+from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, writable
 from onex.execution.artifacts import ArtifactStore, is_artifact
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.engine import CallFailedError, CallOutcome, NodeCall
@@ -53,7 +53,7 @@ class CallRunner:
         hide = self.redaction
 
         def report(fraction: float, message: str) -> None:
-            on_progress(fraction, hide.text(message))
+            on_progress(fraction, hide.text(writable(message)))
 
         limit = call.step.timeout_seconds
         made = NodeCall(node.loaded, inputs, context, limit, report, hide)
@@ -61,7 +61,9 @@ class CallRunner:
             return self._checked(node, node.engine.execute(made), Path(context.workdir))
         except CallFailedError as failure:
             # Without its cause, which says what must not be said.
-            raise failure.changed(lambda text: hide.text(node.loaded.at_origin(text))) from None
+            raise failure.changed(
+                lambda text: hide.text(node.loaded.at_origin(writable(text)))
+            ) from None
         finally:
             _remove(context.workdir)
 

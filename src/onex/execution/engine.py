@@ -21,6 +21,8 @@ from onex.execution.context import ContextSpec
 from onex.execution.redaction import NOTHING_HIDDEN, Redaction
 from onex.execution.schema_places import Place, changed_at
 
+MAXIMUM_DETAIL_CHARACTERS = 16_384
+
 NOT_RECORDED: JsonObject = {"$not_recorded": True}
 """What stands in records for a part of a result that must not be recorded."""
 
@@ -106,7 +108,8 @@ class CallFailedError(Exception):
     def changed(self, change: Callable[[str], str]) -> CallFailedError:
         """The same failure with every text of it changed."""
         error = type(self.error)(change(self.error.message), hint=self.error.hint)
-        detail = None if self.detail is None else change(self.detail)
+        # Only cut once nothing of a secret can be left over at the cut.
+        detail = None if self.detail is None else change(self.detail)[-MAXIMUM_DETAIL_CHARACTERS:]
         return CallFailedError(error, detail, change(self.log))
 
 

@@ -13,6 +13,7 @@ from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ExecutionContext
 
 MAXIMUM_RESULT_DEPTH = 100
+MAXIMUM_TRACEBACK_CHARACTERS = 1024 * 1024
 MAXIMUM_RESULT_CHARACTERS = 64 * 1024 * 1024
 
 
@@ -218,4 +219,8 @@ def _traceback(error: BaseException, file: Path) -> str:
             if other is not None and id(other) not in seen:
                 seen.add(id(other))
                 pending.append(other)
-    return "".join(found.format())[-16_384:]
+    text = "".join(found.format())
+    if len(text) > MAXIMUM_TRACEBACK_CHARACTERS:
+        # From a whole line on, since the host hides secrets line by line.
+        text = text[-MAXIMUM_TRACEBACK_CHARACTERS:].partition("\n")[2]
+    return text
