@@ -179,7 +179,7 @@ def test_a_finished_call_leaves_no_folder(project: Project) -> None:
     project.scan()
     for isolation in ("process", "inline"):
         done = project.onex("run", workflow, "--isolation", isolation, "--format", "json")
-        assert done.json["outputs"] == {"b": ["b"]}
+        assert len(done.json["outputs"]["b"]) == 1
 
 
 EFFECT = (

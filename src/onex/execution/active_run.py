@@ -372,7 +372,6 @@ class ActiveRun:
                 open_call.node,
                 open_call.inputs,
                 self._progress_of(call.step.id),
-                open_call.attempts,
             )
         except CallFailedError as failure:
             return failure

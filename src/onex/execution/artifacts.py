@@ -44,7 +44,7 @@ class ArtifactStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def take(self, output: JsonValue, workdir: Path, depth: int = 1) -> JsonValue:
+    def take(self, output: JsonValue, workdir: str | Path, depth: int = 1) -> JsonValue:
         """Store every file that a result hands over and put its record in its place.
 
         Raises:
@@ -64,9 +64,10 @@ class ArtifactStore:
             return {key: self.take(member, workdir, depth + 1) for key, member in output.items()}
         return [self.take(member, workdir, depth + 1) for member in output]
 
-    def _store(self, written: JsonValue, workdir: Path) -> JsonValue:
-        file = (workdir / written).resolve() if isinstance(written, str) else None
-        if file is None or not file.is_relative_to(workdir.resolve()) or not file.is_file():
+    def _store(self, written: JsonValue, workdir: str | Path) -> JsonValue:
+        folder = Path(workdir)
+        file = (folder / written).resolve() if isinstance(written, str) else None
+        if file is None or not file.is_relative_to(folder.resolve()) or not file.is_file():
             raise InvalidResultError(
                 f"the artifact {written!r} is not a file of this execution",
                 hint="write it below context.workdir and return context.artifact(path)",

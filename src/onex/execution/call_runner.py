@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from onex.domain.errors import InvalidResultError, OnexError, SecretInResultError
 from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, writable
@@ -16,18 +14,19 @@ from onex.execution.prepared_plan import PreparedNode
 from onex.execution.redaction import Redaction
 from onex.execution.scheduler import Call
 from onex.execution.schema_places import NO_PLACES
+from onex.execution.work_folders import WorkFolders
 
 
 @dataclass(frozen=True, slots=True)
 class CallRunner:
     """What the calls of one run share.
 
-    Their working folders lie below ``workdir``; ``redaction`` hides the secrets of all nodes of
+    ``redaction`` hides the secrets of all nodes of
     the run, since one may hand a secret to another.
     """
 
     run_id: str
-    workdir: Path
+    folders: WorkFolders
     contexts: ExecutionContextFactory
     artifacts: ArtifactStore
     redaction: Redaction
@@ -38,17 +37,14 @@ class CallRunner:
         node: PreparedNode,
         inputs: JsonObject,
         on_progress: Callable[[float, str], None],
-        attempt: int,
     ) -> CallOutcome:
         """Execute a call in the asking thread; secrets are hidden in what it logs and says.
-
-        Each attempt, counted from 1, has a working folder of its own.
 
         Raises:
             CallFailedError: the engine gave no result, or one that is not what the node
                 declares, or that hands over files that are not its own.
         """
-        folder = f"{self.workdir}/{call.id}" + (f"~{attempt}" if attempt > 1 else "")
+        folder = self.folders.take()
         context = self.contexts.create_context(self.run_id, call.id, folder, node.grants)
         hide = self.redaction
 
@@ -58,16 +54,16 @@ class CallRunner:
         limit = call.step.timeout_seconds
         made = NodeCall(node.loaded, inputs, context, limit, report, hide)
         try:
-            return self._checked(node, node.engine.execute(made), Path(context.workdir))
+            return self._checked(node, node.engine.execute(made), folder)
         except CallFailedError as failure:
             # Without its cause, which says what must not be said.
             raise failure.changed(
                 lambda text: hide.text(node.loaded.at_origin(writable(text)))
             ) from None
         finally:
-            _remove(context.workdir)
+            self.folders.give_back(folder)
 
-    def _checked(self, node: PreparedNode, outcome: CallOutcome, workdir: Path) -> CallOutcome:
+    def _checked(self, node: PreparedNode, outcome: CallOutcome, workdir: str) -> CallOutcome:
         """What a node returned with its artifacts stored, if it is what the node declares."""
         try:
             unwritable = find_unwritable(outcome.output)
@@ -94,16 +90,6 @@ class CallRunner:
                     hint="leave it out, or mark its place in outputs with writeOnly: true: then it"
                     " is passed on and not recorded",
                 )
-
-
-def _remove(workdir: str) -> None:
-    """Remove what a call left in its working folder."""
-    try:
-        Path(workdir).rmdir()
-    except FileNotFoundError:
-        return
-    except OSError:
-        shutil.rmtree(workdir, ignore_errors=True)
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:

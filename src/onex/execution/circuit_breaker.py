@@ -7,7 +7,6 @@ whether the node works again. The attempts of one call count once.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from onex.domain.retry import COUNTED, BreakerPolicy
@@ -23,7 +22,7 @@ PROBE_SECONDS = 0.05
 
 @dataclass(slots=True)
 class _Circuit:
-    ended: deque[tuple[str, bool]] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    ended: dict[str, bool] = field(default_factory=dict)
     in_a_row: set[str] = field(default_factory=set)
     calls: int = 0
     open_until_seconds: float | None = None
@@ -70,9 +69,10 @@ class CircuitBreaker:
         circuit.calls += 1
         name = f"{circuit.calls}" if call is None else call
         has_failed = error_code in COUNTED
-        for entry in [entry for entry in circuit.ended if entry[0] == name]:
-            circuit.ended.remove(entry)
-        circuit.ended.append((name, has_failed))
+        circuit.ended.pop(name, None)
+        circuit.ended[name] = has_failed
+        if len(circuit.ended) > WINDOW:
+            del circuit.ended[next(iter(circuit.ended))]
         if not has_failed:
             circuit.in_a_row.clear()
             circuit.open_until_seconds, circuit.is_probed = None, False
@@ -85,6 +85,6 @@ class CircuitBreaker:
     def _has_failed_enough(self, circuit: _Circuit) -> bool:
         if self._policy.failures is not None:
             return len(circuit.in_a_row) >= self._policy.failures
-        failed = sum(has_failed for _, has_failed in circuit.ended)
+        failed = sum(circuit.ended.values())
         total = len(circuit.ended)
         return total >= MINIMUM_CALLS and failed > total * MAXIMUM_SHARE

@@ -26,6 +26,7 @@ from onex.execution.prepared_plan import PreparedPlan, prepare
 from onex.execution.redaction import Redaction
 from onex.execution.run_events import Observer, RunOptions
 from onex.execution.signals import signals_handled_by
+from onex.execution.work_folders import WorkFolders
 from onex.storage.journal import NewRun, RunJournal, RunRecord
 
 
@@ -92,7 +93,11 @@ class ExecutionOrchestrator:
             prepared,
             options,
             CallRunner(
-                run_id, workdir, self.contexts, self.artifacts, Redaction(prepared.secrets())
+                run_id,
+                WorkFolders(str(workdir)),
+                self.contexts,
+                self.artifacts,
+                Redaction(prepared.secrets()),
             ),
             self.journal,
             observer,

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 _SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGPIPE)
@@ -25,14 +26,18 @@ class ProcessState:
         self._folder = folder
         os.chdir(folder)
         self._environment = dict(os.environ)
+        self._variables = dict(_variables())
         self._path = list(sys.path)
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._unchangeable = self._observed()
 
     def is_lost(self) -> bool:
-        """Whether a call changed what cannot be put back: locale, signals, threads that go on."""
-        return self._observed() != self._unchangeable
+        """Whether a call changed what cannot be put back.
+
+        That is the locale, signals, and threads and processes that go on.
+        """
+        return self._observed() != self._unchangeable or _has_children()
 
     def put_back(self) -> None:
         """Undo what the last call changed."""
@@ -41,7 +46,7 @@ class ProcessState:
         os.umask(self._umask)
         if sys.path != self._path:
             sys.path[:] = self._path
-        if dict(os.environ) != self._environment:
+        if _variables() != self._variables:
             os.environ.clear()
             os.environ.update(self._environment)
 
@@ -51,3 +56,18 @@ class ProcessState:
             threading.active_count(),
             *(_signal.getsignal(number) for number in _SIGNALS),
         )
+
+
+def _variables() -> Mapping[bytes, bytes]:
+    """The environment as the system has it: decoding all of it takes longer than a short call."""
+    found: Mapping[bytes, bytes] = vars(os.environ)["_data"]
+    return found
+
+
+def _has_children() -> bool:
+    """Whether there are processes that a call started; whoever waits for them still can."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

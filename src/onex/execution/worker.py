@@ -104,8 +104,11 @@ def _answer(
         if isinstance(loaded, NodeCodeError):
             raise loaded
         spec = ContextSpec.from_json(as_object(request["context"]))
-        Path(spec.workdir).mkdir(parents=True, exist_ok=True)
-        os.chdir(spec.workdir)
+        try:
+            os.chdir(spec.workdir)
+        except FileNotFoundError:
+            Path(spec.workdir).mkdir(parents=True, exist_ok=True)
+            os.chdir(spec.workdir)
         context = ExecutionContext(
             spec,
             folder,
