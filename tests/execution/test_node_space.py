@@ -230,3 +230,16 @@ def test_a_node_that_closes_its_channel_is_not_said_to_be_out_of_memory(project:
     error = done.json["steps"]["node"]["error"]
     assert "ended its channel" in error["message"]
     assert "SIGKILL" not in error["message"]
+
+
+def test_runs_that_begin_at_once_share_one_copy(project: Project) -> None:
+    project.add(
+        "n",
+        "import time\ndef execute(context):\n    time.sleep(0.2)\n    import late\n    return late.VALUE\n",
+        folder="n",
+    )
+    project.write("nodes/n/late.py", "VALUE = 1\n")
+    project.scan()
+    running = [project.start("run", "n", "--no-cache") for _ in range(6)]
+    assert [process.wait(60) for process in running] == [0] * 6
+    assert len(list((project.home / "nodes").iterdir())) == 1

@@ -15,7 +15,7 @@ from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
 from onex.execution.node_modules import PACKAGE_PREFIX
-from onex.local_machine import make_folder
+from onex.local_machine import locked_folder, make_folder
 from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
     NodeFiles,
@@ -152,9 +152,14 @@ class NodeLoader:
             _make_read_only(draft)
             if program is not None:
                 (draft / program).chmod(0o555)
-            if folder.exists():
-                _remove(folder)
-            draft.replace(folder)
+            with locked_folder(self._folder):
+                # Another process may have been faster, and may run from there by now.
+                if _holds(folder, contents):
+                    _remove(draft)
+                    return folder
+                if folder.exists():
+                    _remove(folder)
+                draft.replace(folder)
         except OSError as error:
             _remove(draft)
             if not _holds(folder, contents):
