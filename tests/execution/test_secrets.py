@@ -206,3 +206,14 @@ def test_no_chunks_and_no_cut_show_a_secret(secret, before, chunk, way) -> None:
     text = tail.text()
     assert written not in text
     assert not text.startswith(written[-5:])
+
+
+def test_another_secret_is_another_call(project: Project) -> None:
+    granted(
+        project, "length", "def execute(context):\n    return len(context.get_secret('LENGTH'))\n",
+        "0123456789", idempotent=True,
+    )  # fmt: skip
+    assert run(project, "length").json["outputs"] == {"result": 10}
+    assert run(project, "length").json["steps"]["node"]["cached"]
+    project.environment["ONEX_SECRET_LENGTH"] = "0123456789abc"
+    assert run(project, "length").json["outputs"] == {"result": 13}

@@ -21,8 +21,8 @@ from onex.execution.work_folders import WorkFolders
 class CallRunner:
     """What the calls of one run share.
 
-    ``redaction`` hides the secrets of all nodes of
-    the run, since one may hand a secret to another.
+    ``redaction`` hides the secrets of all nodes of the run, since one may hand a secret to
+    another.
     """
 
     run_id: str

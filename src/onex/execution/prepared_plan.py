@@ -112,6 +112,7 @@ def prepare(
                 f"nothing here executes entry points of type {loaded.kind}",
                 hint="choose another engine",
             )
+        grants = contexts.grants_of(metadata)
         contract = read_state_contract(metadata, loaded.folder)
         if contract.warning:
             warnings[contract.warning] = None
@@ -121,13 +122,18 @@ def prepare(
             loaded,
             engines[loaded.kind],
             NodeSchemas(metadata, contract),
-            contexts.grants_of(metadata),
+            grants,
             MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs),
             MarkingSchemas.of(WRITE_ONLY, object_schema(metadata.outputs), contract.output),
             node_key(
                 node.digest,
                 metadata,
-                {"libraries": libraries, "variables": variables, "configuration": contexts.config},
+                {
+                    "libraries": libraries,
+                    "variables": variables,
+                    "configuration": contexts.config,
+                    "secrets": {name: sha256_of(value) for name, value in grants.secrets.items()},
+                },
             ),
             libraries,
         )

@@ -95,8 +95,8 @@ def node_key(digest: str, metadata: NodeMetadata, environment: JsonObject) -> st
     Args:
         digest: the digest of the node's files.
         metadata: its manifest, with the permissions that are granted.
-        environment: the configuration, and the libraries and variables that it declares, with
-            what they are here.
+        environment: the configuration, and the libraries, variables and secrets that it
+            declares, with what they are here.
     """
     permissions = sorted(map(str, metadata.permissions))
     return canonical_json([KEY_FORMAT, digest, permissions, environment])
