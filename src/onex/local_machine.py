@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import os
 import platform
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -132,6 +133,14 @@ def make_folder(path: Path) -> None:
                 _share_with_group(descriptor, folder.parent)
             finally:
                 os.close(descriptor)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all in it, read-only folders too, as far as that can be done."""
+    for place, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(place).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

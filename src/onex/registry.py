@@ -674,7 +674,7 @@ class Registry:
             rerun_in_flight: whether calls are made again that had started and not returned,
                 though their nodes are not idempotent.
             accept_changed: steps that go on with the code that is registered now; they and all
-                that depends on them are run again.
+                that depends on them are run again. The project's lock holds for them too.
 
         Raises:
             RunNotFoundError: there is no such run.
@@ -687,7 +687,18 @@ class Registry:
             rerun_in_flight=rerun_in_flight,
         )
         accepted = frozenset(accept_changed)
-        return self._execution.resume(run_id, self._resolution.node, settings, observer, accepted)
+        locked = self._locked_digests() if accepted else None
+        return self._execution.resume(
+            run_id, self._resolution.node, settings, observer, accepted, locked
+        )
+
+    def _locked_digests(self) -> frozenset[str] | None:
+        """The digests that the project's lock holds; None without one."""
+        project = self.configuration.project
+        if project is None or not os.path.lexists(project / LOCKFILE):
+            return None
+        lock = self.read_lock(project / LOCKFILE) or Lockfile()
+        return frozenset(node.digest for r in lock.requests for node in r.nodes.values())
 
     def replay(
         self,

@@ -327,3 +327,37 @@ def test_calls_whose_artifacts_are_gone_are_made_again(project: Project) -> None
     gate.touch()
     resumed = project.onex("run", "--resume", run_id, "--format", "json")
     assert resumed.json["outputs"] == {"x": "x"}, resumed.stdout
+
+
+@pytest.mark.parametrize("command", ["ONEX run draft 2>/dev/full", "ONEX run draft 2>&-"])
+def test_a_warning_that_cannot_be_written_prevents_no_run(project: Project, command: str) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("draft", ECHO)
+    project.add("bad", ECHO, lifecycle="none such")
+    done = shell(project, command)
+    assert done.returncode == 0
+    assert len(project.onex("runs", "list", "--format", "json").json["runs"]) == 1
+
+
+def test_accepted_code_is_held_to_the_lock_and_settled_steps_to_nothing(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.add("same", "def execute(context, *, x):\n    assert x\n    return x\n")
+    project.add("gone", ECHO)
+    steps = {
+        "a": {"node": "same", "with": {"x": 1}},
+        "b": {"node": "gone", "with": {"x": 2}},
+        "c": {"node": "same", "with": {"x": 0}, "needs": ["a", "b"]},
+    }
+    workflow = project.workflow(steps, outputs={"c": "${{ steps.c }}"})
+    project.onex("scan")
+    assert project.onex("lock").code == 0
+    run_id = project.onex("run", workflow, "--format", "json").json["run_id"]
+    project.add("same", "def execute(context, *, x):\n    return x\n")
+    refused = project.onex("run", "--resume", run_id, "--accept-changed", "c", "--format", "json")
+    assert refused.json["error"]["code"] == "SEC002"
+    assert "onex lock" in refused.json["error"]["hint"]
+    assert project.onex("lock").code == 0
+    resumed = project.onex("run", "--resume", run_id, "--accept-changed", "c", "--format", "json")
+    assert resumed.json["outputs"] == {"c": 0}, resumed.stdout
+    plan = project.onex("runs", "show", run_id, "--format", "json").json["plan"]["steps"]
+    assert plan["a"]["digest"] != plan["c"]["digest"]

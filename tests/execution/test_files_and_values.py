@@ -309,3 +309,71 @@ def test_half_a_character_in_words_is_escaped(project: Project, isolation: str) 
     assert done.json["steps"]["node"]["error"]["message"] == "ValueError: error \\ud800"
     shown = project.onex("runs", "show", done.json["run_id"], "--format", "json").json
     assert "log \\ud800" in shown["steps"]["node"]["log"]
+
+
+def test_a_folder_that_is_linked_into_another_counts_by_its_content(project: Project) -> None:
+    project.add(
+        "read",
+        "from pathlib import Path\ndef execute(context, *, d):\n"
+        "    return (Path(d) / 'l' / 'f').read_text()\n",
+        inputs={"d": PATH}, idempotent=True,
+    )  # fmt: skip
+    project.scan()
+    outside = project.write("outside/f", "1")
+    (project.root / "d").mkdir()
+    (project.root / "d" / "l").symlink_to(outside.parent)
+    (project.root / "d" / "self").symlink_to(project.root / "d")
+    for text in ("1", "2"):
+        outside.write_text(text)
+        assert result(project, "read", "-i", "d=d") == text
+
+
+def test_a_file_that_changes_during_the_call_is_not_taken_for_what_it_was(
+    project: Project,
+) -> None:
+    project.add(
+        "read",
+        "from pathlib import Path\ndef execute(context, *, f):\n"
+        "    Path(f).write_text('new')\n    found = Path(f).read_text()\n"
+        "    Path(f).write_text('old')\n    return found\n",
+        inputs={"f": PATH}, idempotent=True,
+    )  # fmt: skip
+    project.scan()
+    project.write("f", "old")
+    assert result(project, "read", "-i", "f=f") == "new"
+    again = run(project, "read", "-i", "f=f").json
+    assert not again["steps"]["node"]["cached"]
+
+
+@pytest.mark.parametrize("isolation", ["process", "inline"])
+@pytest.mark.parametrize(
+    "returned", ["{'p': '/tmp/a\\0b'}", "{'p': {'$artifact': 'a\\0b'}}", "{'p': 10**5000}",
+                 "{'p': {'$artifact': 'x' * 5000}}"]
+)  # fmt: skip
+def test_odd_values_cost_their_own_call(project: Project, returned: str, isolation: str) -> None:
+    project.add("give", f"def execute(context):\n    return {returned}\n")
+    project.add("take", READ, inputs={"x": PATH})
+    project.add("other", READ)
+    workflow = project.workflow(
+        {
+            "give": {"node": "give"},
+            "take": {"node": "take", "with": {"x": "${{ steps.give.p }}"}},
+            "other": {"node": "other"},
+        }
+    )
+    project.scan()
+    done = project.onex(
+        "run", workflow, "--keep-going", "--isolation", isolation, "--format", "json"
+    )
+    assert done.json["steps"]["other"]["status"] == "succeeded", done.stdout
+    codes = {s["error"]["code"] for s in done.json["steps"].values() if s["error"]}
+    assert codes <= {"EXE002", "EXE009", "EXE001"}, done.stdout
+
+
+def test_a_mapping_of_a_user_s_own_is_no_artifact(project: Project) -> None:
+    project.add("take", READ)
+    project.scan()
+    for value in ({"$artifact": "zz"}, {"$artifact": 1, "path": 5},
+                  {"$artifact": "x", "path": "/etc/passwd"}):  # fmt: skip
+        arguments = json.dumps({"x": value})
+        assert json.loads(str(result(project, "take", "--args", arguments))) == {"x": value}

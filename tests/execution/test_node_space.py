@@ -243,3 +243,60 @@ def test_runs_that_begin_at_once_share_one_copy(project: Project) -> None:
     running = [project.start("run", "n", "--no-cache") for _ in range(6)]
     assert [process.wait(60) for process in running] == [0] * 6
     assert len(list((project.home / "nodes").iterdir())) == 1
+
+
+@pytest.mark.parametrize("isolation", LEVELS)
+def test_the_code_of_a_package_is_whole_for_every_thread(project: Project, isolation: str) -> None:
+    manifest = project.add("n", folder="n")
+    manifest.write_text(manifest.read_text().replace("python@node.py", "python@inner/node.py"))
+    project.write("nodes/n/inner/__init__.py", "import time\ntime.sleep(0.1)\nX = 1\n")
+    project.write(
+        "nodes/n/inner/node.py",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def one(_):\n    from . import X\n    return X\n"
+        "def execute(context, *, x):\n"
+        "    with ThreadPoolExecutor(3) as pool:\n        return list(pool.map(one, range(3)))\n",
+    )
+    workflow = project.workflow(
+        {"n": {"node": "n", "foreach": list(range(6)), "with": {"x": "${{ item }}"}}},
+        outputs={"result": "${{ steps.n }}"},
+    )
+    found = result(project, workflow, "--jobs", "6", "--isolation", isolation)
+    assert found == [[1, 1, 1]] * 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "signal.alarm(30)",
+     "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})",
+     "_thread.start_new_thread(time.sleep, (600,)); time.sleep(0.1)",
+     "subprocess.Popen(['sleep', '600'])"],
+)  # fmt: skip
+def test_a_process_with_leftovers_is_not_used_again(project: Project, change: str) -> None:
+    project.add(
+        "n",
+        "import _thread, os, signal, subprocess, time\n"
+        f"def execute(context, *, x):\n    {change}\n    return os.getpid()\n",
+    )
+    workflow = project.workflow(
+        {"n": {"node": "n", "foreach": [1, 2, 3], "with": {"x": "${{ item }}"}}},
+        outputs={"result": "${{ steps.n }}"},
+    )
+    found = result(project, workflow, "--jobs", "1")
+    assert len(set(found)) == 3
+
+
+def test_python_that_a_node_starts_writes_nothing_beside_its_files(project: Project) -> None:
+    project.add(
+        "n",
+        "import subprocess, sys\ndef execute(context):\n"
+        "    program = str(context.node_dir / 'program.py')\n"
+        "    return subprocess.run([sys.executable, program], capture_output=True, text=True,"
+        " check=True).stdout\n",
+        folder="n",
+    )
+    project.write("nodes/n/program.py", "import helper\nprint(helper.VALUE, end='')\n")
+    project.write("nodes/n/helper.py", "VALUE = 1\n")
+    assert result(project, "n") == "1"
+    (copy,) = (project.home / "nodes").iterdir()
+    assert not (copy / "__pycache__").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import urllib.parse
 from pathlib import Path
 
@@ -217,3 +218,90 @@ def test_another_secret_is_another_call(project: Project) -> None:
     assert run(project, "length").json["steps"]["node"]["cached"]
     project.environment["ONEX_SECRET_LENGTH"] = "0123456789abc"
     assert run(project, "length").json["outputs"] == {"result": 13}
+
+
+HANDED_ON = {
+    "its schema": ({"type": "string", "maxLength": 5}, "EXE008"),
+    "a path": ({"type": "string", "format": "path"}, "EXE008"),
+    "an enumeration": ({"enum": ["a"]}, "EXE008"),
+}
+
+
+@pytest.mark.parametrize("kind", HANDED_ON)
+@pytest.mark.parametrize("derived", [False, True])
+def test_what_is_handed_on_is_not_shown_when_it_does_not_fit(
+    project: Project, kind: str, derived: bool
+) -> None:
+    schema, code = HANDED_ON[kind]
+    change = "[::-1]" if derived else ""
+    granted(
+        project, "tok",
+        f"def execute(context):\n    return {{'t': context.get_secret('TOK'){change}}}\n",
+        "s3cret-t0ken-value", outputs={"t": {"type": "string", "writeOnly": True}},
+    )  # fmt: skip
+    project.add("use", "def execute(context, *, t):\n    return 1\n", inputs={"t": schema})
+    workflow = project.workflow(
+        {"tok": {"node": "tok"}, "use": {"node": "use", "with": {"t": "${{ steps.tok.t }}"}}}
+    )
+    done = run(project, workflow, "--events", "events.jsonl")
+    assert done.json["steps"]["use"]["error"]["code"] == code
+    told = done.stdout + done.stderr + (project.root / "events.jsonl").read_text()
+    value = "s3cret-t0ken-value"[:: -1 if derived else 1]
+    assert value not in told
+    assert value.encode() not in recorded(project)
+
+
+def test_words_are_cut_after_secrets_are_hidden(project: Project) -> None:
+    secret = "s3cret-t0ken-value-" * 4
+    granted(
+        project, "long",
+        "def execute(context):\n    return {'x': 'A' * 1990 + context.get_secret('LONG')}\n",
+        secret, outputs={"x": {"type": "integer"}},
+    )  # fmt: skip
+    done = run(project, "long")
+    assert "s3cret" not in done.stdout
+    assert b"s3cret" not in recorded(project)
+
+
+def test_numbers_and_names_of_artifacts_count_too(project: Project) -> None:
+    granted(
+        project, "number", "def execute(context):\n    return {'x': int(context.get_secret('NUMBER'))}\n",
+        "8675309112233",
+    )  # fmt: skip
+    assert run(project, "number").json["steps"]["node"]["error"]["code"] == "SEC004"
+    granted(
+        project, "named",
+        "def execute(context):\n    name = context.get_secret('NAMED') + 'a' * 300\n"
+        "    return {'$artifact': name}\n",
+        "s3cret-t0ken-value",
+    )  # fmt: skip
+    done = run(project, "named")
+    assert done.json["steps"]["node"]["error"]["code"] == "EXE002"
+    assert "s3cret" not in done.stdout
+
+
+def test_a_secret_is_not_had_as_a_variable(project: Project) -> None:
+    project.environment["ONEX_SECRET_TOK"] = "s3cret-t0ken-value"
+    project.add(
+        "sly", "import os\ndef execute(context):\n    return os.environ.get('ONEX_SECRET_TOK')\n",
+        environment=["ONEX_SECRET_TOK"],
+    )  # fmt: skip
+    assert run(project, "sly").json["outputs"] == {"result": None}
+
+
+def test_an_artifact_that_is_not_recorded_is_handed_on_and_kept(project: Project) -> None:
+    project.add(
+        "make", "def execute(context):\n    (context.workdir / 'f').write_text('x')\n"
+        "    return {'f': context.artifact('f')}\n", outputs={"f": {"writeOnly": True}},
+    )  # fmt: skip
+    project.add("read", "def execute(context, *, f):\n    return open(f).read()\n")
+    workflow = project.workflow(
+        {"make": {"node": "make"}, "read": {"node": "read", "with": {"f": "${{ steps.make.f }}"}}},
+        outputs={"x": "${{ steps.read }}", "deep": "${{ steps.make.f.path }}"},
+    )
+    done = run(project, workflow)
+    assert done.json["outputs"] == {"x": "x", "deep": {"$not_recorded": True}}, done.stdout
+    for file in (project.home / "artifacts").glob("??/*/*"):
+        os.utime(file, (0, 0))
+    project.onex("runs", "prune", "--keep", "5")
+    assert len(list((project.home / "artifacts").glob("??/*/*"))) == 1

@@ -155,13 +155,18 @@ def _takes_any_text() -> bool:
 
 
 def _print(text: str, stream: TextIO | None = None) -> None:
-    """Write a line; raises OutputNotWrittenError, or BrokenPipeError if the reader has gone."""
+    """Write a line; raises OutputNotWrittenError, or BrokenPipeError if the reader has gone.
+
+    What goes to standard error is said beside the result, so its loss changes nothing.
+    """
     try:
         print(text, file=stream)
-    except BrokenPipeError:
+    except (OSError, ValueError) as error:
+        if stream is not None and stream is not sys.stdout:
+            return
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise _not_written(error) from error
         raise
-    except OSError as error:
-        raise _not_written(error) from error
 
 
 @contextmanager

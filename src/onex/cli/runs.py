@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from onex.cli.options import home_option, isolation_option, output_options
-from onex.cli.output import Output, counted
+from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.timeline_drawing import to_html, to_svg, to_text
 from onex.domain.call_id import is_child
@@ -172,7 +172,8 @@ def replay(
         report = registry.replay(
             run_id, isolation=IsolationLevel(isolation), jobs=jobs, observer=observer
         )
-    output.emit(report.to_json(), lambda: _print_replay(output, report))
+    with told_as_far_as_possible():
+        output.emit(report.to_json(), lambda: _print_replay(output, report))
     return ExitCode.EXECUTION_FAILED if check and report.differences else ExitCode.SUCCESS
 
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from onex.domain.errors import LeftInFlightError, OnexError
 from onex.domain.json_value import JsonObject, JsonValue, as_optional_text, as_text
+
+MAXIMUM_MESSAGE_CHARACTERS = 2_000
+
+
+NOT_RECORDED: JsonObject = {"$not_recorded": True}
+"""What stands in records for a part of a result that must not be recorded."""
+
+
+def holds_unrecorded(value: JsonValue) -> bool:
+    """Whether a part of a recorded value is missing because it must not be recorded."""
+    if isinstance(value, Mapping):
+        return value == NOT_RECORDED or any(map(holds_unrecorded, value.values()))
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and any(map(holds_unrecorded, value))
+    )
 
 
 class StepStatus(StrEnum):
@@ -60,6 +77,14 @@ class StepError:
             "hint": self.hint,
             "detail": self.detail,
         }
+
+    def changed(self, change: Callable[[str], str]) -> StepError:
+        """The same error with every text of it changed, and cut to what is recorded then."""
+        hint, detail = (None if text is None else change(text) for text in (self.hint, self.detail))
+        message = change(self.message)
+        if len(message) > MAXIMUM_MESSAGE_CHARACTERS:
+            message = message[: MAXIMUM_MESSAGE_CHARACTERS - 3] + "..."
+        return StepError(self.code, message, hint, detail)
 
     @classmethod
     def of(cls, error: OnexError, detail: str | None = None) -> StepError:

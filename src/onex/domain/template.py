@@ -122,13 +122,20 @@ def render(value: JsonValue, look_up: Callable[[Reference], JsonValue]) -> JsonV
     return value
 
 
-def descend(value: JsonValue, parts: Sequence[str | int]) -> JsonValue:
+def descend(value: JsonValue, parts: Sequence[str | int], missing: JsonValue = None) -> JsonValue:
     """Follow names and indexes into a value.
+
+    Args:
+        value: where to begin.
+        parts: the names and indexes.
+        missing: what stands for a part that is not shown, and for all that is in it.
 
     Raises:
         LookupError: the value has no such part; the message says where it ends.
     """
     for depth, part in enumerate(parts, start=1):
+        if missing is not None and value == missing:
+            return value
         if isinstance(part, str) and isinstance(value, Mapping) and part in value:
             value = value[part]
             continue

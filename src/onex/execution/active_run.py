@@ -34,20 +34,21 @@ from onex.domain.result import (
     RunStatus,
     StepError,
     StepStatus,
+    holds_unrecorded,
 )
 from onex.domain.retry import COUNTED
 from onex.execution.artifacts import artifacts_in, with_paths
 from onex.execution.call_runner import CallRunner
 from onex.execution.call_threads import CallThreads
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.engine import CallFailedError, CallOutcome, holds_unrecorded
+from onex.execution.engine import CallFailedError, CallOutcome
 from onex.execution.open_call import OpenCall
 from onex.execution.prepared_plan import PreparedPlan
 from onex.execution.result_lookup import ResultLookup
 from onex.execution.run_events import Observer, RunEvent, RunOptions
 from onex.execution.run_recorder import RunRecorder
 from onex.execution.run_results import RunResults
-from onex.execution.scheduler import Call, Scheduler
+from onex.execution.scheduler import Call, Scheduler, StepEnd
 from onex.storage.journal import RunJournal
 
 INLINE_BACKLOG = 128
@@ -168,6 +169,8 @@ class ActiveRun:
         result = self._results.run_result(
             self._calls.run_id, self._now(), self._idle_seconds, stopped
         )
+        if result.error is not None:
+            result = replace(result, error=result.error.changed(self._calls.redaction.text))
         if isinstance(self._stop, RunCancelledError):
             result = replace(result, status=RunStatus.CANCELLED)
         self._journal.finish(result, self._results.timings())
@@ -421,10 +424,15 @@ class ActiveRun:
             return
         if outcome.unrecorded:
             open_call.cache_key, open_call.cache_note = None, "parts of the result are not recorded"
+        if open_call.cache_key is not None and self._lookup.has_changed(open_call.call.id):
+            open_call.cache_key, open_call.cache_note = (
+                None,
+                "a file that went in changed meanwhile",
+            )
         result = open_call.result(
             StepStatus.SUCCEEDED, outcome.recorded, seconds=seconds, log=outcome.log
         )
-        self._has_artifacts |= self._recorder.end(result)
+        self._has_artifacts |= self._recorder.end(result, handed_on=outcome.output)
         self._recorder.keep(result)
         self._end(open_call.call, result, outcome.output)
 
@@ -464,7 +472,7 @@ class ActiveRun:
         is_cancelled = isinstance(error, RunCancelledError)
         result = open_call.result(
             StepStatus.CANCELLED if is_cancelled else StepStatus.FAILED,
-            error=StepError.of(error, detail),
+            error=StepError.of(error, detail).changed(self._calls.redaction.text),
             seconds=seconds,
             log=log,
         )
@@ -500,11 +508,17 @@ class ActiveRun:
     def _note_ended_steps(self) -> None:
         for end in self._scheduler.take_ended():
             now = self._now()
-            result, is_new = self._results.end_step(end, now)
+            result, is_new = self._results.end_step(self._shown(end), now)
             if is_new:
                 # The outputs of a fan-out are recorded with its children.
                 self._recorder.end(replace(result, output=None))
             self._recorder.announce(RunEvent("step_ended", end.step.id, now, result=result))
+
+    def _shown(self, end: StepEnd) -> StepEnd:
+        """How a step ended, without secrets in the words of its error."""
+        if end.error is None or not self._calls.redaction:
+            return end
+        return replace(end, error=end.error.changed(self._calls.redaction.text))
 
     def _cancel_engines(self) -> None:
         for engine in self._engines.values():

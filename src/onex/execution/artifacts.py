@@ -20,6 +20,7 @@ from onex.execution.node_code import MAXIMUM_RESULT_DEPTH
 MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024
 # What JSON is read as. Asking for the abstract types would take several times as long, and large
 # results are walked often.
+_RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
 _COLLECTIONS = (dict, list, tuple)
 
 GRACE_SECONDS = 3600.0
@@ -65,9 +66,8 @@ class ArtifactStore:
         return [self.take(member, workdir, depth + 1) for member in output]
 
     def _store(self, written: JsonValue, workdir: str | Path) -> JsonValue:
-        folder = Path(workdir)
-        file = (folder / written).resolve() if isinstance(written, str) else None
-        if file is None or not file.is_relative_to(folder.resolve()) or not file.is_file():
+        file = _file_below(Path(workdir), written) if isinstance(written, str) else None
+        if file is None:
             raise InvalidResultError(
                 f"the artifact {written!r} is not a file of this execution",
                 hint="write it below context.workdir and return context.artifact(path)",
@@ -147,6 +147,16 @@ class ArtifactStore:
         return RemovedArtifacts(count, size)
 
 
+def _file_below(folder: Path, written: str) -> Path | None:
+    """The file that a node names, if it is one below a folder."""
+    try:
+        file = (folder / written).resolve()
+        is_own = file.is_relative_to(folder.resolve()) and file.is_file()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return file if is_own else None
+
+
 def _copied(file: Path, target: Path) -> tuple[str, int]:
     """Copy a file and have the copy written to the disk; returns its digest and size."""
     found, size = hashlib.sha256(), 0
@@ -162,14 +172,19 @@ def _copied(file: Path, target: Path) -> tuple[str, int]:
 
 
 def is_artifact(value: JsonValue) -> bool:
-    """Whether a value is the record of an artifact."""
-    return isinstance(value, dict) and ARTIFACT_KEY in value
+    """Whether a value is the record of an artifact, and not something of a user's own."""
+    return (
+        isinstance(value, dict)
+        and ARTIFACT_KEY in value
+        and value.keys() == _RECORD_MEMBERS
+        and all(isinstance(value[name], str) for name in (ARTIFACT_KEY, "name", "path"))
+    )
 
 
 def with_paths(value: JsonValue) -> JsonValue:
     """The value as a node receives it: the path of the file in the place of each artifact."""
     if isinstance(value, dict):
-        if ARTIFACT_KEY in value:
+        if ARTIFACT_KEY in value and is_artifact(value):
             return as_text(value["path"])
         return {
             key: with_paths(member) if isinstance(member, _COLLECTIONS) else member
@@ -188,7 +203,7 @@ def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
-            if ARTIFACT_KEY in value:
+            if ARTIFACT_KEY in value and is_artifact(value):
                 yield value
                 continue
             members: Iterable[JsonValue] = value.values()
@@ -202,7 +217,7 @@ def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
 def without_paths(value: JsonValue) -> JsonValue:
     """The value with artifacts by content and name alone, so that two runs can be compared."""
     if isinstance(value, dict):
-        if ARTIFACT_KEY in value:
+        if is_artifact(value):
             return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
         return {key: without_paths(member) for key, member in value.items()}
     if isinstance(value, list | tuple):

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onex.domain.errors import InvalidResultError, OnexError, SecretInResultError
+from onex.domain.errors import (
+    InvalidResultError,
+    OnexError,
+    SchemaMismatchError,
+    SecretInResultError,
+)
 from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, writable
 from onex.execution.artifacts import ArtifactStore, is_artifact
 from onex.execution.context_factory import ExecutionContextFactory
@@ -74,6 +79,11 @@ class CallRunner:
             output = self.artifacts.take(outcome.output, workdir)
             node.schemas.check_output(output)
             found = node.unrecorded.places_in(output) if node.unrecorded else NO_PLACES
+            if found.unknown is not None:
+                raise SchemaMismatchError(
+                    f"it cannot be told which parts must not be recorded: {found.unknown}",
+                    hint="write the schema of outputs without this reference",
+                )
             checked = CallOutcome(output, outcome.log, found.places)
             if self.redaction:
                 self._require_no_secret(node, checked.recorded)
@@ -93,12 +103,14 @@ class CallRunner:
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:
-    """Every text of a result that the node wrote, keys among them."""
+    """Every text and number of a result that the node wrote, keys among them."""
     pending = [value]
     while pending:
         value = pending.pop()
         if isinstance(value, str):
             yield value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield str(value)
         elif isinstance(value, Mapping):
             if is_artifact(value):
                 yield str(value.get("name"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,26 +16,12 @@ from onex.domain.errors import (
     RunCancelledError,
 )
 from onex.domain.json_value import JsonObject, JsonValue
-from onex.domain.result import IsolationLevel
+from onex.domain.result import NOT_RECORDED, IsolationLevel
 from onex.execution.context import ContextSpec
 from onex.execution.redaction import NOTHING_HIDDEN, Redaction
 from onex.execution.schema_places import Place, changed_at
 
 MAXIMUM_DETAIL_CHARACTERS = 16_384
-
-NOT_RECORDED: JsonObject = {"$not_recorded": True}
-"""What stands in records for a part of a result that must not be recorded."""
-
-
-def holds_unrecorded(value: JsonValue) -> bool:
-    """Whether a part of a recorded value is missing because it must not be recorded."""
-    if isinstance(value, Mapping):
-        return value == NOT_RECORDED or any(map(holds_unrecorded, value.values()))
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and any(map(holds_unrecorded, value))
-    )
 
 
 @dataclass(frozen=True, slots=True)

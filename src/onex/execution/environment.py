@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from onex.domain.errors import LibraryMissingError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import NodeMetadata
+from onex.execution.secrets import SECRET_PREFIX
 
+_SEEN_BY_ALL = ("LANG", "LC_ALL", "TZ")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -20,8 +22,17 @@ def declared_variables(node: NodeMetadata, environment: Mapping[str, str]) -> di
     return {
         name: environment[name]
         for name in names
-        if isinstance(name, str) and _VARIABLE.fullmatch(name) and name in environment
+        if isinstance(name, str)
+        and _VARIABLE.fullmatch(name)
+        and name in environment
+        # A secret is had by the permission for it, and is hidden then.
+        and not name.startswith(SECRET_PREFIX)
     }
+
+
+def system_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What every node is given of the environment and may show in its result."""
+    return {name: environment[name] for name in _SEEN_BY_ALL if name in environment}
 
 
 def library_versions(node: NodeMetadata) -> dict[str, str]:

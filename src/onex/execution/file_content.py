@@ -52,6 +52,8 @@ def _digest(path: Path, go_on: Callable[[], None]) -> hashlib._Hash:
             found.update(os.fsencode(name) + b"\0")
             if entry.is_symlink():
                 found.update(b"link\0" + os.fsencode(Path(entry.path).readlink()) + b"\0")
+                if entry.is_dir():
+                    found.update(_linked_folder(path, Path(entry.path), go_on))
             if entry.is_file():
                 found.update(b"file\0" + _digest(Path(entry.path), go_on).digest())
             else:
@@ -67,6 +69,14 @@ def _digest(path: Path, go_on: Callable[[], None]) -> hashlib._Hash:
             found.update(chunk)
             go_on()
     return found
+
+
+def _linked_folder(folder: Path, link: Path, go_on: Callable[[], None]) -> bytes:
+    """What stands for a folder that a link leads to; nothing more if it is one around the link."""
+    target = link.resolve()
+    if folder.resolve().is_relative_to(target) or target.is_relative_to(folder.resolve()):
+        return b"within\0"
+    return b"folder\0" + _digest(target, go_on).digest()
 
 
 def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

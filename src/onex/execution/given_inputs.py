@@ -10,6 +10,7 @@ from onex.domain.errors import WorkflowInputError
 from onex.domain.json_value import JsonObject, JsonValue, NotFiniteError, parse_json
 from onex.domain.template import whole_reference
 from onex.domain.workflow import Workflow
+from onex.execution.schemas import object_schema
 
 MAXIMUM_DEPTH = 20
 
@@ -37,7 +38,7 @@ class GivenInputs:
             WorkflowInputError: a number is not one that JSON can hold.
         """
         read = {
-            name: _read(name, text, _schema_of(name, workflow, declared))
+            name: _read(name, text, *_schema_of(name, workflow, declared))
             for name, text in self.texts.items()
         }
         return {**self.values, **read}
@@ -45,11 +46,14 @@ class GivenInputs:
 
 def _schema_of(
     name: str, workflow: Workflow, declared: Mapping[str, Sequence[JsonObject]]
-) -> JsonObject:
-    """What is declared for an input, by the workflow or else by the node that it goes into."""
+) -> tuple[JsonObject, JsonObject]:
+    """What is declared for an input, by the workflow or else by the node that it goes into.
+
+    Beside it stands the schema that its references are about.
+    """
     own = workflow.inputs.get(name, {})
     if own:
-        return own
+        return own, object_schema(workflow.inputs)
     for step in workflow.steps.values():
         for argument, template in step.arguments.items():
             reference = whole_reference(template)
@@ -59,16 +63,16 @@ def _schema_of(
                 members = schema.get("properties")
                 member = members.get(argument) if isinstance(members, Mapping) else None
                 if isinstance(member, Mapping) and member:
-                    return member
-    return {}
+                    return member, schema
+    return {}, {}
 
 
-def _read(name: str, text: str, schema: JsonObject) -> JsonValue:
+def _read(name: str, text: str, schema: JsonObject, root: JsonObject) -> JsonValue:
     """A text as what its schema asks for: text if that will do, unless it is JSON of another type.
 
     An untyped text is never read as a number: a date or a version would lose its zeros.
     """
-    types, choices = _types(schema, schema, 0), _choices(schema)
+    types, choices = _types(schema, root, 0), _choices(schema, root)
     if text in choices or types == {"string"}:
         return text
     try:
@@ -82,7 +86,7 @@ def _read(name: str, text: str, schema: JsonObject) -> JsonValue:
         return text
     except ValueError:
         return text
-    if any(value == choice and type(value) is type(choice) for choice in choices):
+    if any(value == choice and _type_of(value) & _type_of(choice) for choice in choices):
         return value
     if not types:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -120,10 +124,16 @@ def _others(schema: JsonObject, root: JsonObject) -> Iterator[JsonValue]:
         yield found
 
 
-def _choices(schema: JsonObject) -> list[JsonValue]:
+def _choices(schema: JsonValue, root: JsonObject, depth: int = 0) -> list[JsonValue]:
+    """The values that a schema or one of its alternatives names."""
+    if not isinstance(schema, Mapping) or depth > MAXIMUM_DEPTH:
+        return []
     choices = schema.get("enum")
     found = list(choices) if isinstance(choices, Sequence) and not isinstance(choices, str) else []
-    return [*found, schema["const"]] if "const" in schema else found
+    found += [schema["const"]] if "const" in schema else []
+    for other in _others(schema, root):
+        found += _choices(other, root, depth + 1)
+    return found
 
 
 def _type_of(value: JsonValue) -> set[str]:

@@ -13,6 +13,7 @@ from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ExecutionContext
 
 MAXIMUM_RESULT_DEPTH = 100
+MAXIMUM_INTEGER_BITS = 14_000
 MAXIMUM_TRACEBACK_CHARACTERS = 1024 * 1024
 MAXIMUM_RESULT_CHARACTERS = 64 * 1024 * 1024
 
@@ -126,7 +127,7 @@ def _checked_json(result: object) -> JsonValue:
 
     ``json.dumps`` would not do: it turns keys that are numbers into text unseen.
     """
-    if result is None or isinstance(result, bool | int):
+    if result is None or isinstance(result, bool):
         return result
     try:
         return _PlainCopy().of(result, 1)
@@ -145,7 +146,11 @@ class _PlainCopy:
         if isinstance(value, str):
             self._count(len(value))
             return value
-        if value is None or isinstance(value, bool | int):
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            if value.bit_length() > MAXIMUM_INTEGER_BITS:
+                raise _NotJsonError("is an integer with more digits than JSON readers take")
             return value
         if isinstance(value, float):
             if math.isfinite(value):

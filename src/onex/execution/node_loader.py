@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +13,7 @@ from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.execution.engine import LoadedNode
 from onex.execution.node_modules import PACKAGE_PREFIX
-from onex.local_machine import locked_folder, make_folder
+from onex.local_machine import locked_folder, make_folder, remove_tree
 from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
     NodeFiles,
@@ -155,13 +153,13 @@ class NodeLoader:
             with locked_folder(self._folder):
                 # Another process may have been faster, and may run from there by now.
                 if _holds(folder, contents):
-                    _remove(draft)
+                    remove_tree(draft)
                     return folder
                 if folder.exists():
-                    _remove(folder)
+                    remove_tree(folder)
                 draft.replace(folder)
         except OSError as error:
-            _remove(draft)
+            remove_tree(draft)
             if not _holds(folder, contents):
                 raise NodeLoadError(
                     f"the node could not be unpacked to {folder}: {error.strerror}",
@@ -180,14 +178,6 @@ def _make_read_only(folder: Path) -> None:
         for file in files:
             Path(place, file).chmod(0o444)
         Path(place).chmod(0o555)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a read-only tree, as far as it can be removed."""
-    for place, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            Path(place).chmod(0o755)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def changes_of_files(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import NodeExecutionResult, StepError, StepStatus
 from onex.execution.prepared_plan import PreparedNode
+from onex.execution.redaction import MAXIMUM_LOG_BYTES
 from onex.execution.scheduler import Call
 
 
@@ -48,7 +49,7 @@ class OpenCall:
             cached_from,
             self.cache_note,
             self.node.engine.isolation if self.attempts else None,
-            self.log + log if self.log else log,
+            (self.log + log)[-MAXIMUM_LOG_BYTES:] if self.log else log,
             self.input_digest,
             self.cache_key,
             self.in_flight and status is not StepStatus.SUCCEEDED,

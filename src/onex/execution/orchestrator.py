@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from onex.execution.redaction import Redaction
 from onex.execution.run_events import Observer, RunOptions
 from onex.execution.signals import signals_handled_by
 from onex.execution.work_folders import WorkFolders
+from onex.local_machine import remove_tree
 from onex.storage.journal import NewRun, RunJournal, RunRecord
 
 
@@ -85,7 +85,7 @@ class ExecutionOrchestrator:
             run_id = resumed.run_id
         workdir = self.runs_folder / run_id
         # What calls left there that a crash ended must not be found by those that follow.
-        shutil.rmtree(workdir, ignore_errors=True)
+        remove_tree(workdir)
         workflow = prepared.plan.workflow
         steps = forecast_steps(prepared, self.journal)
         urgency = urgency_of(workflow, steps)
@@ -118,7 +118,7 @@ class ExecutionOrchestrator:
             self._record_breakdown(run_id, prepared.plan, error)
             raise
         finally:
-            shutil.rmtree(workdir, ignore_errors=True)
+            remove_tree(workdir)
 
     def _record_breakdown(self, run_id: str, plan: ExecutionPlan, error: BaseException) -> None:
         """Say in the history that a run broke off, as far as the history can still be written."""

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 
 from onex.domain.errors import NodeLoadError, StepMismatchError
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
 from onex.execution.engine import Engine, LoadedNode
-from onex.execution.environment import declared_variables, host_environment, library_versions
+from onex.execution.environment import (
+    declared_variables,
+    host_environment,
+    library_versions,
+    system_variables,
+)
 from onex.execution.node_loader import NodeLoader
 from onex.execution.plan import ExecutionPlan
 from onex.execution.result_cache import node_key
@@ -101,6 +106,11 @@ def prepare(
     """
     prepared: dict[str, PreparedNode] = {}
     warnings: dict[str, None] = {}
+    # What must not be recorded of one result may be in the inputs of any other call.
+    shows_values = not any(
+        MarkingSchemas.of(WRITE_ONLY, node.metadata.outputs, _inline_contract(node.metadata))
+        for node in plan.nodes.values()
+    )
 
     def prepare_node(node: RegisteredNode) -> PreparedNode:
         metadata = node.metadata
@@ -121,7 +131,7 @@ def prepare(
             loaded.identity,
             loaded,
             engines[loaded.kind],
-            NodeSchemas(metadata, contract),
+            NodeSchemas(metadata, contract, shows_values=shows_values),
             grants,
             MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs),
             MarkingSchemas.of(WRITE_ONLY, object_schema(metadata.outputs), contract.output),
@@ -132,6 +142,7 @@ def prepare(
                     "libraries": libraries,
                     "variables": variables,
                     "configuration": contexts.config,
+                    "system": system_variables(environment),
                     "secrets": {name: sha256_of(value) for name, value in grants.secrets.items()},
                 },
             ),
@@ -153,3 +164,8 @@ def prepare(
         tuple(warnings),
         plan.workflow.dependents(),
     )
+
+
+def _inline_contract(metadata: NodeMetadata) -> JsonObject | None:
+    contract = metadata.extra.get("state_contract")
+    return contract if isinstance(contract, Mapping) else None

@@ -72,7 +72,8 @@ class ProcessGroup:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**passed, **variables, name: value},
+                # Python that a node starts must not write beside the verified files.
+                env={"PYTHONDONTWRITEBYTECODE": "1", **passed, **variables, name: value},
                 cwd=folder,
                 start_new_session=True,
                 pass_fds=inherited,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import _locale
 import _signal  # type: ignore[import-not-found]  # as the standard library has it
+import _thread
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGPIPE)
+_SIGNALS = tuple(_signal.valid_signals())
 
 
 class ProcessState:
@@ -53,7 +53,9 @@ class ProcessState:
     def _observed(self) -> tuple[object, ...]:
         return (
             _locale.setlocale(_locale.LC_ALL, None),
-            threading.active_count(),
+            _thread._count(),
+            _signal.getitimer(_signal.ITIMER_REAL)[0] > 0,
+            frozenset(_signal.pthread_sigmask(_signal.SIG_BLOCK, [])),
             *(_signal.getsignal(number) for number in _SIGNALS),
         )
 

@@ -124,14 +124,16 @@ def _forms(secret: str) -> Iterator[str]:
     for text in dict.fromkeys((secret, secret.strip(), *parts)):
         if len(text) < MINIMUM_HIDDEN_LENGTH:
             continue
-        percent = {quote(text, safe=""), quote(text), quote_plus(text)}
+        encoded = text.encode("utf-8", "surrogateescape")
+        percent = {quote(encoded, safe=""), quote(encoded), quote_plus(encoded)}
         yield text
         yield repr(text)[1:-1]
+        yield repr(encoded)[2:-1]
         yield json.dumps(text)[1:-1]
         yield json.dumps(text, ensure_ascii=False)[1:-1]
         yield from percent
         yield from (re.sub("%[0-9A-F]{2}", lambda m: m[0].lower(), form) for form in percent)
-        yield from _in_base64(text.encode("utf-8", "surrogatepass"))
+        yield from _in_base64(encoded)
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:

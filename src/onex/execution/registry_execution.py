@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_optional_text, as_text
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
-from onex.domain.result import IsolationLevel, RunResult, RunStatus
+from onex.domain.result import IsolationLevel, RunResult, RunStatus, StepStatus
 from onex.domain.workflow import Workflow
 from onex.execution.artifacts import ArtifactStore
 from onex.execution.context_factory import ExecutionContextFactory
@@ -46,6 +45,7 @@ from onex.execution.replay import ReplayReport, compare_runs
 from onex.execution.run_events import Observer, RunOptions
 from onex.execution.secrets import SecretStore
 from onex.execution.supervisor import Supervisor
+from onex.local_machine import remove_tree
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.manifests.override import read_override
 from onex.storage.journal import RunJournal, RunRecord
@@ -184,6 +184,7 @@ class RegistryExecution:
         settings: RunSettings,
         observer: Observer,
         accepted: frozenset[str] = frozenset(),
+        locked: Collection[str] | None = None,
     ) -> RunResult:
         """Go on with a run that ended early.
 
@@ -194,6 +195,8 @@ class RegistryExecution:
             observer: told of every event.
             accepted: steps that go on with the code that is registered now; they and all that
                 depends on them are run again.
+            locked: the digests that the project's lock holds, to which accepted code is held
+                too; None without a lock.
 
         Raises:
             RunNotFoundError: there is no such run.
@@ -202,12 +205,27 @@ class RegistryExecution:
             UsageError: the run has no step that is accepted.
         """
         record = self.record(run_id)
-        plan = _recorded_plan(record, find, held=True, accepted=accepted)
+        again = Workflow.from_json(record.definition).with_dependents(accepted)
+        settled = frozenset(
+            name
+            for name, result in record.steps.items()
+            if result.status is StepStatus.SUCCEEDED and name not in again
+        )
+        plan = _recorded_plan(record, find, held=True, accepted=accepted, settled=settled)
+        for name in accepted:
+            if locked is not None and plan.nodes[name].digest not in locked:
+                raise DigestMismatchError(
+                    f"the code of {name} is not what onex.lock holds",
+                    hint="take it into the lock first: onex lock",
+                )
         options = settings.options_for(plan.workflow)
-        again = plan.workflow.with_dependents(accepted)
         with self._orchestrator(settings, options.jobs) as orchestrator:
             prepared = orchestrator.prepare(plan)
-            resumed = self._journal.resume(record.run_id, recorded_plan(prepared), again)
+            planned = recorded_plan(prepared)
+            before = as_object(record.plan["steps"])
+            kept = {name: step for name, step in before.items() if name in settled}
+            steps = {**as_object(planned["steps"]), **kept}
+            resumed = self._journal.resume(record.run_id, {**planned, "steps": steps}, again)
             if resumed is None:
                 raise RunNotResumableError(
                     f"run {record.run_id} is {record.status} and cannot be resumed",
@@ -270,7 +288,7 @@ class RegistryExecution:
         running = {r.run_id for r in self._journal.runs(None) if r.status is RunStatus.RUNNING}
         for folder in folders:
             if folder.name not in running:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
 
     def provenance(self, target: str) -> Provenance:
         """Where an artifact, or a file with the content of one, comes from.
@@ -290,11 +308,17 @@ class RegistryExecution:
 
 
 def _recorded_plan(
-    record: RunRecord, find: FindNode, *, held: bool, accepted: frozenset[str] = frozenset()
+    record: RunRecord,
+    find: FindNode,
+    *,
+    held: bool,
+    accepted: frozenset[str] = frozenset(),
+    settled: frozenset[str] = frozenset(),
 ) -> ExecutionPlan:
     """The plan of a run, with the same versions, and if it is ``held`` with the same files.
 
-    A node whose place a folder had taken is read from there again.
+    A node whose place a folder had taken is read from there again. Steps that are ``settled``
+    do not run, whatever became of their nodes.
     """
     if not record.definition:
         raise RunNotResumableError(
@@ -311,7 +335,8 @@ def _recorded_plan(
     for step_id, step in as_object(record.plan["steps"]).items():
         planned = as_object(step)
         node = _planned_node(planned, workflow, step_id, find, is_accepted=step_id in accepted)
-        if held and step_id not in accepted and node.digest != planned["digest"]:
+        is_free = step_id in accepted or step_id in settled
+        if held and not is_free and node.digest != planned["digest"]:
             raise DigestMismatchError(
                 f"the files of {node.metadata.node_version} changed since the run began",
                 hint=f"bring them back, or go on with them: --accept-changed {step_id}",

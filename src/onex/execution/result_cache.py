@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from onex.domain.errors import SchemaMismatchError
@@ -17,10 +17,15 @@ KEY_FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class InputDigest:
-    """What stands for all that goes into a call; ``untracked`` says what it leaves out, if any."""
+    """What stands for all that goes into a call.
+
+    ``untracked`` says what it leaves out, if any; ``files`` tell, by path, whether one was
+    written since.
+    """
 
     digest: str
     untracked: str | None = None
+    files: Mapping[str, tuple[int, ...] | str] = field(default_factory=dict)
 
 
 _NO_INPUTS = InputDigest(sha256_of(canonical_json({})))
@@ -32,6 +37,16 @@ class FileDigests:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int, int, int], str] = {}
+
+    def signature(self, path: Path) -> tuple[int, ...] | str:
+        """What changes whenever a file is written, or for a folder its digest."""
+        try:
+            status = path.stat()
+            if path.is_dir():
+                return content_digest(path)
+        except (OSError, ValueError, NotAFileError):
+            return "gone"
+        return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def of(self, path: Path, go_on: Callable[[], None]) -> str:
         """The digest of what a path leads to; raises as ``content_digest`` does."""
@@ -68,6 +83,7 @@ def input_digest(
     found = paths.places_in(inputs)
     untracked = found.unknown
     contents: dict[str, str] = {}
+    signatures: dict[str, tuple[int, ...] | str] = {}
     for place in found.places:
         text = value_at(inputs, place)
         if not isinstance(text, str):
@@ -75,7 +91,7 @@ def input_digest(
         path = Path(text)
         if not path.is_absolute():
             raise SchemaMismatchError(
-                f"the input {named(place)} is {str(path)!r}, a relative path",
+                f"the input {named(place)} is a relative path",
                 hint="hand over an absolute one, or a file as an artifact: context.artifact(path)",
             )
         try:
@@ -84,9 +100,11 @@ def input_digest(
             raise SchemaMismatchError(
                 f"the input {named(place)}: {error}", hint="name a file or a folder"
             ) from error
-        except OSError:
+        except (OSError, ValueError):
             untracked = f"the input {named(place)} cannot be read"
-    return InputDigest(sha256_of(canonical_json([inputs, contents])), untracked)
+        signatures[str(path)] = files.signature(path)
+    digest = sha256_of(canonical_json([inputs, contents]))
+    return InputDigest(digest, untracked, signatures)
 
 
 def node_key(digest: str, metadata: NodeMetadata, environment: JsonObject) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json
 from onex.domain.workflow import Step
@@ -22,6 +23,7 @@ class ResultLookup:
         self._artifacts = artifacts
         self._files = FileDigests()
         self._whole: set[str] = set()
+        self._seen: dict[str, Mapping[str, tuple[int, ...] | str]] = {}
         self._options = options
         self._notes: dict[str, str | None] = {}
 
@@ -51,10 +53,17 @@ class ResultLookup:
         ``go_on`` is called while files are read; what it raises ends that.
         """
         digest = input_digest(node.paths, inputs, self._files, go_on)
+        if digest.files:
+            self._seen[call.id] = digest.files
         if call.step.id not in self._notes:
             self._notes[call.step.id] = self._note(call.step, node)
         note = self._notes[call.step.id] or digest.untracked
         return digest.digest, None if note else cache_key(node.key, digest), note
+
+    def has_changed(self, call_id: str) -> bool:
+        """Whether a file that went into a call was written since."""
+        seen = self._seen.pop(call_id, {})
+        return any(self._files.signature(Path(path)) != found for path, found in seen.items())
 
     def find(self, key: str | None, step_id: str) -> CachedOutput | None:
         """The result for a key, if it is whole and may be taken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onex.domain.json_value import as_text
+from onex.domain.json_value import JsonValue, as_text
 from onex.domain.result import NodeExecutionResult
 from onex.execution.artifacts import artifacts_in
 from onex.execution.context import ARTIFACT_KEY
@@ -28,12 +28,21 @@ class RunRecorder:
         """Whether it is time to write."""
         return len(self._entries) >= MAXIMUM_GROUP
 
-    def end(self, result: NodeExecutionResult, *, may_hold_artifacts: bool = True) -> bool:
-        """A call or a step ended; returns whether artifacts stand in its result."""
+    def end(
+        self,
+        result: NodeExecutionResult,
+        *,
+        may_hold_artifacts: bool = True,
+        handed_on: JsonValue = None,
+    ) -> bool:
+        """A call or a step ended; returns whether artifacts stand in its result.
+
+        ``handed_on`` is the result, if it is more than what is recorded.
+        """
         self._entries.ended.append(result)
         if not may_hold_artifacts:
             return False
-        records = list(artifacts_in(result.output))
+        records = list(artifacts_in(result.output if handed_on is None else handed_on))
         for record in records:
             use = (as_text(record[ARTIFACT_KEY]), self._run_id, result.step_id)
             self._entries.artifacts.append(ArtifactUse(*use, str(record.get("name"))))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from onex.domain.call_id import child_id, index_of
 from onex.domain.errors import ReferenceValueError, RunCancelledError, StepSkippedError
 from onex.domain.json_value import JsonObject, JsonValue, as_object
-from onex.domain.result import StepError, StepStatus
+from onex.domain.result import NOT_RECORDED, StepError, StepStatus
 from onex.domain.template import Reference, descend, render
 from onex.domain.workflow import Step, Workflow
 
@@ -272,7 +272,7 @@ class Scheduler:
             try:
                 value = self._value(reference.root, item)
                 if outputs is not None and reference.root == "steps":
-                    value = outputs
+                    return descend(outputs, reference.parts[1:], missing=NOT_RECORDED)
                 return descend(value, reference.parts[1:])
             except LookupError as error:
                 raise ReferenceValueError(

@@ -175,6 +175,8 @@ class _Walk:
     def _of_members(
         self, schema: JsonObject, value: JsonObject, place: Place, depth: int
     ) -> Iterator[Place]:
+        if _may_mark(self._mark, schema.get("propertyNames")):
+            self.unknown = "the schema marks names of members, which is not followed"
         properties, patterns = schema.get("properties"), schema.get("patternProperties")
         for key, member in value.items():
             found: list[JsonValue] = []

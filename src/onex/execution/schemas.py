@@ -11,6 +11,8 @@ from onex.domain.json_value import JsonObject, JsonValue, find_unwritable
 from onex.domain.metadata import NodeMetadata
 from onex.execution.state_contract import StateContract
 
+HIDDEN_VALUE = "a value that is not shown"
+
 
 def complete_inputs(declared: Mapping[str, JsonObject], given: JsonObject) -> JsonObject:
     """The inputs of a workflow: those given, and defaults for the others.
@@ -68,8 +70,15 @@ def schema_problems(members: Mapping[str, JsonValue]) -> Iterator[tuple[str, str
 class NodeSchemas:
     """The validators of one node, compiled once: those of its manifest and of its contract."""
 
-    def __init__(self, metadata: NodeMetadata, contract: StateContract) -> None:
-        """Raises SchemaMismatchError where the node's schemas are not valid themselves."""
+    def __init__(
+        self, metadata: NodeMetadata, contract: StateContract, *, shows_values: bool = True
+    ) -> None:
+        """``shows_values`` says whether messages may hold what was checked.
+
+        Raises:
+            SchemaMismatchError: the node's schemas are not valid themselves.
+        """
+        self._mask = None if shows_values else HIDDEN_VALUE
         self._hint = f"see the inputs and outputs of {metadata.node_version}"
         inputs, outputs = metadata.inputs, metadata.outputs
         declared = object_schema(inputs) | {"additionalProperties": False} if inputs else None
@@ -83,7 +92,7 @@ class NodeSchemas:
     ) -> Sequence[tuple[str, jsonschema_rs.Validator]]:
         try:
             return [
-                (origin, _validator(schema))
+                (origin, _validator(schema, self._mask))
                 for origin, schema in ((name, manifest), ("state contract", contract))
                 if schema is not None
             ]
@@ -142,9 +151,10 @@ def _without_boolean_required(schema: JsonObject) -> dict[str, JsonValue]:
     }
 
 
-def _validator(schema: JsonObject) -> jsonschema_rs.Validator:
+def _validator(schema: JsonObject, mask: str | None = None) -> jsonschema_rs.Validator:
+    """A compiled schema, whose messages have the mask in the place of values, if there is one."""
     try:
-        return jsonschema_rs.validator_for(dict(schema))
+        return jsonschema_rs.validator_for(dict(schema), mask=mask)
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         first_line = str(error).splitlines()[0]
         raise InvalidSchemaError(f"a schema is not valid: {first_line}") from error
@@ -164,5 +174,5 @@ def _first_problem(validator: jsonschema_rs.Validator, value: JsonValue) -> str 
     if error is None:
         return None
     place = ".".join(str(part) for part in error.instance_path)
-    message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
-    return f"{place}: {message}" if place else message
+    # Not cut here: a secret within it would be cut before it is hidden.
+    return f"{place}: {error.message}" if place else error.message

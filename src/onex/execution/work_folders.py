@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from itertools import count
+from pathlib import Path
+
+from onex.local_machine import remove_tree
 
 
 class WorkFolders:
@@ -37,4 +39,4 @@ class WorkFolders:
         if is_empty:
             self._free.append(path)
         else:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(Path(path))
