@@ -22,6 +22,8 @@ PROBE_SECONDS = 0.05
 
 @dataclass(slots=True)
 class _Circuit:
+    """What is known of a node since its first failure."""
+
     ended: dict[str, bool] = field(default_factory=dict)
     in_a_row: set[str] = field(default_factory=set)
     calls: int = 0
@@ -65,10 +67,14 @@ class CircuitBreaker:
         """
         if self._policy.failures == 0:
             return
-        circuit = self._circuits.setdefault(node, _Circuit())
+        has_failed = error_code in COUNTED
+        circuit = self._circuits.get(node)
+        if circuit is None:
+            if not has_failed:
+                return
+            circuit = self._circuits[node] = _Circuit()
         circuit.calls += 1
         name = f"{circuit.calls}" if call is None else call
-        has_failed = error_code in COUNTED
         circuit.ended.pop(name, None)
         circuit.ended[name] = has_failed
         if len(circuit.ended) > WINDOW:

@@ -13,6 +13,7 @@ from onex.domain.json_value import JsonObject, JsonValue
 from onex.execution.context import ExecutionContext
 
 MAXIMUM_RESULT_DEPTH = 100
+_PLAIN = (type(None), dict, list, str, bool, int, float)
 MAXIMUM_INTEGER_BITS = 14_000
 MAXIMUM_TRACEBACK_CHARACTERS = 1024 * 1024
 MAXIMUM_RESULT_CHARACTERS = 64 * 1024 * 1024
@@ -76,7 +77,7 @@ class NodeCode:
                 result = self._function(context, dict(inputs))
             else:
                 result = self._function(context, **inputs)
-            if inspect.isawaitable(result):
+            if not isinstance(result, _PLAIN) and inspect.isawaitable(result):
                 result = _awaited(result)
         except BaseException as error:
             raise NodeCodeError("raised", _summary(error), _traceback(error, self._file)) from error

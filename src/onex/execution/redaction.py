@@ -39,6 +39,8 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """The text without secrets."""
+        if not self._forms:
+            return text
         pattern = self._pattern_for(text)
         if pattern is None:
             return text
@@ -110,6 +112,8 @@ class LogTail:
 
     def text(self) -> str:
         """What was printed, as far as it is kept."""
+        if not self._bytes:
+            return ""
         text = self._bytes.decode("utf-8", "backslashreplace")
         if self._is_cut:
             begun = len(self._bytes[: self._margin].decode("utf-8", "backslashreplace"))

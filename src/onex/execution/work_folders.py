@@ -31,9 +31,8 @@ class WorkFolders:
     def give_back(self, path: str) -> None:
         """Remove what a call left in its folder, of which nothing runs any more."""
         try:
-            is_empty = not os.listdir(path)  # noqa: PTH208 - in the way of every call
-        except FileNotFoundError:
-            is_empty = True
+            # In the way of every call, so without an exception where there is no folder.
+            is_empty = not os.access(path, os.F_OK) or not os.listdir(path)  # noqa: PTH208
         except OSError:
             return
         if is_empty:
