@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from onex import Registry
 from tests.conftest import Project
 
 
@@ -270,3 +273,47 @@ def test_two_new_nodes_of_one_name_do_not_undo_each_other(project: Project) -> N
     (project.nodes / "fresh").mkdir()
     assert project.onex("new", "fresh", "--format", "json").json["error"]["code"] == "USE003"
     assert (project.nodes / "fresh").is_dir()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.skipif(sys.platform == "darwin", reason="names must be UTF-8 on macOS")
+def test_a_project_whose_name_is_not_utf8(
+    project: Project, kind: str, request: pytest.FixtureRequest
+) -> None:
+    odd = Project(project.root / os.fsdecode(b"pr\xffoj"))
+    odd.nodes.mkdir(parents=True)
+    del odd.environment["ONEX_HOME"]
+    if kind == "postgresql":
+        odd.environment["ONEX_STORAGE"] = request.getfixturevalue("postgres")
+    odd.write("onex.toml", '[[sources]]\nname = "n"\npath = "nodes"\n')
+    odd.add("a", "def execute(context):\n    return 1\n")
+    odd.add("a", "def execute(context):\n    return 'other'\n", folder="copy")
+    odd.add("b", "def execute(context, *, f):\n    return open(f).read()\n",
+            inputs={"f": {"type": "string", "format": "path"}})  # fmt: skip
+
+    def logged() -> int:
+        with Registry.open(start=odd.root, environment=odd.environment) as registry:
+            return registry.events()[-1].serial
+
+    first = odd.onex("scan", "--format", "json")
+    assert [p["code"] for p in first.json["problems"]] == ["DSC002"], first.stderr
+    assert odd.onex("scan", odd.nodes, "--format", "json").json["nodes"] == 2
+    before = logged()
+    for arguments in ((), (odd.nodes,), ()):
+        assert odd.onex("scan", *arguments).code in (0, 4)
+    assert logged() == before
+    assert odd.onex("run", "a", "--format", "json").code == 0
+    assert odd.onex("storage", "check").code == 0
+    assert odd.onex("storage", "rebuild").code == 0
+    assert odd.onex("storage", "check").code == 0
+    shown = odd.onex("show", "a", "--format", "json").json
+    assert len(shown["origins"]) == 2
+    odd.write("data.txt", "x")
+    refused = odd.onex("run", "b", "-i", "f=data.txt", "--format", "json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "WFL010")
+    backup = project.root / "backup.db"
+    assert odd.onex("storage", "backup", backup).code == 0
+    shutil.rmtree(odd.nodes / "a-1.0.0")
+    odd.onex("scan")
+    odd.onex("sources", "forget", odd.nodes)
+    assert odd.onex("run", "a", "--format", "json").json["outputs"] == {"result": "other"}

@@ -20,7 +20,7 @@ from onex.domain.errors import (
     Problem,
     Severity,
 )
-from onex.domain.json_value import is_writable
+from onex.domain.path_text import stored_path
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_above, rules_in
 from onex.manifests.local_node import has_block, read_local_node
 from onex.manifests.manifest import MANIFEST_SUFFIX
@@ -64,13 +64,7 @@ class FileSystemDiscovery:
 
     def health_check(self) -> None:
         """Raise PathNotReadableError where the folder is missing or cannot be listed."""
-        if not is_writable(str(self._root)):
-            raise PathNotReadableError(
-                f"{self._root} cannot be scanned: the name of a folder in it is not UTF-8",
-                hint="rename the folder, or scan it through a link whose path is UTF-8",
-                location=Location(str(self._root)),
-            )
-        if len(self.name.encode()) > MAXIMUM_SOURCE_NAME_BYTES:
+        if len(stored_path(self.name).encode()) > MAXIMUM_SOURCE_NAME_BYTES:
             raise PathNotReadableError(
                 f"{self._root} cannot be scanned: the name of the source is longer than"
                 f" {MAXIMUM_SOURCE_NAME_BYTES} bytes",
@@ -211,5 +205,5 @@ def _fingerprint(folders: Iterator[Folder]) -> str:
         if not folder.memory.fingerprint:
             return ""
         memory = folder.memory
-        digest.update(folder.path.encode() + b"\0" + memory.fingerprint + memory.rules)
+        digest.update(os.fsencode(folder.path) + b"\0" + memory.fingerprint + memory.rules)
     return digest.hexdigest()

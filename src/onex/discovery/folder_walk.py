@@ -302,7 +302,7 @@ def _fingerprint(path: str, files: list[str], rules: bytes) -> tuple[bytes, byte
         if S_ISLNK(status.st_mode):
             values += _status_behind(prefix + name)
         if name in IGNORE_FILES:
-            rules = blake2b(rules + f"{path}/{name}".encode() + _packed(values[-4:])).digest()
+            rules = blake2b(rules + os.fsencode(f"{path}/{name}") + _packed(values[-4:])).digest()
     digest = blake2b("\0".join(files).encode(), digest_size=DIGEST_BYTES)
     digest.update(_packed(values))
     return digest.digest() if not files or _is_settled(newest, newest) else _UNKNOWN, rules
@@ -360,7 +360,7 @@ def _unreadable(path: str, error: OSError) -> Problem:
 def _is_too_long(path: str) -> bool:
     """Whether the files of a folder may have paths that no index of a database can hold."""
     longest = MAXIMUM_PATH_BYTES - LONGEST_NAME_BYTES
-    return len(path) * 4 > longest and len(path.encode()) > longest
+    return len(path) * 4 > longest and len(os.fsencode(path)) > longest
 
 
 def _too_long(folder: str) -> Problem:

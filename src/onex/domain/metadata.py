@@ -16,6 +16,7 @@ from onex.domain.json_value import (
     as_texts,
 )
 from onex.domain.lifecycle import Lifecycle
+from onex.domain.path_text import read_path, stored_path
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
@@ -187,14 +188,15 @@ class Origin:
         return SourceId(self.source, self.workspace)
 
     def to_json(self) -> JsonObject:
-        body = {"source": self.source, "path": self.path}
+        body = {"source": stored_path(self.source), "path": stored_path(self.path)}
         return body | ({"workspace": self.workspace} if self.workspace else {})
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Origin:
         """Read back what ``to_json`` wrote."""
         workspace = as_optional_text(body.get("workspace"))
-        return cls(as_text(body["source"]), as_text(body["path"]), workspace or "")
+        source, path = as_text(body["source"]), as_text(body["path"])
+        return cls(read_path(source), read_path(path), workspace or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from onex.domain.json_value import (
     canonical_object,
 )
 from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode, SourceId
+from onex.domain.path_text import read_path
 from onex.domain.reference import NodeId, NodeVersion
 
 SOURCE_ADOPTED = "source.adopted"
@@ -126,7 +127,7 @@ class Projection:
     def apply(self, event: Event) -> None:
         """Take in the next entry; entries that are not about nodes or sources change nothing."""
         if event.action == SOURCE_ADOPTED:
-            former = SourceId(event.object, as_text(event.facts["before"]))
+            former = SourceId(read_path(event.object), as_text(event.facts["before"]))
             self._adopt(former, as_text(event.facts["after"]))
         if not event.action.startswith("node."):
             return

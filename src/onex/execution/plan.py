@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from onex.domain.json_value import JsonObject, JsonValue, sha256_of
+from onex.domain.errors import WorkflowInputError
+from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, sha256_of
 from onex.domain.metadata import RegisteredNode
 from onex.domain.workflow import Workflow
 from onex.execution.absolute_paths import with_absolute_paths
@@ -84,6 +85,12 @@ def plan_workflow(
     complete = complete_inputs(workflow.inputs, inputs)
     folders = {name: given.folders.get(name, Path.cwd()) for name in inputs}
     workflow, complete = with_absolute_paths(workflow, declared, complete, folders)
+    unwritable = find_unwritable([complete, workflow.to_json()])
+    if unwritable is not None:
+        raise WorkflowInputError(
+            f"a path among the inputs is not UTF-8: {unwritable}",
+            hint="name it through a link whose path is UTF-8",
+        )
     return ExecutionPlan(
         workflow,
         nodes,

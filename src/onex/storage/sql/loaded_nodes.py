@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from onex.domain.decision import AbsentDecision
 from onex.domain.metadata import Origin
+from onex.domain.path_text import stored_path
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.node_record import stored_version
@@ -15,6 +16,7 @@ from onex.storage.sql.rows import (
     NODE_COLUMNS,
     ORIGIN_COLUMNS,
     NodeRow,
+    read_origin,
     rows_for_keys,
 )
 
@@ -126,7 +128,7 @@ class LoadedNodes:
                 f" ORDER BY added, {ORIGIN_COLUMNS}",
                 some,
             ):
-                origin = Origin(*columns)
+                origin = read_origin(*columns)
                 self._offered[origin] = by_id[node_id]
                 self._origins[by_id[node_id]].append(origin)
 
@@ -134,11 +136,11 @@ class LoadedNodes:
         for origin in origins:
             self._offered[origin] = None
         columns = ("source", "path", "workspace")
-        places = [(origin.source, origin.path, origin.workspace) for origin in origins]
+        places = [(stored_path(o.source), stored_path(o.path), o.workspace) for o in origins]
         nodes = []
         for row in rows_for_keys(self._connection, columns, places, _OFFERED):
             node = NodeVersion(NodeId(*row[3:5]), Version.parse(row[5]))
-            self._offered[Origin(*row[:3])] = node
+            self._offered[read_origin(*row[:3])] = node
             nodes.append(node)
         return nodes
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from onex.domain.decision import NO_DECISION, decided
-from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode
+from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode, SourceId
+from onex.domain.path_text import read_path, stored_path
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.sql.connection import Parameter, Row, SqlConnection
@@ -58,6 +59,16 @@ class NodeRow(NamedTuple):
             bool(self.yanked),
             self.yank_reason,
         )
+
+
+def read_origin(source: str, path: str, workspace: str) -> Origin:
+    """An origin from its columns, those of ``ORIGIN_COLUMNS``."""
+    return Origin(read_path(source), read_path(path), workspace)
+
+
+def source_key(source: SourceId) -> tuple[str, str]:
+    """A source as the columns ``source`` and ``workspace`` hold it."""
+    return (stored_path(source.name), source.workspace)
 
 
 def read_outcome(text: str) -> Outcome:

@@ -15,6 +15,7 @@ from onex.domain.decision import AbsentDecision
 from onex.domain.errors import StorageError
 from onex.domain.event import GENESIS_HASH, Event, LogHead, first_broken_link
 from onex.domain.metadata import Origin, RegisteredNode, SourceId
+from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import Projection, changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
@@ -36,8 +37,10 @@ from onex.storage.sql.rows import (
     NODE_COLUMNS,
     ORIGIN_COLUMNS,
     NodeRow,
+    read_origin,
     read_outcome,
     rows_for_keys,
+    source_key,
 )
 from onex.storage.sql.writer import SCAN_TOKEN, SqlWriter
 from onex.storage.words import neighbours_of, words_of
@@ -331,24 +334,27 @@ class SqlBackend:
 
     def fingerprints(self, source: SourceId) -> Mapping[str, str]:
         offered = self._rows_of(source, "SELECT path FROM origins")
-        found = dict.fromkeys((str(row[0]) for row in offered), "")
+        found = dict.fromkeys((read_path(row[0]) for row in offered), "")
         seen = self._rows_of(source, "SELECT path, fingerprint FROM seen_files")
-        found.update((str(path), str(fingerprint)) for path, fingerprint in seen)
+        found.update((read_path(path), str(fingerprint)) for path, fingerprint in seen)
         return found
 
     def scan_token(self, source: SourceId) -> str | None:
-        rows = self._connection.rows(SCAN_TOKEN, (source.name, source.workspace))
+        rows = self._connection.rows(SCAN_TOKEN, source_key(source))
         return rows[0][0] if rows else None
 
     def incomplete_scans(self) -> Sequence[SourceId]:
         rows = self._connection.rows(
             "SELECT source, workspace FROM scans WHERE is_complete = 0 ORDER BY source, workspace"
         )
-        return [SourceId(*row) for row in rows]
+        return [SourceId(read_path(name), workspace) for name, workspace in rows]
 
     def files_at(self, origin: Origin) -> str:
         rows = self._rows_of(
-            origin.source_id, "SELECT files FROM seen_files", "AND path = ?", origin.path
+            origin.source_id,
+            "SELECT files FROM seen_files",
+            "AND path = ?",
+            stored_path(origin.path),
         )
         return str(rows[0][0]) if rows else ""
 
@@ -356,7 +362,8 @@ class SqlBackend:
         rows = self._rows_of(
             source, "SELECT path, stamp, rules, files, folders, fingerprint FROM folders"
         )
-        return {row[0]: FolderMemory._make(row) for row in rows}
+        found = [FolderMemory(read_path(row[0]), *row[1:]) for row in rows]
+        return {memory.path: memory for memory in found}
 
     def outcomes(self, source: SourceId) -> Mapping[str, int]:
         counted = self._rows_of(
@@ -371,7 +378,7 @@ class SqlBackend:
             "AND problems <> '[]' ORDER BY path",
         )
         return [
-            SeenFile(path, fingerprint, read_outcome(outcome), read_problems(problems))
+            SeenFile(read_path(path), fingerprint, read_outcome(outcome), read_problems(problems))
             for path, fingerprint, outcome, problems in rows
         ]
 
@@ -380,7 +387,7 @@ class SqlBackend:
     ) -> list[Row]:
         """Rows of what a source offers, or of what scans noted of it."""
         statement = f"{selected} WHERE source = ? AND workspace = ? {rest}"
-        return self._connection.rows(statement, (source.name, source.workspace, *parameters))
+        return self._connection.rows(statement, (*source_key(source), *parameters))
 
     def sources(self) -> Mapping[SourceId, int]:
         rows = self._connection.rows(
@@ -390,15 +397,18 @@ class SqlBackend:
             " UNION ALL SELECT DISTINCT source, workspace, 0 FROM folders) AS known"
             " GROUP BY source, workspace ORDER BY source, workspace"
         )
-        return {SourceId(*row[:2]): int(row[2]) for row in rows}
+        return {SourceId(read_path(row[0]), row[1]): int(row[2]) for row in rows}
 
     def scanned_sources(self, name: str) -> Mapping[SourceId, str | None]:
         rows = self._connection.rows(
             "SELECT workspace, (SELECT min(path) FROM origins WHERE origins.source = scans.source"
             " AND origins.workspace = scans.workspace) FROM scans WHERE source = ?",
-            (name,),
+            (stored_path(name),),
         )
-        return {SourceId(name, workspace): path for workspace, path in rows}
+        return {
+            SourceId(name, workspace): None if path is None else read_path(path)
+            for workspace, path in rows
+        }
 
     def ambiguous_names(self) -> Mapping[str, Sequence[NodeId]]:
         rows = self._connection.rows(
@@ -516,7 +526,7 @@ class SqlBackend:
             if source is not None:
                 offered[node_id].append((added, source, path, workspace))
         return [
-            row.registered([Origin(*place) for _, *place in sorted(offered[node_id])])
+            row.registered([read_origin(*place) for _, *place in sorted(offered[node_id])])
             for node_id, row in found.items()
         ]
 
@@ -541,5 +551,5 @@ class SqlBackend:
                 f" ORDER BY added, {ORIGIN_COLUMNS}",
                 some,
             ):
-                origins[node_id].append(Origin(*place))
+                origins[node_id].append(read_origin(*place))
         return [row.registered(origins[row.id]) for row in rows]

@@ -11,6 +11,7 @@ from onex.domain.event import GENESIS_HASH, Event
 from onex.domain.json_value import canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition
 from onex.domain.metadata import Origin, SourceId
+from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import SOURCE_ADOPTED, Projection, adoption, node_state
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.selection import preference
@@ -27,7 +28,7 @@ from onex.storage.node_record import (
 from onex.storage.problems import write_problems
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
-from onex.storage.sql.rows import NodeRow, rows_for_keys
+from onex.storage.sql.rows import NodeRow, rows_for_keys, source_key
 
 SCAN_TOKEN = "SELECT token FROM scans WHERE source = ? AND workspace = ?"
 _DROP_LABELS = "DELETE FROM labels WHERE node_id = ?"
@@ -139,7 +140,7 @@ class SqlWriter:
 
     def sources(self, workspace: str) -> Sequence[SourceId]:
         rows = self._connection.rows(_SOURCES, (workspace,))
-        return [SourceId(name, workspace) for (name,) in rows]
+        return [SourceId(read_path(name), workspace) for (name,) in rows]
 
     def find(self, node: NodeVersion) -> StoredNode | None:
         row = self._loaded.row(node)
@@ -256,7 +257,7 @@ class SqlWriter:
         row = self._row(node)
         if origin in self._added_origins:
             self.flush()
-        self._gather(_DROP_ORIGIN, (origin.source, origin.workspace, origin.path))
+        self._gather(_DROP_ORIGIN, (*source_key(origin.source_id), stored_path(origin.path)))
         self._loaded.drop_origin(origin, node)
         if self._loaded.origins(node):
             facts = {"origin": canonical_json(origin.to_json())}
@@ -281,46 +282,49 @@ class SqlWriter:
 
     def remember(self, source: SourceId, file: SeenFile) -> None:
         problems = write_problems(file.problems)
-        facts = (file.path, file.fingerprint, file.outcome, problems, file.files)
-        self._gather(_PUT_FILE, (source.name, source.workspace, *facts))
+        path = stored_path(file.path)
+        facts = (path, file.fingerprint, file.outcome, problems, file.files)
+        self._gather(_PUT_FILE, (*source_key(source), *facts))
 
     def forget(self, source: SourceId, path: str) -> None:
         if _PUT_FILE in self._gathered:
             self.flush()
-        self._gather(_DROP_FILE, (source.name, source.workspace, path))
+        self._gather(_DROP_FILE, (*source_key(source), stored_path(path)))
 
     def remember_folders(
         self, source: SourceId, changed: Iterable[FolderMemory], gone: Iterable[str]
     ) -> None:
         self.flush()
-        key = (source.name, source.workspace)
-        self._connection.run_many(_DROP_FOLDER, [(*key, path) for path in gone])
-        self._connection.run_many(_PUT_FOLDER, [(*key, *memory) for memory in changed])
+        key = source_key(source)
+        self._connection.run_many(_DROP_FOLDER, [(*key, stored_path(path)) for path in gone])
+        self._connection.run_many(
+            _PUT_FOLDER, [(*key, stored_path(memory.path), *memory[1:]) for memory in changed]
+        )
 
     def scan_token(self, source: SourceId) -> str | None:
-        rows = self._connection.rows(SCAN_TOKEN, (source.name, source.workspace))
+        rows = self._connection.rows(SCAN_TOKEN, source_key(source))
         return rows[0][0] if rows else None
 
     def note_scan(self, source: SourceId, token: str, *, is_complete: bool) -> None:
-        self._gather(_PUT_SCAN, (source.name, source.workspace, token, int(is_complete)))
+        self._gather(_PUT_SCAN, (*source_key(source), token, int(is_complete)))
 
     def adopt(self, source: SourceId, former_workspace: str) -> None:
         self.forget_source(source)
         for table in ("origins", *_SCAN_MEMORY):
             self._connection.rows(
                 f"UPDATE {table} SET workspace = ? WHERE source = ? AND workspace = ?",
-                (source.workspace, source.name, former_workspace),
+                (source.workspace, stored_path(source.name), former_workspace),
             )
         self._loaded.clear()
         former = SourceId(source.name, former_workspace)
-        self._append(SOURCE_ADOPTED, source.name, adoption(former, source))
+        self._append(SOURCE_ADOPTED, stored_path(source.name), adoption(former, source))
 
     def forget_source(self, source: SourceId) -> None:
         self.flush()
         for table in _SCAN_MEMORY:
             self._connection.rows(
                 f"DELETE FROM {table} WHERE source = ? AND workspace = ?",
-                (source.name, source.workspace),
+                source_key(source),
             )
 
     def take_over(self, events: Sequence[Event]) -> None:
@@ -354,7 +358,7 @@ class SqlWriter:
             self._gather_words(node_id, record)
             self._gather_name_parts(node_id, record)
             for order, origin in enumerate(state.origins):
-                facts = (node_id, origin.source, origin.path, origin.workspace, order)
+                facts = (node_id, *_place(origin), order)
                 self._gather(_INSERT_ORIGIN, facts)
             self._touched[NodeId(record.type, record.namespace)] = None
             if state.yanked or state.decision is not None:
@@ -490,7 +494,7 @@ class SqlWriter:
 
     def _put_origin(self, origin: Origin, node: NodeVersion, node_id: int) -> None:
         """Note an origin under the entry of the log that was written last."""
-        facts = (node_id, origin.source, origin.path, origin.workspace, self._serial)
+        facts = (node_id, *_place(origin), self._serial)
         self._gather(_INSERT_ORIGIN, facts)
         self._added_origins.add(origin)
         self._loaded.put_origin(origin, node)
@@ -530,6 +534,11 @@ class SqlWriter:
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         self._time = max(now, self._time)
         return self._time
+
+
+def _place(origin: Origin) -> tuple[str, str, str]:
+    """An origin as its columns hold it."""
+    return (stored_path(origin.source), stored_path(origin.path), origin.workspace)
 
 
 def _key(row: NodeRow) -> tuple[str, str, str]:
