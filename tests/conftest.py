@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -111,6 +113,26 @@ class Project:
             check=False,
         )
         return CommandResult(done.returncode, done.stdout, done.stderr)
+
+    def onex_here(self, *arguments: str | Path) -> CommandResult:
+        """Run ``onex`` in this process, which takes a fraction of the time."""
+        from onex.cli.main import run
+
+        printed, told = io.StringIO(), io.StringIO()
+        before = dict(os.environ)
+        try:
+            os.environ.clear()
+            os.environ.update(self.environment)
+            with (
+                contextlib.chdir(self.root),
+                contextlib.redirect_stdout(printed),
+                contextlib.redirect_stderr(told),
+            ):
+                code = run(list(map(str, arguments)))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        return CommandResult(code, printed.getvalue(), told.getvalue())
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "onex", *map(str, arguments)]

@@ -51,7 +51,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, Proje
 
 def scan(project: Project) -> list[str]:
     """Scan, and return the codes of the problems."""
-    done = project.onex("scan", "--format", "json")
+    done = project.onex_here("scan", "--format", "json")
     assert done.code in (0, 1), done.stderr
     return [problem["code"] for problem in done.json["problems"]]
 
@@ -81,7 +81,7 @@ def test_nothing_is_undone_and_nothing_is_logged_twice(pair: tuple[Project, Proj
     for project in (ann, bob, ann, bob):
         assert scan(project) == []
     assert serial(ann) == before
-    shown = ann.onex("show", "a", "--format", "json").json["origins"]
+    shown = ann.onex_here("show", "a", "--format", "json").json["origins"]
     assert [Path(origin["path"]).parents[2].name for origin in shown] == ["ann", "bob"]
     shutil.rmtree(ann.nodes / "a-1.0.0")
     assert scan(ann) == []
@@ -90,8 +90,8 @@ def test_nothing_is_undone_and_nothing_is_logged_twice(pair: tuple[Project, Proj
     assert scan(bob) == []
     assert names(ann) == ["b@1.0.0"]
     for project in pair:
-        assert project.onex("run", "b").code == 0
-    assert ann.onex("storage", "check").code == 0
+        assert project.onex_here("run", "b").code == 0
+    assert ann.onex_here("storage", "check").code == 0
 
 
 def test_a_version_that_differs_is_refused_until_it_is_equal(pair: tuple[Project, Project]) -> None:
@@ -111,7 +111,7 @@ def test_a_version_that_differs_is_refused_until_it_is_equal(pair: tuple[Project
     assert serial(ann) == before
     bob.add("a", edited + "# newer\n")
     assert [scan(bob), scan(ann)] == [[], []]
-    assert ann.onex("storage", "check").code == 0
+    assert ann.onex_here("storage", "check").code == 0
 
 
 def test_paths_of_other_machines_mean_nothing_here(postgres: str, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_paths_of_other_machines_mean_nothing_here(postgres: str, tmp_path: Path
     before = serial(two)
     assert scan(two) == []
     assert serial(two) == before
-    refused = two.onex("run", "only_one")
+    refused = two.onex_here("run", "only_one")
     assert refused.code != 0
     assert "in the workspace one" in refused.stderr
     place.rename(tmp_path / "of two")
@@ -146,15 +146,15 @@ def test_what_a_machine_left_behind_can_be_taken_out(postgres: str, tmp_path: Pa
     here = on_machine(tmp_path / "here", None, postgres)
     here.add("a")
     assert scan(here) == ["DSC002"]
-    told = here.onex("scan", "--format", "json").json["problems"][0]
+    told = here.onex_here("scan", "--format", "json").json["problems"][0]
     assert "in the workspace build 7" in told["message"]
     assert "onex sources forget nodes --workspace 'build 7'" in told["hint"]
-    known = here.onex("sources", "list", "--all", "--format", "json").json
+    known = here.onex_here("sources", "list", "--all", "--format", "json").json
     assert {"name": "nodes", "workspace": "build 7", "nodes": 1} in known["known"]
-    forgotten = here.onex("sources", "forget", "nodes", "--workspace", "build 7")
+    forgotten = here.onex_here("sources", "forget", "nodes", "--workspace", "build 7")
     assert forgotten.code == 0, forgotten.stderr
     assert scan(here) == []
-    unknown = here.onex("sources", "forget", "nodes", "--workspace", "build 7")
+    unknown = here.onex_here("sources", "forget", "nodes", "--workspace", "build 7")
     assert unknown.code == 2
 
 
@@ -176,9 +176,9 @@ def test_a_project_that_moved_takes_its_nodes_along(
     assert scan(after) == []
     assert names(after) == ["a@1.0.0", "b@1.0.0"]
     for name in ("a", "b"):
-        (origin,) = after.onex("show", name, "--format", "json").json["origins"]
+        (origin,) = after.onex_here("show", name, "--format", "json").json["origins"]
         assert origin["path"].startswith(str(after.root))
-    assert after.onex("storage", "check").code == 0
+    assert after.onex_here("storage", "check").code == 0
 
 
 def test_a_registry_that_moves_to_a_server_is_taken_over_there(
@@ -189,9 +189,9 @@ def test_a_registry_that_moves_to_a_server_is_taken_over_there(
     for name in ("a", "b", "c"):
         project.add(name)
     scan(project)
-    origins = project.onex("show", "a", "--format", "json").json["origins"]
+    origins = project.onex_here("show", "a", "--format", "json").json["origins"]
     assert [set(origin) for origin in origins] == [{"source", "path"}]
-    assert project.onex("storage", "migrate", "--to", postgres).code == 0
+    assert project.onex_here("storage", "migrate", "--to", postgres).code == 0
     project.environment["ONEX_STORAGE"] = postgres
     before = serial(project)
     assert scan(project) == []
@@ -202,11 +202,11 @@ def test_a_registry_that_moves_to_a_server_is_taken_over_there(
     other.add("a")
     assert scan(other) == []
     assert serial(project) == before + 2
-    assert project.onex("storage", "rebuild").code == 0
+    assert project.onex_here("storage", "rebuild").code == 0
     assert scan(project) == []
     assert serial(project) == before + 2
-    assert project.onex("storage", "check").code == 0
-    assert project.onex("sources", "remove", "nodes").code == 0
+    assert project.onex_here("storage", "check").code == 0
+    assert project.onex_here("sources", "remove", "nodes").code == 0
     assert names(other) == ["a@1.0.0"]
 
 
@@ -275,7 +275,7 @@ def test_a_project_that_borrows_a_registry_takes_nothing_over(tmp_path: Path) ->
     owner.add("a")
     owner.add("b")
     scan(owner)
-    assert borrower.onex("sources", "forget", "nodes").code == 2
+    assert borrower.onex_here("sources", "forget", "nodes").code == 2
     borrower.add("a")
     assert scan(borrower) == []
     assert names(owner) == ["a@1.0.0", "b@1.0.0"]
@@ -293,7 +293,7 @@ def test_what_was_migrated_is_left_to_its_own_project(
     for name in ("a", "b"):
         project.add(name)
     scan(project)
-    assert project.onex("storage", "migrate", "--to", postgres).code == 0
+    assert project.onex_here("storage", "migrate", "--to", postgres).code == 0
     project.root.rename(tmp_path / "away")
     other = on_machine(tmp_path / "other", "other", postgres)
     other.write("onex.toml", SOURCE.replace('name = "nodes"', f'name = "{source}"'))
@@ -313,11 +313,11 @@ def test_a_copy_keeps_what_other_machines_gave(postgres: str, tmp_path: Path) ->
         far.add(name)
     scan(far)
     backup = tmp_path / "backup.db"
-    assert far.onex("storage", "backup", backup).code == 0
+    assert far.onex_here("storage", "backup", backup).code == 0
     shutil.rmtree(far.root)
     here = on_machine(tmp_path / "here", None, None)
     here.add("a")
-    assert here.onex("storage", "restore", backup).code == 0
+    assert here.onex_here("storage", "restore", backup).code == 0
     assert scan(here) == []
     assert names(here) == ["a@1.0.0", "b@1.0.0"]
 
@@ -336,7 +336,7 @@ def test_a_project_that_moved_and_changed_leaves_nothing_behind(
     after.add("a", version="2.0.0")
     assert scan(after) == []
     assert names(after) == ["a@2.0.0"]
-    known = after.onex("sources", "list", "--all", "--format", "json").json["known"]
+    known = after.onex_here("sources", "list", "--all", "--format", "json").json["known"]
     assert [source["nodes"] for source in known] == [1]
 
 
@@ -359,7 +359,7 @@ def test_a_bound_namespace_belongs_to_its_source(pair: tuple[Project, Project]) 
     assert scan(bob) == []
     ann.add("a", "def execute(context):\n    return 'own'\n")
     assert scan(ann) == []
-    assert ann.onex("run", "a", "--format", "json").json["outputs"] == {"result": "own"}
+    assert ann.onex_here("run", "a", "--format", "json").json["outputs"] == {"result": "own"}
     assert scan(bob) == ["DSC002"]
 
 
@@ -368,6 +368,6 @@ def test_a_forced_scan_brings_words_of_readmes_back(tmp_path: Path) -> None:
     project.add("a")
     project.write("nodes/a-1.0.0/README.md", "It knows every zebrafish.\n")
     scan(project)
-    assert project.onex("storage", "rebuild").code == 0
-    project.onex("scan", "--force")
-    assert "tool://test.a" in project.onex("search", "zebrafish").stdout
+    assert project.onex_here("storage", "rebuild").code == 0
+    project.onex_here("scan", "--force")
+    assert "tool://test.a" in project.onex_here("search", "zebrafish").stdout

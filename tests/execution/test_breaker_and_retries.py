@@ -9,7 +9,7 @@ from tests.conftest import CommandResult, Project
 
 def run(project: Project, *arguments: str) -> CommandResult:
     project.scan()
-    return project.onex("run", "test.workflow.yaml", *arguments, "--format", "json")
+    return project.onex_here("run", "test.workflow.yaml", *arguments, "--format", "json")
 
 
 def test_every_attempt_of_a_crashing_call_is_made(project: Project) -> None:
@@ -96,7 +96,7 @@ def test_what_is_tried_again_says_why_and_for_which_item(project: Project) -> No
         }
     )
     project.scan()
-    done = project.onex("run", "test.workflow.yaml", "--keep-going")
+    done = project.onex_here("run", "test.workflow.yaml", "--keep-going")
     assert "attempt 1 of a[1] failed with EXE001" in done.stderr
     assert "ValueError: no 2" in done.stderr
 

@@ -27,7 +27,7 @@ PATH = {"type": "string", "format": "path"}
 
 
 def run(project: Project, *arguments: str | Path) -> CommandResult:
-    done = project.onex("run", *arguments, "--format", "json")
+    done = project.onex_here("run", *arguments, "--format", "json")
     assert done.code == 0, done.stdout + done.stderr
     return done
 
@@ -120,7 +120,7 @@ def test_a_path_counts_by_content_wherever_its_schema_says_so(project: Project, 
 def test_what_cannot_be_followed_is_not_cached(project: Project) -> None:
     project.add("take", READ, inputs={"x": {"items": {"$ref": "#/nowhere"}}}, idempotent=True)
     project.scan()
-    done = project.onex("run", "take", "--args", '{"x": []}', "--format", "json")
+    done = project.onex_here("run", "take", "--args", '{"x": []}', "--format", "json")
     assert done.code in (0, 1)
     if done.code == 0:
         assert not run(project, "take", "--args", '{"x": []}').json["steps"]["node"]["cached"]
@@ -143,7 +143,7 @@ def test_configuration_counts_and_replay_names_it(project: Project) -> None:
     first = run(project, "test.paint").json
     project.write("onex.toml", source.replace("red", "blue"))
     assert result(project, "test.paint") == "blue"
-    replayed = project.onex("runs", "replay", first["run_id"], "--format", "json").json
+    replayed = project.onex_here("runs", "replay", first["run_id"], "--format", "json").json
     assert replayed["first_difference"]["causes"] == ["configuration"]
 
 
@@ -200,7 +200,7 @@ def test_a_relative_path_from_a_step_is_refused(project: Project) -> None:
         }
     )
     project.scan()
-    done = project.onex("run", workflow, "--format", "json")
+    done = project.onex_here("run", workflow, "--format", "json")
     assert done.json["steps"]["read"]["error"]["code"] == "EXE008"
     assert "relative path" in done.json["steps"]["read"]["error"]["message"]
 
@@ -212,7 +212,7 @@ def test_what_has_no_end_is_no_file(project: Project, idempotent: bool) -> None:
     pipe = project.root / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, "/dev/zero"):
-        done = project.onex("run", "read", "-i", f"path={path}", "--format", "json")
+        done = project.onex_here("run", "read", "-i", f"path={path}", "--format", "json")
         assert done.code == 1
         assert "neither a file nor a folder" in done.json["steps"]["node"]["error"]["message"]
 
@@ -254,11 +254,11 @@ def test_numbers_that_are_not_finite_are_refused_by_name(project: Project, text:
     project.add("take", READ, inputs={"u": {"type": "number"}})
     project.scan()
     for arguments in (["-i", f"u={text}"], ["--args", f'{{"u": {text}}}']):
-        done = project.onex("run", "take", *arguments, "--format", "json")
+        done = project.onex_here("run", "take", *arguments, "--format", "json")
         assert done.code == 2
         assert text.lstrip("-") in done.json["error"]["message"]
     file = project.write("inputs.yaml", "u: .inf\n")
-    done = project.onex("run", "take", "--inputs", file, "--format", "json")
+    done = project.onex_here("run", "take", "--inputs", file, "--format", "json")
     assert done.json["error"]["problems"][0]["code"] == "DOC010"
 
 
@@ -284,7 +284,7 @@ def test_half_a_character_fails_its_own_call(project: Project, isolation: str, v
     project.add("good", "def execute(context):\n    return 1\n")
     workflow = project.workflow({"bad": {"node": "bad"}, "good": {"node": "good"}})
     project.scan()
-    done = project.onex(
+    done = project.onex_here(
         "run", workflow, "--keep-going", "--isolation", isolation, "--format", "json"
     )
     assert done.code == 1, done.stderr
@@ -304,10 +304,10 @@ def test_half_a_character_in_words_is_escaped(project: Project, isolation: str) 
         "    raise ValueError('error \\ud800')\n",
     )
     project.scan()
-    done = project.onex("run", "bad", "--isolation", isolation, "--format", "json")
+    done = project.onex_here("run", "bad", "--isolation", isolation, "--format", "json")
     assert done.code == 1, done.stderr
     assert done.json["steps"]["node"]["error"]["message"] == "ValueError: error \\ud800"
-    shown = project.onex("runs", "show", done.json["run_id"], "--format", "json").json
+    shown = project.onex_here("runs", "show", done.json["run_id"], "--format", "json").json
     assert "log \\ud800" in shown["steps"]["node"]["log"]
 
 
@@ -362,7 +362,7 @@ def test_odd_values_cost_their_own_call(project: Project, returned: str, isolati
         }
     )
     project.scan()
-    done = project.onex(
+    done = project.onex_here(
         "run", workflow, "--keep-going", "--isolation", isolation, "--format", "json"
     )
     assert done.json["steps"]["other"]["status"] == "succeeded", done.stdout

@@ -13,7 +13,7 @@ ECHO = "def execute(context, **inputs):\n    return {'ok': True}\n"
 
 
 def validate(project: Project, path: Path) -> CommandResult:
-    return project.onex("validate", path, "--format", "json")
+    return project.onex_here("validate", path, "--format", "json")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_condition_that_can_never_be_false_is_refused(project: Project, when: 
     assert problem["line"] > 1
     assert "compute nothing" in problem["hint"]
     project.scan()
-    assert project.onex("run", workflow).code == 4
+    assert project.onex_here("run", workflow).code == 4
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_conditions(project: Project, when: object, status: str) -> None:
     workflow = project.workflow({"a": {"node": "a"}, "b": {"node": "a", "when": when}})
     assert validate(project, workflow).code == 0
     project.scan()
-    done = project.onex("run", workflow, "--format", "json")
+    done = project.onex_here("run", workflow, "--format", "json")
     assert done.json["steps"]["b"]["status"] == status
 
 
@@ -102,7 +102,7 @@ def test_references_and_literals_are_checked_before_anything_runs(
     project.add("typed", ECHO, inputs={"n": {"type": "integer"}})
     first = {"a": {"node": "a"}, "list": {"node": "a", "foreach": [1]}}
     project.scan()
-    done = project.onex("run", project.workflow(first | steps), "--format", "json")
+    done = project.onex_here("run", project.workflow(first | steps), "--format", "json")
     assert done.json["error"]["code"] == "WFL011", done.stdout
     assert words in json.dumps(done.json)
     assert not any(marks.iterdir())
@@ -112,7 +112,7 @@ def test_outputs_of_a_workflow_are_checked_too(project: Project) -> None:
     project.add("a", ECHO, outputs={"ok": {}})
     workflow = project.workflow({"a": {"node": "a"}}, outputs={"x": "${{ steps.a.okay }}"})
     project.scan()
-    done = project.onex("run", workflow, "--format", "json")
+    done = project.onex_here("run", workflow, "--format", "json")
     assert done.json["error"]["code"] == "WFL011"
 
 
@@ -121,10 +121,10 @@ def test_a_missing_secret_is_told_before_anything_runs(project: Project) -> None
     project.add("b", ECHO, capabilities=["secret.access:TOKEN"])
     workflow = project.workflow({"a": {"node": "a"}, "b": {"node": "b", "needs": ["a"]}})
     project.scan()
-    done = project.onex("run", workflow, "--format", "json")
+    done = project.onex_here("run", workflow, "--format", "json")
     assert done.json["error"]["code"] == "EXE014"
     assert "ONEX_SECRET_TOKEN" in done.json["error"]["hint"]
-    assert project.onex("runs", "list", "--format", "json").json["runs"] == []
+    assert project.onex_here("runs", "list", "--format", "json").json["runs"] == []
 
 
 def test_the_project_is_that_of_the_workflow(project: Project, tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_the_project_is_that_of_the_workflow(project: Project, tmp_path: Path) -
         place.add("a", f"def execute(context):\n    return '{word}'\n")
         del place.environment["ONEX_HOME"]
     inner.workflow({"a": {"node": "a"}}, outputs={"x": "${{ steps.a }}"})
-    done = project.onex("run", "inner/test.workflow.yaml", "--format", "json")
+    done = project.onex_here("run", "inner/test.workflow.yaml", "--format", "json")
     assert done.json["outputs"] == {"x": "inner"}, done.stderr
-    told = project.onex("run", "inner/test.workflow.yaml").stderr
+    told = project.onex_here("run", "inner/test.workflow.yaml").stderr
     assert f"the project is that of the workflow: {inner.root}" in told
     assert (inner.root / ".onex").is_dir()
     assert not (project.root / ".onex").exists()
@@ -145,11 +145,11 @@ def test_the_project_is_that_of_the_workflow(project: Project, tmp_path: Path) -
 
 def test_a_workflow_that_is_not_yaml_is_told_with_its_line(project: Project) -> None:
     broken = project.write("broken.workflow.yaml", "name: x\nsteps:\n  a: [1, 2\n")
-    told = project.onex("run", broken).stderr
+    told = project.onex_here("run", broken).stderr
     assert "broken.workflow.yaml:3" in told or "broken.workflow.yaml:4" in told
     manifest = project.add("n", ECHO)
     manifest.write_text("name: x\nname: y\n")
-    told = project.onex("run", manifest).stderr
+    told = project.onex_here("run", manifest).stderr
     assert f"{manifest}:2" in told
 
 
@@ -158,8 +158,8 @@ def test_steps_are_shown_in_the_order_of_the_plan(project: Project) -> None:
     steps = {name: {"node": "a"} for name in ("zebra", "ant", "middle")}
     steps["last"] = {"node": "a", "foreach": list(range(12))}  # type: ignore[dict-item]
     project.scan()
-    run_id = project.onex("run", project.workflow(steps), "--format", "json").json["run_id"]
-    shown = list(project.onex("runs", "show", run_id, "--format", "json").json["steps"])
+    run_id = project.onex_here("run", project.workflow(steps), "--format", "json").json["run_id"]
+    shown = list(project.onex_here("runs", "show", run_id, "--format", "json").json["steps"])
     assert [name for name in shown if "[" not in name] == ["zebra", "ant", "middle", "last"]
     assert [n for n in shown if "[" in n] == [f"last[{n}]" for n in range(12)]
 
@@ -169,10 +169,10 @@ def test_a_broken_manifest_is_the_cause_that_is_named(project: Project) -> None:
     project.add("good", ECHO)
     project.add("bad", ECHO, lifecycle="no such state")
     workflow = project.workflow({"b": {"node": "tool://test.bad@^1"}})
-    done = project.onex("run", workflow, "--format", "json")
+    done = project.onex_here("run", workflow, "--format", "json")
     assert done.code == 4
     assert done.json["error"]["code"] == "MAN000"
     assert "tool://test.bad" in done.json["error"]["message"]
-    told = project.onex("run", workflow).stderr
+    told = project.onex_here("run", workflow).stderr
     assert "RES003" not in told
     assert "bad-1.0.0/node.onex.yaml:5" in told

@@ -15,7 +15,7 @@ LEVELS = ["inline", "process"]
 
 def result(project: Project, target: str | Path, *arguments: str) -> object:
     project.scan()
-    done = project.onex("run", target, *arguments, "--format", "json")
+    done = project.onex_here("run", target, *arguments, "--format", "json")
     assert done.code == 0, done.stdout + done.stderr
     outputs = done.json["outputs"]
     return outputs.get("result", outputs)
@@ -191,7 +191,7 @@ def test_causes_notes_and_groups_are_recorded(project: Project, isolation: str) 
         "    error.__notes__ = ['a note of it']\n    raise error\n",
     )
     project.scan()
-    done = project.onex("run", "n", "--isolation", isolation, "--format", "json")
+    done = project.onex_here("run", "n", "--isolation", isolation, "--format", "json")
     error = done.json["steps"]["node"]["error"]
     for text in ("the cause", "a note of it", "outer", "several", "other", "helper.py"):
         assert text in error["detail"]
@@ -208,7 +208,7 @@ def test_an_error_without_words_is_told(project: Project, isolation: str) -> Non
         "def execute(context):\n    raise Odd\n",
     )
     project.scan()
-    done = project.onex("run", "n", "--isolation", isolation, "--format", "json")
+    done = project.onex_here("run", "n", "--isolation", isolation, "--format", "json")
     error = done.json["steps"]["node"]["error"]
     assert error["code"] == "EXE001"
     assert "Odd" in error["message"]
@@ -226,7 +226,7 @@ def test_a_node_that_closes_its_channel_is_not_said_to_be_out_of_memory(project:
         "    time.sleep(600)\n",
     )
     project.scan()
-    done = project.onex("run", "n", "--format", "json")
+    done = project.onex_here("run", "n", "--format", "json")
     error = done.json["steps"]["node"]["error"]
     assert "ended its channel" in error["message"]
     assert "SIGKILL" not in error["message"]

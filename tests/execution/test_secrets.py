@@ -26,7 +26,7 @@ def granted(project: Project, name: str, code: str, secret: str, **fields: objec
 
 def run(project: Project, *arguments: str | Path) -> CommandResult:
     project.scan()
-    return project.onex("run", *arguments, "--format", "json")
+    return project.onex_here("run", *arguments, "--format", "json")
 
 
 def recorded(project: Project) -> bytes:
@@ -61,7 +61,7 @@ def test_hiding_changes_nothing_that_is_handed_on(project: Project, isolation: s
     assert done.code == 0, done.stdout
     assert done.json["outputs"]["word"] == "reproduction"
     assert done.json["outputs"]["file"]["$artifact"] == f"sha256:{digest}"
-    shown = project.onex("runs", "show", done.json["run_id"], "--format", "json").json
+    shown = project.onex_here("runs", "show", done.json["run_id"], "--format", "json").json
     assert shown["steps"]["env"]["log"] == "in [secret ENV]\n"
 
 
@@ -118,7 +118,7 @@ def test_a_place_that_is_write_only_is_passed_on_and_not_recorded(project: Proje
     failed = run(project, project.workflow(steps))
     assert failed.json["steps"]["fail"]["error"]["message"] == ("ValueError: Bearer [secret TOKEN]")
     (project.nodes / "fail-1.0.0" / "node.py").write_text("raise SystemExit\n")
-    resumed = project.onex("run", "--resume", failed.json["run_id"], "--format", "json")
+    resumed = project.onex_here("run", "--resume", failed.json["run_id"], "--format", "json")
     assert "s3cret" not in resumed.stdout
     assert b"s3cret-t0ken" not in recorded(project)
 
@@ -147,8 +147,8 @@ def test_a_secret_is_hidden_however_it_is_written(project: Project, way: str) ->
     granted(project, "key", code, PEM)
     for isolation in LEVELS:
         done = run(project, "key", "--isolation", isolation, "--events", "-")
-        shown = project.onex("runs", "list", "--format", "json").json["runs"][0]["run_id"]
-        text = done.stdout + project.onex("runs", "show", shown, "--format", "json").stdout
+        shown = project.onex_here("runs", "list", "--format", "json").json["runs"][0]["run_id"]
+        text = done.stdout + project.onex_here("runs", "show", shown, "--format", "json").stdout
         for line in PEM.splitlines()[1:3]:
             assert line not in text
             assert base64.b64encode(line.encode()).decode()[:-4] not in text
@@ -178,7 +178,7 @@ def test_the_cut_of_a_long_log_leaves_no_part_of_a_secret(project: Project, kind
     isolation = "inline" if kind == "inline" else "process"
     done = run(project, "key", "--isolation", isolation)
     assert done.code == 0, done.stdout
-    log = project.onex("runs", "show", done.json["run_id"], "--format", "json").json["steps"][
+    log = project.onex_here("runs", "show", done.json["run_id"], "--format", "json").json["steps"][
         "node"
     ]["log"]
     assert len(log) > 5_000
@@ -303,5 +303,5 @@ def test_an_artifact_that_is_not_recorded_is_handed_on_and_kept(project: Project
     assert done.json["outputs"] == {"x": "x", "deep": {"$not_recorded": True}}, done.stdout
     for file in (project.home / "artifacts").glob("??/*/*"):
         os.utime(file, (0, 0))
-    project.onex("runs", "prune", "--keep", "5")
+    project.onex_here("runs", "prune", "--keep", "5")
     assert len(list((project.home / "artifacts").glob("??/*/*"))) == 1
