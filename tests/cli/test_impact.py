@@ -24,7 +24,7 @@ def family(project: Project) -> Project:
 
 
 def effects(project: Project, *arguments: str) -> dict[str, dict]:
-    done = project.onex("impact", *arguments, "--format", "json")
+    done = project.onex_here("impact", *arguments, "--format", "json")
     assert done.code in (0, 3), done.stdout
     return {entry["dependant"].rpartition("/")[2]: entry for entry in done.json["dependants"]}
 
@@ -46,11 +46,11 @@ def test_a_manifest_that_changes_a_registered_version(family: Project) -> None:
     place = family.add(
         "lib", version="1.0.0", folder="../proposal", dependencies=["tool://test.base@^3"]
     )
-    done = family.onex("impact", place)
+    done = family.onex_here("impact", place)
     assert done.code == 3
     assert "tool://test.tight breaks" in done.stdout
     assert "needs tool://test.base ^3" in done.stdout
-    body = family.onex("impact", place.parent, "--format", "json").json
+    body = family.onex_here("impact", place.parent, "--format", "json").json
     assert body["summary"] == {"moves": 0, "held": 0, "breaks": 4, "unresolved": 0}
 
 
@@ -81,6 +81,6 @@ def test_what_cannot_be_judged_is_said(family: Project) -> None:
     found = effects(family, "lib@2.0.0")
     assert found["test.workflow.yaml"]["effect"] == "unresolved"
     assert "ghost" in found["test.workflow.yaml"]["reason"]
-    assert family.onex("impact", "lib@^2").code == 2
-    assert family.onex("impact", "ghost@1.0.0").code == 3
+    assert family.onex_here("impact", "lib@^2").code == 2
+    assert family.onex_here("impact", "ghost@1.0.0").code == 3
     assert effects(family, "other@2.0.0").keys() == {"test.workflow.yaml"}

@@ -23,7 +23,7 @@ def locked(project: Project) -> Project:
     project.workflow({"a": {"node": "app@^1"}}, outputs={"version": "${{ steps.a }}"})
     add(project, "app", "1.0.0", dependencies=["tool://test.lib@^1"])
     add(project, "lib", "1.0.0")
-    assert project.onex("lock").code == 0
+    assert project.onex_here("lock").code == 0
     add(project, "app", "1.1.0", dependencies=["tool://test.lib@^1"])
     add(project, "lib", "1.1.0")
     return project
@@ -54,59 +54,59 @@ def test_the_file_is_sorted_and_complete(locked: Project) -> None:
 
 
 def test_locked_versions_stay_until_they_are_let_go(locked: Project) -> None:
-    assert locked.onex("lock", "--check").code == 0
-    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert locked.onex_here("lock", "--check").code == 0
+    run = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert run.json["outputs"] == {"version": "1.0.0"}
-    upgraded = locked.onex("lock", "--upgrade", "lib", "--format", "json").json
+    upgraded = locked.onex_here("lock", "--upgrade", "lib", "--format", "json").json
     assert upgraded["changes"] == ["move tool://test.lib from 1.0.0 to 1.1.0"]
-    assert locked.onex("lock", "--upgrade-all", "--check").code == 3
+    assert locked.onex_here("lock", "--upgrade-all", "--check").code == 3
     assert versions(locked)["tool://test.app"] == "1.0.0"
-    assert locked.onex("lock", "--upgrade-all").code == 0
-    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    assert locked.onex_here("lock", "--upgrade-all").code == 0
+    run = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert run.json["outputs"] == {"version": "1.1.0"}
 
 
 def test_changed_files_are_refused_until_they_are_locked_again(locked: Project) -> None:
     (locked.nodes / "app-1.0.0" / "node.py").write_text("def execute(context):\n    return 'x'\n")
-    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    run = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert (run.code, run.json["error"]["code"]) == (5, "SEC002")
-    accepted = locked.onex("lock", "--format", "json").json
+    accepted = locked.onex_here("lock", "--format", "json").json
     assert accepted["changes"] == ["accept new files of tool://test.app 1.0.0"]
-    assert locked.onex("run", "test.workflow.yaml").code == 0
+    assert locked.onex_here("run", "test.workflow.yaml").code == 0
 
 
 def test_a_lock_that_no_longer_fits_is_named(locked: Project) -> None:
     locked.workflow({"a": {"node": "app@^1.1"}})
-    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    run = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert (run.code, run.json["error"]["code"]) == (3, "RES005")
     assert (
         "tool://test.app is 1.0.0 in onex.lock, and must be 1.1.0" in run.json["error"]["message"]
     )
-    assert locked.onex("lock", "--check").code == 3
-    assert locked.onex("lock").code == 0
-    assert locked.onex("run", "test.workflow.yaml").code == 0
+    assert locked.onex_here("lock", "--check").code == 3
+    assert locked.onex_here("lock").code == 0
+    assert locked.onex_here("run", "test.workflow.yaml").code == 0
 
 
 def test_what_the_lock_does_not_know_does_not_run(locked: Project) -> None:
     locked.add("other", "def execute(context):\n    return 1\n")
-    done = locked.onex("run", "other", "--format", "json")
+    done = locked.onex_here("run", "other", "--format", "json")
     assert (done.code, done.json["error"]["code"]) == (3, "RES005")
-    alone = locked.onex("run", "tool://test.app", "--format", "json")
+    alone = locked.onex_here("run", "tool://test.app", "--format", "json")
     assert alone.json["outputs"] == {"result": "1.0.0"}
     locked.workflow({"b": {"node": "other"}})
-    done = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    done = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert (done.code, done.json["error"]["code"]) == (3, "RES005")
     assert "other of test.workflow.yaml" in done.json["error"]["message"]
 
 
 def test_a_newcomer_takes_no_locked_short_name(locked: Project) -> None:
     locked.add("intruder", "def execute(context):\n    return 'intruder'\n", namespace="app")
-    done = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    done = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert done.json["outputs"] == {"version": "1.0.0"}
-    scanned = locked.onex("scan", "--format", "json").json
+    scanned = locked.onex_here("scan", "--format", "json").json
     assert [p["code"] for p in scanned["problems"]] == ["DSC016"]
     (locked.root / "onex.lock").unlink()
-    done = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    done = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert (done.code, done.json["error"]["code"]) == (3, "RES004")
     assert done.json["error"]["candidates"] == ["tool://app", "tool://test.app"]
 
@@ -118,11 +118,11 @@ def test_a_lock_of_the_first_format_is_honoured(locked: Project) -> None:
         lines += ["[[node]]", f'node = "{name}"', f'version = "{found.version}"',
                   f'digest = "{found.digest}"', 'source = "nodes"', "dependencies = []"]  # fmt: skip
     locked.write("onex.lock", "\n".join(lines))
-    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    run = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert run.json["outputs"] == {"version": "1.0.0"}
     locked.add("other", "def execute(context):\n    return 1\n")
-    assert locked.onex("run", "other").code == 3
-    assert locked.onex("lock").code == 0
+    assert locked.onex_here("run", "other").code == 3
+    assert locked.onex_here("lock").code == 0
     assert versions(locked) == {"tool://test.app": "1.0.0", "tool://test.lib": "1.0.0"}
 
 
@@ -138,18 +138,18 @@ def test_a_lock_that_cannot_be_read_is_written_anew(locked: Project, damage) -> 
     path = locked.root / "onex.lock"
     text = path.read_text()
     path.write_text(damage(text))
-    run = locked.onex("run", "test.workflow.yaml", "--format", "json")
+    run = locked.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert (run.code, run.json["error"]["code"]) == (2, "CFG001")
-    done = locked.onex("lock")
+    done = locked.onex_here("lock")
     assert done.code == 0
     assert "written anew" in done.stderr
-    assert locked.onex("run", "test.workflow.yaml").code == 0
+    assert locked.onex_here("run", "test.workflow.yaml").code == 0
 
 
 def test_a_byte_order_mark_does_no_harm(locked: Project) -> None:
     path = locked.root / "onex.lock"
     path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
-    assert locked.onex("run", "test.workflow.yaml").code == 0
+    assert locked.onex_here("run", "test.workflow.yaml").code == 0
 
 
 def test_each_workflow_has_a_resolution_of_its_own(locked: Project) -> None:
@@ -157,16 +157,16 @@ def test_each_workflow_has_a_resolution_of_its_own(locked: Project) -> None:
     for name, constraint in {"one": "^1", "two": "^2"}.items():
         body = f'name: {name}\nsteps:\n  s:\n    node: tool://test.lib@{constraint}\noutputs: {{v: "${{{{ steps.s }}}}"}}\n'
         locked.write(f"{name}.workflow.yaml", body)
-    assert locked.onex("lock").code == 0
+    assert locked.onex_here("lock").code == 0
     for name, version in {"one": "1.1.0", "two": "2.0.0"}.items():
-        done = locked.onex("run", f"{name}.workflow.yaml", "--format", "json")
+        done = locked.onex_here("run", f"{name}.workflow.yaml", "--format", "json")
         assert done.json["outputs"] == {"v": version}
-    assert locked.onex("lock", "--check").code == 0
+    assert locked.onex_here("lock", "--check").code == 0
     locked.write(
         "two.workflow.yaml",
         "name: two\nsteps:\n  a:\n    node: tool://test.lib@^1\n  b:\n    node: tool://test.lib@^2\n",
     )
-    refused = locked.onex("lock", "--format", "json")
+    refused = locked.onex_here("lock", "--format", "json")
     assert refused.code == 3
     explanation = refused.json["error"]["explanation"]
     assert "two.workflow.yaml:4:11: tool://test.lib@^1" in explanation
@@ -177,32 +177,34 @@ def test_each_workflow_has_a_resolution_of_its_own(locked: Project) -> None:
 def test_a_developer_takes_local_changes_in_with_the_run(locked: Project) -> None:
     code = locked.nodes / "app-1.0.0" / "node.py"
     code.write_text("def execute(context):\n    return 'edited'\n")
-    assert locked.onex("run", "test.workflow.yaml").code == 5
-    done = locked.onex("run", "test.workflow.yaml", "--relock")
+    assert locked.onex_here("run", "test.workflow.yaml").code == 5
+    done = locked.onex_here("run", "test.workflow.yaml", "--relock")
     assert done.code == 0
     assert "accept new files of tool://test.app 1.0.0" in done.stderr
-    assert locked.onex("run", "test.workflow.yaml").code == 0
+    assert locked.onex_here("run", "test.workflow.yaml").code == 0
 
 
 def test_an_equal_node_from_another_source_changes_nothing(locked: Project) -> None:
     locked.write("onex.toml", '[[sources]]\nname = "mirror"\npath = "nodes"\n')
-    done = locked.onex("lock", "--check", "--format", "json")
+    done = locked.onex_here("lock", "--check", "--format", "json")
     assert (done.code, done.json["changes"]) == (0, [])
 
 
 def test_a_run_reports_what_concerns_it(locked: Project) -> None:
     for number in range(5):
         locked.write(f"nodes/broken{number}/node.onex.yaml", "name: [\n")
-    done = locked.onex("run", "test.workflow.yaml")
+    done = locked.onex_here("run", "test.workflow.yaml")
     assert done.code == 0
     assert "broken0" not in done.stderr
     assert "5 errors in other manifests" in done.stderr
 
 
 def test_resolve_prefers_a_lock_that_is_named(locked: Project) -> None:
-    locked.onex("scan")
-    free = locked.onex("resolve", "app", "--format", "json").json["selected"]
-    held = locked.onex("resolve", "app", "--lock", "onex.lock", "--format", "json").json["selected"]
+    locked.onex_here("scan")
+    free = locked.onex_here("resolve", "app", "--format", "json").json["selected"]
+    held = locked.onex_here("resolve", "app", "--lock", "onex.lock", "--format", "json").json[
+        "selected"
+    ]
     assert set(free.values()) == {"1.1.0"}
     assert set(held.values()) == {"1.0.0"}
 
