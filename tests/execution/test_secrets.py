@@ -305,3 +305,23 @@ def test_an_artifact_that_is_not_recorded_is_handed_on_and_kept(project: Project
         os.utime(file, (0, 0))
     project.onex_here("runs", "prune", "--keep", "5")
     assert len(list((project.home / "artifacts").glob("??/*/*"))) == 1
+
+
+def test_a_secret_that_is_a_document_is_hidden_in_any_layout(project: Project) -> None:
+    secret = json.dumps(
+        {"type": "service", "key": {"id": "f871b60d0617be19393bb66e"}, "uri": "https://example.org/x"},
+        indent=2,
+    )  # fmt: skip
+    granted(
+        project,
+        "doc",
+        "import json\ndef execute(context):\n"
+        "    document = json.loads(context.get_secret('DOC'))\n"
+        "    print(json.dumps(document, separators=(',', ':')), document['key']['id'])\n"
+        "    return {'uri': document['uri'], 'type': document['type']}\n",
+        secret,
+    )
+    done = run(project, "doc")
+    assert done.json["outputs"]["result"] == {"uri": "https://example.org/x", "type": "service"}
+    shown = project.onex_here("runs", "show", done.json["run_id"], "--format", "json").json
+    assert "f871b60d" not in shown["steps"]["node"]["log"]

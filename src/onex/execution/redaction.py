@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus
+
+from onex.domain.json_value import JsonValue, parse_json
 
 # Shorter ones stand in any text by chance.
 MINIMUM_HIDDEN_LENGTH = 4
 # Shorter ones stand within other words by chance: a result with such a word is not refused.
 MINIMUM_FOUND_WITHIN = 8
 MINIMUM_LINE_LENGTH = 8
+MINIMUM_MEMBER_LENGTH = 16
 MAXIMUM_LOG_BYTES = 64 * 1024
 
 
@@ -29,6 +32,19 @@ class Redaction:
         for name, secret in self._secrets.items():
             for form in _forms(secret):
                 found.setdefault(form, name)
+        # What stands in a secret that is a document may stand elsewhere too: it is hidden in
+        # words, and is no reason to refuse a result.
+        self._members = frozenset(
+            form
+            for secret in self._secrets.values()
+            for member in _members(secret)
+            for form in _forms(member)
+            if form not in found
+        )
+        for name, secret in self._secrets.items():
+            for member in _members(secret):
+                for form in _forms(member):
+                    found.setdefault(form, name)
         self._names = found
         # The longest first, so that one within another does not leave a part of it.
         self._forms = sorted(found, key=len, reverse=True)
@@ -61,7 +77,7 @@ class Redaction:
         by chance.
         """
         for form in self._forms:
-            if form not in text:
+            if form not in text or form in self._members:
                 continue
             name = self._names[form]
             is_long = len(form) >= MINIMUM_FOUND_WITHIN
@@ -119,6 +135,23 @@ class LogTail:
             begun = len(self._bytes[: self._margin].decode("utf-8", "backslashreplace"))
             text = text[self._redaction.end_of_match_at(text, begun) :]
         return self._redaction.text(text)[-MAXIMUM_LOG_BYTES:]
+
+
+def _members(secret: str) -> Iterator[str]:
+    """The longer texts in a secret that is a JSON document, which may be printed anew."""
+    try:
+        pending: list[JsonValue] = [parse_json(secret)]
+    except ValueError:
+        return
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            if len(value) >= MINIMUM_MEMBER_LENGTH and value != secret:
+                yield value
+        elif isinstance(value, Mapping):
+            pending += value.values()
+        elif isinstance(value, Sequence):
+            pending += value
 
 
 def _forms(secret: str) -> Iterator[str]:
