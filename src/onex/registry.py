@@ -246,7 +246,7 @@ class Registry:
                 found.append((declared, None))
         return found
 
-    @property
+    @cached_property
     def workspace(self) -> Workspace:
         """Which of those that share the registry this is."""
         return local_workspace(self.configuration)
@@ -694,10 +694,9 @@ class Registry:
 
     def _locked_digests(self) -> frozenset[str] | None:
         """The digests that the project's lock holds; None without one."""
-        project = self.configuration.project
-        if project is None or not os.path.lexists(project / LOCKFILE):
+        lock = self.read_lock()
+        if lock is None:
             return None
-        lock = self.read_lock(project / LOCKFILE) or Lockfile()
         return frozenset(node.digest for r in lock.requests for node in r.nodes.values())
 
     def replay(

@@ -21,6 +21,12 @@ def result(project: Project, target: str | Path, *arguments: str) -> object:
     return outputs.get("result", outputs)
 
 
+def calls_of(project: Project, node: str, items: list[int]) -> Path:
+    """A workflow that calls a node once for each item and gives all results."""
+    step = {"node": node, "foreach": items, "with": {"x": "${{ item }}"}}
+    return project.workflow({"calls": step}, outputs={"result": "${{ steps.calls }}"})
+
+
 @pytest.mark.parametrize("isolation", LEVELS)
 def test_helpers_of_one_name_are_each_node_s_own(project: Project, isolation: str) -> None:
     for name in ("a", "b"):
@@ -70,10 +76,7 @@ def test_each_call_works_in_a_folder_of_its_own(project: Project) -> None:
         "    same = Path.cwd() == context.workdir.resolve()\n"
         "    return [Path('tmp.txt').read_text(), before, same]\n",
     )
-    workflow = project.workflow(
-        {"w": {"node": "write", "foreach": [1, 2, 3, 4, 5], "with": {"x": "${{ item }}"}}},
-        outputs={"result": "${{ steps.w }}"},
-    )
+    workflow = calls_of(project, "write", [1, 2, 3, 4, 5])
     assert result(project, workflow, "--jobs", "4") == [[str(n), [], True] for n in range(1, 6)]
 
 
@@ -144,10 +147,7 @@ def test_what_a_call_changed_does_not_reach_the_next(project: Project, what: str
         "import locale, os, signal, sys, threading, time\n"
         f"def execute(context, *, x):\n    found = {found}\n    {change}\n    return found\n",
     )
-    workflow = project.workflow(
-        {"n": {"node": "n", "foreach": [1, 2, 3], "with": {"x": "${{ item }}"}}},
-        outputs={"result": "${{ steps.n }}"},
-    )
+    workflow = calls_of(project, "n", [1, 2, 3])
     assert result(project, workflow, "--jobs", "1") == [False] * 3
 
 
@@ -257,10 +257,7 @@ def test_the_code_of_a_package_is_whole_for_every_thread(project: Project, isola
         "def execute(context, *, x):\n"
         "    with ThreadPoolExecutor(3) as pool:\n        return list(pool.map(one, range(3)))\n",
     )
-    workflow = project.workflow(
-        {"n": {"node": "n", "foreach": list(range(6)), "with": {"x": "${{ item }}"}}},
-        outputs={"result": "${{ steps.n }}"},
-    )
+    workflow = calls_of(project, "n", list(range(6)))
     found = result(project, workflow, "--jobs", "6", "--isolation", isolation)
     assert found == [[1, 1, 1]] * 6
 
@@ -278,10 +275,7 @@ def test_a_process_with_leftovers_is_not_used_again(project: Project, change: st
         "import _thread, os, signal, subprocess, time\n"
         f"def execute(context, *, x):\n    {change}\n    return os.getpid()\n",
     )
-    workflow = project.workflow(
-        {"n": {"node": "n", "foreach": [1, 2, 3], "with": {"x": "${{ item }}"}}},
-        outputs={"result": "${{ steps.n }}"},
-    )
+    workflow = calls_of(project, "n", [1, 2, 3])
     found = result(project, workflow, "--jobs", "1")
     assert len(set(found)) == 3
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from onex.domain.json_value import JsonObject, JsonValue, as_object
@@ -51,7 +52,8 @@ def with_absolute_paths(
             continue
         marks = _Marks(of_inputs, set(), set())
         for item_place, item in _items(step, inputs):
-            rendered = as_object(render(step.arguments, lambda r, i=item: _known(r, inputs, i)))  # type: ignore[misc]
+            known = partial(_known, inputs=inputs, item=item)
+            rendered = as_object(render(step.arguments, known))
             for place in paths.places_in(rendered).places:
                 _mark(step, place, item_place, marks)
         steps[step.id] = replace(
@@ -69,7 +71,7 @@ def with_absolute_paths(
 
 def _items(step: Step, inputs: JsonObject) -> Iterator[tuple[Place, JsonValue]]:
     """The items of a step's list as far as they are known, each with its place; or nothing once."""
-    found = render(step.foreach, lambda reference: _known(reference, inputs, None))
+    found = render(step.foreach, partial(_known, inputs=inputs, item=None))
     refers_to_item = any(r.root == "item" for r in references_in(step.arguments))
     if not refers_to_item or not isinstance(found, Sequence) or isinstance(found, str):
         yield (), None

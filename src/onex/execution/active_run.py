@@ -405,19 +405,15 @@ class ActiveRun:
             self._idle_since = ended.ended
         open_call, outcome = ended.open_call, ended.outcome
         open_call.attempts -= not ended.is_made
-        code = outcome.error.code if isinstance(outcome, CallFailedError) else None
+        error = outcome.error if isinstance(outcome, CallFailedError) else None
+        digest, code = open_call.node.registered.digest, error.code if error else None
         if ended.is_made:
-            self._breaker.note(
-                open_call.node.registered.digest, code, ended.ended, open_call.call.id
-            )
-        if code in COUNTED and isinstance(outcome, CallFailedError):
-            said = f"{code}: {outcome.error.message}"
-            self._last_failures[open_call.node.registered.digest] = said
+            self._breaker.note(digest, code, ended.ended, open_call.call.id)
+            open_call.in_flight = isinstance(error, _NOT_RETURNED)
+        if error is not None and code in COUNTED:
+            self._last_failures[digest] = f"{code}: {error.message}"
         open_call.started_seconds = ended.started - self._started
         seconds = ended.ended - ended.started
-        if ended.is_made:
-            error = outcome.error if isinstance(outcome, CallFailedError) else None
-            open_call.in_flight = isinstance(error, _NOT_RETURNED)
         if isinstance(outcome, CallFailedError):
             if not self._is_put_off(open_call, outcome):
                 self._fail(open_call, outcome.error, outcome.detail, outcome.log, seconds)

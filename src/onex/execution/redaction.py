@@ -34,17 +34,14 @@ class Redaction:
                 found.setdefault(form, name)
         # What stands in a secret that is a document may stand elsewhere too: it is hidden in
         # words, and is no reason to refuse a result.
-        self._members = frozenset(
-            form
-            for secret in self._secrets.values()
+        members = {
+            form: name
+            for name, secret in self._secrets.items()
             for member in _members(secret)
             for form in _forms(member)
-            if form not in found
-        )
-        for name, secret in self._secrets.items():
-            for member in _members(secret):
-                for form in _forms(member):
-                    found.setdefault(form, name)
+        }
+        self._members = frozenset(members.keys() - found.keys())
+        found = {**members, **found}
         self._names = found
         # The longest first, so that one within another does not leave a part of it.
         self._forms = sorted(found, key=len, reverse=True)

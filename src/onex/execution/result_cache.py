@@ -14,6 +14,9 @@ from onex.execution.schema_places import MarkingSchemas, named, value_at
 
 KEY_FORMAT = 3
 
+Signature = tuple[int, ...] | str
+"""What changes whenever a file is written; for a folder its digest."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputDigest:
@@ -25,7 +28,7 @@ class InputDigest:
 
     digest: str
     untracked: str | None = None
-    files: Mapping[str, tuple[int, ...] | str] = field(default_factory=dict)
+    files: Mapping[str, Signature] = field(default_factory=dict)
 
 
 _NO_INPUTS = InputDigest(sha256_of(canonical_json({})))
@@ -36,29 +39,36 @@ class FileDigests:
     once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int, int, int, int], str] = {}
+        self._known: dict[tuple[str | int, ...], str] = {}
 
-    def signature(self, path: Path) -> tuple[int, ...] | str:
-        """What changes whenever a file is written, or for a folder its digest."""
+    def has_changed(self, path: Path, signature: Signature) -> bool:
+        """Whether what a path leads to was written since its signature was taken."""
         try:
-            status = path.stat()
-            if path.is_dir():
-                return content_digest(path)
+            if isinstance(signature, str):
+                return content_digest(path) != signature
+            return _signature(path) != signature
         except (OSError, ValueError, NotAFileError):
-            return "gone"
-        return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            return True
 
-    def of(self, path: Path, go_on: Callable[[], None]) -> str:
-        """The digest of what a path leads to; raises as ``content_digest`` does."""
-        status = path.stat()
-        key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if key not in self._known:
+    def of(self, path: Path, go_on: Callable[[], None]) -> tuple[str, Signature]:
+        """The digest of what a path leads to, and its signature, which is older.
+
+        Raises as ``content_digest`` does.
+        """
+        signature = _signature(path)
+        if path.is_dir():
+            # Its own status does not tell of changes further below.
             digest = content_digest(path, go_on)
-            if path.is_dir():
-                # Its own status does not tell of changes further below.
-                return digest
-            self._known[key] = digest
-        return self._known[key]
+            return digest, digest
+        key: tuple[str | int, ...] = (str(path), *signature)
+        if key not in self._known:
+            self._known[key] = content_digest(path, go_on)
+        return self._known[key], signature
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def input_digest(
@@ -83,7 +93,7 @@ def input_digest(
     found = paths.places_in(inputs)
     untracked = found.unknown
     contents: dict[str, str] = {}
-    signatures: dict[str, tuple[int, ...] | str] = {}
+    signatures: dict[str, Signature] = {}
     for place in found.places:
         text = value_at(inputs, place)
         if not isinstance(text, str):
@@ -95,14 +105,13 @@ def input_digest(
                 hint="hand over an absolute one, or a file as an artifact: context.artifact(path)",
             )
         try:
-            contents[named(place)] = files.of(path, go_on)
+            contents[named(place)], signatures[str(path)] = files.of(path, go_on)
         except NotAFileError as error:
             raise SchemaMismatchError(
                 f"the input {named(place)}: {error}", hint="name a file or a folder"
             ) from error
         except (OSError, ValueError):
             untracked = f"the input {named(place)} cannot be read"
-        signatures[str(path)] = files.signature(path)
     digest = sha256_of(canonical_json([inputs, contents]))
     return InputDigest(digest, untracked, signatures)
 

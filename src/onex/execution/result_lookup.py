@@ -9,7 +9,7 @@ from onex.domain.json_value import JsonObject, JsonValue, canonical_json
 from onex.domain.workflow import Step
 from onex.execution.artifacts import ArtifactStore, artifacts_in
 from onex.execution.prepared_plan import PreparedNode
-from onex.execution.result_cache import FileDigests, cache_key, input_digest
+from onex.execution.result_cache import FileDigests, Signature, cache_key, input_digest
 from onex.execution.run_events import RunOptions
 from onex.execution.scheduler import Call
 from onex.storage.journal import CachedOutput, RunJournal
@@ -23,7 +23,7 @@ class ResultLookup:
         self._artifacts = artifacts
         self._files = FileDigests()
         self._whole: set[str] = set()
-        self._seen: dict[str, Mapping[str, tuple[int, ...] | str]] = {}
+        self._seen: dict[str, Mapping[str, Signature]] = {}
         self._options = options
         self._notes: dict[str, str | None] = {}
 
@@ -63,7 +63,7 @@ class ResultLookup:
     def has_changed(self, call_id: str) -> bool:
         """Whether a file that went into a call was written since."""
         seen = self._seen.pop(call_id, {})
-        return any(self._files.signature(Path(path)) != found for path, found in seen.items())
+        return any(self._files.has_changed(Path(path), found) for path, found in seen.items())
 
     def find(self, key: str | None, step_id: str) -> CachedOutput | None:
         """The result for a key, if it is whole and may be taken."""

@@ -29,6 +29,7 @@ def retried(transaction: Callable[[], Result]) -> Result:
         try:
             return transaction()
         except StorageConflictError as error:
+            # Jitter spreads attempts over time and keeps no secret.
             delay = _POLICY.delay_after(attempt, error.code, random.random())  # noqa: S311
             if delay is None:
                 raise
