@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -16,6 +18,16 @@ def test_imports_point_one_way() -> None:
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_worker_imports_the_standard_library_and_three_modules_of_the_domain() -> None:
+    graph = grimp.build_graph("onex", include_external_packages=True)
+    inside = {"onex.worker", *graph.find_descendants("onex.worker")}
+    imported = {m for module in inside for m in graph.find_modules_directly_imported_by(module)}
+    ours = {module for module in imported - inside if module.startswith("onex.")}
+    assert ours == {"onex.domain.json_value", "onex.domain.permission", "onex.domain.errors"}
+    others = {module.partition(".")[0] for module in imported} - {"onex"}
+    assert others <= sys.stdlib_module_names
 
 
 def test_requirements_are_hashed_and_name_no_host() -> None:

@@ -26,7 +26,6 @@ from onex.discovery.local_workspace import local_workspace
 from onex.discovery.merge import Merge, MergeRules
 from onex.discovery.scan_report import ScanReport
 from onex.discovery.source_kinds import make_source, merge_rules
-from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import (
     ConfigurationError,
     DigestMismatchError,
@@ -37,6 +36,7 @@ from onex.domain.errors import (
     UsageError,
 )
 from onex.domain.event import Event
+from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle, check_replacement
 from onex.domain.metadata import NodeMetadata, RegisteredNode, SourceId
@@ -45,29 +45,29 @@ from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.domain.workspace import Workspace
+from onex.history.sqlite_journal import SqliteRunJournal
 from onex.manifests.override import Override, find_manifest, read_override
-from onex.resolution.registry_resolution import CacheReport, RegistryResolution
-from onex.resolver.compatibility import VersionCompatibility
+from onex.resolution.cached_resolver import CacheReport, RegistryResolution
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
+from onex.resolver.version_report import VersionCompatibility
 from onex.storage.copying import CopyReport, copy_registry
 from onex.storage.opening import SQLITE_SCHEME, open_storage
 from onex.storage.query import MetadataQuery, Page, SearchResult
-from onex.storage.sqlite.journal import SqliteRunJournal
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from onex.execution.events import Observer
     from onex.execution.forecast import RunForecast
-    from onex.execution.given_inputs import GivenInputs
     from onex.execution.plan import ExecutionPlan
-    from onex.execution.provenance import Provenance
     from onex.execution.registry_execution import PruneReport, RegistryExecution, RunSettings
-    from onex.execution.replay import ReplayReport
-    from onex.execution.run_events import Observer
+    from onex.history.journal import RunJournal, RunRecord
+    from onex.history.provenance import Provenance
+    from onex.history.replay import ReplayReport
+    from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend, StorageWriter
-    from onex.storage.journal import RunJournal, RunRecord
 
 FORGOTTEN_AT_ONCE = 1_000
 
@@ -583,9 +583,9 @@ class Registry:
             ResolutionError: no choice of versions meets every constraint.
             NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
         """
-        from onex.execution.given_inputs import GivenInputs
         from onex.execution.node_loader import named
         from onex.execution.plan import plan_workflow
+        from onex.schemas.given_inputs import GivenInputs
 
         references = [step.node for step in workflow.steps.values()]
         forced = self._overrides(overrides)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from onex import Registry
-from onex.discovery.deadline import Deadline
 from onex.discovery.packages import PluginDiscovery
-from onex.discovery.source import SourceMemory
+from onex.discovery.source import Deadline, SourceMemory
 from onex.storage.query import MetadataQuery
 from tests.conftest import Project
 

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from onex.discovery.deadline import Deadline
 from onex.discovery.engine import DiscoveryEngine
 from onex.discovery.merge import MergeRules, TrustPolicy
-from onex.discovery.source import Discovery, SourceMemory
+from onex.discovery.source import Deadline, Discovery, SourceMemory
 from onex.domain.errors import PathNotReadableError
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from onex.domain.errors import SecretsNotPrivateError
-from onex.execution.redaction import Redaction
-from onex.execution.secrets import SecretStore
+from onex.engines.redaction import Redaction
+from onex.execution.context_factory import SecretStore
 from tests.conftest import Project
 from tests.execution.test_run import processes_of
 
@@ -265,7 +265,7 @@ def test_a_node_that_forks_answers_once(project: Project) -> None:
 def test_workers_are_replaced_after_many_calls(project: Project, monkeypatch) -> None:
     from onex.domain.result import IsolationLevel
     from onex.domain.workflow import Step, Workflow
-    from onex.execution import process_engine
+    from onex.engines import process as process_engine
 
     monkeypatch.setattr(process_engine, "CALLS_PER_WORKER", 3)
     project.add("pid", "import os\ndef execute(context, *, n):\n    return os.getpid()\n")

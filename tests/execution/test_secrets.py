@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onex.execution.redaction import MAXIMUM_LOG_BYTES, LogTail, Redaction
+from onex.engines.redaction import MAXIMUM_LOG_BYTES, LogTail, Redaction
 from tests.conftest import CommandResult, Project
 
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nBAQEFAASCBKcwggSjAgEAAo\n-----END KEY-----\n"

@@ -14,7 +14,7 @@ from onex.domain.result import StepError, StepStatus
 from onex.domain.retry import COUNTED, BreakerPolicy, RetryPolicy
 from onex.domain.workflow import Step, Workflow
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.critical_path import (
+from onex.execution.forecast import (
     StepForecast,
     forecast_run_seconds,
     remaining_seconds,

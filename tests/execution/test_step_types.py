@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onex.execution.schemas import first_problem_of
-from onex.execution.step_types import conflict
+from onex.schemas.node_schemas import first_problem_of
+from onex.schemas.step_types import conflict
 from tests.conftest import Project
 
 GIVES = "def execute(context, **inputs):\n    return {'n': 1, 'text': 'x', 'items': [1, 2]}\n"

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from onex.cache.entry import Entry
 from onex.cache.file_cache import FileCache
 from onex.cache.registry_cache import RegistryCache
-from onex.domain.compatibility import HostEnvironment
 from onex.domain.errors import OnexError
+from onex.domain.host import HostEnvironment
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata, Origin
 from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
-from onex.resolution.registry_resolution import RegistryResolution
+from onex.resolution.cached_resolver import RegistryResolution
 from onex.storage.node_record import NodeRecord
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery

@@ -12,12 +12,12 @@ from onex.domain.errors import FutureDatabaseError, StorageError, UsageError
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin
 from onex.domain.reference import NodeId
+from onex.history.sqlite_journal import SqliteRunJournal
 from onex.storage.node_record import NodeRecord
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
 from onex.storage.sql.store import SqlBackend
 from onex.storage.sqlite.connection import SqliteConnection
-from onex.storage.sqlite.journal import SqliteRunJournal
 from tests.storage.conftest import insert, names, node
 
 

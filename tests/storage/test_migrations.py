@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from onex.domain.decision import NO_DECISION
 from onex.domain.event import GENESIS_HASH, Event
 from onex.domain.json_value import canonical_json, canonical_object
-from onex.domain.metadata import Origin
+from onex.domain.metadata import NO_DECISION, Origin
 from onex.domain.projection import node_state
 from onex.storage.migrations import read_migrations
 from onex.storage.node_record import COLUMNS, NodeRecord

@@ -419,7 +419,7 @@ def test_tables_always_say_what_the_log_says(
     best = {}
     for found in everything(storage):
         key = found.metadata.node
-        from onex.domain.selection import preference
+        from onex.domain.lifecycle import preference
 
         rank = (
             preference(found.metadata.version, found.metadata.lifecycle, yanked=found.yanked),

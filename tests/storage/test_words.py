@@ -7,7 +7,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onex.storage.words import neighbours_of
+from onex.storage.node_record import neighbours_of
 
 words = st.text(string.ascii_lowercase + string.digits + "äß", min_size=1, max_size=8)
 letters = st.sampled_from(string.ascii_lowercase + string.digits)

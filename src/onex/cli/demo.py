@@ -16,11 +16,11 @@ from onex.cli.output import Output, counted
 from onex.cli.progress import run_observer
 from onex.cli.run import exit_code, print_result
 from onex.configuration import PROJECT_FILE, STATE_FOLDER
-from onex.domain.call_id import is_child
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunResult
-from onex.execution.artifacts import is_artifact
+from onex.domain.workflow import is_child
+from onex.history.artifacts import is_artifact
 from onex.manifests.node_files import is_pruned
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry

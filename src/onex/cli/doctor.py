@@ -197,10 +197,10 @@ def _cache(registry: Registry) -> _Check:
 
 
 def _process_isolation() -> str:
-    from onex.execution.context import ContextSpec
-    from onex.execution.engine import CallFailedError, LoadedNode, NodeCall
-    from onex.execution.process_engine import ProcessEngine
-    from onex.execution.supervisor import Supervisor
+    from onex.engines.engine import CallFailedError, LoadedNode, NodeCall
+    from onex.engines.process import ProcessEngine
+    from onex.engines.supervisor import Supervisor
+    from onex.worker.context import ContextSpec
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "node.py")

@@ -19,7 +19,7 @@ from onex.domain.result import NodeExecutionResult, StepStatus
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from onex.execution.run_events import Observer, RunEvent
+    from onex.execution.events import Observer, RunEvent
 
 MAXIMUM_ROWS = 30
 """With more steps than this, only those that run are shown, under a bar for all of them."""

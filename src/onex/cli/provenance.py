@@ -9,8 +9,8 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.domain.call_id import step_of
-from onex.execution.provenance import CallProvenance, Provenance
+from onex.domain.workflow import step_of
+from onex.history.provenance import CallProvenance, Provenance
 from onex.registry import Registry
 
 

@@ -19,10 +19,8 @@ from onex.cli.lock import (
 from onex.cli.options import home_option, isolation_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
-from onex.cli.run_target import read_target
-from onex.cli.targets import override_option, parse_overrides, places_of
+from onex.cli.targets import override_option, parse_overrides, places_of, read_target
 from onex.configuration import project_folder
-from onex.domain.call_id import calls_among, is_child
 from onex.domain.errors import (
     DocumentError,
     ExitCode,
@@ -35,10 +33,10 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import IsolationLevel, RunResult, RunStatus
-from onex.domain.workflow import Workflow
-from onex.execution.artifacts import is_artifact
+from onex.domain.workflow import Workflow, calls_among, is_child
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
+from onex.history.artifacts import is_artifact
 from onex.local_machine import replace_text
 from onex.manifests.yaml_document import read_limited
 from onex.registry import Registry

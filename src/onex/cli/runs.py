@@ -12,12 +12,12 @@ from onex.cli.options import home_option, isolation_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.timeline_drawing import to_html, to_svg, to_text
-from onex.domain.call_id import is_child
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import IsolationLevel, NodeExecutionResult, StepStatus
-from onex.execution.replay import ReplayReport
-from onex.execution.timeline import Timeline, timeline_of
+from onex.domain.workflow import is_child
+from onex.history.replay import ReplayReport
+from onex.history.timeline import Timeline, timeline_of
 from onex.registry import Registry
 
 

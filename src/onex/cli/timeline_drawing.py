@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from onex.domain.result import NodeExecutionResult, StepStatus
-from onex.execution.timeline import Timeline, TimelineRow
+from onex.history.timeline import Timeline, TimelineRow
 
 _COLOURS = {
     StepStatus.SUCCEEDED: "#2a9d8f",

@@ -22,7 +22,6 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Entrypoint
 from onex.execution.node_loader import RUNNABLE
-from onex.execution.schemas import schema_problems
 from onex.manifests.ignore_rules import rules_in
 from onex.manifests.local_node import link_problems, read_manifest_content
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
@@ -36,6 +35,7 @@ from onex.manifests.node_files import (
 )
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
 from onex.manifests.yaml_document import YamlDocument, parse_yaml, read_limited
+from onex.schemas.node_schemas import schema_problems
 
 # What depends on the nodes that a workflow would run.
 _NOT_CHECKED = ("which nodes there are", "references to their results", "their inputs and secrets")

@@ -13,10 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from onex.discovery.deadline import Deadline
 from onex.discovery.merge import Merge, MergeRules, has_moved_away
 from onex.discovery.scan_report import ScanReport, SourceReport, joined_conflicts
-from onex.discovery.source import Discovery, DiscoverySource, Finding, SourceMemory
+from onex.discovery.source import Deadline, Discovery, DiscoverySource, Finding, SourceMemory
 from onex.domain.errors import (
     Location,
     OnexError,

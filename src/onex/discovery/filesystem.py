@@ -8,11 +8,10 @@ from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 
-from onex.discovery.deadline import Deadline
 from onex.discovery.folder_walk import Folder, TreeWalk, all_below, covered
 from onex.discovery.listing import LISTING_FILE, check_listing
-from onex.discovery.manifest_reading import CHUNK, Task, read_in_chunks, read_manifests
-from onex.discovery.source import Discovery, Finding, SourceMemory
+from onex.discovery.parallel import CHUNK, Task, read_in_chunks, read_manifests
+from onex.discovery.source import Deadline, Discovery, Finding, SourceMemory
 from onex.domain.errors import (
     Location,
     OnexError,

@@ -16,13 +16,13 @@ from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISLNK
 
-from onex.discovery.deadline import Deadline
-from onex.discovery.processors import share_out
+from onex.discovery.parallel import share_out
+from onex.discovery.source import Deadline
 from onex.domain.errors import Location, Problem, Severity
 from onex.manifests.ignore_rules import IGNORE_FILES, NO_RULES, IgnoreRules, read_patterns
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.node_files import is_owned_file, is_pruned, is_text, tree_of_its_own
-from onex.storage.folder_memory import SEPARATOR, FolderMemory, join_names, split_names
+from onex.storage.scan_memory import SEPARATOR, FolderMemory, join_names, split_names
 
 # File systems stamp changes with a clock that ticks every few milliseconds, and some keep whole
 # seconds alone; what changed this shortly before it was read may change again under the same

@@ -22,8 +22,8 @@ from onex.domain.metadata import Origin, SourceId
 from onex.domain.reference import NodeVersion
 from onex.domain.workspace import Workspace
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
-from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
+from onex.storage.scan_memory import FolderMemory
 
 CONFLICT_CODE = "DSC002"
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from onex.discovery.deadline import Deadline
 from onex.discovery.filesystem import FileSystemDiscovery
-from onex.discovery.source import Discovery, Finding, SourceMemory
+from onex.discovery.source import Deadline, Discovery, Finding, SourceMemory
 from onex.domain.errors import OnexError, PathNotReadableError, Problem, Severity
 
 ENTRY_POINT_GROUP = "onex.nodes"

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from onex.discovery.deadline import Deadline
-from onex.domain.errors import Problem
+from onex.domain.errors import Problem, SourceTimeoutError
 from onex.storage.backend import SeenFile
-from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
+from onex.storage.scan_memory import FolderMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment of the monotonic clock; ``limit_seconds`` is how long it lay ahead at first."""
+
+    at: float
+    limit_seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The deadline that many seconds from now."""
+        return cls(time.monotonic() + seconds, seconds)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long there is left; negative when it has passed."""
+        return self.at - time.monotonic()
+
+    def check(self) -> None:
+        """Raise SourceTimeoutError when the deadline has passed."""
+        if self.remaining_seconds < 0:
+            raise SourceTimeoutError(
+                f"the source did not answer within {self.limit_seconds:g} seconds",
+                hint="narrow the source, leave folders out with .onexignore, or raise timeout",
+            )
 
 
 @dataclass(frozen=True, slots=True)

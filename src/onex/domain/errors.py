@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -525,3 +526,24 @@ class IsolationUnavailableError(SecurityError):
     """The isolation that was asked for cannot be had here."""
 
     code = "SEC003"
+
+
+def write_problems(problems: Sequence[Problem]) -> str:
+    """Problems as JSON."""
+    return json.dumps([problem.to_json() for problem in problems]) if problems else "[]"
+
+
+def read_problems(text: str) -> tuple[Problem, ...]:
+    """Read back what ``write_problems`` wrote."""
+    if text == "[]":
+        return ()
+    return tuple(
+        Problem(
+            item["code"],
+            Severity(item["severity"]),
+            item["message"],
+            Location(item["path"], item["line"], item["column"]),
+            item["hint"],
+        )
+        for item in json.loads(text)
+    )

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from onex.domain.decision import NO_DECISION, AbsentDecision, decided
 from onex.domain.event import Event
 from onex.domain.json_value import (
     JsonObject,
@@ -16,7 +15,15 @@ from onex.domain.json_value import (
     canonical_json,
     canonical_object,
 )
-from onex.domain.metadata import NodeMetadata, Origin, RegisteredNode, SourceId
+from onex.domain.metadata import (
+    NO_DECISION,
+    AbsentDecision,
+    NodeMetadata,
+    Origin,
+    RegisteredNode,
+    SourceId,
+    decided,
+)
 from onex.domain.path_text import read_path
 from onex.domain.reference import NodeId, NodeVersion
 

@@ -37,19 +37,19 @@ from onex.domain.result import (
     holds_unrecorded,
 )
 from onex.domain.retry import COUNTED
-from onex.execution.artifacts import artifacts_in, with_paths
+from onex.engines.engine import CallFailedError, CallOutcome
+from onex.execution.cache_lookup import ResultLookup
 from onex.execution.call_runner import CallRunner
 from onex.execution.call_threads import CallThreads
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.engine import CallFailedError, CallOutcome
+from onex.execution.events import Observer, RunEvent, RunOptions
 from onex.execution.open_call import OpenCall
-from onex.execution.prepared_plan import PreparedPlan
-from onex.execution.result_lookup import ResultLookup
-from onex.execution.run_events import Observer, RunEvent, RunOptions
-from onex.execution.run_recorder import RunRecorder
+from onex.execution.preparation import PreparedPlan
+from onex.execution.recorder import RunRecorder
 from onex.execution.run_results import RunResults
 from onex.execution.scheduler import Call, Scheduler, StepEnd
-from onex.storage.journal import RunJournal
+from onex.history.artifacts import artifacts_in, with_paths
+from onex.history.journal import RunJournal
 
 INLINE_BACKLOG = 128
 """So many inline calls wait for a thread: going back to the loop for each would cost as much

@@ -12,14 +12,14 @@ from onex.domain.errors import (
     SecretInResultError,
 )
 from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, writable
-from onex.execution.artifacts import ArtifactStore, is_artifact
+from onex.engines.engine import CallFailedError, CallOutcome, NodeCall
+from onex.engines.redaction import Redaction
 from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.engine import CallFailedError, CallOutcome, NodeCall
-from onex.execution.prepared_plan import PreparedNode
-from onex.execution.redaction import Redaction
+from onex.execution.preparation import PreparedNode
 from onex.execution.scheduler import Call
-from onex.execution.schema_places import NO_PLACES
 from onex.execution.work_folders import WorkFolders
+from onex.history.artifacts import ArtifactStore, is_artifact
+from onex.schemas.places import NO_PLACES
 
 
 @dataclass(frozen=True, slots=True)

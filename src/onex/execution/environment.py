@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from onex.domain.errors import LibraryMissingError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import NodeMetadata
-from onex.execution.secrets import SECRET_PREFIX
+from onex.worker.context import SECRET_PREFIX
 
 _SEEN_BY_ALL = ("LANG", "LC_ALL", "TZ")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)

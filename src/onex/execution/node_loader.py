@@ -11,8 +11,7 @@ from pathlib import Path
 from onex.domain.digest import DIGEST_PREFIX, differences, write_listing
 from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
-from onex.execution.engine import LoadedNode
-from onex.execution.node_modules import PACKAGE_PREFIX
+from onex.engines.engine import LoadedNode
 from onex.local_machine import locked_folder, make_folder, remove_tree
 from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
@@ -23,6 +22,7 @@ from onex.manifests.node_files import (
     locate_target,
     read_node_files,
 )
+from onex.worker.node_modules import PACKAGE_PREFIX
 
 PROGRAM = "cli"
 RUNNABLE = ("python", PROGRAM)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import NodeExecutionResult, StepError, StepStatus
-from onex.execution.prepared_plan import PreparedNode
-from onex.execution.redaction import MAXIMUM_LOG_BYTES
+from onex.engines.redaction import MAXIMUM_LOG_BYTES
+from onex.execution.preparation import PreparedNode
 from onex.execution.scheduler import Call
 
 

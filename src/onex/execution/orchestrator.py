@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,22 +15,26 @@ from pathlib import Path
 from onex.domain.errors import InternalError, RunCancelledError, StorageError
 from onex.domain.json_value import JsonObject
 from onex.domain.result import RunResult, RunStatus, StepError
+from onex.engines.engine import Engine
+from onex.engines.redaction import Redaction
 from onex.execution.active_run import ActiveRun
-from onex.execution.artifacts import ArtifactStore
 from onex.execution.call_runner import CallRunner
 from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.critical_path import forecast_run_seconds, urgency_of
-from onex.execution.engine import Engine
-from onex.execution.forecast import RunForecast, forecast_run, forecast_steps
+from onex.execution.events import Observer, RunOptions
+from onex.execution.forecast import (
+    RunForecast,
+    forecast_run,
+    forecast_run_seconds,
+    forecast_steps,
+    urgency_of,
+)
 from onex.execution.node_loader import NodeLoader
 from onex.execution.plan import ExecutionPlan
-from onex.execution.prepared_plan import PreparedPlan, prepare
-from onex.execution.redaction import Redaction
-from onex.execution.run_events import Observer, RunOptions
-from onex.execution.signals import signals_handled_by
+from onex.execution.preparation import PreparedPlan, prepare
 from onex.execution.work_folders import WorkFolders
+from onex.history.artifacts import ArtifactStore
+from onex.history.journal import NewRun, RunJournal, RunRecord
 from onex.local_machine import remove_tree
-from onex.storage.journal import NewRun, RunJournal, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +159,44 @@ def new_run_id() -> str:
     """An identifier that sorts by time: seconds and microseconds in UTC, then a random part."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}"
+
+
+_CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+
+
+@contextmanager
+def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
+    """Within the block the first SIGINT, SIGTERM or SIGHUP calls ``request``.
+
+    A second one does what it would do without the block, so that a user can
+    leave a run that does not end.
+
+    Python delivers signals to the main thread alone; in any other thread the
+    block leaves them as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, *_CLOSED_TERMINAL)
+    before = {number: signal.getsignal(number) for number in numbers}
+    # What was started to outlive its terminal (nohup) does so.
+    before = {
+        number: handler
+        for number, handler in before.items()
+        if not (number in _CLOSED_TERMINAL and handler is signal.SIG_IGN)
+    }
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(*_: object) -> None:
+        restore()
+        request()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        restore()

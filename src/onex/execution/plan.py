@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.errors import WorkflowInputError
+from onex.domain.graph import execution_order
 from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, sha256_of
 from onex.domain.metadata import RegisteredNode
 from onex.domain.workflow import Workflow
-from onex.execution.absolute_paths import with_absolute_paths
-from onex.execution.given_inputs import GivenInputs
-from onex.execution.schemas import complete_inputs, object_schema
-from onex.execution.state_contract import read_state_contract
 from onex.manifests.override import OVERRIDE_SOURCE
 from onex.resolver.dependency_resolver import DependencyResolution
-from onex.resolver.graph import execution_order
 from onex.resolver.lockfile import LockedRequest, Lockfile
+from onex.schemas.absolute_paths import with_absolute_paths
+from onex.schemas.given_inputs import GivenInputs
+from onex.schemas.node_schemas import complete_inputs, object_schema
+from onex.schemas.state_contract import read_state_contract
 
 
 @dataclass(frozen=True, slots=True)

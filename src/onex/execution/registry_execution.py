@@ -25,10 +25,11 @@ from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult, RunStatus, StepStatus
 from onex.domain.workflow import Workflow
-from onex.execution.artifacts import ArtifactStore
-from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.engine import Engine
-from onex.execution.file_content import content_digest
+from onex.engines.engine import Engine
+from onex.engines.program import ProgramEngine
+from onex.engines.supervisor import Supervisor
+from onex.execution.context_factory import ExecutionContextFactory, SecretStore
+from onex.execution.events import Observer, RunOptions
 from onex.execution.forecast import RunForecast
 from onex.execution.node_loader import (
     NODES_FOLDER,
@@ -39,16 +40,14 @@ from onex.execution.node_loader import (
 )
 from onex.execution.orchestrator import ExecutionOrchestrator, recorded_plan
 from onex.execution.plan import ExecutionPlan
-from onex.execution.program_engine import ProgramEngine
-from onex.execution.provenance import Provenance, trace_artifact
-from onex.execution.replay import ReplayReport, compare_runs
-from onex.execution.run_events import Observer, RunOptions
-from onex.execution.secrets import SecretStore
-from onex.execution.supervisor import Supervisor
+from onex.history.artifacts import ArtifactStore
+from onex.history.file_content import content_digest
+from onex.history.journal import RunJournal, RunRecord
+from onex.history.provenance import Provenance, trace_artifact
+from onex.history.replay import ReplayReport, compare_runs
 from onex.local_machine import remove_tree
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.manifests.override import read_override
-from onex.storage.journal import RunJournal, RunRecord
 
 FindNode = Callable[[NodeRef], RegisteredNode]
 
@@ -376,11 +375,11 @@ def _engines(isolation: IsolationLevel, jobs: int, supervisor: Supervisor) -> Ma
     """What executes nodes at an isolation level, by the type of their entry points."""
     match isolation:
         case IsolationLevel.PROCESS:
-            from onex.execution.process_engine import ProcessEngine
+            from onex.engines.process import ProcessEngine
 
             return {"python": ProcessEngine(jobs, supervisor), PROGRAM: ProgramEngine(supervisor)}
         case IsolationLevel.INLINE:
-            from onex.execution.inline_engine import InlineEngine
+            from onex.engines.inline import InlineEngine
 
             return {"python": InlineEngine(), PROGRAM: ProgramEngine(supervisor)}
         case IsolationLevel.STRICT:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from onex.domain.call_id import child_id
 from onex.domain.errors import ReferenceValueError
 from onex.domain.json_value import JsonObject
 from onex.domain.result import (
@@ -16,9 +15,10 @@ from onex.domain.result import (
     StepError,
     StepStatus,
 )
-from onex.execution.prepared_plan import PreparedPlan
+from onex.domain.workflow import child_id
+from onex.execution.preparation import PreparedPlan
 from onex.execution.scheduler import Scheduler, StepEnd
-from onex.storage.journal import Timing
+from onex.history.journal import Timing
 
 SEVERAL_RUNS = "several runs"
 

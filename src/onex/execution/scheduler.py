@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from onex.domain.call_id import child_id, index_of
 from onex.domain.errors import ReferenceValueError, RunCancelledError, StepSkippedError
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.result import NOT_RECORDED, StepError, StepStatus
 from onex.domain.template import Reference, descend, render
-from onex.domain.workflow import Step, Workflow
+from onex.domain.workflow import Step, Workflow, child_id, index_of
 
 MAXIMUM_FAN_OUT = 100_000
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import VersionConstraint
-from onex.domain.lifecycle import Lifecycle
+from onex.domain.host import HostEnvironment
+from onex.domain.lifecycle import Lifecycle, preference
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
-from onex.domain.selection import preference
 from onex.domain.version import Version
 
 

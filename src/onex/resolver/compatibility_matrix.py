@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Protocol
 
+from onex.domain.constraint import VersionConstraint
+from onex.domain.version import Version
 from onex.resolver.dependency_row import DependencyRow
 from onex.resolver.needs import Needs
 from onex.resolver.provider import DependencyProvider, VersionPolicy
@@ -100,3 +102,15 @@ def row_of(matrix: VersionMatrix, node: str) -> DependencyRow:
     """The row of a node, from what a matrix says of each version."""
     versions = range(len(matrix.table(node).versions))
     return DependencyRow(node, (matrix.needs(node, index) for index in versions))
+
+
+def resolve_version(
+    matrix: VersionMatrix, node: str, constraint: VersionConstraint
+) -> Version | None:
+    """The version that ``latest`` or another constraint means, or None where none meets it.
+
+    Archived and yanked versions are found only by an exact constraint.
+    """
+    table = matrix.table(node)
+    mask = table.mask_of(constraint)
+    return table.versions[table.preferred(mask).bit_length() - 2] if mask else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from onex.domain.compatibility import HostEnvironment
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import AmbiguousNodeError, NodeNotFoundError, ResolutionError
+from onex.domain.graph import execution_order
+from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
@@ -16,9 +17,8 @@ from onex.domain.version import Version
 from onex.resolver.catalog import CatalogView, NodeCatalog
 from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
 from onex.resolver.dependency_row import DependencyRow
-from onex.resolver.graph import execution_order
 from onex.resolver.lockfile import LockedRequest, Lockfile
-from onex.resolver.matrix_views import ForcedMatrix, LockedMatrix
+from onex.resolver.matrix_overlays import ForcedMatrix, LockedMatrix
 from onex.resolver.needs import Needs
 from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve_with

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from onex.domain.graph import execution_order
 from onex.resolver.dependency_graph import DependencyGraph
-from onex.resolver.graph import execution_order
 
 _CHARACTER_WIDTH, _BOX_HEIGHT, _ROW_HEIGHT, _GAP, _MARGIN = 7.3, 30.0, 90.0, 24.0, 20.0
 _HEAD = """\

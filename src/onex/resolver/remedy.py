@@ -9,7 +9,7 @@ from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ConstraintFact, ResolutionError
 from onex.domain.version import Version
 from onex.resolver.compatibility_matrix import VersionMatrix
-from onex.resolver.matrix_views import RelaxedMatrix
+from onex.resolver.matrix_overlays import RelaxedMatrix
 from onex.resolver.solver import solve_with
 
 MAXIMUM_ATTEMPTS = 40

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import ConstraintFact, DependencyCycleError, ResolutionError
+from onex.domain.graph import find_cycle
 from onex.domain.version import Version
 from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
 from onex.resolver.dependency_column import DependencyColumn
 from onex.resolver.explanation import derivation, explain
-from onex.resolver.graph import find_cycle
 from onex.resolver.incompatibility import (
     CycleThrough,
     DependencyOf,

@@ -12,9 +12,9 @@ from onex.domain.event import Event, LogHead
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId
 from onex.domain.reference import NodeId, NodeVersion
-from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery, Page, SearchResult
+from onex.storage.scan_memory import FolderMemory
 
 Result = TypeVar("Result")
 

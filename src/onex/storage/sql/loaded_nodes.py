@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from onex.domain.decision import AbsentDecision
-from onex.domain.metadata import Origin
+from onex.domain.metadata import AbsentDecision, Origin
 from onex.domain.path_text import stored_path
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version

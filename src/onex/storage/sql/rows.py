@@ -6,8 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from onex.domain.decision import NO_DECISION, decided
-from onex.domain.metadata import NodeMetadata, Origin, Outcome, RegisteredNode, SourceId
+from onex.domain.metadata import (
+    NO_DECISION,
+    NodeMetadata,
+    Origin,
+    Outcome,
+    RegisteredNode,
+    SourceId,
+    decided,
+)
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version

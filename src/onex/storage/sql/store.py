@@ -11,20 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from onex.domain.decision import AbsentDecision
-from onex.domain.errors import StorageError
+from onex.domain.errors import StorageError, read_problems
 from onex.domain.event import GENESIS_HASH, Event, LogHead, first_broken_link
-from onex.domain.metadata import Origin, RegisteredNode, SourceId
+from onex.domain.metadata import AbsentDecision, Origin, RegisteredNode, SourceId
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import Projection, changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from onex.storage.backend import SeenFile
-from onex.storage.folder_memory import FolderMemory
-from onex.storage.node_record import storable, stored_version
-from onex.storage.problems import read_problems
+from onex.storage.node_record import neighbours_of, storable, stored_version, words_of
 from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
 from onex.storage.retrying import retried
+from onex.storage.scan_memory import FolderMemory
 from onex.storage.sql.connection import Parameter, Row, SqlConnection
 from onex.storage.sql.listing import (
     conditions_of,
@@ -43,7 +41,6 @@ from onex.storage.sql.rows import (
     source_key,
 )
 from onex.storage.sql.writer import SCAN_TOKEN, SqlWriter
-from onex.storage.words import neighbours_of, words_of
 
 Result = TypeVar("Result")
 

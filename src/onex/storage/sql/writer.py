@@ -6,18 +6,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from onex.domain.decision import NO_DECISION, AbsentDecision, decided, write_decision
+from onex.domain.errors import write_problems
 from onex.domain.event import GENESIS_HASH, Event
 from onex.domain.json_value import canonical_json, canonical_object
-from onex.domain.lifecycle import Lifecycle, check_transition
-from onex.domain.metadata import Origin, SourceId
+from onex.domain.lifecycle import Lifecycle, check_transition, preference
+from onex.domain.metadata import (
+    NO_DECISION,
+    AbsentDecision,
+    Origin,
+    SourceId,
+    decided,
+    write_decision,
+)
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import SOURCE_ADOPTED, Projection, adoption, node_state
 from onex.domain.reference import NodeId, NodeVersion
-from onex.domain.selection import preference
 from onex.local_machine import user_name
 from onex.storage.backend import SeenFile, StoredNode
-from onex.storage.folder_memory import FolderMemory
 from onex.storage.node_record import (
     COLUMNS,
     LABELLED_MEMBERS,
@@ -25,7 +30,7 @@ from onex.storage.node_record import (
     storable,
     stored_version,
 )
-from onex.storage.problems import write_problems
+from onex.storage.scan_memory import FolderMemory
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
 from onex.storage.sql.rows import NodeRow, rows_for_keys, source_key

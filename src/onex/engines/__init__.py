@@ -1,0 +1,1 @@
+"""What drives a worker or another program, one file a level."""

@@ -1,0 +1,147 @@
+"""Starting processes of nodes, and ending each with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from onex.domain.errors import WorkerDiedError
+from onex.engines.engine import CallFailedError
+from onex.engines.supervisor import Supervisor, kill_marked
+
+# What a node may need of the environment to find programs, write text and make temporary files.
+_PASSED_ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "HOME",
+    "SYSTEMROOT",
+)
+_MARK = "NODE_PROCESS_GROUP"
+
+
+class ProcessGroup:
+    """A process in a session of its own, whose descendants all carry a mark.
+
+    One that leaves the session keeps the mark in its environment, so that it is
+    found and ended too where ``/proc`` tells of it (Linux).
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        supervisor: Supervisor,
+        *,
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """Start a program in a folder, with these variables beside the few it always gets.
+
+        Args:
+            command: the program and its arguments.
+            folder: its working folder.
+            variables: further variables of its environment.
+            supervisor: ends the group if this process ends without doing so.
+            inherited: descriptors that it keeps beside the standard ones.
+
+        Raises:
+            CallFailedError: it cannot be started.
+        """
+        self._mark = f"{_MARK}={uuid.uuid4().hex}"
+        name, _, value = self._mark.partition("=")
+        passed = {k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ}
+        self._supervisor = supervisor
+        supervisor.expect(self._mark)
+        # Otherwise the system forgets how the process ended before anybody asked.
+        self._is_end_known = signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # Python that a node starts must not write beside the verified files.
+                env={"PYTHONDONTWRITEBYTECODE": "1", **passed, **variables, name: value},
+                cwd=folder,
+                start_new_session=True,
+                pass_fds=inherited,
+            )
+        except OSError as error:
+            supervisor.note_end(self._mark)
+            raise CallFailedError(
+                WorkerDiedError(
+                    f"the process could not be started: {error.strerror}",
+                    hint="check the program, and the limits on processes and memory",
+                )
+            ) from error
+        supervisor.note_start(self._mark, self._process.pid)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        return _require(self._process.stdin)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        return _require(self._process.stdout)
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        return _require(self._process.stderr)
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the process is at its end, or comes to it in that time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def wait(self, timeout_seconds: float | None = None) -> int | None:
+        """The exit code, None if it cannot be known; raises subprocess.TimeoutExpired."""
+        code = self._process.wait(timeout_seconds)
+        return code if self._is_end_known else None
+
+    def end_text(self) -> str:
+        """How the process ended, in words."""
+        code = self._process.returncode
+        if code is not None and code < 0:
+            try:
+                return f"killed by {signal.Signals(-code).name}"
+            except ValueError:
+                return f"killed by signal {-code}"
+        return f"exit code {code}"
+
+    def kill(self) -> None:
+        """End the process and all it started, and wait until it is gone."""
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+        self._process.wait()
+        if sys.platform == "linux":
+            # What left the session.
+            kill_marked({self._mark.encode()})
+        self._supervisor.note_end(self._mark)
+
+
+def _require(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise AssertionError("the process was started with pipes")
+    return stream

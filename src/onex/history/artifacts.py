@@ -1,0 +1,225 @@
+"""Artifacts: files that nodes hand over, kept by content and passed on as read-only paths."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from onex.domain.digest import DIGEST_PREFIX
+from onex.domain.errors import InvalidResultError
+from onex.domain.json_value import JsonObject, JsonValue, as_text
+from onex.history.file_content import CHUNK_BYTES, NotAFileError, content_digest
+from onex.worker.context import ARTIFACT_KEY
+from onex.worker.node_code import MAXIMUM_RESULT_DEPTH
+
+MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024
+# What JSON is read as. Asking for the abstract types would take several times as long, and large
+# results are walked often.
+_RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
+_COLLECTIONS = (dict, list, tuple)
+
+GRACE_SECONDS = 3600.0
+"""How long an artifact that nothing refers to stays: a run that lasts may be about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedArtifacts:
+    """What was removed from the store."""
+
+    count: int
+    size_bytes: int
+
+
+class ArtifactStore:
+    """A folder of files by digest.
+
+    In results an artifact is a mapping of ``$artifact`` (its digest), ``name``,
+    ``size_bytes`` and ``path``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, output: JsonValue, workdir: str | Path, depth: int = 1) -> JsonValue:
+        """Store every file that a result hands over and put its record in its place.
+
+        Raises:
+            InvalidResultError: a file does not lie in the execution's own folder, or the
+                result is nested too deeply.
+        """
+        if not isinstance(output, _COLLECTIONS):
+            return output
+        if depth > MAXIMUM_RESULT_DEPTH:
+            raise InvalidResultError(
+                f"the result is nested more than {MAXIMUM_RESULT_DEPTH} levels deep",
+                hint="hand deep structures over as artifacts",
+            )
+        if isinstance(output, dict):
+            if ARTIFACT_KEY in output:
+                return self._store(output[ARTIFACT_KEY], workdir)
+            return {key: self.take(member, workdir, depth + 1) for key, member in output.items()}
+        return [self.take(member, workdir, depth + 1) for member in output]
+
+    def _store(self, written: JsonValue, workdir: str | Path) -> JsonValue:
+        file = _file_below(Path(workdir), written) if isinstance(written, str) else None
+        if file is None:
+            raise InvalidResultError(
+                f"the artifact {written!r} is not a file of this execution",
+                hint="write it below context.workdir and return context.artifact(path)",
+            )
+        size = file.stat().st_size
+        if size > MAXIMUM_ARTIFACT_BYTES:
+            raise InvalidResultError(
+                f"the artifact {file.name} has {size} bytes, more than an artifact may have",
+                hint="split it",
+            )
+        try:
+            digest, size = self._keep(file)
+        except OSError as error:
+            raise InvalidResultError(
+                f"the artifact {file.name} cannot be stored: {error.strerror}",
+                hint=f"check the space and the permissions of {self._folder}",
+            ) from error
+        target = self._path(digest, file.name)
+        return {
+            ARTIFACT_KEY: digest,
+            "name": file.name,
+            "size_bytes": size,
+            "path": str(target),
+        }
+
+    def _keep(self, file: Path) -> tuple[str, int]:
+        """Copy a file to where its content says; returns its digest and size.
+
+        What is hashed is what is stored, whatever still writes to the file. Each writer has a
+        draft of its own: others may store the same content.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f".{uuid.uuid4().hex}"
+        try:
+            digest, size = _copied(file, draft)
+            target = self._path(digest, file.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Also if one is there: it may be damaged, and a new one is not removed as left over.
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return digest, size
+
+    def has_content(self, record: JsonObject) -> bool:
+        """Whether the artifact of a record is stored, with the content that its digest says."""
+        digest, path = as_text(record[ARTIFACT_KEY]), Path(as_text(record["path"]))
+        try:
+            return path.stat().st_size == record["size_bytes"] and content_digest(path) == digest
+        except (OSError, NotAFileError):
+            return False
+
+    def _path(self, digest: str, name: str) -> Path:
+        hexadecimal = digest.removeprefix(DIGEST_PREFIX)
+        return self._folder / hexadecimal[:2] / hexadecimal / name
+
+    def remove_others(
+        self, kept: Collection[str], grace_seconds: float = GRACE_SECONDS
+    ) -> RemovedArtifacts:
+        """Remove the artifacts that are not among the given digests and not new."""
+        newest = time.time() - grace_seconds
+        count = size = 0
+        for draft in self._folder.glob(".*"):
+            # What a process that was killed was about to store.
+            if draft.is_file() and draft.stat().st_mtime <= newest:
+                draft.unlink(missing_ok=True)
+        for place in self._folder.glob("??/*"):
+            if DIGEST_PREFIX + place.name in kept:
+                continue
+            files = [(file, file.stat()) for file in place.iterdir()]
+            if any(status.st_mtime > newest for _, status in files):
+                continue
+            for file, status in files:
+                file.unlink()
+                size += status.st_size
+            place.rmdir()
+            count += 1
+        return RemovedArtifacts(count, size)
+
+
+def _file_below(folder: Path, written: str) -> Path | None:
+    """The file that a node names, if it is one below a folder."""
+    try:
+        file = (folder / written).resolve()
+        is_own = file.is_relative_to(folder.resolve()) and file.is_file()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return file if is_own else None
+
+
+def _copied(file: Path, target: Path) -> tuple[str, int]:
+    """Copy a file and have the copy written to the disk; returns its digest and size."""
+    found, size = hashlib.sha256(), 0
+    with file.open("rb") as source, target.open("xb") as copy:
+        while chunk := source.read(CHUNK_BYTES):
+            found.update(chunk)
+            size += len(chunk)
+            copy.write(chunk)
+        copy.flush()
+        os.fchmod(copy.fileno(), 0o444)
+        os.fsync(copy.fileno())
+    return DIGEST_PREFIX + found.hexdigest(), size
+
+
+def is_artifact(value: JsonValue) -> bool:
+    """Whether a value is the record of an artifact, and not something of a user's own."""
+    return (
+        isinstance(value, dict)
+        and ARTIFACT_KEY in value
+        and value.keys() == _RECORD_MEMBERS
+        and all(isinstance(value[name], str) for name in (ARTIFACT_KEY, "name", "path"))
+    )
+
+
+def with_paths(value: JsonValue) -> JsonValue:
+    """The value as a node receives it: the path of the file in the place of each artifact."""
+    if isinstance(value, dict):
+        if ARTIFACT_KEY in value and is_artifact(value):
+            return as_text(value["path"])
+        return {
+            key: with_paths(member) if isinstance(member, _COLLECTIONS) else member
+            for key, member in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            with_paths(member) if isinstance(member, _COLLECTIONS) else member for member in value
+        ]
+    return value
+
+
+def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
+    """The record of every artifact within a value."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if ARTIFACT_KEY in value and is_artifact(value):
+                yield value
+                continue
+            members: Iterable[JsonValue] = value.values()
+        elif isinstance(value, list | tuple):
+            members = value
+        else:
+            continue
+        pending += [member for member in members if isinstance(member, _COLLECTIONS)]
+
+
+def without_paths(value: JsonValue) -> JsonValue:
+    """The value with artifacts by content and name alone, so that two runs can be compared."""
+    if isinstance(value, dict):
+        if is_artifact(value):
+            return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
+        return {key: without_paths(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(member) for member in value]
+    return value

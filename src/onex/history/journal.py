@@ -1,0 +1,208 @@
+"""RunJournal: what is kept of runs, and of results that later runs may use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.onex_result import batch_execution_result
+from onex.domain.result import NodeExecutionResult, RunResult, RunStatus, StepError
+from onex.history.start_log import StartLog
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that starts.
+
+    ``definition`` is the workflow, ``plan`` what it will do, ``replay_of`` the run that it
+    repeats; ``started_at`` is an RFC 3339 timestamp in UTC.
+    """
+
+    run_id: str
+    workflow: str
+    started_at: str
+    definition: JsonObject
+    plan: JsonObject
+    inputs: JsonObject
+    replay_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as the history holds it; ``steps`` is filled where one run was asked for."""
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    started_at: str
+    seconds: float | None
+    overhead_seconds: float | None
+    replay_of: str | None = None
+    definition: JsonObject = field(default_factory=dict)
+    plan: JsonObject = field(default_factory=dict)
+    inputs: JsonObject = field(default_factory=dict)
+    outputs: JsonValue = None
+    error: StepError | None = None
+    steps: Mapping[str, NodeExecutionResult] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, JsonValue]:
+        """The run in the shape that ``runs list`` prints."""
+        return {
+            "run_id": self.run_id,
+            "workflow": self.workflow,
+            "status": self.status.value,
+            "started_at": self.started_at,
+            "seconds": self.seconds,
+            "overhead_seconds": self.overhead_seconds,
+            "replay_of": self.replay_of,
+        }
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The record in the shape that ``runs show`` prints, with the fields of an ONEX result."""
+        batch = batch_execution_result(
+            self.run_id, self.status, self.started_at, self.seconds or 0.0, self.steps
+        )
+        return self.summary() | {
+            "batch_id": batch["batch_id"],
+            "batch_status": batch["status"],
+            "results": batch["results"],
+            "completed_at": None if self.seconds is None else batch["completed_at"],
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "error": self.error.to_json() if self.error else None,
+            "plan": self.plan,
+            "steps": {
+                name: {
+                    "step_id": name,
+                    **step.to_json(),
+                    "output": step.output,
+                    "log": step.log,
+                }
+                for name, step in self.steps.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CachedOutput:
+    """A result that later runs may use, and the run that made it.
+
+    ``has_artifacts`` is whether artifacts stand in it.
+    """
+
+    key: str
+    node: str
+    output: JsonValue
+    run_id: str
+    has_artifacts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactUse:
+    """A call whose result holds an artifact."""
+
+    digest: str
+    run_id: str
+    step_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the executed calls of one step took together in one run."""
+
+    step_id: str
+    digest: str
+    calls: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class JournalEntries:
+    """What is recorded together: calls and steps that ended, and what they gave.
+
+    ``kept`` are those of the ended whose results later runs may use.
+    """
+
+    ended: list[NodeExecutionResult] = field(default_factory=list)
+    kept: list[NodeExecutionResult] = field(default_factory=list)
+    artifacts: list[ArtifactUse] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed from the history: runs, and how many cached results."""
+
+    runs: Sequence[str]
+    cached_results: int
+
+
+class RunJournal(Protocol):
+    """Raises StorageError where the storage fails."""
+
+    def begin(self, run: NewRun) -> None:
+        """Record that a run starts."""
+        ...
+
+    def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
+        """Take over a run that ended early, as of now; None where it still runs or succeeded.
+
+        Of two that ask at the same time, one gets it. From now on it follows ``plan``, and what
+        the steps ``again`` had given is forgotten.
+        """
+        ...
+
+    def record(self, run_id: str, entries: JournalEntries) -> None:
+        """Record what happened, all of it or nothing; it is stored when the call returns."""
+        ...
+
+    def start_log(self, run_id: str) -> StartLog:
+        """Where the starts of the run's calls are noted; the caller closes it."""
+        ...
+
+    def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
+        """Record the end of a run."""
+        ...
+
+    def runs(self, limit: int | None) -> Sequence[RunRecord]:
+        """The latest runs, newest first, without their content; all of them for None."""
+        ...
+
+    def run(self, run_id: str) -> RunRecord | None:
+        """One run with its steps; an unambiguous prefix of its identifier will do.
+
+        Calls that started and did not end are among the steps as running.
+        """
+        ...
+
+    def cached_output(self, key: str) -> CachedOutput | None:
+        """The stored result for a key."""
+        ...
+
+    def timings(self, digests: Iterable[str]) -> Mapping[str, Sequence[Timing]]:
+        """For each node digest, what its calls took in the latest runs, newest first."""
+        ...
+
+    def artifact_uses(self, digest: str) -> Sequence[ArtifactUse]:
+        """The calls whose results hold an artifact, oldest first."""
+        ...
+
+    def artifact_digests(self) -> frozenset[str]:
+        """Every artifact that a recorded run or a cached result refers to."""
+        ...
+
+    def prune(self, run_ids: Iterable[str]) -> Pruned:
+        """Remove runs, and the cached results that they made and no other run used.
+
+        A run that is running by then stays.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the storage."""
+        ...

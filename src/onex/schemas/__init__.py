@@ -1,0 +1,1 @@
+"""What may go into a node and come out of it: JSON Schema, paths and types of steps."""

@@ -1,0 +1,137 @@
+"""The worker process: loads one node and calls it as often as the host asks.
+
+Started as a script with the folder of the ``onex`` package, the node's folder, its file, its
+callable and a descriptor that closes with the host as arguments. Frames come in
+on standard input and go out on what was standard output; the node itself sees an
+empty input, and whatever it prints goes to the log.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+
+import contextlib
+import os
+import threading
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from onex.domain.json_value import JsonObject, as_object, as_text
+from onex.worker import protocol
+from onex.worker.context import ContextSpec, ExecutionContext
+from onex.worker.node_code import NodeCode, NodeCodeError
+from onex.worker.node_modules import import_in_own_process
+from onex.worker.process_state import ProcessState
+
+
+class _Channel:
+    """Frames to and from the host. Several threads of the node may write at once."""
+
+    def __init__(self, lifeline: int) -> None:
+        # The node must not reach the protocol through file descriptors 0 and 1.
+        self._input: BinaryIO = os.fdopen(os.dup(0), "rb")
+        self._output: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+        threading.Thread(target=_end_with_host, args=(lifeline,), daemon=True).start()
+
+    def receive(self) -> JsonObject:
+        """The next call; the process ends where none will come."""
+        try:
+            message = protocol.read(self._input)
+        except protocol.FrameError:
+            os._exit(3)
+        if message is None:
+            os._exit(0)
+        return message
+
+    def send(self, message: JsonObject) -> None:
+        data = memoryview(protocol.encode(message))
+        with self._lock:
+            while data:
+                data = data[self._output.write(data) :]
+
+
+def _end_with_host(lifeline: int) -> None:
+    """End the process at once, whatever the node does, when the host is gone."""
+    with contextlib.suppress(OSError):
+        os.read(lifeline, 1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve calls until the host closes the channel."""
+    folder, file, callable_name = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    channel = _Channel(int(sys.argv[5]))
+    process_id = os.getpid()
+    try:
+        loaded: NodeCode | NodeCodeError = NodeCode(
+            file, partial(import_in_own_process, file, folder), callable_name
+        )
+    except NodeCodeError as error:
+        loaded = error
+    state = ProcessState(folder)
+    while True:
+        request = channel.receive()
+        mark = as_text(request["mark"])
+        reply = _answer(loaded, request, channel, folder)
+        if os.getpid() != process_id:
+            # The node forked, and this is the copy: the call is the original's to answer.
+            os._exit(0)
+        _flush()
+        end: JsonObject = {"mark": mark, "is_spent": state.is_lost()}
+        try:
+            channel.send({**reply, **end})
+        except protocol.FrameError as error:
+            channel.send({**_failure("result", str(error)), **end})
+        state.put_back()
+
+
+def _answer(
+    loaded: NodeCode | NodeCodeError,
+    request: JsonObject,
+    channel: _Channel,
+    folder: Path,
+) -> JsonObject:
+    try:
+        if isinstance(loaded, NodeCodeError):
+            raise loaded
+        spec = ContextSpec.from_json(as_object(request["context"]))
+        try:
+            os.chdir(spec.workdir)
+        except FileNotFoundError:
+            Path(spec.workdir).mkdir(parents=True, exist_ok=True)
+            os.chdir(spec.workdir)
+        context = ExecutionContext(
+            spec,
+            folder,
+            lambda level, message: channel.send({"log": {"level": level, "message": message}}),
+            lambda fraction, message: channel.send(
+                {"progress": {"fraction": fraction, "message": message}}
+            ),
+        )
+        return {"result": loaded.call(context, as_object(request["inputs"]))}
+    except NodeCodeError as error:
+        return _failure(error.kind, error.message, error.detail)
+
+
+def _failure(kind: str, message: str, detail: str | None = None) -> JsonObject:
+    return {"error": {"kind": kind, "message": message, "detail": detail}}
+
+
+def _flush() -> None:
+    """Let go what the node printed; it may have closed what it prints to."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
