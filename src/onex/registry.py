@@ -8,10 +8,9 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from onex.cache.registry_cache import RegistryCache
 from onex.configuration import (
@@ -45,7 +44,6 @@ from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.domain.workspace import Workspace
-from onex.history.sqlite_journal import SqliteRunJournal
 from onex.manifests.override import Override, find_manifest, read_override
 from onex.resolution.cached_resolver import CacheReport, RegistryResolution
 from onex.resolver.dependency_resolver import DependencyResolution
@@ -61,11 +59,11 @@ if TYPE_CHECKING:
 
     from onex.execution.events import Observer
     from onex.execution.forecast import RunForecast
+    from onex.execution.options import RunKeywords, RunOptions
+    from onex.execution.orchestrator import ExecutionOrchestrator
     from onex.execution.plan import ExecutionPlan
-    from onex.execution.registry_execution import PruneReport, RegistryExecution, RunSettings
-    from onex.history.journal import RunJournal, RunRecord
-    from onex.history.provenance import Provenance
     from onex.history.replay import ReplayReport
+    from onex.history.run_history import RunHistory
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend, StorageWriter
 
@@ -123,8 +121,8 @@ class Registry:
         resolution = self.__dict__.pop("_resolution", None)
         if resolution is not None:
             resolution.keep_statistics()
-        self.__dict__.pop("_execution", None)
-        for name in ("_storage", "_journal", "_cache"):
+        self.__dict__.pop("_orchestrator", None)
+        for name in ("_storage", "history", "_cache"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()
@@ -145,20 +143,25 @@ class Registry:
         return RegistryResolution(self._storage, host, self._cache)
 
     @cached_property
-    def _execution(self) -> RegistryExecution:
-        from onex.execution.registry_execution import RegistryExecution
+    def _orchestrator(self) -> ExecutionOrchestrator:
+        from onex.execution.orchestrator import ExecutionOrchestrator
 
-        return RegistryExecution(
+        return ExecutionOrchestrator(
             self.configuration,
             self._environment,
-            self._journal,
+            self.history,
             self._storage.files_at,
             self.workspace.name,
         )
 
     @cached_property
-    def _journal(self) -> RunJournal:
-        return SqliteRunJournal(self.configuration.home / "history.db")
+    def history(self) -> RunHistory:
+        """The runs of this registry."""
+        from onex.history.run_history import RunHistory
+        from onex.history.sqlite_journal import SqliteRunJournal
+
+        home = self.configuration.home
+        return RunHistory(SqliteRunJournal(home / "history.db"), home)
 
     def scan(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False
@@ -506,7 +509,7 @@ class Registry:
         node = NodeVersion(self._resolution.identify(reference), version)
         return self._storage.node(node) or self._resolution.node(reference)
 
-    def history(self, reference: NodeRef) -> Sequence[Event]:
+    def lifecycle_history(self, reference: NodeRef) -> Sequence[Event]:
         """The entries of the log about the versions of a node that a reference allows."""
         name = str(self._resolution.identify(reference))
         return [
@@ -567,6 +570,7 @@ class Registry:
         lock: LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
+        isolation: IsolationLevel = IsolationLevel.PROCESS,
     ) -> ExecutionPlan:
         """Resolve a workflow and complete its inputs, so that it can run.
 
@@ -595,10 +599,10 @@ class Registry:
         resolution = self._resolution.resolve(references, lock, forced)
         given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
         try:
-            return plan_workflow(workflow, given, resolution, lock)
+            return plan_workflow(workflow, given, resolution, lock, isolation)
         except DigestMismatchError as error:
             node = resolution.selected[NodeId.parse(str(error.details["node"]))]
-            changes = self._execution.changes_since(str(error.details["expected"]), node)
+            changes = self._orchestrator.changes_since(str(error.details["expected"]), node)
             raise DigestMismatchError(
                 f"{error.message}{named(changes)}",
                 hint=error.hint,
@@ -609,24 +613,15 @@ class Registry:
         self,
         plan: ExecutionPlan,
         *,
-        isolation: IsolationLevel = IsolationLevel.PROCESS,
-        jobs: int | None = None,
-        fail_fast: bool | None = None,
-        use_cache: bool = True,
-        refresh: Iterable[str] = (),
         observer: Observer = lambda event: None,
+        **how: Unpack[RunKeywords],
     ) -> RunResult:
         """Execute a plan; what happened is in the result and in the history.
 
         Args:
             plan: what to run.
-            isolation: how far nodes are kept apart.
-            jobs: how many calls run at once; by default one for each processor.
-            fail_fast: whether the first failure ends the run; by default as the
-                workflow says.
-            use_cache: whether results of earlier runs may be used.
-            refresh: steps that are run whatever the cache has.
             observer: told of every event of the run, in the calling thread.
+            how: see ``RunKeywords``.
 
         Raises:
             IsolationUnavailableError: the level cannot be had.
@@ -636,45 +631,25 @@ class Registry:
             StepMismatchError: what goes into a step can never be what its node declares.
             SecretsNotPrivateError: the file of secrets is open to others.
         """
-        settings = _settings(
-            isolation, jobs, fail_fast=fail_fast, use_cache=use_cache, refresh=refresh
-        )
-        return self._execution.run(plan, settings, observer)
+        return self._orchestrator.execute_workflow(plan, _options(how), observer)
 
-    def forecast(
-        self,
-        plan: ExecutionPlan,
-        *,
-        isolation: IsolationLevel = IsolationLevel.PROCESS,
-        jobs: int | None = None,
-        use_cache: bool = True,
-        refresh: Iterable[str] = (),
-    ) -> RunForecast:
+    def forecast(self, plan: ExecutionPlan, **how: Unpack[RunKeywords]) -> RunForecast:
         """What a run would do: everything is loaded and checked as by ``run``, and nothing runs."""
-        settings = _settings(isolation, jobs, use_cache=use_cache, refresh=refresh)
-        return self._execution.forecast(plan, settings)
+        return self._orchestrator.forecast(plan, _options(how))
 
     def resume(
         self,
         run_id: str,
         *,
-        isolation: IsolationLevel = IsolationLevel.PROCESS,
-        jobs: int | None = None,
-        fail_fast: bool | None = None,
-        use_cache: bool = True,
-        rerun_in_flight: bool = False,
-        accept_changed: Iterable[str] = (),
         observer: Observer = lambda event: None,
+        **how: Unpack[RunKeywords],
     ) -> RunResult:
         """Go on with a run that was killed, cancelled or failed: what succeeded is not run again.
 
         Args:
             run_id: its identifier, or the start of it.
-            isolation, jobs, fail_fast, use_cache, observer: as for ``run``.
-            rerun_in_flight: whether calls are made again that had started and not returned,
-                though their nodes are not idempotent.
-            accept_changed: steps that go on with the code that is registered now; they and all
-                that depends on them are run again. The project's lock holds for them too.
+            observer: told of every event of the run, in the calling thread.
+            how: see ``RunKeywords``. The project's lock holds for changed code too.
 
         Raises:
             RunNotFoundError: there is no such run.
@@ -682,15 +657,9 @@ class Registry:
             NodeNotFoundError: a version that it used is not registered any more.
             DigestMismatchError: the files of one are not what they were.
         """
-        settings = replace(
-            _settings(isolation, jobs, fail_fast=fail_fast, use_cache=use_cache),
-            rerun_in_flight=rerun_in_flight,
-        )
-        accepted = frozenset(accept_changed)
-        locked = self._locked_digests() if accepted else None
-        return self._execution.resume(
-            run_id, self._resolution.node, settings, observer, accepted, locked
-        )
+        options = _options(how)
+        locked = self._locked_digests() if options.accepted else None
+        return self._orchestrator.resume(run_id, self._resolution.node, options, observer, locked)
 
     def _locked_digests(self) -> frozenset[str] | None:
         """The digests that the project's lock holds; None without one."""
@@ -703,9 +672,8 @@ class Registry:
         self,
         run_id: str,
         *,
-        isolation: IsolationLevel = IsolationLevel.PROCESS,
-        jobs: int | None = None,
         observer: Observer = lambda event: None,
+        **how: Unpack[RunKeywords],
     ) -> ReplayReport:
         """Execute a run once more, without the cache, and say where its results differ and why.
 
@@ -714,51 +682,10 @@ class Registry:
             RunNotResumableError: it still runs, or was recorded without its workflow.
             NodeNotFoundError: a version that it used is not registered any more.
         """
-        settings = _settings(isolation, jobs)
-        return self._execution.replay(run_id, self._resolution.node, settings, observer)
-
-    def runs(self, limit: int) -> Sequence[RunRecord]:
-        """The latest runs, newest first."""
-        return self._journal.runs(limit)
-
-    def run_record(self, run_id: str) -> RunRecord:
-        """One run with its steps, by its identifier or the start of it; raises RunNotFoundError."""
-        return self._execution.record(run_id)
-
-    def prune_runs(
-        self,
-        *,
-        keep: int | None = None,
-        older_than: timedelta | None = None,
-        dry_run: bool = False,
-    ) -> PruneReport:
-        """Remove old runs, and the results and artifacts that nothing refers to then.
-
-        Args:
-            keep: how many of the latest runs stay.
-            older_than: only runs that began longer ago are removed. Without either limit no
-                run is, and only what is not referred to goes.
-            dry_run: whether to say which runs would go, and remove nothing.
-        """
-        return self._execution.prune(keep, older_than, dry_run=dry_run)
-
-    def provenance(self, target: str) -> Provenance:
-        """Where an artifact (its digest), or a file with the content of one, comes from.
-
-        Raises:
-            ArtifactNotFoundError: no recorded run gave it.
-        """
-        return self._execution.provenance(target)
+        return self._orchestrator.replay(run_id, self._resolution.node, _options(how), observer)
 
 
-def _settings(
-    isolation: IsolationLevel,
-    jobs: int | None,
-    *,
-    fail_fast: bool | None = None,
-    use_cache: bool = True,
-    refresh: Iterable[str] = (),
-) -> RunSettings:
-    from onex.execution.registry_execution import RunSettings
+def _options(how: RunKeywords) -> RunOptions:
+    from onex.execution.options import RunOptions
 
-    return RunSettings(isolation, jobs, fail_fast, use_cache, frozenset(refresh))
+    return RunOptions.of(**how)

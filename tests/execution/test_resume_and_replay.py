@@ -401,7 +401,7 @@ def test_a_history_of_an_older_schema_is_taken_over(project: Project, tmp_path: 
     assert (a["output"], a["log"], a["seconds"], a["isolation"]) == ([1], "hello\n", 1.5, "process")
     assert (b["error"]["code"], b["cached"]) == ("EXE001", True)
     with project.registry() as registry:
-        (use,) = registry._journal.artifact_uses(artifact["$artifact"])
+        (use,) = registry.history.journal.artifact_uses(artifact["$artifact"])
     assert (use.step_id, use.name) == ("c", "file")
     refused = replay(project, "old-run")
     assert (refused.code, refused.json["error"]["code"]) == (2, "RUN002")

@@ -403,8 +403,8 @@ def test_history_keeps_runs_steps_outputs_and_errors(project: Project) -> None:
     project.add("bad", "def execute(context):\n    raise ValueError('boom')\n")
     result = run(project, workflow(step("good"), step("bad")), fail_fast=False)
     with project.registry() as registry:
-        (listed,) = registry.runs(10)
-        record = registry.run_record(result.run_id[:-4]).to_json()
+        (listed,) = registry.history.runs(10)
+        record = registry.history.run(result.run_id[:-4]).to_json()
     assert (listed.run_id, listed.status) == (result.run_id, "failed")
     assert record["steps"]["good"]["output"] == [1]
     assert record["steps"]["good"]["log"] == "note\n"

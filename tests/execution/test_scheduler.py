@@ -25,19 +25,25 @@ def scheduler(
     return Scheduler(Workflow("w", steps), inputs, run_id="r", fail_fast=fail_fast)
 
 
+def take(running: Scheduler, limit: int) -> list[Call]:
+    calls = (running.take_ready() for _ in range(limit))
+    return [call for call in calls if call is not None]
+
+
 def drain(running: Scheduler, outcome, *, parallel: int = 4, seed: int = 0) -> list[str]:
     """Run to the end with ends in random order; returns the calls in the order they started."""
     chance = random.Random(seed)
     started: list[str] = []
     open_calls: list[Call] = []
     while not running.is_done:
-        taken = list(running.take_ready(parallel - len(open_calls)))
+        taken = take(running, parallel - len(open_calls))
         started += [call.id for call in taken]
         open_calls += taken
         call = open_calls.pop(chance.randrange(len(open_calls)))
         status = outcome(call)
         output = {"id": call.id, "inputs": call.inputs}
-        running.finished(call, status, output, None if status is StepStatus.SUCCEEDED else ERROR)
+        error = None if status is StepStatus.SUCCEEDED else ERROR
+        running.finished(call, status, output, error, output)
     return started
 
 
@@ -149,10 +155,10 @@ def test_a_reference_to_a_missing_part_fails_only_its_step() -> None:
 
 def test_cancelling_ends_everything_that_has_not_started() -> None:
     running = scheduler(fan_out(None), items=[{"v": n} for n in range(5)])
-    (first,) = running.take_ready(1)
+    (first,) = take(running, 1)
     running.cancel()
-    assert list(running.take_ready(10)) == []
-    running.finished(first, StepStatus.CANCELLED, None, ERROR)
+    assert take(running, 10) == []
+    running.finished(first, StepStatus.CANCELLED, None, ERROR, None)
     assert running.is_done
     assert set(running.status.values()) == {StepStatus.CANCELLED}
 

@@ -60,9 +60,9 @@ def demo(
         output.problems(report.problems)
         output.line(f"found {counted(report.nodes, 'node version')} in {folder / 'nodes'}")
         plan = registry.plan(load_workflow(folder / _WORKFLOW), {"root": str(root)})
-        for step, node in plan.nodes.items():
+        for step, planned in plan.nodes.items():
             reference = plan.workflow.steps[step].node
-            chosen = node.metadata.version
+            chosen = planned.node.metadata.version
             among = len(registry.versions(reference))
             output.line(
                 f"  {step}: {reference} is {chosen}" + (f", of {among}" if among > 1 else "")

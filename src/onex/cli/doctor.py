@@ -18,6 +18,7 @@ from onex.cli.output import Output, counted
 from onex.configuration import SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
+from onex.domain.result import IsolationLevel
 from onex.domain.url import without_secrets
 from onex.local_machine import owner_of, user_name
 from onex.registry import Registry
@@ -197,30 +198,9 @@ def _cache(registry: Registry) -> _Check:
 
 
 def _process_isolation() -> str:
-    from onex.engines.engine import CallFailedError, LoadedNode, NodeCall
-    from onex.engines.process import ProcessEngine
-    from onex.engines.supervisor import Supervisor
-    from onex.worker.context import ContextSpec
+    from onex.engines.probe import process_of_node
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "node.py")
-        file.write_text(
-            "import os\ndef execute(context):\n    return os.getpid()\n", encoding="utf-8"
-        )
-        supervisor = Supervisor()
-        engine = ProcessEngine(1, supervisor)
-        try:
-            place = file.parent
-            node = LoadedNode("doctor", "doctor", "python", place, file, "execute", place)
-            outcome = engine.execute(NodeCall(node, {}, ContextSpec("doctor", folder), 20.0))
-        except CallFailedError as failure:
-            raise failure.error from failure
-        finally:
-            engine.close()
-            supervisor.close()
-    if outcome.output == os.getpid():
-        raise AssertionError("the node ran in this process")
-    return f"a node ran in process {outcome.output} of its own"
+    return f"a node ran in process {process_of_node(IsolationLevel.PROCESS)} of its own"
 
 
 def _source(source: SourceConfiguration, error: OnexError | None) -> _Check:

@@ -15,11 +15,20 @@ from typing import TYPE_CHECKING, TextIO
 from onex.cli.output import Output, printable
 from onex.domain.errors import OutputNotWrittenError, PathNotReadableError
 from onex.domain.result import NodeExecutionResult, StepStatus
+from onex.execution.events import (
+    CallEnded,
+    Observer,
+    Progressed,
+    RetryScheduled,
+    RunEvent,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-    from onex.execution.events import Observer, RunEvent
 
 MAXIMUM_ROWS = 30
 """With more steps than this, only those that run are shown, under a bar for all of them."""
@@ -64,7 +73,7 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
 
 
 def _print_warning(output: Output, event: RunEvent) -> None:
-    if event.kind == "warning":
+    if isinstance(event, Warned):
         output.warning(event.message)
 
 
@@ -125,20 +134,21 @@ class _Lines:
     counts: dict[str, _Counts] = field(default_factory=dict)
 
     def observe(self, event: RunEvent) -> None:
-        if not event.step_id:
+        if isinstance(event, RunStarted | Warned):
             return
         counts = self.counts.setdefault(event.step_id, _Counts())
-        if event.kind == "step_started":
-            counts.total = event.total_calls or 0
-        elif event.kind == "call_ended" and event.result is not None:
-            counts.ended += 1
-            counts.cached += event.result.cached
-        elif event.kind == "retry":
-            self.output.note(f"{event.step_id}: {event.message}", "yellow")
-        elif event.kind == "step_ended" and event.result is not None:
-            self.output.note(
-                f"{event.step_id}: {describe_end(event.result, counts.total, counts.cached)}"
-            )
+        match event:
+            case StepStarted():
+                counts.total = event.total_calls or 0
+            case CallEnded():
+                counts.ended += 1
+                counts.cached += event.result.cached
+            case RetryScheduled():
+                self.output.note(f"{event.step_id}: {event.message}", "yellow")
+            case StepEnded():
+                self.output.note(
+                    f"{event.step_id}: {describe_end(event.result, counts.total, counts.cached)}"
+                )
 
 
 @contextmanager
@@ -171,31 +181,32 @@ class _Live:
     forecast_seconds: float | None = None
 
     def observe(self, event: RunEvent) -> None:
-        if event.kind == "run_started":
+        if isinstance(event, RunStarted):
             self._begin(event)
-        if not event.step_id:
+        if isinstance(event, RunStarted | Warned):
             return
         counts = self.counts.setdefault(event.step_id, _Counts())
-        if event.kind == "step_started":
-            counts.total = event.total_calls or 0
-            task = self._task(event.step_id)
-            self.progress.start_task(task)
-            self.progress.update(task, total=counts.total or None, mark="[cyan]•[/]")
-        elif event.kind == "progress" and event.fraction is not None:
-            if not counts.total:
-                self._note(event.step_id, event.message, total=1.0, completed=event.fraction)
-        elif event.kind == "retry":
-            self._note(event.step_id, event.message)
-        elif event.kind == "call_ended" and event.result is not None:
-            counts.ended += 1
-            counts.cached += event.result.cached
-            note = f"{counts.ended}/{counts.total}"
-            self._note(event.step_id, note, completed=float(counts.ended))
-        elif event.kind == "step_ended" and event.result is not None:
-            self._end(event.step_id, event.result, counts)
+        match event:
+            case StepStarted():
+                counts.total = event.total_calls or 0
+                task = self._task(event.step_id)
+                self.progress.start_task(task)
+                self.progress.update(task, total=counts.total or None, mark="[cyan]•[/]")
+            case Progressed():
+                if not counts.total:
+                    self._note(event.step_id, event.message, total=1.0, completed=event.fraction)
+            case RetryScheduled():
+                self._note(event.step_id, event.message)
+            case CallEnded():
+                counts.ended += 1
+                counts.cached += event.result.cached
+                note = f"{counts.ended}/{counts.total}"
+                self._note(event.step_id, note, completed=float(counts.ended))
+            case StepEnded():
+                self._end(event.step_id, event.result, counts)
         self._update_total()
 
-    def _begin(self, event: RunEvent) -> None:
+    def _begin(self, event: RunStarted) -> None:
         self.steps = len(event.steps)
         self.forecast_seconds = event.forecast_seconds
         self.width = max((len(step) for step in event.steps[:MAXIMUM_ROWS]), default=0)

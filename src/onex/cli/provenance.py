@@ -21,7 +21,7 @@ from onex.registry import Registry
 def provenance(output: Output, target: str, home: Path | None) -> None:
     """Show where a file or an artifact comes from: runs, nodes, inputs, lock, isolation."""
     with Registry.open(home) as registry:
-        found = registry.provenance(target)
+        found = registry.history.provenance(target)
     output.emit(found.to_json(), lambda: _print(output, found))
 
 

@@ -176,7 +176,7 @@ def run(
         except OnexError:
             _report_scan(output, problems, ())
             raise
-        _report_scan(output, problems, plan.nodes.values())
+        _report_scan(output, problems, [planned.node for planned in plan.nodes.values()])
         for warning in plan.warnings:
             output.warning(warning)
         if dry_run:

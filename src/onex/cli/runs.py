@@ -33,7 +33,7 @@ def runs() -> None:
 def list_runs(output: Output, limit: int, home: Path | None) -> None:
     """List the latest runs."""
     with Registry.open(home) as registry:
-        records = registry.runs(limit)
+        records = registry.history.runs(limit)
     body: JsonValue = {"runs": [record.summary() for record in records]}
 
     def human() -> None:
@@ -65,7 +65,7 @@ def show_run(output: Output, run_id: str, home: Path | None) -> None:
     As JSON or YAML it is also an ONEX execution result.
     """
     with Registry.open(home) as registry:
-        record = registry.run_record(run_id)
+        record = registry.history.run(run_id)
 
     def human() -> None:
         seconds = "" if record.seconds is None else f" in {record.seconds:.2f} s"
@@ -124,7 +124,7 @@ def _start(step: NodeExecutionResult) -> float:
 def timeline(output: Output, run_id: str, kind: str, home: Path | None) -> None:
     """Show when each step of a run was at work."""
     with Registry.open(home) as registry:
-        drawn = timeline_of(registry.run_record(run_id))
+        drawn = timeline_of(registry.history.run(run_id))
     if kind == "svg":
         click.echo(to_svg(drawn), nl=False)
     elif kind == "html":
@@ -223,7 +223,7 @@ def prune(
     except OverflowError as error:
         raise UsageError(f"{older_than} days is too long", hint="name fewer days") from error
     with Registry.open(home) as registry:
-        report = registry.prune_runs(keep=keep, older_than=age, dry_run=dry_run)
+        report = registry.history.prune(keep=keep, older_than=age, dry_run=dry_run)
 
     def human() -> None:
         if dry_run:

@@ -21,7 +21,7 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Entrypoint
-from onex.execution.node_loader import RUNNABLE
+from onex.engines.engine import RUNNABLE
 from onex.manifests.ignore_rules import rules_in
 from onex.manifests.local_node import link_problems, read_manifest_content
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest

@@ -10,6 +10,8 @@ from onex.domain.errors import LeftInFlightError, OnexError
 from onex.domain.json_value import JsonObject, JsonValue, as_optional_text, as_text
 
 MAXIMUM_MESSAGE_CHARACTERS = 2_000
+MAXIMUM_DETAIL_CHARACTERS = 16_384
+MAXIMUM_LOG_BYTES = 64 * 1024
 
 
 NOT_RECORDED: JsonObject = {"$not_recorded": True}
@@ -79,8 +81,13 @@ class StepError:
         }
 
     def changed(self, change: Callable[[str], str]) -> StepError:
-        """The same error with every text of it changed, and cut to what is recorded then."""
+        """The same error with every text of it changed, and cut to what is recorded then.
+
+        What is changed first and cut then leaves no part of a secret at the cut.
+        """
         hint, detail = (None if text is None else change(text) for text in (self.hint, self.detail))
+        if detail is not None:
+            detail = detail[-MAXIMUM_DETAIL_CHARACTERS:]
         message = change(self.message)
         if len(message) > MAXIMUM_MESSAGE_CHARACTERS:
             message = message[: MAXIMUM_MESSAGE_CHARACTERS - 3] + "..."
@@ -103,13 +110,55 @@ class StepError:
 
 
 @dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What an engine returns for a call that ended well: its output, and what was logged."""
+
+    output: JsonValue
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """What an engine returns for a call without output: why, with a traceback and the log."""
+
+    error: OnexError
+    detail: str | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedOutput:
+    """A result that later runs may use, and the run that made it.
+
+    ``has_artifacts`` says whether artifacts are part of it.
+    """
+
+    key: str
+    node: str
+    output: JsonValue
+    run_id: str
+    has_artifacts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the executed calls of one step took together in one run."""
+
+    step_id: str
+    digest: str
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeExecutionResult:
     """The outcome of one step, or of one child of a fan-out step.
 
-    ``started_seconds`` counts from the start of the run. ``cached_from`` is the run that
-    gave the output, where it came from the cache; ``cache_note`` says why it did not.
-    ``input_digest`` stands for all that went in, files by their content; ``in_flight`` says
-    that the call had started and did not return, so that it may have had effects.
+    ``started_seconds`` counts from the start of the run. ``cached_runs`` are the runs that
+    made the output, if it came from the cache (empty text for one that is not known);
+    ``cache_note`` says why it did not. ``input_digest`` covers everything that went in, files
+    by their content; ``in_flight`` says that the call had started and did not return, so that
+    it may have had effects.
     """
 
     step_id: str
@@ -120,7 +169,7 @@ class NodeExecutionResult:
     started_seconds: float | None = None
     seconds: float = 0.0
     attempts: int = 0
-    cached_from: str | None = None
+    cached_runs: tuple[str, ...] = ()
     cache_note: str | None = None
     isolation: IsolationLevel | None = None
     log: str = ""
@@ -130,14 +179,28 @@ class NodeExecutionResult:
 
     @property
     def is_left_in_flight(self) -> bool:
-        """Whether the call started and did not return; no later refusal changes that."""
+        """True if the call started and its end was never recorded.
+
+        That includes a call that a resume refused to repeat.
+        """
         was_refused = self.error is not None and self.error.code == LeftInFlightError.code
         return self.status is StepStatus.RUNNING or was_refused or self.in_flight
 
     @property
     def cached(self) -> bool:
         """Whether the output came from an earlier run."""
-        return self.cached_from is not None
+        return bool(self.cached_runs)
+
+    @property
+    def cached_from(self) -> str | None:
+        """The run that made the output, in words if it is not one; None without the cache."""
+        match self.cached_runs:
+            case ():
+                return None
+            case (run_id,):
+                return run_id or "an earlier run"
+            case _:
+                return "several runs"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The step in the shape that ``run`` prints under ``steps``."""

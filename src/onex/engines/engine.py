@@ -1,8 +1,9 @@
-"""Engine: something that can execute one call of a node."""
+"""Engine: something that executes calls of nodes, for a reactor that waits for their ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +16,16 @@ from onex.domain.errors import (
     OnexError,
     RunCancelledError,
 )
-from onex.domain.json_value import JsonObject, JsonValue
-from onex.domain.result import NOT_RECORDED, IsolationLevel
+from onex.domain.json_value import JsonObject
+from onex.domain.result import CallFailure, CallOutcome, IsolationLevel
 from onex.engines.redaction import NOTHING_HIDDEN, Redaction
-from onex.schemas.places import Place, changed_at
 from onex.worker.context import ContextSpec
 
-MAXIMUM_DETAIL_CHARACTERS = 16_384
+PROGRAM = "cli"
+RUNNABLE = ("python", PROGRAM)
+"""The types of entry points that can be run."""
+
+CallEnd = CallOutcome | CallFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,86 +51,76 @@ class LoadedNode:
         return text.replace(str(self.folder), str(self.origin))
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCall:
-    """One execution of a node with its final inputs.
+class OnEnd(Protocol):
+    """Told the end of a call, in the reactor's thread."""
 
-    ``on_progress`` is called from the engine's thread with a fraction and a text;
+    def __call__(
+        self, end: CallEnd, started: float, ended: float, /, *, is_made: bool = True
+    ) -> None:
+        """Take the end of a call.
+
+        Args:
+            end: what it gave, or why nothing.
+            started: when the node began, as ``perf_counter`` has it.
+            ended: when it came to its end.
+            is_made: whether this counts as an attempt.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class NodeCall:
+    """One attempt of a call, with its final inputs.
+
+    ``on_start`` is called just before the node begins, by the thread in which that happens; if
+    it raises, the node does not begin. ``on_progress`` is called with a fraction and a text, by
+    any thread. ``alone`` says that the asking thread has nothing else to do until the end.
     ``redaction`` keeps secrets out of the call's log.
     """
 
+    id: str
     node: LoadedNode
     inputs: JsonObject
     context: ContextSpec
-    timeout_seconds: float
+    on_end: OnEnd
+    on_start: Callable[[], None] = field(default=lambda: None)
     on_progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
     redaction: Redaction = NOTHING_HIDDEN
+    alone: bool = False
+
+    def fail(self, error: OnexError, *, is_made: bool = True) -> None:
+        """Tell that the call ended before the node began; it may count as an attempt."""
+        now = time.perf_counter()
+        self.on_end(CallFailure(error), now, now, is_made=is_made)
 
 
-@dataclass(frozen=True, slots=True)
-class CallOutcome:
-    """What a call gave, and what the node logged and printed meanwhile.
-
-    ``unrecorded`` are the places of the result that must not be recorded.
-    """
-
-    output: JsonValue
-    log: str = ""
-    unrecorded: frozenset[Place] = frozenset()
-
-    @property
-    def recorded(self) -> JsonValue:
-        """The result as it may be recorded."""
-        if not self.unrecorded:
-            return self.output
-        return changed_at(self.output, self.unrecorded, lambda _: NOT_RECORDED)
-
-
-class CallFailedError(Exception):
-    """A call gave no result; ``error`` is what to record, ``log`` what came before."""
-
-    def __init__(self, error: OnexError, detail: str | None = None, log: str = "") -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.detail = detail
-        self.log = log
-
-    def changed(self, change: Callable[[str], str]) -> CallFailedError:
-        """The same failure with every text of it changed."""
-        error = type(self.error)(change(self.error.message), hint=self.error.hint)
-        # Only cut once nothing of a secret can be left over at the cut.
-        detail = None if self.detail is None else change(self.detail)[-MAXIMUM_DETAIL_CHARACTERS:]
-        return CallFailedError(error, detail, change(self.log))
-
-
-def cancelled_call(log: str = "") -> CallFailedError:
-    """How a call ends in an engine that was cancelled."""
-    error = RunCancelledError("the run was cancelled", hint="start it again")
-    return CallFailedError(error, log=log)
+def cancelled_call(log: str = "") -> CallFailure:
+    """How a call ends that is stopped."""
+    return CallFailure(RunCancelledError("the run was cancelled", hint="start it again"), log=log)
 
 
 class Engine(Protocol):
-    """Executes calls, each in the thread that asks; several threads may ask at once."""
+    """Executes calls. All methods belong to the thread of the reactor, and none of them waits."""
 
     @property
     def isolation(self) -> IsolationLevel:
         """The level that is really applied."""
         ...
 
-    def preload(self, nodes: Iterable[LoadedNode]) -> None:
-        """Make ready for calls of these nodes, in the background, as far as there is room."""
+    def preload(self, node: LoadedNode) -> None:
+        """Make ready for calls of a node, as far as there is room."""
         ...
 
-    def execute(self, call: NodeCall) -> CallOutcome:
-        """Run one call to its end.
+    def start(self, call: NodeCall) -> None:
+        """Begin a call; its end is told by ``call.on_end``, perhaps before this returns."""
+        ...
 
-        Raises:
-            CallFailedError: it ended without a result, or was cancelled.
-        """
+    def stop(self, call_id: str) -> None:
+        """End a call now, if that can be done; its end is told as any other."""
         ...
 
     def cancel(self) -> None:
-        """End every running call now; may be called from any thread."""
+        """End every call now, if that can be done, and begin no other."""
         ...
 
     def close(self) -> None:

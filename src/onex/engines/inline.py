@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from functools import partial
 from typing import TextIO, cast
 
-from onex.domain.errors import StepTimeoutError
-from onex.domain.result import IsolationLevel
-from onex.engines.engine import (
-    CallFailedError,
-    CallOutcome,
-    LoadedNode,
-    NodeCall,
-    cancelled_call,
-    code_failure,
-)
+from onex.domain.errors import InternalError, OnexError
+from onex.domain.result import CallFailure, CallOutcome, IsolationLevel
+from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call, code_failure
+from onex.engines.reactor import Reactor
 from onex.engines.redaction import LogTail
 from onex.worker.context import ExecutionContext
 from onex.worker.node_code import NodeCode, NodeCodeError
@@ -26,48 +20,84 @@ from onex.worker.node_modules import import_among_others
 
 
 class InlineEngine:
-    """Executes calls in the asking thread.
+    """Executes calls in threads, or in the asking thread if that has nothing else to do.
 
-    What they print goes to their logs. Nothing can end a running call from outside: a
-    result that comes after the time limit is discarded, and cancelling waits for calls that
-    are running.
+    What they print goes to their logs. Nothing can end a running call from outside: stopping and
+    cancelling wait for it.
     """
 
     isolation = IsolationLevel.INLINE
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: int, reactor: Reactor) -> None:
+        self._jobs = jobs
+        self._reactor = reactor
         self._lock = threading.Lock()
         self._code: dict[str, NodeCode] = {}
         self._is_cancelled = threading.Event()
+        self._calls: queue.SimpleQueue[NodeCall | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._capture = OutputCapture()
         self._capture.install()
 
-    def preload(self, nodes: Iterable[LoadedNode]) -> None:
+    def preload(self, node: LoadedNode) -> None:
         """Do nothing: importing here would hold up the calls that run."""
 
-    def execute(self, call: NodeCall) -> CallOutcome:
+    def start(self, call: NodeCall) -> None:
+        if call.alone:
+            # Changing threads takes longer than a short call.
+            self._execute(call)()
+            return
+        self._calls.put(call)
+        if len(self._threads) < self._jobs:
+            thread = threading.Thread(target=self._serve, name="onex-call", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self, call_id: str) -> None:
+        """Do nothing: a thread cannot be ended."""
+
+    def cancel(self) -> None:
+        self._is_cancelled.set()
+
+    def close(self) -> None:
+        self.cancel()
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._capture.remove()
+        self._code.clear()
+
+    def _serve(self) -> None:
+        while (call := self._calls.get()) is not None:
+            self._reactor.post(self._execute(call))
+
+    def _execute(self, call: NodeCall) -> partial[None]:
+        """Execute a call in this thread; returns what tells its end."""
+        started = time.perf_counter()
         if self._is_cancelled.is_set():
-            raise cancelled_call()
+            return partial(call.on_end, cancelled_call(), started, started, is_made=False)
+        try:
+            call.on_start()
+        except OnexError as error:
+            return partial(call.on_end, CallFailure(error), started, started)
+        end = self._end_of(call)
+        return partial(call.on_end, end, started, time.perf_counter())
+
+    def _end_of(self, call: NodeCall) -> CallEnd:
         log = LogTail(call.redaction)
         context = ExecutionContext(call.context, call.node.folder, log.record, call.on_progress)
-        started = time.monotonic()
         self._capture.begin(log)
         try:
             code = self._code.get(call.node.digest) or self._load(call.node)
             output = code.call(context, call.inputs)
         except NodeCodeError as error:
-            failure = code_failure(error.kind, error.message)
-            raise CallFailedError(failure, error.detail, log.text()) from error
+            return CallFailure(code_failure(error.kind, error.message), error.detail, log.text())
+        except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
+            message = f"{type(error).__name__}: {error}"
+            return CallFailure(InternalError(message, hint="please report this"), log=log.text())
         finally:
             self._capture.end()
-        if time.monotonic() - started > call.timeout_seconds:
-            raise CallFailedError(
-                StepTimeoutError(
-                    f"the node returned after its limit of {call.timeout_seconds:g} s",
-                    hint="run it with --isolation process, where it is killed in time",
-                ),
-                log=log.text(),
-            )
         return CallOutcome(output, log.text())
 
     def _load(self, node: LoadedNode) -> NodeCode:
@@ -78,13 +108,6 @@ class InlineEngine:
                 code = NodeCode(node.file, load, node.callable_name)
                 self._code[node.digest] = code
             return code
-
-    def cancel(self) -> None:
-        self._is_cancelled.set()
-
-    def close(self) -> None:
-        self._capture.remove()
-        self._code.clear()
 
 
 class OutputCapture:

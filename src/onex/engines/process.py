@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import time
 from collections import deque
-from collections.abc import Iterable
 
 from onex.domain.errors import (
     InvalidResultError,
     IsolationUnavailableError,
     NodeRaisedError,
+    OnexError,
+    WorkerDiedError,
 )
-from onex.domain.result import IsolationLevel
-from onex.engines.engine import (
-    CallFailedError,
-    CallOutcome,
-    LoadedNode,
-    NodeCall,
-    cancelled_call,
-)
+from onex.domain.result import CallFailure, IsolationLevel
+from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call
+from onex.engines.process_group import kill_groups
+from onex.engines.reactor import Reactor
 from onex.engines.supervisor import Supervisor
 from onex.engines.worker_process import WorkerProcess
 
@@ -32,123 +29,108 @@ IDLE_WORKERS_PER_JOB = 2
 CALLS_PER_WORKER = 1_000
 """A worker is replaced after so many calls, so that what a node leaks stays bounded."""
 
+LIVENESS_CHECK_SECONDS = 0.5
+"""How long a worker that died may go unnoticed, if what it started holds its pipes open."""
+
 
 class ProcessEngine:
     """Executes calls in warm worker processes, one node digest to a process."""
 
     isolation = IsolationLevel.PROCESS
 
-    def __init__(self, jobs: int, supervisor: Supervisor) -> None:
-        """Raises IsolationUnavailableError where the system has no POSIX processes."""
+    def __init__(self, jobs: int, reactor: Reactor, supervisor: Supervisor) -> None:
+        """Raises IsolationUnavailableError if the system has no POSIX processes."""
         if os.name != "posix":
             raise IsolationUnavailableError(
                 "separate processes for nodes need a POSIX system",
                 hint="use --isolation inline for nodes that you trust",
             )
+        self._reactor = reactor
         self._supervisor = supervisor
         self._maximum_idle = jobs * IDLE_WORKERS_PER_JOB
-        self._lock = threading.Lock()
         self._idle: deque[WorkerProcess] = deque()
-        self._busy: set[WorkerProcess] = set()
-        self._preloading: dict[str, threading.Thread] = {}
+        self._busy: dict[str, WorkerProcess] = {}
         self._is_cancelled = False
 
-    def execute(self, call: NodeCall) -> CallOutcome:
-        process = self._acquire(call.node)
-        try:
-            outcome = process.execute(call)
-        except CallFailedError as failure:
-            is_usable = isinstance(failure.error, NodeRaisedError | InvalidResultError)
-            is_whole = is_usable and not process.is_spent and process.group.is_alive
-            self._release(process, is_usable=is_whole)
-            if self._is_cancelled and not is_usable:
-                raise cancelled_call(failure.log) from failure
-            raise
-        except BaseException:
-            self._release(process, is_usable=False)
-            raise
-        self._release(process, is_usable=not process.is_spent)
-        return outcome
-
-    def preload(self, nodes: Iterable[LoadedNode]) -> None:
-        for node in nodes:
-            with self._lock:
-                count = len(self._idle) + len(self._busy) + len(self._preloading)
-                if self._is_cancelled or count >= self._maximum_idle:
-                    return
-                known = {worker.digest for worker in (*self._idle, *self._busy)}
-                if node.digest in known or node.digest in self._preloading:
-                    continue
-                thread = threading.Thread(target=self._preload, args=(node,), daemon=True)
-                self._preloading[node.digest] = thread
-                # Still under the lock: whoever finds the thread may wait for it.
-                thread.start()
-
-    def _preload(self, node: LoadedNode) -> None:
-        process = None
+    def preload(self, node: LoadedNode) -> None:
+        workers = [w for w in (*self._idle, *self._busy.values()) if not w.is_closed]
+        is_known = any(worker.digest == node.digest for worker in workers)
+        if self._is_cancelled or is_known or len(workers) >= self._maximum_idle:
+            return
         # The call itself will tell what is wrong.
-        with contextlib.suppress(CallFailedError):
-            process = WorkerProcess(node, self._supervisor)
-        with self._lock:
-            del self._preloading[node.digest]
-            if process is not None and not self._is_cancelled:
-                self._idle.appendleft(process)
-                return
-        if process is not None:
-            process.close()
+        with contextlib.suppress(WorkerDiedError):
+            self._idle.appendleft(self._new_worker(node))
 
-    def _acquire(self, node: LoadedNode) -> WorkerProcess:
-        with self._lock:
-            self._refuse_if_cancelled()
-            preloading = self._preloading.get(node.digest)
-        if preloading is not None:
-            preloading.join()
-        with self._lock:
-            self._refuse_if_cancelled()
-            found = next((w for w in reversed(self._idle) if w.digest == node.digest), None)
-            if found is not None:
-                self._idle.remove(found)
-                self._busy.add(found)
-                return found
-        process = WorkerProcess(node, self._supervisor)
-        with self._lock:
-            if not self._is_cancelled:
-                self._busy.add(process)
-                return process
-        process.close()
-        raise cancelled_call()
-
-    def _refuse_if_cancelled(self) -> None:
+    def start(self, call: NodeCall) -> None:
         if self._is_cancelled:
-            raise cancelled_call()
+            call.fail(cancelled_call().error, is_made=False)
+            return
+        try:
+            worker = self._idle_worker(call.node) or self._new_worker(call.node)
+        except WorkerDiedError as error:
+            call.fail(error)
+            return
+        try:
+            call.on_start()
+        except OnexError as error:
+            self._idle.append(worker)
+            call.fail(error)
+            return
+        if not self._busy:
+            self._set_liveness_timer()
+        self._busy[call.id] = worker
+        worker.start(call)
 
-    def _release(self, process: WorkerProcess, *, is_usable: bool) -> None:
-        surplus = []
-        with self._lock:
-            self._busy.discard(process)
-            if is_usable and not self._is_cancelled and process.calls < CALLS_PER_WORKER:
-                self._idle.append(process)
-                while len(self._idle) > self._maximum_idle:
-                    surplus.append(self._idle.popleft())
-            else:
-                surplus.append(process)
-        for worker in surplus:
-            worker.close()
+    def stop(self, call_id: str) -> None:
+        if call_id in self._busy:
+            self._busy[call_id].stop()
 
     def cancel(self) -> None:
-        with self._lock:
-            self._is_cancelled = True
-            busy, idle = list(self._busy), list(self._idle)
-            self._idle.clear()
-        for process in busy:
-            # Its thread sees the end, and closes the rest.
-            process.group.kill()
-        for process in idle:
-            process.close()
+        self._is_cancelled = True
+        workers = [*self._idle, *self._busy.values()]
+        self._idle.clear()
+        kill_groups([worker.group for worker in workers])
+        for worker in workers:
+            worker.stop()
 
     def close(self) -> None:
         self.cancel()
-        with self._lock:
-            preloading = list(self._preloading.values())
-        for thread in preloading:
-            thread.join()
+        self._reactor.clear_timer(self)
+
+    def _new_worker(self, node: LoadedNode) -> WorkerProcess:
+        return WorkerProcess(node, self._reactor, self._supervisor, self._ended)
+
+    def _idle_worker(self, node: LoadedNode) -> WorkerProcess | None:
+        """The worker of a node that was used last, if one is idle."""
+        for worker in reversed(self._idle):
+            if worker.digest == node.digest and not worker.is_closed:
+                self._idle.remove(worker)
+                return worker
+        return None
+
+    def _ended(self, worker: WorkerProcess, call: NodeCall, end: CallEnd) -> None:
+        ended = time.perf_counter()
+        del self._busy[call.id]
+        is_usable = not (worker.is_spent or worker.is_closed or self._is_cancelled)
+        if isinstance(end, CallFailure) and is_usable:
+            is_usable = (
+                isinstance(end.error, NodeRaisedError | InvalidResultError)
+                and worker.group.is_alive
+            )
+        if is_usable and worker.calls < CALLS_PER_WORKER:
+            self._idle.append(worker)
+            while len(self._idle) > self._maximum_idle:
+                self._idle.popleft().close()
+        else:
+            worker.close()
+        call.on_end(end, worker.started, ended)
+
+    def _set_liveness_timer(self) -> None:
+        moment = time.perf_counter() + LIVENESS_CHECK_SECONDS
+        self._reactor.set_timer(self, moment, self._check_liveness)
+
+    def _check_liveness(self) -> None:
+        for worker in tuple(self._busy.values()):
+            worker.look()
+        if self._busy:
+            self._set_liveness_timer()

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from onex.domain.errors import WorkerDiedError
-from onex.engines.engine import CallFailedError
 from onex.engines.supervisor import Supervisor, kill_marked
 
 # What a node may need of the environment to find programs, write text and make temporary files.
@@ -57,13 +56,14 @@ class ProcessGroup:
             inherited: descriptors that it keeps beside the standard ones.
 
         Raises:
-            CallFailedError: it cannot be started.
+            WorkerDiedError: it cannot be started.
         """
-        self._mark = f"{_MARK}={uuid.uuid4().hex}"
-        name, _, value = self._mark.partition("=")
+        self.is_gone = False
+        self.mark = f"{_MARK}={uuid.uuid4().hex}"
+        name, _, value = self.mark.partition("=")
         passed = {k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ}
         self._supervisor = supervisor
-        supervisor.expect(self._mark)
+        supervisor.expect(self.mark)
         # Otherwise the system forgets how the process ended before anybody asked.
         self._is_end_known = signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
         try:
@@ -79,14 +79,12 @@ class ProcessGroup:
                 pass_fds=inherited,
             )
         except OSError as error:
-            supervisor.note_end(self._mark)
-            raise CallFailedError(
-                WorkerDiedError(
-                    f"the process could not be started: {error.strerror}",
-                    hint="check the program, and the limits on processes and memory",
-                )
+            supervisor.note_end(self.mark)
+            raise WorkerDiedError(
+                f"the process could not be started: {error.strerror}",
+                hint="check the program, and the limits on processes and memory",
             ) from error
-        supervisor.note_start(self._mark, self._process.pid)
+        supervisor.note_start(self.mark, self._process.pid)
 
     @property
     def is_alive(self) -> bool:
@@ -104,18 +102,10 @@ class ProcessGroup:
     def stderr(self) -> IO[bytes]:
         return _require(self._process.stderr)
 
-    def ends_within(self, seconds: float) -> bool:
-        """Whether the process is at its end, or comes to it in that time."""
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def wait(self, timeout_seconds: float | None = None) -> int | None:
-        """The exit code, None if it cannot be known; raises subprocess.TimeoutExpired."""
-        code = self._process.wait(timeout_seconds)
-        return code if self._is_end_known else None
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of a process that ended, None if it cannot be known."""
+        return self._process.returncode if self._is_end_known else None
 
     def end_text(self) -> str:
         """How the process ended, in words."""
@@ -129,16 +119,39 @@ class ProcessGroup:
 
     def kill(self) -> None:
         """End the process and all it started, and wait until it is gone."""
+        kill_groups([self])
+
+    def signal_end(self) -> None:
+        """Have the processes of the session ended."""
         if os.name == "posix":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         else:
             self._process.kill()
+
+    def wait_for_end(self) -> None:
+        """Wait until the process is at its end."""
         self._process.wait()
-        if sys.platform == "linux":
-            # What left the session.
-            kill_marked({self._mark.encode()})
-        self._supervisor.note_end(self._mark)
+
+    def note_gone(self) -> None:
+        """Take it that nothing of the group is left."""
+        self.is_gone = True
+        self._supervisor.note_end(self.mark)
+
+
+def kill_groups(groups: Collection[ProcessGroup]) -> None:
+    """End the processes of several groups and all they started, and wait until they are gone."""
+    # Never twice: the number of a process that is gone may be another one's by now.
+    there = [group for group in groups if not group.is_gone]
+    for group in there:
+        group.signal_end()
+    for group in there:
+        group.wait_for_end()
+    if there and sys.platform == "linux":
+        # What left the sessions.
+        kill_marked({group.mark.encode() for group in there})
+    for group in there:
+        group.note_gone()
 
 
 def _require(stream: IO[bytes] | None) -> IO[bytes]:

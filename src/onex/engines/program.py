@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from onex.domain.errors import (
     InvalidResultError,
+    IsolationUnavailableError,
     NodeRaisedError,
-    StepTimeoutError,
+    OnexError,
     WorkerDiedError,
 )
-from onex.domain.json_value import JsonValue
-from onex.domain.result import IsolationLevel
-from onex.engines.engine import (
-    CallFailedError,
-    CallOutcome,
-    LoadedNode,
-    NodeCall,
-    cancelled_call,
-)
-from onex.engines.process_group import ProcessGroup
+from onex.domain.result import CallFailure, CallOutcome, IsolationLevel
+from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call
+from onex.engines.process_group import ProcessGroup, kill_groups
+from onex.engines.reactor import Reactor
 from onex.engines.redaction import LogTail
 from onex.engines.supervisor import Supervisor
 from onex.worker.context import SECRET_PREFIX
 from onex.worker.protocol import MAXIMUM_FRAME_BYTES, parse_json
+
+CHUNK_BYTES = 256 * 1024
+_END_CHECK_SECONDS = 0.002
 
 
 class ProgramEngine:
@@ -44,16 +39,63 @@ class ProgramEngine:
 
     isolation = IsolationLevel.PROCESS
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, reactor: Reactor, supervisor: Supervisor) -> None:
+        """Raises IsolationUnavailableError if the system has no POSIX processes."""
+        if os.name != "posix":
+            raise IsolationUnavailableError(
+                "nodes that are programs need a POSIX system", hint="write the node in Python"
+            )
+        self._reactor = reactor
         self._supervisor = supervisor
-        self._lock = threading.Lock()
-        self._running: set[ProcessGroup] = set()
+        self._running: dict[str, _Program] = {}
         self._is_cancelled = False
 
-    def preload(self, nodes: Iterable[LoadedNode]) -> None:
+    def preload(self, node: LoadedNode) -> None:
         """Do nothing: a program is started for its call."""
 
-    def execute(self, call: NodeCall) -> CallOutcome:
+    def start(self, call: NodeCall) -> None:
+        if self._is_cancelled:
+            call.fail(cancelled_call().error, is_made=False)
+            return
+        try:
+            call.on_start()
+            program = _Program(call, self._reactor, self._supervisor, self._ended)
+        except OnexError as error:
+            call.fail(error)
+            return
+        self._running[call.id] = program
+        program.begin()
+
+    def stop(self, call_id: str) -> None:
+        if call_id in self._running:
+            self._running[call_id].stop()
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        programs = tuple(self._running.values())
+        kill_groups([program.group for program in programs])
+        for program in programs:
+            program.stop()
+
+    def close(self) -> None:
+        self.cancel()
+
+    def _ended(self, program: _Program, call: NodeCall, end: CallEnd) -> None:
+        del self._running[call.id]
+        call.on_end(end, program.started, time.perf_counter())
+
+
+class _Program:
+    """One execution of a program."""
+
+    def __init__(
+        self,
+        call: NodeCall,
+        reactor: Reactor,
+        supervisor: Supervisor,
+        on_end: Callable[[_Program, NodeCall, CallEnd], None],
+    ) -> None:
+        """Start it; raises WorkerDiedError if that fails."""
         context = call.context
         workdir = Path(context.workdir)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -65,136 +107,123 @@ class ProgramEngine:
             "ONEX_CONFIG": json.dumps(context.config),
             **{SECRET_PREFIX + name: value for name, value in context.secrets.items()},
         }
-        with self._lock:
-            if self._is_cancelled:
-                raise cancelled_call()
-            group = ProcessGroup([str(call.node.file)], workdir, variables, self._supervisor)
-            self._running.add(group)
-        try:
-            return self._communicate(group, call)
-        finally:
-            group.kill()
-            with self._lock:
-                self._running.discard(group)
+        self.started = time.perf_counter()
+        self.group = ProcessGroup([str(call.node.file)], workdir, variables, supervisor)
+        self._call = call
+        self._reactor = reactor
+        self._on_end = on_end
+        self._unsent = memoryview(json.dumps(call.inputs).encode())
+        self._output = bytearray()
+        self._log = LogTail(call.redaction)
 
-    def _communicate(self, group: ProcessGroup, call: NodeCall) -> CallOutcome:
-        output, printed = _Whole(group), LogTail(call.redaction)
-        reading, logging = _Reader(group.stdout, output.write), _Reader(group.stderr, printed.write)
-        request = json.dumps(call.inputs).encode()
-        threading.Thread(target=_send, args=(group.stdin, request), daemon=True).start()
-        deadline = time.monotonic() + call.timeout_seconds
+    def begin(self) -> None:
+        """Hand the inputs over, and follow what it prints."""
+        for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
+            os.set_blocking(stream.fileno(), False)
+        self._reactor.watch(self.group.stdout.fileno(), self._on_output)
+        self._reactor.watch(self.group.stderr.fileno(), self._on_printed)
+        self._reactor.watch_writing(self.group.stdin.fileno(), self._on_writable)
+
+    def stop(self) -> None:
+        """End the program, and with it the call."""
+        self.group.kill()
+        self._end(cancelled_call)
+
+    def _on_writable(self) -> None:
         try:
-            code = group.wait(call.timeout_seconds)
-            is_whole = reading.wait(deadline - time.monotonic())
-        except subprocess.TimeoutExpired:
-            code, is_whole = None, False
+            self._unsent = self._unsent[os.write(self.group.stdin.fileno(), self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            # A program need not read its inputs.
+            self._unsent = self._unsent[:0]
+        if not self._unsent:
+            self._close(self.group.stdin)
+
+    def _on_output(self) -> None:
+        data = _read(self.group.stdout)
+        if data is None:
+            return
+        if not data:
+            self._close(self.group.stdout)
+            self._await_end()
+            return
+        self._output += data
+        if len(self._output) > MAXIMUM_FRAME_BYTES:
+            self.group.kill()
+            error = InvalidResultError(
+                f"the program printed more than {MAXIMUM_FRAME_BYTES // 1024**2} MiB",
+                hint="hand big values over as artifacts",
+            )
+            self._end(lambda log: CallFailure(error, log=log))
+
+    def _on_printed(self) -> None:
+        data = _read(self.group.stderr)
+        if data:
+            self._log.write(data)
+        elif data is not None:
+            self._close(self.group.stderr)
+
+    def _await_end(self) -> None:
+        """Everything is printed; the exit code follows when the program ends."""
+        if self.group.is_alive:
+            moment = time.perf_counter() + _END_CHECK_SECONDS
+            self._reactor.set_timer(self, moment, self._await_end)
+            return
         # Whatever it left behind holds the pipes open.
-        group.kill()
-        logging.wait(1.0)
-        text = printed.text()
-        if output.is_full:
-            raise CallFailedError(
-                InvalidResultError(
-                    f"the program printed more than {MAXIMUM_FRAME_BYTES // 1024**2} MiB",
-                    hint="hand big values over as artifacts",
-                ),
-                log=text,
-            )
-        if self._is_cancelled:
-            raise cancelled_call(text)
-        if not is_whole:
-            raise CallFailedError(
-                StepTimeoutError(
-                    f"the program did not end within {call.timeout_seconds:g} s and was killed",
-                    hint="set a longer timeout on the step, or give the node less to do",
-                ),
-                log=text,
-            )
+        self.group.kill()
+        self._end(self._result)
+
+    def _result(self, log: str) -> CallEnd:
+        code = self.group.exit_code
         if code is None:
-            raise CallFailedError(
-                WorkerDiedError(
-                    "how the program ended cannot be known: this process ignores SIGCHLD",
-                    hint="set the signal back to its default where onex is started from",
-                ),
-                log=text,
+            error: OnexError = WorkerDiedError(
+                "how the program ended cannot be known: this process ignores SIGCHLD",
+                hint="set the signal back to its default where onex is started from",
             )
-        if code:
-            raise self._failure(group, code, text)
-        return CallOutcome(_parse(bytes(output.content), text), text)
-
-    def _failure(self, group: ProcessGroup, code: int, log: str) -> CallFailedError:
-        if code < 0:
+        elif code < 0:
             hint = "look at the step's log; a killed process may have run out of memory"
-            return CallFailedError(
-                WorkerDiedError(f"the program was {group.end_text()}", hint=hint), log=log
-            )
-        last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
-        message = f"the program failed with {group.end_text()}" + (f": {last}" if last else "")
-        return CallFailedError(
-            NodeRaisedError(message[:1000], hint="onex runs show gives what it printed"), log=log
-        )
+            error = WorkerDiedError(f"the program was {self.group.end_text()}", hint=hint)
+        elif code > 0:
+            last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+            message = f"the program failed with {self.group.end_text()}"
+            message += f": {last}" if last else ""
+            error = NodeRaisedError(message[:1000], hint="onex runs show gives what it printed")
+        else:
+            try:
+                return CallOutcome(parse_json(bytes(self._output)), log)
+            except ValueError as problem:
+                error = InvalidResultError(
+                    f"what the program printed is not JSON: {problem}",
+                    hint="print one JSON value to standard output, and messages to standard error",
+                )
+        return CallFailure(error, log=log)
 
-    def cancel(self) -> None:
-        with self._lock:
-            self._is_cancelled = True
-            running = list(self._running)
-        for group in running:
-            group.kill()
+    def _end(self, result: Callable[[str], CallEnd]) -> None:
+        """Let go of the program, whose processes are gone, and tell what it gave."""
+        while not self.group.stderr.closed and (data := _read(self.group.stderr)):
+            self._log.write(data)
+        self._reactor.clear_timer(self)
+        for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
+            self._close(stream)
+        self._on_end(self, self._call, result(self._log.text()))
 
-    def close(self) -> None:
-        self.cancel()
+    def _close(self, stream: IO[bytes]) -> None:
+        if stream.closed:
+            return
+        self._reactor.unwatch(stream.fileno())
+        try:
+            stream.close()
+        except OSError:
+            # What was not taken of the inputs is lost with the program.
+            return
 
 
-def _parse(content: bytes, log: str) -> JsonValue:
+def _read(stream: IO[bytes]) -> bytes | None:
+    """What can be read now, nothing at the end; None if there is nothing yet."""
     try:
-        return parse_json(content)
-    except ValueError as error:
-        raise CallFailedError(
-            InvalidResultError(
-                f"what the program printed is not JSON: {error}",
-                hint="print one JSON value to standard output, and messages to standard error",
-            ),
-            log=log,
-        ) from error
-
-
-class _Whole:
-    """All that a program prints as its result, up to what a result may have."""
-
-    def __init__(self, group: ProcessGroup) -> None:
-        self._group = group
-        self.content = bytearray()
-        self.is_full = False
-
-    def write(self, data: bytes) -> None:
-        self.content += data
-        if len(self.content) > MAXIMUM_FRAME_BYTES and not self.is_full:
-            self.is_full = True
-            self._group.kill()
-
-
-class _Reader:
-    """Reads a pipe to its end in a thread."""
-
-    def __init__(self, stream: IO[bytes], take: Callable[[bytes], None]) -> None:
-        self._stream = stream
-        self._take = take
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._stream.fileno(), 64 * 1024):
-                self._take(chunk)
-
-    def wait(self, timeout_seconds: float) -> bool:
-        """Whether the stream came to its end in time."""
-        self._thread.join(max(0.0, timeout_seconds))
-        return not self._thread.is_alive()
-
-
-def _send(stream: IO[bytes], request: bytes) -> None:
-    # A program need not read its inputs.
-    with contextlib.suppress(OSError, ValueError):
-        stream.write(request)
-        stream.close()
+        return os.read(stream.fileno(), CHUNK_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""

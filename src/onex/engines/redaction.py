@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus
 
 from onex.domain.json_value import JsonValue, parse_json
+from onex.domain.result import MAXIMUM_LOG_BYTES
 
 # Shorter ones stand in any text by chance.
 MINIMUM_HIDDEN_LENGTH = 4
@@ -16,7 +17,6 @@ MINIMUM_HIDDEN_LENGTH = 4
 MINIMUM_FOUND_WITHIN = 8
 MINIMUM_LINE_LENGTH = 8
 MINIMUM_MEMBER_LENGTH = 16
-MAXIMUM_LOG_BYTES = 64 * 1024
 
 
 class Redaction:

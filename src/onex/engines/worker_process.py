@@ -1,30 +1,24 @@
 """WorkerProcess: the host's side of one worker process.
 
-The thread that asks for a call also carries it out: it waits for the worker's
-messages, for what the node prints, and for the deadline at once. Nothing else
-runs for a worker, so that a call costs no more than two changes of process.
+Nothing here waits: the reactor tells when there is something to read or room to write, so one
+thread serves all workers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import sys
 import time
-import uuid
+from collections.abc import Callable
 from pathlib import Path
 
-from onex.domain.errors import ExecutionError, StepTimeoutError, WorkerDiedError
+from onex.domain.errors import ExecutionError, WorkerDiedError
 from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text
-from onex.engines.engine import (
-    CallFailedError,
-    CallOutcome,
-    LoadedNode,
-    NodeCall,
-    code_failure,
-)
+from onex.domain.result import CallFailure, CallOutcome
+from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call, code_failure
 from onex.engines.process_group import ProcessGroup
+from onex.engines.reactor import Reactor
 from onex.engines.redaction import NOTHING_HIDDEN, LogTail
 from onex.engines.supervisor import Supervisor
 from onex.worker import main as worker
@@ -34,54 +28,57 @@ CHUNK_BYTES = 256 * 1024
 DYING_SECONDS = 1.0
 """How long a process may take to end after its channel was closed, as it is when it ends."""
 
-LOOK_SECONDS = 0.5
-"""How long a worker that has died may go unnoticed, when what it started holds its pipes open."""
+_END_CHECK_SECONDS = 0.005
 
 
 class WorkerProcess:
     """One worker process, which serves one call at a time."""
 
-    def __init__(self, node: LoadedNode, supervisor: Supervisor) -> None:
-        """Raises CallFailedError where the process cannot be started."""
+    def __init__(
+        self,
+        node: LoadedNode,
+        reactor: Reactor,
+        supervisor: Supervisor,
+        on_end: Callable[[WorkerProcess, NodeCall, CallEnd], None],
+    ) -> None:
+        """Start the process, which loads the node at once.
+
+        Args:
+            node: what it serves.
+            reactor: waits for it.
+            supervisor: ends it if this process ends without doing so.
+            on_end: told of the end of each call, while ``started`` still says when it began.
+
+        Raises:
+            WorkerDiedError: it cannot be started.
+        """
         self.digest = node.digest
         self.calls = 0
         self.is_spent = False
-        package_folder = Path(worker.__file__).parents[2]
-        # The worker ends when our end of this pipe is closed, as it is by our death.
-        lifeline, self._life = os.pipe()
-        try:
-            self.group = ProcessGroup(
-                [
-                    *(sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)),
-                    *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
-                ],
-                node.folder,
-                node.variables,
-                supervisor,
-                inherited=[lifeline],
-            )
-        except CallFailedError:
-            os.close(self._life)
-            raise
-        finally:
-            os.close(lifeline)
+        self.is_closed = False
+        self.started = 0.0
+        self._reactor = reactor
+        self._on_end = on_end
+        self._call: NodeCall | None = None
+        self._mark = ""
+        self._frames = protocol.FrameBuffer()
+        self._unsent = memoryview(b"")
+        self._log = LogTail(NOTHING_HIDDEN)
+        self._give_up_at = 0.0
+        self.group, self._life = _start(node, supervisor)
         self._input = self.group.stdin.fileno()
         self._output = self.group.stdout.fileno()
         self._printed = self.group.stderr.fileno()
         for descriptor in (self._input, self._output, self._printed):
             os.set_blocking(descriptor, False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._output, selectors.EVENT_READ)
-        self._selector.register(self._printed, selectors.EVENT_READ)
-        self._frames = protocol.FrameBuffer()
-        self._unsent = memoryview(b"")
-        self._log = LogTail(NOTHING_HIDDEN)
-        self._is_closed = False
+        reactor.watch(self._output, self._on_output)
+        reactor.watch(self._printed, self._on_printed)
 
-    def execute(self, call: NodeCall) -> CallOutcome:
-        """Make one call; raises CallFailedError, after which the worker may not be usable."""
-        deadline = time.monotonic() + call.timeout_seconds
+    def start(self, call: NodeCall) -> None:
+        """Begin a call; the worker must not be serving another one."""
         self.calls += 1
+        self._call = call
+        self.started = time.perf_counter()
         if self.calls > 1:
             # What was printed while nothing ran belongs to no call; before the first one it
             # comes from importing the node.
@@ -89,59 +86,63 @@ class WorkerProcess:
             self._log = LogTail(call.redaction)
         else:
             self._log.hide(call.redaction)
-        mark = uuid.uuid4().hex
+        # Nobody can answer a call in advance.
+        self._mark = os.urandom(12).hex()
         message: JsonObject = {
             "inputs": call.inputs,
             "context": call.context.to_json(),
-            "mark": mark,
+            "mark": self._mark,
         }
         try:
-            self._send(protocol.encode(message))
+            self._unsent = memoryview(protocol.encode(message))
         except protocol.FrameError as error:
-            raise CallFailedError(
-                ExecutionError(
-                    f"the inputs cannot be sent: {error}", hint="pass big values as artifacts"
-                )
-            ) from error
-        while (outcome := self._next_reply(call, mark)) is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.close()
-                raise CallFailedError(
-                    StepTimeoutError(
-                        f"the node did not return within {call.timeout_seconds:g} s and was killed",
-                        hint="set a longer timeout on the step, or give the node less to do",
-                    ),
-                    log=self._text(),
-                )
-            self._wait(min(left, LOOK_SECONDS))
-        return outcome
-
-    def _next_reply(self, call: NodeCall, mark: str) -> CallOutcome | None:
-        """The outcome, if it is among the messages that have come in."""
-        while True:
-            try:
-                message = self._frames.take()
-            except protocol.FrameError as error:
-                raise self._death(str(error)) from error
-            if message is None:
-                return None
-            if "result" in message or "error" in message:
-                if message.get("mark") != mark:
-                    raise self._death("it answered a call that was not made")
-                self._drain_printed()
-                self.is_spent = message.get("is_spent") is not False
-                if "result" in message:
-                    return CallOutcome(message["result"], self._text())
-                raise self._failure(as_object(message["error"]))
-            self._note(message, call)
-
-    def _send(self, request: bytes) -> None:
-        """Write a request as far as it goes now; the rest follows while we wait."""
-        self._unsent = memoryview(request)
+            reason = ExecutionError(
+                f"the inputs cannot be sent: {error}", hint="pass big values as artifacts"
+            )
+            self._end(CallFailure(reason))
+            return
         self._write()
         if self._unsent:
-            self._selector.register(self._input, selectors.EVENT_WRITE)
+            self._reactor.watch_writing(self._input, self._on_writable)
+
+    def look(self) -> None:
+        """See whether a process died whose pipes are held open by what it started."""
+        if self._call is not None and not self.group.is_alive:
+            self._on_output()
+            if self._call is not None:
+                self._die(None)
+
+    def stop(self) -> None:
+        """End the process, and with it the call that it serves."""
+        if self.is_closed:
+            return
+        self._drain_printed()
+        self.close()
+        self._end(cancelled_call(self._log.text()))
+
+    def close(self) -> None:
+        """End the process and let go of it."""
+        if self.is_closed:
+            return
+        self.group.kill()
+        self.is_closed = True
+        self._reactor.clear_timer(self)
+        for descriptor in (self._input, self._output, self._printed):
+            self._reactor.unwatch(descriptor)
+        os.close(self._life)
+        for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def _end(self, end: CallEnd) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            self._on_end(self, call, end)
+
+    def _on_writable(self) -> None:
+        self._write()
+        if not self._unsent:
+            self._reactor.unwatch(self._input)
 
     def _write(self) -> None:
         try:
@@ -153,27 +154,71 @@ class WorkerProcess:
             # A broken pipe shows as the end of the worker's messages, with its exit code.
             self._unsent = self._unsent[:0]
 
-    def _wait(self, seconds: float) -> None:
-        """Wait for something to happen, and take it in; raises CallFailedError at the end."""
-        ready = self._selector.select(seconds)
-        descriptors = [key.fd for key, _ in ready]
-        if self._input in descriptors:
-            self._write()
-            if not self._unsent:
-                self._selector.unregister(self._input)
-        if self._printed in descriptors and self._read_printed() == 0:
-            self._selector.unregister(self._printed)
-        if self._output in descriptors:
+    def _on_output(self) -> None:
+        try:
             data = os.read(self._output, CHUNK_BYTES)
-            if not data:
-                reason = None if self._frames.is_empty else "the stream ends within a frame"
-                raise self._death(reason)
-            self._frames.feed(data)
-        elif not ready and not self.group.is_alive:
-            raise self._death(None)
+        except BlockingIOError:
+            return
+        if not data:
+            self._reactor.unwatch(self._output)
+            if not self._frames.is_empty:
+                self._die("the stream ends within a frame")
+                return
+            self._give_up_at = time.perf_counter() + DYING_SECONDS
+            self._await_end()
+            return
+        self._frames.feed(data)
+        try:
+            while not self.is_closed and (message := self._frames.take()) is not None:
+                self._take(message)
+        except protocol.FrameError as error:
+            self._die(str(error))
+
+    def _await_end(self) -> None:
+        """The channel is closed: the process is at its end, or it must not be trusted."""
+        now = time.perf_counter()
+        if not self.group.is_alive:
+            self._die(None)
+        elif now >= self._give_up_at:
+            self._die("it ended its channel and went on")
+        else:
+            self._reactor.set_timer(self, now + _END_CHECK_SECONDS, self._await_end)
+
+    def _take(self, message: JsonObject) -> None:
+        if "result" in message or "error" in message:
+            if self._call is None or message.get("mark") != self._mark:
+                self._die("it answered a call that was not made")
+                return
+            self._drain_printed()
+            self.is_spent = message.get("is_spent") is not False
+            if "result" in message:
+                self._end(CallOutcome(message["result"], self._log.text()))
+            else:
+                self._end(self._failure(as_object(message["error"])))
+        elif self._call is not None:
+            self._note(message, self._call)
+
+    def _note(self, message: JsonObject, call: NodeCall) -> None:
+        if "log" in message:
+            entry = as_object(message["log"])
+            self._log.record(str(entry.get("level")), str(entry.get("message")))
+        elif "progress" in message:
+            entry = as_object(message["progress"])
+            fraction = entry.get("fraction")
+            if isinstance(fraction, int | float):
+                call.on_progress(float(fraction), str(entry.get("message") or ""))
+
+    def _failure(self, error: JsonObject) -> CallFailure:
+        message = as_text(error.get("message"))
+        detail = as_optional_text(error.get("detail"))
+        return CallFailure(code_failure(str(error.get("kind")), message), detail, self._log.text())
+
+    def _on_printed(self) -> None:
+        if self._read_printed() == 0:
+            self._reactor.unwatch(self._printed)
 
     def _read_printed(self) -> int | None:
-        """Take in what was printed; how much, 0 at the end of it, None where there is no more."""
+        """Take in what was printed; how much, 0 at the end of it, None if there is no more now."""
         try:
             data = os.read(self._printed, CHUNK_BYTES)
         except (BlockingIOError, OSError):
@@ -187,25 +232,9 @@ class WorkerProcess:
         while left > 0 and (size := self._read_printed()):
             left -= size
 
-    def _note(self, message: JsonObject, call: NodeCall) -> None:
-        if "log" in message:
-            entry = as_object(message["log"])
-            self._log.record(str(entry.get("level")), str(entry.get("message")))
-        elif "progress" in message:
-            entry = as_object(message["progress"])
-            fraction = entry.get("fraction")
-            if isinstance(fraction, int | float):
-                call.on_progress(float(fraction), str(entry.get("message") or ""))
-
-    def _failure(self, error: JsonObject) -> CallFailedError:
-        message = as_text(error.get("message"))
-        detail = as_optional_text(error.get("detail"))
-        return CallFailedError(code_failure(str(error.get("kind")), message), detail, self._text())
-
-    def _death(self, reason: str | None) -> CallFailedError:
+    def _die(self, reason: str | None) -> None:
+        """Give the worker up: its process ended, or it broke the protocol for a reason."""
         self._drain_printed()
-        if reason is None and not self.group.ends_within(DYING_SECONDS):
-            reason = "it ended its channel and went on"
         self.close()
         if reason is not None:
             failure = WorkerDiedError(
@@ -217,19 +246,27 @@ class WorkerProcess:
                 f"the node's process ended before it returned: {self.group.end_text()}",
                 hint="look at the step's log; a killed process may have run out of memory",
             )
-        return CallFailedError(failure, log=self._text())
+        self._end(CallFailure(failure, log=self._log.text()))
 
-    def _text(self) -> str:
-        return self._log.text()
 
-    def close(self) -> None:
-        """End the process and let go of it; nobody else may be using it."""
-        self.group.kill()
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._selector.close()
-        os.close(self._life)
-        for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
-            with contextlib.suppress(OSError):
-                stream.close()
+def _start(node: LoadedNode, supervisor: Supervisor) -> tuple[ProcessGroup, int]:
+    """Start a worker; returns its process, and a descriptor whose end is the worker's end."""
+    package_folder = Path(worker.__file__).parents[2]
+    lifeline, life = os.pipe()
+    try:
+        group = ProcessGroup(
+            [
+                *(sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)),
+                *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
+            ],
+            node.folder,
+            node.variables,
+            supervisor,
+            inherited=[lifeline],
+        )
+    except WorkerDiedError:
+        os.close(life)
+        raise
+    finally:
+        os.close(lifeline)
+    return group, life

@@ -1,14 +1,14 @@
-"""When the result of an earlier run may stand in for a step, and under which key."""
+"""Cache keys: the digest of everything that the result of a call depends on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from onex.domain.errors import SchemaMismatchError
 from onex.domain.json_value import JsonObject, canonical_json, sha256_of
-from onex.domain.metadata import NodeMetadata
+from onex.domain.permission import Permission
 from onex.history.file_content import NotAFileError, content_digest
 from onex.schemas.places import MarkingSchemas, named, value_at
 
@@ -20,10 +20,10 @@ Signature = tuple[int, ...] | str
 
 @dataclass(frozen=True, slots=True)
 class InputDigest:
-    """What stands for all that goes into a call.
+    """The digest of everything that goes into a call.
 
-    ``untracked`` says what it leaves out, if any; ``files`` tell, by path, whether one was
-    written since.
+    ``untracked`` says what it leaves out, if any; ``files`` gives by path what changes when a
+    file is written.
     """
 
     digest: str
@@ -116,17 +116,17 @@ def input_digest(
     return InputDigest(digest, untracked, signatures)
 
 
-def node_key(digest: str, metadata: NodeMetadata, environment: JsonObject) -> str:
+def node_key(digest: str, permissions: Iterable[Permission], environment: JsonObject) -> str:
     """What all calls of a node have in common in their keys.
 
     Args:
         digest: the digest of the node's files.
-        metadata: its manifest, with the permissions that are granted.
+        permissions: those that it is granted.
         environment: the configuration, and the libraries, variables and secrets that it
             declares, with what they are here.
     """
-    permissions = sorted(map(str, metadata.permissions))
-    return canonical_json([KEY_FORMAT, digest, permissions, environment])
+    granted = sorted(map(str, permissions))
+    return canonical_json([KEY_FORMAT, digest, granted, environment])
 
 
 def cache_key(common: str, inputs: InputDigest) -> str:

@@ -1,80 +1,78 @@
-"""ResultLookup: whether a call's result may come from an earlier run, and that result."""
+"""CacheLookup: what goes into a call, and its result from an earlier run if there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from onex.domain.json_value import JsonObject, JsonValue, canonical_json
-from onex.domain.workflow import Step
+from onex.domain.json_value import JsonValue, as_object, canonical_json
+from onex.domain.result import CachedOutput
 from onex.execution.cache_key import FileDigests, Signature, cache_key, input_digest
-from onex.execution.events import RunOptions
 from onex.execution.preparation import PreparedNode
-from onex.execution.scheduler import Call
-from onex.history.artifacts import ArtifactStore, artifacts_in
-from onex.history.journal import CachedOutput, RunJournal
+from onex.execution.run_state import CallFacts, LookUp
+from onex.history.artifacts import ArtifactStore, artifacts_in, with_paths
+from onex.history.journal import RunJournal
 
 
-class ResultLookup:
-    """Looks results up in a journal, as far as the options of a run allow."""
+class CacheLookup:
+    """Looks up calls of one run; files that do not change are read once."""
 
-    def __init__(self, journal: RunJournal, artifacts: ArtifactStore, options: RunOptions) -> None:
+    def __init__(
+        self, journal: RunJournal, artifacts: ArtifactStore, *, has_artifacts: bool
+    ) -> None:
+        """``has_artifacts`` says whether artifacts may be among what the run is given."""
+        self.has_artifacts = has_artifacts
         self._journal = journal
         self._artifacts = artifacts
         self._files = FileDigests()
         self._whole: set[str] = set()
         self._seen: dict[str, Mapping[str, Signature]] = {}
-        self._options = options
-        self._notes: dict[str, str | None] = {}
-
-    def may_find(self, step: Step, node: PreparedNode) -> bool:
-        """Whether results for calls of a step could be looked up at all."""
-        return self._note(step, node) is None
-
-    def _note(self, step: Step, node: PreparedNode) -> str | None:
-        """Why no result of a step comes from the cache, in words for the user."""
-        if not node.registered.metadata.idempotent:
-            return "the node is not marked idempotent"
-        if not (self._options.use_cache and step.use_cache):
-            return "the cache is turned off for this step"
-        if step.refers_to_run:
-            return "the inputs refer to this run itself"
-        return None
 
     def facts_of(
-        self,
-        call: Call,
-        node: PreparedNode,
-        inputs: JsonObject,
-        go_on: Callable[[], None] = lambda: None,
-    ) -> tuple[str, str | None, str | None]:
-        """The digest of a call's inputs; its key, or why it has none, in words for the user.
+        self, wanted: LookUp, node: PreparedNode, go_on: Callable[[], None] = lambda: None
+    ) -> CallFacts:
+        """What is found of a call.
 
-        ``go_on`` is called while files are read; what it raises ends that.
+        Args:
+            wanted: the call, and what may be used of earlier runs.
+            node: its node.
+            go_on: called while files are read; what it raises ends that.
+
+        Raises:
+            SchemaMismatchError: what goes in is not what the node declares.
         """
-        digest = input_digest(node.paths, inputs, self._files, go_on)
-        if digest.files:
-            self._seen[call.id] = digest.files
-        if call.step.id not in self._notes:
-            self._notes[call.step.id] = self._note(call.step, node)
-        note = self._notes[call.step.id] or digest.untracked
-        return digest.digest, None if note else cache_key(node.key, digest), note
+        earlier = wanted.earlier
+        if earlier is not None and self._is_whole(earlier.output):
+            # What an earlier run stored is not looked for in every value otherwise.
+            self.has_artifacts |= any(artifacts_in(earlier.output))
+            return CallFacts(is_earlier_whole=True)
+        call = wanted.call.call
+        # Looking for artifacts in every value would take longer than a short call.
+        inputs = as_object(with_paths(call.inputs)) if self.has_artifacts else call.inputs
+        node.schemas.check_inputs(inputs)
+        found = input_digest(node.paths, inputs, self._files, go_on)
+        if found.files:
+            self._seen[call.id] = found.files
+        key = cache_key(node.key, found)
+        cached = None if wanted.uncached or found.untracked else self._find(key)
+        return CallFacts(inputs, found.digest, key, found.untracked, cached)
 
     def has_changed(self, call_id: str) -> bool:
         """Whether a file that went into a call was written since."""
-        seen = self._seen.pop(call_id, {})
-        return any(self._files.has_changed(Path(path), found) for path, found in seen.items())
+        seen = self._seen.pop(call_id, None)
+        return seen is not None and any(
+            self._files.has_changed(Path(path), found) for path, found in seen.items()
+        )
 
-    def find(self, key: str | None, step_id: str) -> CachedOutput | None:
-        """The result for a key, if it is whole and may be taken."""
-        if key is None or step_id in self._options.refreshed:
-            return None
+    def _find(self, key: str) -> CachedOutput | None:
+        """The result under a key, if all its artifacts are there."""
         found = self._journal.cached_output(key)
         if found is None or not found.has_artifacts:
             return found
-        return found if self.has_artifacts(found.output) else None
+        self.has_artifacts = True
+        return found if self._is_whole(found.output) else None
 
-    def has_artifacts(self, output: JsonValue) -> bool:
+    def _is_whole(self, output: JsonValue) -> bool:
         """Whether every artifact in a result is stored as it was; each is read once in a run."""
         for record in artifacts_in(output):
             key = canonical_json(record)

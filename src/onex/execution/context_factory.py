@@ -13,7 +13,8 @@ from pathlib import Path
 
 from onex.domain.errors import Location, SecretMissingError, SecretsNotPrivateError
 from onex.domain.json_value import JsonObject
-from onex.domain.metadata import NodeMetadata
+from onex.domain.permission import Permission
+from onex.domain.reference import NodeVersion
 from onex.worker.context import SECRET_PREFIX, ContextSpec
 
 SECRETS_FOLDER = Path("/run/secrets")
@@ -103,22 +104,22 @@ class ExecutionContextFactory:
     config: JsonObject
     secrets: SecretStore = field(repr=False)
 
-    def grants_of(self, node: NodeMetadata) -> NodeGrants:
-        """What a node is given.
+    def grants_of(self, node: NodeVersion, permissions: Sequence[Permission]) -> NodeGrants:
+        """What a node is given that was granted these permissions.
 
         Raises:
             SecretsNotPrivateError: the file of secrets is open to others.
             SecretMissingError: a secret that the node declares is not set.
         """
-        wanted = [p.resource for p in node.permissions if p.kind == "secret.access"]
+        wanted = [p.resource for p in permissions if p.kind == "secret.access"]
         secrets = self.secrets.find(wanted) if wanted else {}
         missing = [name for name in wanted if is_secret_name(name) and name not in secrets]
         if missing:
             raise SecretMissingError(
-                f"the secret {missing[0]} that {node.node_version} declares is not set",
+                f"the secret {missing[0]} that {node} declares is not set",
                 hint=f"set {SECRET_PREFIX}{missing[0]}, or write it to the file of secrets",
             )
-        return NodeGrants(tuple(map(str, node.permissions)), secrets)
+        return NodeGrants(tuple(map(str, permissions)), secrets)
 
     def create_context(
         self, run_id: str, call_id: str, workdir: str, grants: NodeGrants

@@ -1,71 +1,121 @@
-"""What those who start a run say of it, and what those who watch it are told."""
+"""The events of a run, one class each, for those who watch it.
+
+``seconds`` counts from the start of the run. ``to_json`` gives an event as ``run --events``
+writes it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onex.domain.json_value import JsonValue
 from onex.domain.result import NodeExecutionResult
 
 
+def _body(event: RunEvent, seconds: float, step_id: str = "") -> dict[str, JsonValue]:
+    body: dict[str, JsonValue] = {"event": event.kind, "at_seconds": round(seconds, 6)}
+    return body | {"step": step_id} if step_id else body
+
+
 @dataclass(frozen=True, slots=True)
-class RunEvent:
-    """Something that happened in a run, for those who watch.
+class RunStarted:
+    """A run begins with these steps; history may tell how long they take."""
 
-    ``kind`` is ``run_started``, ``warning``, ``step_started``, ``progress``, ``retry``,
-    ``call_ended`` or ``step_ended``. The first two have no ``step_id``; the first's
-    ``message`` is the identifier of the run, beside all ``steps`` and, where history tells, how
-    long they take. ``result`` is there for the latter two, ``fraction`` for progress;
-    ``seconds`` counts from the start of the run.
-    """
-
-    kind: str
-    step_id: str
-    seconds: float = 0.0
-    total_calls: int | None = None
-    fraction: float | None = None
-    message: str = ""
-    result: NodeExecutionResult | None = None
-    steps: tuple[str, ...] = ()
-    forecast_seconds: float | None = None
+    kind: ClassVar[str] = "run_started"
+    run_id: str
+    steps: tuple[str, ...]
+    forecast_seconds: float | None
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The event as ``run --events`` writes it, without what does not apply to its kind."""
-        body: dict[str, JsonValue] = {"event": self.kind, "at_seconds": round(self.seconds, 6)}
-        if self.kind == "run_started":
-            return body | {
-                "run_id": self.message,
-                "steps": list(self.steps),
-                "forecast_seconds": self.forecast_seconds,
-            }
-        if self.step_id:
-            body["step"] = self.step_id
-        if self.total_calls is not None:
-            body["calls"] = self.total_calls
-        if self.fraction is not None:
-            body["fraction"] = self.fraction
-        if self.message:
-            body["message"] = self.message
-        if self.result is not None:
-            body |= {"id": self.result.step_id, **self.result.to_json()}
-        return body
-
-
-Observer = Callable[[RunEvent], None]
+        return _body(self, 0.0) | {
+            "run_id": self.run_id,
+            "steps": list(self.steps),
+            "forecast_seconds": self.forecast_seconds,
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run.
+class Warned:
+    """Something about the run that the user should know."""
 
-    ``jobs`` calls run at once; ``use_cache`` takes results of earlier runs, except for the steps
-    in ``refreshed``; ``rerun_in_flight`` makes calls again that had started when a resumed run
-    ended.
-    """
+    kind: ClassVar[str] = "warning"
+    message: str
 
-    jobs: int
-    fail_fast: bool
-    use_cache: bool = True
-    refreshed: frozenset[str] = frozenset()
-    rerun_in_flight: bool = False
+    def to_json(self) -> dict[str, JsonValue]:
+        return _body(self, 0.0) | {"message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """The first call of a step is taken up; ``total_calls`` is there for a fan-out step."""
+
+    kind: ClassVar[str] = "step_started"
+    step_id: str
+    seconds: float
+    total_calls: int | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        body = _body(self, self.seconds, self.step_id)
+        return body if self.total_calls is None else body | {"calls": self.total_calls}
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A node says how far its work is, from 0 to 1."""
+
+    kind: ClassVar[str] = "progress"
+    step_id: str
+    seconds: float
+    fraction: float
+    message: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        body = _body(self, self.seconds, self.step_id) | {"fraction": self.fraction}
+        return body | {"message": self.message} if self.message else body
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """A call failed and will be made again; ``message`` says why and when."""
+
+    kind: ClassVar[str] = "retry"
+    step_id: str
+    seconds: float
+    message: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return _body(self, self.seconds, self.step_id) | {"message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """One call of a fan-out step ended."""
+
+    kind: ClassVar[str] = "call_ended"
+    step_id: str
+    seconds: float
+    result: NodeExecutionResult
+
+    def to_json(self) -> dict[str, JsonValue]:
+        body = _body(self, self.seconds, self.step_id)
+        return body | {"id": self.result.step_id, **self.result.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step reached its final state."""
+
+    kind: ClassVar[str] = "step_ended"
+    step_id: str
+    seconds: float
+    result: NodeExecutionResult
+
+    def to_json(self) -> dict[str, JsonValue]:
+        body = _body(self, self.seconds, self.step_id)
+        return body | {"id": self.result.step_id, **self.result.to_json()}
+
+
+RunEvent = RunStarted | Warned | StepStarted | Progressed | RetryScheduled | CallEnded | StepEnded
+Observer = Callable[[RunEvent], None]

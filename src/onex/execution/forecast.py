@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from onex.domain.errors import OnexError
+from onex.domain.errors import ExecutionError, OnexError
 from onex.domain.graph import execution_order
-from onex.domain.json_value import JsonValue, as_object
-from onex.domain.result import StepError, StepStatus
+from onex.domain.json_value import JsonValue
+from onex.domain.result import CallFailure, StepStatus, Timing
 from onex.domain.workflow import Workflow
-from onex.execution.cache_lookup import ResultLookup
-from onex.execution.events import RunOptions
+from onex.execution.cache_lookup import CacheLookup
+from onex.execution.events import RunEvent, StepEnded, StepStarted
+from onex.execution.options import RunOptions
 from onex.execution.preparation import PreparedPlan
-from onex.execution.scheduler import Call, Scheduler
-from onex.history.artifacts import ArtifactStore, with_paths
-from onex.history.journal import CachedOutput, RunJournal, Timing
+from onex.execution.run_state import (
+    CallFacts,
+    Check,
+    Done,
+    LookUp,
+    PlannedRun,
+    RunState,
+    Start,
+    Write,
+)
+from onex.history.artifacts import ArtifactStore
+from onex.history.journal import RunJournal
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +103,15 @@ def forecast_run_seconds(
     return now
 
 
-_UNKNOWN_RESULT = StepError("", "not run")
+_NOT_RUN = CallFailure(ExecutionError("not run"))
 
 
 @dataclass(slots=True)
 class CacheForecast:
     """What is known of a step's calls before the run: how many, and how many results are kept.
 
-    ``calls`` is None where it depends on a step that has to run first. ``note`` says why a
-    result cannot come from the cache, where it cannot.
+    ``calls`` is None if it depends on a step that has to run first. ``note`` says why no
+    result can come from the cache, if so.
     """
 
     calls: int | None = None
@@ -120,7 +130,7 @@ class CacheForecast:
 
 @dataclass(frozen=True, slots=True)
 class RunForecast:
-    """What is expected of a run; ``seconds`` is None where a node has never run before."""
+    """What is expected of a run; ``seconds`` is None if a node has never run before."""
 
     cache: Mapping[str, CacheForecast]
     steps: Mapping[str, StepForecast]
@@ -150,7 +160,8 @@ def forecast_run(
     prepared: PreparedPlan, options: RunOptions, journal: RunJournal, artifacts: ArtifactStore
 ) -> RunForecast:
     """Walk through a run without running anything: results that are kept lead on to their needs."""
-    cache = _walk(prepared, options, ResultLookup(journal, artifacts, options))
+    lookup = CacheLookup(journal, artifacts, has_artifacts=True)
+    cache = _walk(prepared, options, lookup)
     steps = forecast_steps(prepared, journal)
     expected: dict[str, StepForecast] = {}
     is_known = True
@@ -172,7 +183,7 @@ def forecast_run(
 
 def forecast_steps(prepared: PreparedPlan, journal: RunJournal) -> dict[str, StepForecast]:
     """What the steps took in earlier runs of the same code; those that never ran are missing."""
-    digests = {name: node.registered.digest for name, node in prepared.nodes.items()}
+    digests = {name: node.facts.digest for name, node in prepared.nodes.items()}
     history = {d: found for d, found in journal.timings(digests.values()).items() if found}
     means = {digest: _mean_seconds(timings) for digest, timings in history.items()}
     return {
@@ -192,39 +203,49 @@ def _latest_calls(step_id: str, timings: Sequence[Timing]) -> int:
 
 
 def _walk(
-    prepared: PreparedPlan, options: RunOptions, lookup: ResultLookup
+    prepared: PreparedPlan, options: RunOptions, lookup: CacheLookup
 ) -> dict[str, CacheForecast]:
+    """Drive a run in which every call fails whose result is not kept."""
     plan = prepared.plan
-    scheduler = Scheduler(plan.workflow, plan.inputs, run_id="forecast", fail_fast=False)
+    planned = PlannedRun("forecast", plan.workflow, plan.inputs, prepared.facts())
+    state = RunState(planned, replace(options, fail_fast=False), 0.0)
     found = {name: CacheForecast() for name in plan.workflow.steps}
-    while not scheduler.is_done:
-        for call in scheduler.take_ready(options.jobs):
-            forecast = found[call.step.id]
-            forecast.calls = scheduler.fan_out_size(call.step.id) or 1
-            cached = _cached(prepared, lookup, call, forecast)
-            if cached is None:
-                scheduler.finished(call, StepStatus.FAILED, None, _UNKNOWN_RESULT)
-            else:
-                forecast.hits += 1
-                scheduler.finished(call, StepStatus.SUCCEEDED, cached.output, None)
-    for end in scheduler.take_ended():
-        if end.status is StepStatus.SUCCEEDED and found[end.step.id].calls is None:
-            found[end.step.id].calls = 0
-        elif end.status is StepStatus.SKIPPED and end.error is None:
-            found[end.step.id] = CacheForecast(0, 0, "its condition is false")
+    while not isinstance(action := state.next(0.0), Done):
+        match action:
+            case LookUp(attempts):
+                facts = _facts_of(action, prepared, lookup)
+                state.looked_up(attempts, facts)
+                forecast = found[attempts.step.id]
+                if isinstance(facts, CallFacts):
+                    forecast.note = forecast.note or attempts.cache_note
+                    forecast.hits += facts.cached is not None
+                else:
+                    forecast.note = facts.message
+            case Start(attempts):
+                state.returned(attempts, _NOT_RUN, 0.0, 0.0)
+            case Check(attempts, _):
+                state.ended(attempts, _NOT_RUN)
+            case Write(_, events):
+                for event in events:
+                    _note(event, found)
+            case _:
+                raise AssertionError(f"nothing runs that {action} could be about")
     return found
 
 
-def _cached(
-    prepared: PreparedPlan, lookup: ResultLookup, call: Call, forecast: CacheForecast
-) -> CachedOutput | None:
-    node = prepared.nodes[call.step.id]
-    inputs = as_object(with_paths(call.inputs))
+def _facts_of(wanted: LookUp, prepared: PreparedPlan, lookup: CacheLookup) -> CallFacts | OnexError:
     try:
-        node.schemas.check_inputs(inputs)
-        _, key, note = lookup.facts_of(call, node, inputs)
+        return lookup.facts_of(wanted, prepared.nodes[wanted.call.step.id])
     except OnexError as error:
-        forecast.note = error.message
-        return None
-    forecast.note = forecast.note or note
-    return lookup.find(key, call.step.id)
+        return error
+
+
+def _note(event: RunEvent, found: dict[str, CacheForecast]) -> None:
+    if isinstance(event, StepStarted):
+        found[event.step_id].calls = event.total_calls or 1
+    elif isinstance(event, StepEnded):
+        result, forecast = event.result, found[event.step_id]
+        if result.status is StepStatus.SUCCEEDED and forecast.calls is None:
+            forecast.calls = 0
+        elif result.status is StepStatus.SKIPPED and result.error is None:
+            found[event.step_id] = CacheForecast(0, 0, "its condition is false")

@@ -11,7 +11,7 @@ from pathlib import Path
 from onex.domain.digest import DIGEST_PREFIX, differences, write_listing
 from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
 from onex.domain.metadata import Origin, RegisteredNode
-from onex.engines.engine import LoadedNode
+from onex.engines.engine import PROGRAM, RUNNABLE, LoadedNode
 from onex.local_machine import locked_folder, make_folder, remove_tree
 from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
@@ -24,8 +24,6 @@ from onex.manifests.node_files import (
 )
 from onex.worker.node_modules import PACKAGE_PREFIX
 
-PROGRAM = "cli"
-RUNNABLE = ("python", PROGRAM)
 MAXIMUM_NAMED = 5
 NODES_FOLDER = "nodes"
 

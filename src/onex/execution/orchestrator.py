@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from onex.domain.errors import InternalError, RunCancelledError, StorageError
-from onex.domain.json_value import JsonObject
-from onex.domain.result import RunResult, RunStatus, StepError
-from onex.engines.engine import Engine
+from onex.configuration import Configuration
+from onex.domain.digest import is_digest
+from onex.domain.errors import (
+    DigestMismatchError,
+    InternalError,
+    NodeNotFoundError,
+    RunCancelledError,
+    RunNotResumableError,
+    StorageError,
+)
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_optional_text, as_text
+from onex.domain.metadata import Origin, RegisteredNode
+from onex.domain.reference import NodeRef
+from onex.domain.result import (
+    IsolationLevel,
+    NodeExecutionResult,
+    RunResult,
+    RunStatus,
+    StepError,
+    StepStatus,
+)
+from onex.domain.workflow import Workflow
+from onex.engines.reactor import Reactor
 from onex.engines.redaction import Redaction
-from onex.execution.active_run import ActiveRun
-from onex.execution.call_runner import CallRunner
-from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.events import Observer, RunOptions
+from onex.engines.selection import EngineHost, Engines
+from onex.engines.supervisor import Supervisor
+from onex.execution.cache_lookup import CacheLookup
+from onex.execution.call import CallBoundary, WorkFolders
+from onex.execution.context_factory import ExecutionContextFactory, SecretStore
+from onex.execution.events import Observer, RunStarted, Warned
 from onex.execution.forecast import (
     RunForecast,
     forecast_run,
@@ -28,47 +51,66 @@ from onex.execution.forecast import (
     forecast_steps,
     urgency_of,
 )
-from onex.execution.node_loader import NodeLoader
-from onex.execution.plan import ExecutionPlan
+from onex.execution.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name
+from onex.execution.options import RunOptions
+from onex.execution.plan import ExecutionPlan, PlannedNode
 from onex.execution.preparation import PreparedPlan, prepare
-from onex.execution.work_folders import WorkFolders
-from onex.history.artifacts import ArtifactStore
-from onex.history.journal import NewRun, RunJournal, RunRecord
+from onex.execution.run_loop import RunLoop
+from onex.execution.run_state import PlannedRun, RunState
+from onex.history.artifacts import artifacts_in
+from onex.history.journal import NewRun, RunRecord
+from onex.history.replay import ReplayReport, compare_runs
+from onex.history.run_history import RunHistory
 from onex.local_machine import remove_tree
+from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
+from onex.manifests.override import read_override
+
+FindNode = Callable[[NodeRef], RegisteredNode]
+
+_CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
-@dataclass(frozen=True, slots=True)
 class ExecutionOrchestrator:
-    """Executes plans with engines, which the caller closes.
+    """Runs, resumes and repeats plans in one registry's folder."""
 
-    ``engines`` are by the type of entry point; ``environment`` is where the variables come
-    from that nodes declare; working folders lie below ``runs_folder`` while a run lasts.
-    """
+    def __init__(
+        self,
+        configuration: Configuration,
+        environment: Mapping[str, str],
+        history: RunHistory,
+        listing_at: Callable[[Origin], str],
+        workspace: str,
+    ) -> None:
+        """Prepare for runs.
 
-    engines: Mapping[str, Engine]
-    loader: NodeLoader
-    artifacts: ArtifactStore
-    journal: RunJournal
-    runs_folder: Path
-    contexts: ExecutionContextFactory
-    environment: Mapping[str, str] = field(repr=False)
+        Args:
+            configuration: of the registry.
+            environment: where secrets and declared variables come from.
+            history: where runs are recorded.
+            listing_at: gives the files that a scan saw at an origin.
+            workspace: what it found itself is run before what others found that share the
+                registry.
+        """
+        self._workspace = workspace
+        self._listing_at = listing_at
+        self._sources = {source.name: source for source in configuration.sources}
+        self._home = configuration.home
+        self._environment = environment
+        self._history = history
+        self._contexts = ExecutionContextFactory(
+            configuration.node_config, SecretStore(environment, configuration.secrets_file)
+        )
 
-    def prepare(self, plan: ExecutionPlan) -> PreparedPlan:
-        """Load, verify and check what a plan needs; raises as ``prepared_plan.prepare`` does."""
-        return prepare(plan, self.loader, self.engines, self.contexts, self.environment)
-
-    def forecast(self, prepared: PreparedPlan, options: RunOptions) -> RunForecast:
-        """What a run would do: which results are cached, and how long it would take."""
-        return forecast_run(prepared, options, self.journal, self.artifacts)
+    def changes_since(self, digest: str, node: RegisteredNode) -> list[str]:
+        """How a node's files differ from those of a digest, if those were unpacked to run."""
+        if not is_digest(digest):
+            # A lock may say anything, and must not lead to another folder.
+            return []
+        folder = self._home / NODES_FOLDER / folder_name(digest)
+        return changes_of_files(folder, node, self._workspace, self._rules_at)
 
     def execute_workflow(
-        self,
-        prepared: PreparedPlan,
-        options: RunOptions,
-        observer: Observer,
-        *,
-        resumed: RunRecord | None = None,
-        replay_of: str | None = None,
+        self, plan: ExecutionPlan, options: RunOptions, observer: Observer
     ) -> RunResult:
         """Run a plan to its end, whatever that is.
 
@@ -76,92 +118,295 @@ class ExecutionOrchestrator:
         once, and the result says so.
 
         Args:
-            prepared: what to run.
+            plan: what to run.
             options: how.
             observer: told of every event, in the calling thread.
-            resumed: the run that goes on; by default a new one begins.
-            replay_of: the run that this one repeats.
 
         Raises:
             StorageError: the journal fails.
+            UsageError: the workflow has no step that an option names.
+            and as ``prepare``.
         """
-        if resumed is None:
-            run_id = new_run_id()
-            self.journal.begin(_new_run(run_id, prepared, replay_of))
-        else:
-            run_id = resumed.run_id
-        workdir = self.runs_folder / run_id
+        with self._run(plan, options) as run:
+            return run.execute(run.begin(), observer)
+
+    def forecast(self, plan: ExecutionPlan, options: RunOptions) -> RunForecast:
+        """What a run would do; everything is loaded and checked, and nothing runs."""
+        with self._run(plan, options) as run:
+            return forecast_run(
+                run.prepared, options, self._history.journal, self._history.artifacts
+            )
+
+    def resume(
+        self,
+        run_id: str,
+        find: FindNode,
+        options: RunOptions,
+        observer: Observer,
+        locked: Collection[str] | None = None,
+    ) -> RunResult:
+        """Go on with a run that ended early.
+
+        Args:
+            run_id: which.
+            find: finds the node that a reference means.
+            options: how to run, and which steps go on with changed code.
+            observer: told of every event.
+            locked: the digests that the project's lock holds, to which accepted code is held
+                too; None without a lock.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it still runs, or it succeeded.
+            DigestMismatchError: the files of a node are not what they were.
+            UsageError: the run has no step that is accepted.
+        """
+        record = self._history.run(run_id)
+        again = _workflow_of(record).with_dependents(options.accepted)
+        settled = frozenset(
+            name
+            for name, result in record.steps.items()
+            if result.status is StepStatus.SUCCEEDED and name not in again
+        )
+        plan = _recorded_plan(record, find, held=True, accepted=options.accepted, settled=settled)
+        for name in options.accepted & plan.nodes.keys():
+            if locked is not None and plan.nodes[name].node.digest not in locked:
+                raise DigestMismatchError(
+                    f"the code of {name} is not what onex.lock holds",
+                    hint="take it into the lock first: onex lock",
+                )
+        with self._run(plan, options) as run:
+            before = as_object(record.plan["steps"])
+            kept = {name: step for name, step in before.items() if name in settled}
+            planned = run.recorded_plan()
+            steps = {**as_object(planned["steps"]), **kept}
+            resumed = self._history.journal.resume(
+                record.run_id, {**planned, "steps": steps}, again
+            )
+            if resumed is None:
+                raise RunNotResumableError(
+                    f"run {record.run_id} is {record.status} and cannot be resumed",
+                    hint="onex run starts a new one",
+                )
+            return run.execute(resumed.run_id, observer, resumed.steps)
+
+    def replay(
+        self, run_id: str, find: FindNode, options: RunOptions, observer: Observer
+    ) -> ReplayReport:
+        """Execute what a run executed once more, all of it, and compare.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it still runs, or was recorded by an older onex.
+        """
+        record = self._history.run(run_id)
+        if record.status is RunStatus.RUNNING:
+            raise RunNotResumableError(f"run {record.run_id} still runs", hint="wait for it to end")
+        plan = _recorded_plan(record, find, held=False)
+        with self._run(plan, replace(options, use_cache=False, fail_fast=False)) as run:
+            result = run.execute(run.begin(replay_of=record.run_id), observer)
+        return compare_runs(record, self._history.run(result.run_id))
+
+    @contextmanager
+    def _run(self, plan: ExecutionPlan, options: RunOptions) -> Iterator[_Run]:
+        """A run whose nodes are loaded and checked; its engines live as long as the block."""
+        options.check(plan.workflow)
+        supervisor, reactor = Supervisor(), Reactor()
+        engines = Engines(EngineHost(options.jobs, reactor, supervisor))
+        try:
+            loader = NodeLoader(
+                self._home / NODES_FOLDER, self._workspace, self._listing_at, self._rules_at
+            )
+            prepared = prepare(
+                plan.isolated_at(options.isolation),
+                loader,
+                engines,
+                self._contexts,
+                self._environment,
+            )
+            folder = self._home / "runs"
+            yield _Run(prepared, options, self._history, self._contexts, folder, engines, reactor)
+        finally:
+            engines.close()
+            supervisor.close()
+            reactor.close()
+
+    def _rules_at(self, origin: Origin) -> IgnoreRules:
+        """The ignore rules by which a scan collected the files at an origin."""
+        source = self._sources.get(origin.source)
+        if source is not None and source.kind != "filesystem":
+            return NO_RULES
+        root = source.path if source is not None else Path(origin.source)
+        return rules_in(str(Path(origin.path).parent), str(root))
+
+
+class _Run:
+    """A run that is prepared, from its first record to its last."""
+
+    def __init__(
+        self,
+        prepared: PreparedPlan,
+        options: RunOptions,
+        history: RunHistory,
+        contexts: ExecutionContextFactory,
+        folder: Path,
+        engines: Engines,
+        reactor: Reactor,
+    ) -> None:
+        self.prepared = prepared
+        self._options = options
+        self._history = history
+        self._contexts = contexts
+        self._folder = folder
+        self._engines = engines
+        self._reactor = reactor
+
+    def recorded_plan(self) -> JsonObject:
+        """The plan as the history keeps it."""
+        return self.prepared.plan.to_json() | {"environment": self.prepared.environment()}
+
+    def begin(self, *, replay_of: str | None = None) -> str:
+        """Record that the run begins; returns its identifier."""
+        plan, run_id = self.prepared.plan, new_run_id()
+        self._history.journal.begin(
+            NewRun(
+                run_id=run_id,
+                workflow=plan.workflow.name,
+                started_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+                definition=plan.workflow.to_json(),
+                plan=self.recorded_plan(),
+                inputs=plan.inputs,
+                replay_of=replay_of,
+            )
+        )
+        return run_id
+
+    def execute(
+        self,
+        run_id: str,
+        observer: Observer,
+        earlier: Mapping[str, NodeExecutionResult] | None = None,
+    ) -> RunResult:
+        """Run to the end; ``earlier`` holds the records of the calls of a run that goes on."""
+        prepared, journal = self.prepared, self._history.journal
+        plan, workflow = prepared.plan, prepared.plan.workflow
+        workdir = self._folder / run_id
         # What calls left there that a crash ended must not be found by those that follow.
         remove_tree(workdir)
-        workflow = prepared.plan.workflow
-        steps = forecast_steps(prepared, self.journal)
+        steps = forecast_steps(prepared, journal)
         urgency = urgency_of(workflow, steps)
-        run = ActiveRun(
+        seconds = None
+        if len(steps) == len(workflow.steps):
+            seconds = forecast_run_seconds(workflow, steps, urgency, self._options.jobs)
+        redaction = Redaction(prepared.secrets())
+        planned = PlannedRun(
+            run_id, workflow, plan.inputs, prepared.facts(), urgency, earlier or {}
+        )
+        state = RunState(
+            planned,
+            self._options,
+            time.perf_counter(),
+            hide=redaction.text,
+            chance=random.random,
+        )
+        given: list[JsonValue] = [plan.inputs]
+        for step in workflow.steps.values():
+            given += (step.arguments, step.foreach)
+        loop = RunLoop(
             prepared,
-            options,
-            CallRunner(
+            state,
+            CallBoundary(
                 run_id,
                 WorkFolders(str(workdir)),
-                self.contexts,
-                self.artifacts,
-                Redaction(prepared.secrets()),
+                self._contexts,
+                self._history.artifacts,
+                redaction,
             ),
-            self.journal,
+            journal,
             observer,
-            urgency=urgency,
-            forecast_seconds=(
-                forecast_run_seconds(workflow, steps, urgency, options.jobs)
-                if len(steps) == len(workflow.steps)
-                else None
-            ),
-            earlier={} if resumed is None else resumed.steps,
+            self._reactor,
+            self._engines,
+            CacheLookup(journal, self._history.artifacts, has_artifacts=any(artifacts_in(given))),
         )
         try:
-            with signals_handled_by(run.request_cancel):
-                return run.execute()
+            observer(RunStarted(run_id, tuple(workflow.steps), seconds))
+            for warning in prepared.warnings:
+                observer(Warned(warning))
+            with signals_handled_by(loop.request_cancel):
+                return loop.run()
         except BaseException as error:
-            for engine in self.engines.values():
-                engine.cancel()
-            self._record_breakdown(run_id, prepared.plan, error)
+            self._engines.cancel()
+            self._record_breakdown(run_id, error)
             raise
         finally:
             remove_tree(workdir)
 
-    def _record_breakdown(self, run_id: str, plan: ExecutionPlan, error: BaseException) -> None:
+    def _record_breakdown(self, run_id: str, error: BaseException) -> None:
         """Say in the history that a run broke off, as far as the history can still be written."""
         is_interrupted = isinstance(error, KeyboardInterrupt)
         status = RunStatus.CANCELLED if is_interrupted else RunStatus.FAILED
         code = RunCancelledError.code if is_interrupted else InternalError.code
         reason = StepError(code, f"{type(error).__name__}: {error}")
+        result = RunResult(run_id, self.prepared.plan.workflow.name, status, error=reason)
         with contextlib.suppress(StorageError):
-            self.journal.finish(RunResult(run_id, plan.workflow.name, status, error=reason))
+            self._history.journal.finish(result)
 
 
-def recorded_plan(prepared: PreparedPlan) -> JsonObject:
-    """A plan as the history keeps it."""
-    return prepared.plan.to_json() | {"environment": prepared.environment()}
+def _workflow_of(record: RunRecord) -> Workflow:
+    if not record.definition:
+        raise RunNotResumableError(
+            f"run {record.run_id} was recorded without its workflow", hint="start a new run"
+        )
+    return Workflow.from_json(record.definition)
 
 
-def _new_run(run_id: str, prepared: PreparedPlan, replay_of: str | None) -> NewRun:
-    plan = prepared.plan
-    return NewRun(
-        run_id,
-        plan.workflow.name,
-        datetime.now(UTC).isoformat(timespec="microseconds"),
-        plan.workflow.to_json(),
-        recorded_plan(prepared),
-        plan.inputs,
-        replay_of,
-    )
+def _recorded_plan(
+    record: RunRecord,
+    find: FindNode,
+    *,
+    held: bool,
+    accepted: frozenset[str] = frozenset(),
+    settled: frozenset[str] = frozenset(),
+) -> ExecutionPlan:
+    """The plan of a run, with the same versions, and if it is ``held`` with the same files.
+
+    A node that was overridden by a folder is read from there again. Steps that are ``settled``
+    do not run, whatever became of their nodes.
+    """
+    workflow = _workflow_of(record)
+    nodes = {}
+    for step_id, step in as_object(record.plan["steps"]).items():
+        planned = as_object(step)
+        node = _planned_node(planned, workflow, step_id, find, is_accepted=step_id in accepted)
+        is_free = step_id in accepted or step_id in settled
+        if held and not is_free and node.digest != planned["digest"]:
+            raise DigestMismatchError(
+                f"the files of {node.metadata.node_version} changed since the run began",
+                hint=f"bring them back, or go on with them: --accept-changed {step_id}",
+            )
+        nodes[step_id] = PlannedNode.as_declared(node, IsolationLevel.PROCESS)
+    lock_digest = as_optional_text(record.plan.get("lock_digest"))
+    return ExecutionPlan(workflow, nodes, record.inputs, lock_digest=lock_digest)
+
+
+def _planned_node(
+    planned: JsonObject, workflow: Workflow, step_id: str, find: FindNode, *, is_accepted: bool
+) -> RegisteredNode:
+    override = as_optional_text(planned.get("override"))
+    if override is not None:
+        return read_override(Path(override))
+    try:
+        return find(NodeRef.parse(as_text(planned["node"])))
+    except NodeNotFoundError:
+        if not is_accepted:
+            raise
+        return find(workflow.steps[step_id].node)
 
 
 def new_run_id() -> str:
     """An identifier that sorts by time: seconds and microseconds in UTC, then a random part."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}"
-
-
-_CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
 @contextmanager

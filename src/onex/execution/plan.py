@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onex.domain.errors import WorkflowInputError
 from onex.domain.graph import execution_order
 from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, sha256_of
 from onex.domain.metadata import RegisteredNode
+from onex.domain.permission import Permission
+from onex.domain.result import IsolationLevel
 from onex.domain.workflow import Workflow
 from onex.manifests.override import OVERRIDE_SOURCE
 from onex.resolver.dependency_resolver import DependencyResolution
@@ -21,17 +23,39 @@ from onex.schemas.state_contract import read_state_contract
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedNode:
+    """The version that was chosen for a step, the level at which it is isolated, and the
+    permissions that it is granted."""
+
+    node: RegisteredNode
+    isolation: IsolationLevel
+    permissions: tuple[Permission, ...]
+
+    @classmethod
+    def as_declared(cls, node: RegisteredNode, isolation: IsolationLevel) -> PlannedNode:
+        """A node with every permission that its manifest declares."""
+        return cls(node, isolation, node.metadata.permissions)
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """What a run will do; ``nodes`` gives the chosen version for each step.
+    """What a run will do; ``nodes`` gives for each step the node that was chosen.
 
     ``lock_digest`` is the SHA-256 of the lock that chose the versions, None without one.
     """
 
     workflow: Workflow
-    nodes: Mapping[str, RegisteredNode]
+    nodes: Mapping[str, PlannedNode]
     inputs: JsonObject
     warnings: tuple[str, ...] = ()
     lock_digest: str | None = None
+
+    def isolated_at(self, level: IsolationLevel | None) -> ExecutionPlan:
+        """The same plan with every node at an isolation level; as it is for None."""
+        if level is None:
+            return self
+        nodes = {name: replace(planned, isolation=level) for name, planned in self.nodes.items()}
+        return replace(self, nodes=nodes)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The plan in the shape that ``run --dry-run`` prints and the history keeps."""
@@ -39,14 +63,16 @@ class ExecutionPlan:
         steps: dict[str, JsonValue] = {}
         of_nodes: dict[str, dict[str, JsonValue]] = {}
         for name in execution_order(needs):
-            node = self.nodes[name]
+            planned = self.nodes[name]
+            node = planned.node
             if node.digest not in of_nodes:
                 is_override = node.source == OVERRIDE_SOURCE
                 of_nodes[node.digest] = {
                     "node": str(node.metadata.node_version),
                     "digest": node.digest,
                     "override": node.origins[0].path if is_override else None,
-                    "permissions": [str(permission) for permission in node.metadata.permissions],
+                    "permissions": [str(permission) for permission in planned.permissions],
+                    "isolation": planned.isolation.value,
                     "cacheable": node.metadata.idempotent,
                 }
             steps[name] = of_nodes[node.digest] | {"needs": sorted(needs[name])}
@@ -64,8 +90,11 @@ def plan_workflow(
     given: GivenInputs,
     resolution: DependencyResolution,
     lock: LockedRequest | None,
+    isolation: IsolationLevel,
 ) -> ExecutionPlan:
     """The plan of a workflow whose references were resolved, one for each of its steps.
+
+    Every node is planned at one isolation level, and granted what its manifest declares.
 
     Raises:
         OutdatedLockError: the lock does not fit the workflow any more.
@@ -92,11 +121,11 @@ def plan_workflow(
             hint="name it through a link whose path is UTF-8",
         )
     return ExecutionPlan(
-        workflow,
-        nodes,
-        complete,
-        tuple(resolution.warnings),
-        None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
+        workflow=workflow,
+        nodes={name: PlannedNode.as_declared(node, isolation) for name, node in nodes.items()},
+        inputs=complete,
+        warnings=tuple(resolution.warnings),
+        lock_digest=None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from onex.domain.errors import NodeLoadError, StepMismatchError
+from onex.domain.errors import StepMismatchError
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
-from onex.domain.metadata import NodeMetadata, RegisteredNode
+from onex.domain.metadata import NodeMetadata
+from onex.domain.result import IsolationLevel
 from onex.engines.engine import Engine, LoadedNode
+from onex.engines.selection import Engines
 from onex.execution.cache_key import node_key
 from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
 from onex.execution.environment import (
@@ -18,7 +20,8 @@ from onex.execution.environment import (
     system_variables,
 )
 from onex.execution.node_loader import NodeLoader
-from onex.execution.plan import ExecutionPlan
+from onex.execution.plan import ExecutionPlan, PlannedNode
+from onex.execution.run_state import StepNode
 from onex.schemas.node_schemas import NodeSchemas, object_schema
 from onex.schemas.places import PATH, WRITE_ONLY, MarkingSchemas
 from onex.schemas.state_contract import read_state_contract
@@ -27,15 +30,14 @@ from onex.schemas.step_types import check_step_types
 
 @dataclass(frozen=True, slots=True)
 class PreparedNode:
-    """All that the calls of one node have in common.
+    """Everything that the calls of one node have in common.
 
-    ``paths`` say which inputs are paths, ``unrecorded`` which parts of results are not
-    recorded; ``key`` is that part of their cache keys; ``libraries`` are the installed versions of
-    those it declares.
+    ``facts`` is what the state of a run knows of the node; ``paths`` says which inputs are paths,
+    ``unrecorded`` which parts of results are not recorded; ``key`` is the common part of their
+    cache keys; ``libraries`` are the installed versions of those it declares.
     """
 
-    registered: RegisteredNode
-    identity: str
+    facts: StepNode
     loaded: LoadedNode
     engine: Engine
     schemas: NodeSchemas
@@ -60,6 +62,10 @@ class PreparedPlan:
         """The nodes of the steps that need a step."""
         return (self.nodes[name] for name in self._dependents.get(step_id, ()))
 
+    def facts(self) -> dict[str, StepNode]:
+        """By step, what the state of a run must know of its node."""
+        return {name: node.facts for name, node in self.nodes.items()}
+
     def secrets(self) -> dict[str, str]:
         """All secrets that the nodes of the run are given."""
         return {
@@ -83,7 +89,7 @@ class PreparedPlan:
 def prepare(
     plan: ExecutionPlan,
     loader: NodeLoader,
-    engines: Mapping[str, Engine],
+    engines: Engines,
     contexts: ExecutionContextFactory,
     environment: Mapping[str, str],
 ) -> PreparedPlan:
@@ -92,52 +98,50 @@ def prepare(
     Args:
         plan: what to prepare.
         loader: brings the nodes' files.
-        engines: what executes nodes, by the type of their entry points.
+        engines: what executes nodes.
         contexts: grants permissions and secrets.
         environment: where the variables come from that nodes declare.
 
     Raises:
         NodeLoadError: a node has no code that can be run.
+        IsolationUnavailableError: a node cannot be isolated as it is planned.
         DigestMismatchError: a node's files are not those that were registered.
         LibraryMissingError: a Python library that a node declares is not there.
         SecretsNotPrivateError: the file of secrets is open to others.
         SchemaMismatchError: a node's schemas are not valid.
         StepMismatchError: what goes into a step can never be what its node declares.
     """
-    prepared: dict[str, PreparedNode] = {}
+    prepared: dict[tuple[str, IsolationLevel], PreparedNode] = {}
     warnings: dict[str, None] = {}
     # What must not be recorded of one result may be in the inputs of any other call.
     shows_values = not any(
-        MarkingSchemas.of(WRITE_ONLY, node.metadata.outputs, _inline_contract(node.metadata))
-        for node in plan.nodes.values()
+        MarkingSchemas.of(WRITE_ONLY, metadata.outputs, _inline_contract(metadata))
+        for metadata in (planned.node.metadata for planned in plan.nodes.values())
     )
 
-    def prepare_node(node: RegisteredNode) -> PreparedNode:
-        metadata = node.metadata
+    def prepare_node(planned: PlannedNode) -> PreparedNode:
+        node, metadata = planned.node, planned.node.metadata
         variables = declared_variables(metadata, environment)
         libraries = library_versions(metadata)
         loaded = loader.load_node(node, variables)
-        if loaded.kind not in engines:
-            raise NodeLoadError(
-                f"nothing here executes entry points of type {loaded.kind}",
-                hint="choose another engine",
-            )
-        grants = contexts.grants_of(metadata)
+        engine = engines.engine_for(loaded.kind, planned.isolation)
+        grants = contexts.grants_of(metadata.node_version, planned.permissions)
         contract = read_state_contract(metadata, loaded.folder)
         if contract.warning:
             warnings[contract.warning] = None
         return PreparedNode(
-            node,
-            loaded.identity,
-            loaded,
-            engines[loaded.kind],
-            NodeSchemas(metadata, contract, shows_values=shows_values),
-            grants,
-            MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs),
-            MarkingSchemas.of(WRITE_ONLY, object_schema(metadata.outputs), contract.output),
-            node_key(
+            facts=StepNode(loaded.identity, node.digest, engine.isolation, metadata.idempotent),
+            loaded=loaded,
+            engine=engine,
+            schemas=NodeSchemas(metadata, contract, shows_values=shows_values),
+            grants=grants,
+            paths=MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs),
+            unrecorded=MarkingSchemas.of(
+                WRITE_ONLY, object_schema(metadata.outputs), contract.output
+            ),
+            key=node_key(
                 node.digest,
-                metadata,
+                planned.permissions,
                 {
                     "libraries": libraries,
                     "variables": variables,
@@ -146,20 +150,21 @@ def prepare(
                     "secrets": {name: sha256_of(value) for name, value in grants.secrets.items()},
                 },
             ),
-            libraries,
+            libraries=libraries,
         )
 
-    for node in plan.nodes.values():
-        if node.digest not in prepared:
-            prepared[node.digest] = prepare_node(node)
+    for planned in plan.nodes.values():
+        place = (planned.node.digest, planned.isolation)
+        if place not in prepared:
+            prepared[place] = prepare_node(planned)
     problems = check_step_types(
-        plan.workflow, {name: node.metadata for name, node in plan.nodes.items()}
+        plan.workflow, {name: planned.node.metadata for name, planned in plan.nodes.items()}
     )
     if problems:
         raise StepMismatchError(f"the workflow cannot run: {problems[0].message}", problems)
     return PreparedPlan(
         plan,
-        {name: prepared[node.digest] for name, node in plan.nodes.items()},
+        {name: prepared[p.node.digest, p.isolation] for name, p in plan.nodes.items()},
         contexts.config,
         tuple(warnings),
         plan.workflow.dependents(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from onex.domain.errors import ReferenceValueError
@@ -14,13 +14,10 @@ from onex.domain.result import (
     RunStatus,
     StepError,
     StepStatus,
+    Timing,
 )
-from onex.domain.workflow import child_id
-from onex.execution.preparation import PreparedPlan
+from onex.domain.workflow import Workflow, child_id
 from onex.execution.scheduler import Scheduler, StepEnd
-from onex.history.journal import Timing
-
-SEVERAL_RUNS = "several runs"
 
 
 @dataclass(slots=True)
@@ -28,7 +25,8 @@ class _StepFacts:
     first_start: float | None = None
     calls: int = 0
     attempts: int = 0
-    cached_from: dict[str, int] = field(default_factory=dict)
+    cached_calls: int = 0
+    cached_runs: dict[str, None] = field(default_factory=dict)
     first_note: str | None = None
     isolation: IsolationLevel | None = None
     executed_calls: int = 0
@@ -38,29 +36,34 @@ class _StepFacts:
 class RunResults:
     """Collects the results of calls in the order in which they end."""
 
-    def __init__(self, prepared: PreparedPlan, scheduler: Scheduler) -> None:
-        self._prepared = prepared
+    def __init__(
+        self, workflow: Workflow, nodes: Mapping[str, tuple[str, str]], scheduler: Scheduler
+    ) -> None:
+        """``nodes`` gives for each step the identity and the digest of its node."""
+        self._workflow = workflow
+        self._nodes = nodes
         self._scheduler = scheduler
-        self._facts = {name: _StepFacts() for name in prepared.plan.workflow.steps}
+        self._facts = {name: _StepFacts() for name in workflow.steps}
         self._results: dict[str, NodeExecutionResult] = {}
 
-    def note_start(self, step_id: str, now: float) -> bool:
-        """Whether this is the first call of a step."""
+    def begin(self, step_id: str, now: float) -> bool:
+        """Take the start of a call; returns whether it is the first of its step."""
         facts = self._facts[step_id]
         if facts.first_start is not None:
             return False
         facts.first_start = now
         return True
 
-    def note_call(self, step_id: str, result: NodeExecutionResult) -> None:
+    def add(self, step_id: str, result: NodeExecutionResult) -> None:
         """Take the end of a call."""
         self._results[result.step_id] = result
         facts = self._facts[step_id]
         facts.calls += 1
         facts.attempts = max(facts.attempts, result.attempts)
         facts.first_note = facts.first_note or result.cache_note
-        if result.cached_from is not None:
-            facts.cached_from[result.cached_from] = facts.cached_from.get(result.cached_from, 0) + 1
+        if result.cached_runs:
+            facts.cached_calls += 1
+            facts.cached_runs.update(dict.fromkeys(result.cached_runs))
         if result.isolation is not None:
             facts.isolation = result.isolation
             if result.status is StepStatus.SUCCEEDED:
@@ -74,18 +77,17 @@ class RunResults:
             return known, False
         facts = self._facts[end.step.id]
         started = facts.first_start
-        is_cached = facts.calls > 0 and sum(facts.cached_from.values()) == facts.calls
-        sources = list(facts.cached_from)
+        is_cached = facts.cached_calls == facts.calls
         result = NodeExecutionResult(
-            end.step.id,
-            self._prepared.nodes[end.step.id].identity,
-            end.status,
-            end.output,
-            end.error,
+            step_id=end.step.id,
+            node=self._nodes[end.step.id][0],
+            status=end.status,
+            output=end.output,
+            error=end.error,
             started_seconds=started,
             seconds=now - started if started is not None else 0.0,
             attempts=facts.attempts,
-            cached_from=(sources[0] if len(sources) == 1 else SEVERAL_RUNS) if is_cached else None,
+            cached_runs=tuple(facts.cached_runs) if is_cached else (),
             cache_note=facts.first_note,
             isolation=facts.isolation,
         )
@@ -96,12 +98,13 @@ class RunResults:
         """What the executed calls of each step took."""
         for step_id, facts in self._facts.items():
             if facts.executed_calls:
-                digest = self._prepared.nodes[step_id].registered.digest
-                yield Timing(step_id, digest, facts.executed_calls, facts.executed_seconds)
+                yield Timing(
+                    step_id, self._nodes[step_id][1], facts.executed_calls, facts.executed_seconds
+                )
 
     def in_order(self) -> Iterator[tuple[str, NodeExecutionResult]]:
         """Results by step as the workflow lists them, each followed by its children."""
-        for step_id in self._prepared.plan.workflow.steps:
+        for step_id in self._workflow.steps:
             if step_id in self._results:
                 yield step_id, self._results[step_id]
             for index in range(self._scheduler.fan_out_size(step_id) or 0):
@@ -125,9 +128,16 @@ class RunResults:
             except ReferenceValueError as problem:
                 status, outputs = RunStatus.FAILED, self._scheduler.available_outputs()
                 error = StepError.of(problem)
-        name = self._prepared.plan.workflow.name
-        steps = dict(self.in_order())
-        return RunResult(run_id, name, status, outputs, steps, seconds, idle_seconds, error)
+        return RunResult(
+            run_id=run_id,
+            workflow=self._workflow.name,
+            status=status,
+            outputs=outputs,
+            steps=dict(self.in_order()),
+            seconds=seconds,
+            overhead_seconds=idle_seconds,
+            error=error,
+        )
 
     def _outputs_of_success(self, statuses: set[StepStatus]) -> JsonObject:
         if StepStatus.SKIPPED in statuses:

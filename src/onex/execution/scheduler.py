@@ -116,11 +116,20 @@ class Scheduler:
         """The state of every step."""
         return self._status
 
-    def take_ready(self, limit: int) -> Iterator[Call]:
-        """Up to ``limit`` calls that may start now; each must be reported by ``finished``."""
-        for _ in range(min(limit, len(self._ready))):
-            self._open_calls += 1
-            yield heapq.heappop(self._ready)[2]
+    def take_ready(self) -> Call | None:
+        """The most urgent call that may start now, to be reported by ``finished``."""
+        if not self._ready:
+            return None
+        self._open_calls += 1
+        return heapq.heappop(self._ready)[2]
+
+    def may_release(self, call: Call) -> bool:
+        """Whether other steps may become ready by the end of a call."""
+        step_id = call.step.id
+        if step_id not in self._dependents:
+            return False
+        fan_out = self._fan_outs.get(step_id)
+        return fan_out is None or fan_out.open_children == 1
 
     def take_ended(self) -> Iterator[StepEnd]:
         """The steps that ended since the last time, each once."""
@@ -147,16 +156,14 @@ class Scheduler:
         status: StepStatus,
         output: JsonValue,
         error: StepError | None,
-        recorded: JsonValue = None,
+        recorded: JsonValue,
     ) -> None:
         """Report how a call that was taken ended.
 
-        ``output`` is what it hands on; ``recorded`` the same without what must not be seen,
-        None if that is nothing.
+        ``output`` is what it hands on; ``recorded`` the same without what must not be recorded.
         """
         self._open_calls -= 1
         step = call.step
-        recorded = output if recorded is None else recorded
         if not step.is_fan_out:
             self._recorded[step.id] = recorded
             self._end(step, status, output, error)

@@ -8,7 +8,14 @@ from typing import Protocol
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.onex_result import batch_execution_result
-from onex.domain.result import NodeExecutionResult, RunResult, RunStatus, StepError
+from onex.domain.result import (
+    CachedOutput,
+    NodeExecutionResult,
+    RunResult,
+    RunStatus,
+    StepError,
+    Timing,
+)
 from onex.history.start_log import StartLog
 
 
@@ -86,20 +93,6 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CachedOutput:
-    """A result that later runs may use, and the run that made it.
-
-    ``has_artifacts`` is whether artifacts stand in it.
-    """
-
-    key: str
-    node: str
-    output: JsonValue
-    run_id: str
-    has_artifacts: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ArtifactUse:
     """A call whose result holds an artifact."""
 
@@ -107,16 +100,6 @@ class ArtifactUse:
     run_id: str
     step_id: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What the executed calls of one step took together in one run."""
-
-    step_id: str
-    digest: str
-    calls: int
-    seconds: float
 
 
 @dataclass(slots=True)

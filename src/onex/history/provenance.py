@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from onex.domain.json_value import JsonValue, as_object, as_optional_text, as_text
+from onex.domain.json_value import JsonValue, as_object, as_text
 from onex.domain.result import NodeExecutionResult
 from onex.domain.workflow import Workflow, index_of, is_child, step_of
 from onex.history.journal import ArtifactUse, RunJournal, RunRecord
@@ -113,7 +113,7 @@ def _walk(
             as_text(planned["digest"]),
             result.input_digest,
             _isolation(result, run_of),
-            as_optional_text(result.cached_from),
+            result.cached_from,
             tuple(needs),
         )
         pending += needs
@@ -130,8 +130,8 @@ def _executed(calls_of_step: dict[str, list[str]], step_id: str) -> list[str]:
 def _isolation(
     result: NodeExecutionResult, run_of: Callable[[str], RunRecord | None]
 ) -> str | None:
-    if result.isolation is not None or result.cached_from is None:
+    if result.isolation is not None or not result.cached_runs:
         return result.isolation
-    origin = run_of(result.cached_from)
+    origin = run_of(result.cached_runs[0])
     made = () if origin is None else origin.steps.values()
     return next((r.isolation for r in made if r.cache_key == result.cache_key), None)

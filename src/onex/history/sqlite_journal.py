@@ -12,22 +12,22 @@ from pathlib import Path
 
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.domain.result import (
+    CachedOutput,
     IsolationLevel,
     NodeExecutionResult,
     RunResult,
     RunStatus,
     StepError,
     StepStatus,
+    Timing,
 )
 from onex.domain.workflow import index_of, step_of
 from onex.history.journal import (
     ArtifactUse,
-    CachedOutput,
     JournalEntries,
     NewRun,
     Pruned,
     RunRecord,
-    Timing,
 )
 from onex.history.start_log import StartLog, read_starts, write_starts
 from onex.storage.sqlite.database import Database, storage_errors
@@ -88,7 +88,7 @@ _PUT_TIMING = (
     "INSERT OR REPLACE INTO timings (digest, run_id, step_id, calls, seconds)"
     " VALUES (?, ?, ?, ?, ?)"
 )
-_TIMINGS_KEPT_IN_MIND = 10
+_TIMING_WINDOW_RUNS = 10
 _ARTIFACT_IN_TEXT = re.compile(r'"\$artifact": ?"(sha256:[0-9a-f]{64})"')
 
 _SummaryRow = tuple[str, str, str, str, float | None, float | None, str | None, int, str]
@@ -138,8 +138,8 @@ class SqliteRunJournal:
                 record,
                 steps={n: r for n, r in record.steps.items() if step_of(n) not in again},
             )
-            # A call that ended without success is made again. From now on only its new start
-            # and its new end count, so that one cannot be taken for the other.
+            # Delete the old outcome, so that a start recorded from now on is never paired with
+            # an end from the earlier attempt.
             in_flight = [name for name, r in record.steps.items() if r.is_left_in_flight]
             write_starts(self._starts_of(record.run_id), in_flight)
             recorded = self._database.connection.execute(
@@ -241,20 +241,14 @@ class SqliteRunJournal:
             results[call_id] = NodeExecutionResult(
                 call_id, _planned_node(plan, call_id), StepStatus.RUNNING, attempts=1
             )
-        return RunRecord(
-            summary.run_id,
-            summary.workflow,
-            summary.status,
-            summary.started_at,
-            summary.seconds,
-            summary.overhead_seconds,
-            summary.replay_of,
-            workflow,
-            plan,
-            json.loads(inputs),
-            json.loads(outputs) if outputs else None,
-            _error(error),
-            results,
+        return replace(
+            summary,
+            definition=workflow,
+            plan=plan,
+            inputs=json.loads(inputs),
+            outputs=json.loads(outputs) if outputs else None,
+            error=_error(error),
+            steps=results,
         )
 
     def cached_output(self, key: str) -> CachedOutput | None:
@@ -276,7 +270,7 @@ class SqliteRunJournal:
                 rows = self._database.connection.execute(
                     "SELECT step_id, calls, seconds FROM timings WHERE digest = ?"
                     " ORDER BY run_id DESC LIMIT ?",
-                    (digest, _TIMINGS_KEPT_IN_MIND),
+                    (digest, _TIMING_WINDOW_RUNS),
                 ).fetchall()
                 found[digest] = [Timing(step, digest, calls, took) for step, calls, took in rows]
         return found
@@ -333,7 +327,7 @@ def _row(run_id: str, result: NodeExecutionResult) -> tuple[str | float | None, 
         result.attempts,
         result.input_digest,
         result.cache_key,
-        result.cached_from,
+        " ".join(result.cached_runs) if result.cached_runs else None,
         result.cache_note,
         result.isolation,
         None if result.output is None else _encode(result.output),
@@ -347,21 +341,21 @@ def _result(row: _StepRow) -> NodeExecutionResult:
     (step_id, node, status, started, seconds, attempts, input_digest, cache_key) = row[:8]
     (cached_from, cache_note, isolation, output, error, log, in_flight) = row[8:]
     return NodeExecutionResult(
-        step_id,
-        node,
-        StepStatus(status),
-        None if output is None else json.loads(output),
-        _error(error),
-        started,
-        seconds,
-        attempts,
-        cached_from,
-        cache_note,
-        None if isolation is None else IsolationLevel(isolation),
-        log,
-        input_digest,
-        cache_key,
-        bool(in_flight),
+        step_id=step_id,
+        node=node,
+        status=StepStatus(status),
+        output=None if output is None else json.loads(output),
+        error=_error(error),
+        started_seconds=started,
+        seconds=seconds,
+        attempts=attempts,
+        cached_runs=() if cached_from is None else tuple(cached_from.split(" ")),
+        cache_note=cache_note,
+        isolation=None if isolation is None else IsolationLevel(isolation),
+        log=log,
+        input_digest=input_digest,
+        cache_key=cache_key,
+        in_flight=bool(in_flight),
     )
 
 

@@ -1,0 +1,99 @@
+"""Which engine executes a node, by the type of its entry point and its isolation level.
+
+A third party adds one under the entry-point group ``onex.engines``, named ``TYPE.LEVEL``, such
+as ``python.strict``; its value is a callable that takes an ``EngineHost``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from onex.domain.errors import IsolationUnavailableError
+from onex.domain.result import IsolationLevel
+from onex.engines.engine import PROGRAM, Engine
+from onex.engines.reactor import Reactor
+from onex.engines.supervisor import Supervisor
+
+ENGINES_GROUP = "onex.engines"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHost:
+    """What engines share: ``jobs`` calls run at once, ``reactor`` waits for their ends, and
+    ``supervisor`` ends what is left if this process ends first."""
+
+    jobs: int
+    reactor: Reactor
+    supervisor: Supervisor
+
+
+class Engines:
+    """The engines of one run, made when they are first needed."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+        self._engines: dict[str, Engine] = {}
+
+    def engine_for(self, kind: str, level: IsolationLevel) -> Engine:
+        """The engine for an entry point of some type at an isolation level.
+
+        Raises:
+            IsolationUnavailableError: there is none, here or on this system.
+        """
+        if kind == PROGRAM and level is IsolationLevel.INLINE:
+            # A program always has a process of its own.
+            level = IsolationLevel.PROCESS
+        name = f"{kind}.{level}"
+        if name not in self._engines:
+            make = _BUILT_IN.get(name) or _installed(name)
+            if make is None:
+                raise IsolationUnavailableError(
+                    f"{level} isolation of entry points of type {kind} cannot be had here",
+                    hint="use --isolation process for nodes that you trust",
+                )
+            self._engines[name] = make(self._host)
+        return self._engines[name]
+
+    def cancel(self) -> None:
+        """End every call."""
+        for engine in self._engines.values():
+            engine.cancel()
+
+    def close(self) -> None:
+        """Release all engines."""
+        for engine in self._engines.values():
+            engine.close()
+
+
+def _process(host: EngineHost) -> Engine:
+    from onex.engines.process import ProcessEngine
+
+    return ProcessEngine(host.jobs, host.reactor, host.supervisor)
+
+
+def _inline(host: EngineHost) -> Engine:
+    from onex.engines.inline import InlineEngine
+
+    return InlineEngine(host.jobs, host.reactor)
+
+
+def _program(host: EngineHost) -> Engine:
+    from onex.engines.program import ProgramEngine
+
+    return ProgramEngine(host.reactor, host.supervisor)
+
+
+_BUILT_IN: dict[str, Callable[[EngineHost], Engine]] = {
+    f"python.{IsolationLevel.PROCESS}": _process,
+    f"python.{IsolationLevel.INLINE}": _inline,
+    f"{PROGRAM}.{IsolationLevel.PROCESS}": _program,
+}
+
+
+def _installed(name: str) -> Callable[[EngineHost], Engine] | None:
+    """The maker of an engine that an installed distribution offers."""
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=ENGINES_GROUP, name=name)
+    return next((entry.load() for entry in found), None)

@@ -1,0 +1,201 @@
+"""Calls of nodes: what an engine is handed, and the check of what it gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from onex.domain.errors import (
+    InvalidResultError,
+    OnexError,
+    SchemaMismatchError,
+    SecretInResultError,
+)
+from onex.domain.json_value import JsonValue, find_unwritable, writable
+from onex.domain.result import NOT_RECORDED, CallFailure, CallOutcome
+from onex.engines.engine import CallEnd, NodeCall, OnEnd
+from onex.engines.redaction import Redaction
+from onex.execution.context_factory import ExecutionContextFactory
+from onex.execution.preparation import PreparedNode
+from onex.execution.run_state import CallAttempts, CheckedOutput
+from onex.history.artifacts import ArtifactStore, is_artifact
+from onex.local_machine import remove_tree
+from onex.schemas.places import NO_PLACES, changed_at
+from onex.worker.context import ARTIFACT_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class CallBoundary:
+    """What goes out to nodes and comes back from them in one run.
+
+    ``redaction`` hides the secrets of all nodes of the run, since one may hand a secret to
+    another.
+    """
+
+    run_id: str
+    folders: WorkFolders
+    contexts: ExecutionContextFactory
+    artifacts: ArtifactStore
+    redaction: Redaction
+
+    def outgoing(
+        self,
+        attempts: CallAttempts,
+        node: PreparedNode,
+        on_start: Callable[[], None],
+        on_progress: Callable[[float, str], None],
+        on_end: OnEnd,
+        *,
+        alone: bool,
+    ) -> NodeCall:
+        """The call as an engine is handed it, with a working folder of its own."""
+        call_id = attempts.call.id
+        context = self.contexts.create_context(
+            self.run_id, call_id, self.folders.take(), node.grants
+        )
+
+        def report(fraction: float, message: str) -> None:
+            on_progress(fraction, self.redaction.text(writable(message)))
+
+        return NodeCall(
+            id=call_id,
+            node=node.loaded,
+            inputs=attempts.inputs,
+            context=context,
+            on_end=on_end,
+            on_start=on_start,
+            on_progress=report,
+            redaction=self.redaction,
+            alone=alone,
+        )
+
+    def incoming(
+        self, node: PreparedNode, end: CallEnd, workdir: str
+    ) -> CheckedOutput | CallFailure:
+        """What a call gave with its artifacts stored, if it is what the node declares.
+
+        The working folder is given back.
+        """
+        try:
+            if isinstance(end, CallFailure):
+                return self._failure(node, end)
+            return self._checked(node, end, workdir)
+        except OnexError as error:
+            return self._failure(node, CallFailure(error, log=end.log))
+        finally:
+            self.folders.give_back(workdir)
+
+    @staticmethod
+    def _failure(node: PreparedNode, failure: CallFailure) -> CallFailure:
+        """The failure with places in the author's own files."""
+
+        def told(text: str) -> str:
+            return node.loaded.at_origin(writable(text))
+
+        error, detail = failure.error, failure.detail
+        return CallFailure(
+            type(error)(told(error.message), hint=error.hint),
+            None if detail is None else told(detail),
+            told(failure.log),
+        )
+
+    def _checked(self, node: PreparedNode, end: CallOutcome, workdir: str) -> CheckedOutput:
+        unwritable = find_unwritable(end.output)
+        if unwritable is not None:
+            raise InvalidResultError(
+                f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
+            )
+        output = self.artifacts.take(end.output, workdir)
+        node.schemas.check_output(output)
+        found = node.unrecorded.places_in(output) if node.unrecorded else NO_PLACES
+        if found.unknown is not None:
+            raise SchemaMismatchError(
+                f"it cannot be told which parts must not be recorded: {found.unknown}",
+                hint="write the schema of outputs without this reference",
+            )
+        recorded = output
+        if found.places:
+            recorded = changed_at(output, found.places, lambda _: NOT_RECORDED)
+        if self.redaction:
+            self._require_no_secret(node, recorded)
+        uncached = "parts of the result are not recorded" if found.places else None
+        return CheckedOutput(output, recorded, end.log, uncached)
+
+    def _require_no_secret(self, node: PreparedNode, recorded: JsonValue) -> None:
+        for text in _texts_in(recorded):
+            name = self.redaction.named_in(text, node.grants.secrets)
+            if name is not None:
+                raise SecretInResultError(
+                    f"the result holds the secret {name}",
+                    hint="leave it out, or mark its place in outputs with writeOnly: true: then it"
+                    " is passed on and not recorded",
+                )
+
+
+class WorkFolders:
+    """The working folders of the calls of a run.
+
+    Making and removing a folder takes longer than a short call, so one that is left empty is
+    given to the next call.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """``folder`` is that of the run; folders in it need not exist until a call wants one."""
+        self._folder = folder
+        self._numbers = count(1)
+        self._free: list[str] = []
+
+    def take(self) -> str:
+        """The path of a folder that is empty, or not there yet, and nobody else's."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return f"{self._folder}/{next(self._numbers)}"
+
+    def give_back(self, path: str) -> None:
+        """Remove what a call left in its folder, of which nothing runs any more."""
+        try:
+            # In the way of every call, so without an exception where there is no folder.
+            is_empty = not os.access(path, os.F_OK) or not os.listdir(path)  # noqa: PTH208
+        except OSError:
+            return
+        if is_empty:
+            self._free.append(path)
+        else:
+            remove_tree(Path(path))
+
+
+def hands_files_over(output: JsonValue) -> bool:
+    """Whether a node's output names files, which take time to store."""
+    pending = [output]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if ARTIFACT_KEY in value:
+                return True
+            pending += value.values()
+        elif isinstance(value, list | tuple):
+            pending += value
+    return False
+
+
+def _texts_in(value: JsonValue) -> Iterator[str]:
+    """Every text and number of a result that the node wrote, keys among them."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield str(value)
+        elif isinstance(value, Mapping):
+            if is_artifact(value):
+                yield str(value.get("name"))
+                continue
+            yield from value
+            pending += value.values()
+        elif isinstance(value, Sequence):
+            pending += value

@@ -1,0 +1,69 @@
+"""RunOptions: how a user wants a run, said once and passed on as it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+from onex.domain.errors import UsageError
+from onex.domain.result import IsolationLevel
+from onex.domain.workflow import Workflow
+
+
+class RunKeywords(TypedDict, total=False):
+    """The keywords of ``Registry.run``, ``forecast``, ``resume`` and ``replay``.
+
+    ``isolation``: how far nodes are kept apart; by default as the plan says. ``jobs``: how many
+    calls run at once; by default one for each processor. ``fail_fast``: whether the first failure
+    ends the run; by default as the workflow says. ``use_cache``: whether results of earlier runs
+    may be used. ``refresh``: steps that are run whatever the cache has. ``rerun_in_flight``:
+    whether a resumed run makes calls again that had started and not returned, though their nodes
+    are not idempotent. ``accept_changed``: steps of a resumed run that go on with the code that
+    is registered now; they and all that depends on them are run again.
+    """
+
+    isolation: IsolationLevel | None
+    jobs: int | None
+    fail_fast: bool | None
+    use_cache: bool
+    refresh: Iterable[str]
+    rerun_in_flight: bool
+    accept_changed: Iterable[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The same as a record; None leaves the choice to the plan or the workflow."""
+
+    jobs: int
+    isolation: IsolationLevel | None = None
+    fail_fast: bool | None = None
+    use_cache: bool = True
+    refreshed: frozenset[str] = frozenset()
+    rerun_in_flight: bool = False
+    accepted: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, **keywords: Unpack[RunKeywords]) -> RunOptions:
+        """The options that the keywords stand for."""
+        level = keywords.get("isolation")
+        return cls(
+            jobs=keywords.get("jobs") or os.cpu_count() or 1,
+            isolation=None if level is None else IsolationLevel(level),
+            fail_fast=keywords.get("fail_fast"),
+            use_cache=keywords.get("use_cache", True),
+            refreshed=frozenset(keywords.get("refresh", ())),
+            rerun_in_flight=keywords.get("rerun_in_flight", False),
+            accepted=frozenset(keywords.get("accept_changed", ())),
+        )
+
+    def check(self, workflow: Workflow) -> None:
+        """Raise UsageError for a step that the workflow does not have."""
+        unknown = sorted((self.refreshed | self.accepted) - workflow.steps.keys())
+        if unknown:
+            raise UsageError(
+                f"the workflow has no step {unknown[0]!r}",
+                hint="its steps are: " + ", ".join(workflow.steps),
+            )

@@ -1,0 +1,208 @@
+"""RunLoop: drives a run. It has the clock, the engines and the journal, and decides nothing.
+
+``RunState`` says what to do; one thread does it, and waits for everything at once: workers,
+programs, inline threads, signals and moments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
+from onex.domain.result import CallFailure, CallOutcome, RunResult
+from onex.engines.engine import CallEnd
+from onex.engines.reactor import Reactor
+from onex.engines.selection import Engines
+from onex.execution.cache_lookup import CacheLookup
+from onex.execution.call import CallBoundary, hands_files_over
+from onex.execution.events import Observer, Progressed
+from onex.execution.preparation import PreparedNode, PreparedPlan
+from onex.execution.recorder import RunRecorder
+from onex.execution.run_state import (
+    CallAttempts,
+    CallFacts,
+    Check,
+    CheckedOutput,
+    Done,
+    LookUp,
+    RunState,
+    Start,
+    Stop,
+    StopAll,
+    Wait,
+    Write,
+)
+from onex.history.journal import RunJournal
+
+PROGRESS_INTERVAL_SECONDS = 0.05
+STORING_THREADS = 2
+"""Storing artifacts takes time and waits for the disk, so it is done beside the loop."""
+
+
+class RunLoop:
+    """One run while it lasts."""
+
+    def __init__(
+        self,
+        prepared: PreparedPlan,
+        state: RunState,
+        boundary: CallBoundary,
+        journal: RunJournal,
+        observer: Observer,
+        reactor: Reactor,
+        engines: Engines,
+        lookup: CacheLookup,
+    ) -> None:
+        self._prepared = prepared
+        self._state = state
+        self._boundary = boundary
+        self._journal = journal
+        self._observer = observer
+        self._reactor = reactor
+        self._engines = engines
+        self._lookup = lookup
+        self._recorder = RunRecorder(boundary.run_id, journal, observer)
+        self._starts = journal.start_log(boundary.run_id)
+        self._folders: dict[str, str] = {}
+        self._preloaded: set[str] = set()
+        self._storing: ThreadPoolExecutor | None = None
+
+    def request_cancel(self) -> None:
+        """Ask for the end of the run; safe to call from a signal handler."""
+        reason = RunCancelledError(
+            "the run was cancelled", hint="onex run --resume goes on; finished steps are kept"
+        )
+        self._reactor.post(partial(self._state.stop, reason))
+
+    def run(self) -> RunResult:
+        """Run to the end, whatever that is; raises StorageError if the journal fails."""
+        state, clock = self._state, time.perf_counter
+        try:
+            self._preload_certain()
+            while True:
+                if self._reactor.has_posted:
+                    self._reactor.handle_posted()
+                match state.next(clock()):
+                    case LookUp() as wanted:
+                        state.looked_up(wanted.call, self._look_up(wanted))
+                    case Start() as start:
+                        self._start(start.call, alone=start.alone)
+                    case Check() as check:
+                        self._check(check.call, check.end)
+                    case Write() as batch:
+                        self._recorder.write(batch)
+                    case Wait(until):
+                        self._reactor.wait(until)
+                    case Stop(attempts):
+                        self._node_of(attempts).engine.stop(attempts.call.id)
+                    case StopAll():
+                        self._engines.cancel()
+                    case Done():
+                        break
+        finally:
+            if self._storing is not None:
+                self._storing.shutdown()
+            self._starts.close()
+        result = state.result(clock())
+        self._journal.finish(result, state.results.timings())
+        self._starts.remove()
+        return result
+
+    def _node_of(self, attempts: CallAttempts) -> PreparedNode:
+        return self._prepared.nodes[attempts.step.id]
+
+    def _look_up(self, wanted: LookUp) -> CallFacts | OnexError:
+        try:
+            limit = self._reading_limit(wanted.call)
+            return self._lookup.facts_of(wanted, self._node_of(wanted.call), limit)
+        except OnexError as error:
+            return error
+
+    def _reading_limit(self, attempts: CallAttempts) -> Callable[[], None]:
+        """Ends the reading of a call's files if its time is over, or something else happened."""
+        seconds = attempts.step.timeout_seconds
+        until = time.perf_counter() + seconds
+
+        def go_on() -> None:
+            if self._reactor.has_posted:
+                self._reactor.handle_posted()
+            if self._state.is_over(time.perf_counter()):
+                raise RunCancelledError("cancelled before it started")
+            if time.perf_counter() > until:
+                raise StepTimeoutError(
+                    f"reading what goes in took longer than {seconds:g} s",
+                    hint="set a longer timeout on the step, or hand over fewer files",
+                )
+
+        return go_on
+
+    def _start(self, attempts: CallAttempts, *, alone: bool) -> None:
+        node, call_id = self._node_of(attempts), attempts.call.id
+        call = self._boundary.outgoing(
+            attempts,
+            node,
+            partial(self._starts.note, call_id),
+            self._progress_of(attempts.step.id),
+            partial(self._state.returned, attempts),
+            alone=alone,
+        )
+        self._folders[call_id] = call.context.workdir
+        node.engine.start(call)
+        if attempts.step.id not in self._preloaded:
+            self._preloaded.add(attempts.step.id)
+            for dependent in self._prepared.dependents(attempts.step.id):
+                dependent.engine.preload(dependent.loaded)
+
+    def _preload_certain(self) -> None:
+        """Make ready for the nodes that will be executed, whatever the cache has."""
+        for step_id, step in self._prepared.plan.workflow.steps.items():
+            if step.when is None and self._state.why_uncached(step_id) is not None:
+                node = self._prepared.nodes[step_id]
+                node.engine.preload(node.loaded)
+
+    def _progress_of(self, step_id: str) -> Callable[[float, str], None]:
+        """Hands progress on to the loop's thread, but not more often than anybody could see."""
+        last = 0.0
+
+        def report(fraction: float, message: str) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last >= PROGRESS_INTERVAL_SECONDS or fraction >= 1.0:
+                last = now
+                event = Progressed(step_id, self._state.seconds_at(now), fraction, message)
+                self._reactor.post(partial(self._observer, event))
+
+        return report
+
+    def _check(self, attempts: CallAttempts, end: CallEnd) -> None:
+        if not (isinstance(end, CallOutcome) and hands_files_over(end.output)):
+            self._state.ended(attempts, self._checked(attempts, end))
+            return
+        self._lookup.has_artifacts = True
+        if self._storing is None:
+            self._storing = ThreadPoolExecutor(STORING_THREADS, "onex-storing")
+
+        def store() -> None:
+            checked = self._checked(attempts, end)
+            self._reactor.post(partial(self._state.ended, attempts, checked))
+
+        self._storing.submit(store)
+
+    def _checked(self, attempts: CallAttempts, end: CallEnd) -> CheckedOutput | CallFailure:
+        workdir = self._folders.pop(attempts.call.id)
+        try:
+            checked = self._boundary.incoming(self._node_of(attempts), end, workdir)
+        except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
+            message = f"{type(error).__name__}: {error}"
+            return CallFailure(InternalError(message, hint="please report this"), log=end.log)
+        if (
+            isinstance(checked, CheckedOutput)
+            and attempts.cache_key is not None
+            and self._lookup.has_changed(attempts.call.id)
+        ):
+            return replace(checked, uncached="a file that went in changed meanwhile")
+        return checked

@@ -1,0 +1,124 @@
+"""RunHistory: what is known of the runs of one registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from onex.domain.errors import ArtifactNotFoundError, RunNotFoundError
+from onex.domain.json_value import JsonValue
+from onex.domain.result import RunStatus
+from onex.history.artifacts import ArtifactStore
+from onex.history.file_content import content_digest
+from onex.history.journal import RunJournal, RunRecord
+from onex.history.provenance import Provenance, trace_artifact
+from onex.local_machine import remove_tree
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What pruning removed, or would remove."""
+
+    runs: Sequence[str]
+    cached_results: int
+    artifacts: int
+    size_bytes: int
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The report in the shape that ``runs prune`` prints."""
+        return {
+            "runs": list(self.runs),
+            "cached_results": self.cached_results,
+            "artifacts": self.artifacts,
+            "bytes": self.size_bytes,
+        }
+
+
+class RunHistory:
+    """Reads and prunes the runs of one registry. One object serves one thread."""
+
+    def __init__(self, journal: RunJournal, home: Path) -> None:
+        """``home`` is the registry's folder, in which the artifacts lie."""
+        self.journal = journal
+        self.artifacts = ArtifactStore(home / "artifacts")
+        self._folders = home / "runs"
+
+    def close(self) -> None:
+        """Release the journal."""
+        self.journal.close()
+
+    def runs(self, limit: int | None = None) -> Sequence[RunRecord]:
+        """The latest runs, newest first, without their content; all of them for None."""
+        return self.journal.runs(limit)
+
+    def run(self, run_id: str) -> RunRecord:
+        """One run with its steps, by its identifier or the start of it; raises RunNotFoundError."""
+        record = self.journal.run(run_id)
+        if record is None:
+            raise RunNotFoundError(
+                f"there is no one run {run_id!r}", hint="onex runs list shows their identifiers"
+            )
+        return record
+
+    def provenance(self, target: str) -> Provenance:
+        """The origin of an artifact (its digest), or of a file with the content of one.
+
+        Raises:
+            ArtifactNotFoundError: no recorded run gave it.
+        """
+        path = Path(target)
+        digest = content_digest(path) if path.is_file() else target
+        found = trace_artifact(digest, self.journal)
+        if found is None:
+            raise ArtifactNotFoundError(
+                f"no recorded run gave {target}",
+                hint="name a file that a run gave, unchanged, or the sha256: digest of one",
+            )
+        return found
+
+    def prune(
+        self,
+        *,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Remove old runs, and the results and artifacts that nothing refers to then.
+
+        Args:
+            keep: how many of the latest runs stay.
+            older_than: only runs that began longer ago are removed. Without either limit no
+                run is, and only what is not referred to goes.
+            dry_run: whether to say which runs would go, and remove nothing; artifacts are not
+                counted then.
+        """
+        chosen = list(_prunable(self.journal.runs(None), keep, older_than))
+        if dry_run:
+            return PruneReport(chosen, 0, 0, 0)
+        pruned = self.journal.prune(chosen)
+        self._remove_leftovers()
+        removed = self.artifacts.remove_others(self.journal.artifact_digests())
+        return PruneReport(pruned.runs, pruned.cached_results, removed.count, removed.size_bytes)
+
+    def _remove_leftovers(self) -> None:
+        """Remove the working folders of runs that were killed."""
+        # Listed before the runs: the folder of one that begins meanwhile is not among them.
+        folders = list(self._folders.glob("*"))
+        running = {r.run_id for r in self.journal.runs(None) if r.status is RunStatus.RUNNING}
+        for folder in folders:
+            if folder.name not in running:
+                remove_tree(folder)
+
+
+def _prunable(
+    runs: Iterable[RunRecord], keep: int | None, older_than: timedelta | None
+) -> Iterator[str]:
+    if keep is None and older_than is None:
+        return
+    newest = None if older_than is None else datetime.now(UTC) - older_than
+    for position, run in enumerate(runs):
+        is_old = newest is None or datetime.fromisoformat(run.started_at) < newest
+        if is_old and position >= (keep or 0) and run.status is not RunStatus.RUNNING:
+            yield run.run_id
