@@ -7,6 +7,7 @@ happened, as the loop does with real engines.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -141,9 +142,9 @@ class Simulation:
                 case Done():
                     return state.result(self.now)
 
-    def wait(self, state: RunState, running: list[Running], until: float | None) -> None:
+    def wait(self, state: RunState, running: list[Running], until: float) -> None:
         moments = [entry[0] for entry in running[:1]]
-        moments += [until] if until is not None else []
+        moments += [until] if until < math.inf else []
         if self.cancel_at is not None and self.cancel_at > self.now:
             moments.append(self.cancel_at)
         assert moments, "the run waits for nothing"
@@ -170,7 +171,7 @@ class Simulation:
             return CallFacts(is_earlier_whole=True)
         name = wanted.call.call.id
         cached = None
-        if self.chance.random() < self.hit_rate and wanted.uncached is None:
+        if self.chance.random() < self.hit_rate and wanted.may_hit:
             self.hits.add(name)
             cached = CachedOutput(name, "tool://t@1.0.0", name, "before", has_artifacts=False)
         return CallFacts({}, "digest", name, None, cached)
@@ -238,19 +239,24 @@ def test_every_run_ends_and_keeps_its_promises(
     refused = {n for n, r in written.items() if r.error is not None and r.error.code == OPEN}
     if not workflow.breaker.failures:
         assert not refused
-    limit = workflow.timeout_seconds
-    if limit is None and cancel_at is None and not fault_rate and level is IsolationLevel.PROCESS:
+    deadline = workflow.timeout_seconds
+    if (
+        deadline is None
+        and cancel_at is None
+        and not fault_rate
+        and level is IsolationLevel.PROCESS
+    ):
         slow = {s.id for s in workflow.steps.values()
                 if s.timeout_seconds < simulation.seconds_of(s.id)}  # fmt: skip
         if not slow:
             assert result.status is RunStatus.SUCCEEDED
             assert not refused
     for moment, name in simulation.stops:
-        begun = moment - workflow.steps[step_of(name)].timeout_seconds
-        assert (begun, name) in simulation.starts
+        limit = workflow.steps[step_of(name)].timeout_seconds
+        assert any(c == name and abs(s + limit - moment) < 1e-9 for s, c in simulation.starts)
     if result.error is not None:
         assert result.error.code in (RunCancelledError.code, RunTimeoutError.code)
-        ends = [m for m in (cancel_at, limit) if m is not None]
+        ends = [m for m in (cancel_at, deadline) if m is not None]
         assert simulation.now >= min(ends)
 
 

@@ -34,7 +34,8 @@ class Step:
 
     ``arguments`` are the values under ``with``; they, ``foreach`` and ``when``
     may hold references. ``needs`` are the steps that must succeed first, whether
-    named or referred to.
+    named or referred to; ``refers_to_run`` says that what goes in holds facts of the run itself,
+    which no other run gives.
     """
 
     id: str
@@ -47,14 +48,17 @@ class Step:
     use_cache: bool = True
     retry: RetryPolicy = NO_RETRY
     needs: frozenset[str] = field(init=False, compare=False, repr=False)
+    refers_to_run: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         try:
-            referred = {str(r.parts[1]) for r in self.references() if r.root == "steps"}
+            references = list(self.references())
         except TemplateSyntaxError:
             # ``check_references`` reports it with its place.
-            referred = set()
+            references = []
+        referred = {str(r.parts[1]) for r in references if r.root == "steps"}
         object.__setattr__(self, "needs", frozenset(self.explicit_needs) | referred)
+        object.__setattr__(self, "refers_to_run", any(r.root == "run" for r in references))
 
     def to_json(self) -> JsonObject:
         """The step as JSON; ``from_json`` reads it back unchanged."""
@@ -89,11 +93,6 @@ class Step:
     def is_fan_out(self) -> bool:
         """Whether the step runs once for each item of a list."""
         return self.foreach is not None
-
-    @property
-    def refers_to_run(self) -> bool:
-        """Whether what goes in holds facts of the run itself, which no other run gives."""
-        return any(reference.root == "run" for reference in self.references())
 
     def references(self) -> Iterator[Reference]:
         """Every reference in the step."""

@@ -72,9 +72,9 @@ class OnEnd(Protocol):
 class NodeCall:
     """One attempt of a call, with its final inputs.
 
-    ``on_start`` is called just before the node begins, by the thread in which that happens; if
-    it raises, the node does not begin. ``on_progress`` is called with a fraction and a text, by
-    any thread. ``alone`` says that the asking thread has nothing else to do until the end.
+    ``on_start`` is called with the identifier just before the node begins, by the thread in which
+    that happens; if it raises, the node does not begin. ``on_progress`` is called with a fraction
+    and a text, by any thread. ``alone`` says that the asking thread has nothing else to do until the end.
     ``redaction`` keeps secrets out of the call's log.
     """
 
@@ -83,7 +83,7 @@ class NodeCall:
     inputs: JsonObject
     context: ContextSpec
     on_end: OnEnd
-    on_start: Callable[[], None] = field(default=lambda: None)
+    on_start: Callable[[str], None] = field(default=lambda call_id: None)
     on_progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
     redaction: Redaction = NOTHING_HIDDEN
     alone: bool = False

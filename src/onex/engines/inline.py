@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TextIO, cast
 
@@ -18,9 +19,37 @@ from onex.worker.context import ExecutionContext
 from onex.worker.node_code import NodeCode, NodeCodeError
 from onex.worker.node_modules import import_among_others
 
+SHORT_SECONDS = 0.0002
+"""A call that is shorter takes less than handing it over to a thread and back."""
+
+TRIED_SECONDS = 0.005
+TRIED_AFTER_CALLS = 16
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Whether the calls of a node are so short that the asking thread should make them.
+
+    That is tried after a number of calls that took little time in other threads, where they may
+    have waited for each other. If it was wrong, it is tried again after twice as many.
+    """
+
+    short: bool = False
+    calls: int = 0
+    tried_after: int = TRIED_AFTER_CALLS
+
+    def note(self, seconds: float) -> None:
+        """Take how long a call took."""
+        if self.short:
+            if seconds >= SHORT_SECONDS:
+                self.short, self.calls, self.tried_after = False, 0, self.tried_after * 2
+            return
+        self.calls = self.calls + 1 if seconds < TRIED_SECONDS else 0
+        self.short = self.calls >= self.tried_after
+
 
 class InlineEngine:
-    """Executes calls in threads, or in the asking thread if that has nothing else to do.
+    """Executes calls in threads, and those that are alone or short in the asking thread.
 
     What they print goes to their logs. Nothing can end a running call from outside: stopping and
     cancelling wait for it.
@@ -36,6 +65,7 @@ class InlineEngine:
         self._is_cancelled = threading.Event()
         self._calls: queue.SimpleQueue[NodeCall | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._paces: dict[str, _Pace] = {}
         self._capture = OutputCapture()
         self._capture.install()
 
@@ -43,8 +73,7 @@ class InlineEngine:
         """Do nothing: importing here would hold up the calls that run."""
 
     def start(self, call: NodeCall) -> None:
-        if call.alone:
-            # Changing threads takes longer than a short call.
+        if call.alone or self._pace_of(call.node).short:
             self._execute(call)()
             return
         self._calls.put(call)
@@ -78,11 +107,19 @@ class InlineEngine:
         if self._is_cancelled.is_set():
             return partial(call.on_end, cancelled_call(), started, started, is_made=False)
         try:
-            call.on_start()
+            call.on_start(call.id)
         except OnexError as error:
             return partial(call.on_end, CallFailure(error), started, started)
         end = self._end_of(call)
-        return partial(call.on_end, end, started, time.perf_counter())
+        ended = time.perf_counter()
+        self._pace_of(call.node).note(ended - started)
+        return partial(call.on_end, end, started, ended)
+
+    def _pace_of(self, node: LoadedNode) -> _Pace:
+        pace = self._paces.get(node.digest)
+        if pace is None:
+            pace = self._paces[node.digest] = _Pace()
+        return pace
 
     def _end_of(self, call: NodeCall) -> CallEnd:
         log = LogTail(call.redaction)

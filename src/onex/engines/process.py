@@ -71,7 +71,7 @@ class ProcessEngine:
             call.fail(error)
             return
         try:
-            call.on_start()
+            call.on_start(call.id)
         except OnexError as error:
             self._idle.append(worker)
             call.fail(error)

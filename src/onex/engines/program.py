@@ -58,7 +58,7 @@ class ProgramEngine:
             call.fail(cancelled_call().error, is_made=False)
             return
         try:
-            call.on_start()
+            call.on_start(call.id)
             program = _Program(call, self._reactor, self._supervisor, self._ended)
         except OnexError as error:
             call.fail(error)

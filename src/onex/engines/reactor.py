@@ -6,6 +6,7 @@ thread that waits, so those who are called need no locks.
 
 from __future__ import annotations
 
+import math
 import selectors
 import socket
 import time
@@ -74,12 +75,11 @@ class Reactor:
         """Whether another thread posted something that is not handled yet."""
         return bool(self._posted)
 
-    def wait(self, until: float | None) -> None:
+    def wait(self, until: float = math.inf) -> None:
         """Wait until something happens or a moment comes, and handle all that has happened."""
-        moments = [moment for moment, _ in self._timers.values()]
-        if until is not None:
-            moments.append(until)
-        timeout = max(0.0, min(moments) - time.perf_counter()) if moments else None
+        for moment, _ in self._timers.values():
+            until = min(until, moment)
+        timeout = None if until == math.inf else max(0.0, until - time.perf_counter())
         # In this order: whoever posts after the question sees that it must wake this thread.
         self._is_waiting = True
         ready = self._selector.select(0.0 if self._posted else timeout)

@@ -53,9 +53,11 @@ class CacheLookup:
         found = input_digest(node.paths, inputs, self._files, go_on)
         if found.files:
             self._seen[call.id] = found.files
+        if not wanted.has_key or found.untracked:
+            return CallFacts(inputs, found.digest, untracked=found.untracked)
         key = cache_key(node.key, found)
-        cached = None if wanted.uncached or found.untracked else self._find(key)
-        return CallFacts(inputs, found.digest, key, found.untracked, cached)
+        cached = self._find(key) if wanted.may_hit else None
+        return CallFacts(inputs, found.digest, key, cached=cached)
 
     def has_changed(self, call_id: str) -> bool:
         """Whether a file that went into a call was written since."""

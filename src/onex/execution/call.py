@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -45,7 +46,7 @@ class CallBoundary:
         self,
         attempts: CallAttempts,
         node: PreparedNode,
-        on_start: Callable[[], None],
+        on_start: Callable[[str], None],
         on_progress: Callable[[float, str], None],
         on_end: OnEnd,
         *,
@@ -56,10 +57,6 @@ class CallBoundary:
         context = self.contexts.create_context(
             self.run_id, call_id, self.folders.take(), node.grants
         )
-
-        def report(fraction: float, message: str) -> None:
-            on_progress(fraction, self.redaction.text(writable(message)))
-
         return NodeCall(
             id=call_id,
             node=node.loaded,
@@ -67,10 +64,14 @@ class CallBoundary:
             context=context,
             on_end=on_end,
             on_start=on_start,
-            on_progress=report,
+            on_progress=on_progress,
             redaction=self.redaction,
             alone=alone,
         )
+
+    def told(self, message: str) -> str:
+        """What a node says of its progress, without secrets."""
+        return self.redaction.text(writable(message))
 
     def incoming(
         self, node: PreparedNode, end: CallEnd, workdir: str
@@ -135,6 +136,10 @@ class CallBoundary:
                 )
 
 
+_CLOCK_STEP_NANOSECONDS = 100_000_000
+"""Longer than the steps in which file systems tell the time."""
+
+
 class WorkFolders:
     """The working folders of the calls of a run.
 
@@ -147,6 +152,7 @@ class WorkFolders:
         self._folder = folder
         self._numbers = count(1)
         self._free: list[str] = []
+        self._changed: dict[str, int] = {}
 
     def take(self) -> str:
         """The path of a folder that is empty, or not there yet, and nobody else's."""
@@ -157,20 +163,30 @@ class WorkFolders:
 
     def give_back(self, path: str) -> None:
         """Remove what a call left in its folder, of which nothing runs any more."""
+        if not os.access(path, os.F_OK):
+            self._free.append(path)
+            return
         try:
-            # In the way of every call, so without an exception where there is no folder.
-            is_empty = not os.access(path, os.F_OK) or not os.listdir(path)  # noqa: PTH208
+            changed = os.stat(path).st_ctime_ns  # noqa: PTH116 - in the way of every call
+            # A folder that nothing changed since it was seen empty is empty still; a change soon
+            # after that may bear the same time.
+            if self._changed.get(path) != changed:
+                if os.listdir(path):  # noqa: PTH208
+                    remove_tree(Path(path))
+                    self._changed.pop(path, None)
+                    return
+                if time.time_ns() - changed > _CLOCK_STEP_NANOSECONDS:
+                    self._changed[path] = changed
         except OSError:
             return
-        if is_empty:
-            self._free.append(path)
-        else:
-            remove_tree(Path(path))
+        self._free.append(path)
 
 
 def hands_files_over(output: JsonValue) -> bool:
     """Whether a node's output names files, which take time to store."""
-    pending = [output]
+    if not isinstance(output, dict | list | tuple):
+        return False
+    pending: list[JsonValue] = [output]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):

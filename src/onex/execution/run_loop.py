@@ -69,6 +69,7 @@ class RunLoop:
         self._starts = journal.start_log(boundary.run_id)
         self._folders: dict[str, str] = {}
         self._preloaded: set[str] = set()
+        self._reported: dict[str, float] = {}
         self._storing: ThreadPoolExecutor | None = None
 
     def request_cancel(self) -> None:
@@ -116,9 +117,11 @@ class RunLoop:
         return self._prepared.nodes[attempts.step.id]
 
     def _look_up(self, wanted: LookUp) -> CallFacts | OnexError:
+        node = self._node_of(wanted.call)
         try:
-            limit = self._reading_limit(wanted.call)
-            return self._lookup.facts_of(wanted, self._node_of(wanted.call), limit)
+            if not node.paths:
+                return self._lookup.facts_of(wanted, node)
+            return self._lookup.facts_of(wanted, node, self._reading_limit(wanted.call))
         except OnexError as error:
             return error
 
@@ -145,8 +148,8 @@ class RunLoop:
         call = self._boundary.outgoing(
             attempts,
             node,
-            partial(self._starts.note, call_id),
-            self._progress_of(attempts.step.id),
+            self._starts.note,
+            partial(self._report, attempts.step.id),
             partial(self._state.returned, attempts),
             alone=alone,
         )
@@ -164,19 +167,15 @@ class RunLoop:
                 node = self._prepared.nodes[step_id]
                 node.engine.preload(node.loaded)
 
-    def _progress_of(self, step_id: str) -> Callable[[float, str], None]:
-        """Hands progress on to the loop's thread, but not more often than anybody could see."""
-        last = 0.0
-
-        def report(fraction: float, message: str) -> None:
-            nonlocal last
-            now = time.perf_counter()
-            if now - last >= PROGRESS_INTERVAL_SECONDS or fraction >= 1.0:
-                last = now
-                event = Progressed(step_id, self._state.seconds_at(now), fraction, message)
-                self._reactor.post(partial(self._observer, event))
-
-        return report
+    def _report(self, step_id: str, fraction: float, message: str) -> None:
+        """Hand progress on to the loop's thread, but not more often than anybody could see."""
+        now = time.perf_counter()
+        last = self._reported.get(step_id, 0.0)
+        if now - last >= PROGRESS_INTERVAL_SECONDS or fraction >= 1.0:
+            self._reported[step_id] = now
+            told = self._boundary.told(message)
+            event = Progressed(step_id, self._state.seconds_at(now), fraction, told)
+            self._reactor.post(partial(self._observer, event))
 
     def _check(self, attempts: CallAttempts, end: CallEnd) -> None:
         if not (isinstance(end, CallOutcome) and hands_files_over(end.output)):

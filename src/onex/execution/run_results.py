@@ -70,8 +70,13 @@ class RunResults:
                 facts.executed_calls += 1
                 facts.executed_seconds += result.seconds
 
-    def end_step(self, end: StepEnd, now: float) -> tuple[NodeExecutionResult, bool]:
-        """The result of a step that ended, and whether it is more than that of its only call."""
+    def end_step(
+        self, end: StepEnd, error: StepError | None, now: float
+    ) -> tuple[NodeExecutionResult, bool]:
+        """The result of a step that ended, and whether it is more than that of its only call.
+
+        ``error`` is what is shown of its error.
+        """
         known = self._results.get(end.step.id)
         if known is not None:
             return known, False
@@ -83,7 +88,7 @@ class RunResults:
             node=self._nodes[end.step.id][0],
             status=end.status,
             output=end.output,
-            error=end.error,
+            error=error,
             started_seconds=started,
             seconds=now - started if started is not None else 0.0,
             attempts=facts.attempts,

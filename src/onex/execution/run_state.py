@@ -60,13 +60,16 @@ from onex.execution.options import RunOptions
 from onex.execution.run_results import RunResults
 from onex.execution.scheduler import Call, Scheduler
 
-INLINE_BACKLOG = 128
+INLINE_BACKLOG = 32
 """So many inline calls may wait for a thread, since handing over one at a time takes longer than
 a short call."""
 
-MAXIMUM_ENTRIES = 256
-"""So many entries are written at once at most, so that a long series of cached results is not
-one transaction."""
+GROUP_COMMIT_SECONDS = 0.01
+MAXIMUM_ENTRIES = 1024
+"""A write that nothing waits for is put off so long at most, or until there are so many entries,
+since a transaction takes longer than a short call."""
+
+MAXIMUM_UNCHECKED = 64
 
 # How a call ends whose node did not return: nobody knows what it had done by then.
 _NOT_RETURNED = (RunCancelledError, StepTimeoutError, WorkerDiedError)
@@ -91,6 +94,7 @@ class CallAttempts:
     """
 
     call: Call
+    step: Step
     node: StepNode
     rests_on: int
     started_seconds: float
@@ -104,11 +108,6 @@ class CallAttempts:
     is_overdue: bool = False
     in_flight: bool = False
     log: str = ""
-
-    @property
-    def step(self) -> Step:
-        """The step that the call belongs to."""
-        return self.call.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +145,14 @@ class LookUp:
     """Find what goes into a call, and whether its result is known.
 
     ``earlier`` is the recorded result of a resumed run that may be used if its artifacts are
-    there; ``uncached`` says why the result of another run may not be used.
+    there; ``has_key`` says that later runs may use the result, ``may_hit`` that this run may use
+    that of an earlier one.
     """
 
     call: CallAttempts
     earlier: NodeExecutionResult | None
-    uncached: str | None
+    has_key: bool
+    may_hit: bool
 
 
 @dataclass(slots=True)
@@ -206,9 +207,9 @@ class Write:
 
 @dataclass(slots=True)
 class Wait:
-    """Wait until something happens, or until a moment comes."""
+    """Wait until something happens, or until a moment comes, which may be infinity."""
 
-    until: float | None
+    until: float
 
 
 @dataclass(slots=True)
@@ -290,6 +291,8 @@ class RunState:
         self._entries: list[Entry] = []
         self._events: list[RunEvent] = []
         self._recorded = self._written = 0
+        self._entries_at_end: dict[str, int] = {}
+        self._write_by = now
         # The time that a resumed run had used counts on.
         used = max(
             ((r.started_seconds or 0.0) + r.seconds for r in self._earlier.values()), default=0.0
@@ -441,9 +444,14 @@ class RunState:
                 (a.overdue_at for a in self._running.values() if not a.is_overdue),
                 default=math.inf,
             )
+        if self._entries and (now >= self._write_by or len(self._entries) >= MAXIMUM_ENTRIES):
+            return self._write()
         # What is ready starts before the check of an end, unless that may release more urgent
         # steps: checking takes time in which a worker would have nothing to do.
-        if self._returned and self._scheduler.may_release(self._returned[0][0].call):
+        if self._returned and (
+            len(self._returned) > MAXIMUM_UNCHECKED
+            or self._scheduler.may_release(self._returned[0][0].call)
+        ):
             return self._next_check()
         if not self._is_stopping:
             action = self._next_start(now)
@@ -452,7 +460,10 @@ class RunState:
         if self._returned:
             return self._next_check()
         if self._entries or self._events:
-            return self._write()
+            # What waits for the write starts after it; if nothing does, others may share it.
+            if not self._entries or self._startable or not self._running:
+                return self._write()
+            return Wait(min(self._next_moment(), self._write_by))
         return Done() if self._is_at_end else Wait(self._next_moment())
 
     def _next_start(self, now: float) -> Action | None:
@@ -462,7 +473,7 @@ class RunState:
             if room > 0 and self._delayed and self._delayed[0][0] <= now:
                 self._startable.append(heapq.heappop(self._delayed)[2])
                 continue
-            if room > 0 and len(self._entries) < MAXIMUM_ENTRIES:
+            if room > 0:
                 call = self._scheduler.take_ready()
                 if call is not None:
                     return self._take_up(call)
@@ -481,16 +492,24 @@ class RunState:
         if self._results.begin(step_id, seconds):
             size = self._scheduler.fan_out_size(step_id)
             self._events.append(StepStarted(step_id, seconds, size))
-        attempts = CallAttempts(call, self._nodes[step_id], self._recorded, seconds)
+        attempts = CallAttempts(
+            call, call.step, self._nodes[step_id], self._rests_on(call.step), seconds
+        )
         earlier = self._earlier.get(call.id)
         if earlier is not None and (
             earlier.status is not StepStatus.SUCCEEDED or holds_unrecorded(earlier.output)
         ):
             earlier = None
-        uncached = self._uncached[step_id]
-        if uncached is None and step_id in self._options.refreshed:
-            uncached = "the step is refreshed"
-        return LookUp(attempts, earlier, uncached)
+        has_key = self._uncached[step_id] is None
+        return LookUp(
+            attempts, earlier, has_key, has_key and step_id not in self._options.refreshed
+        )
+
+    def _rests_on(self, step: Step) -> int:
+        """How many entries must be written before a call of a step may start."""
+        if step.refers_to_run:
+            return self._recorded
+        return max((self._entries_at_end.get(name, 0) for name in step.needs), default=0)
 
     @property
     def _is_alone(self) -> bool:
@@ -548,11 +567,11 @@ class RunState:
         self._written = self._recorded
         return action
 
-    def _next_moment(self) -> float | None:
+    def _next_moment(self) -> float:
         moment = min(self._deadline if not self._is_stopping else math.inf, self._overdue_at)
         if self._delayed and len(self._running) < self.room:
             moment = min(moment, self._delayed[0][0])
-        return None if moment == math.inf else moment
+        return moment
 
     @property
     def _is_at_end(self) -> bool:
@@ -643,6 +662,8 @@ class RunState:
         )
 
     def _record(self, entry: Entry) -> None:
+        if not self._entries:
+            self._write_by = self._now + GROUP_COMMIT_SECONDS
         self._entries.append(entry)
         self._recorded += 1
 
@@ -673,10 +694,11 @@ class RunState:
         for end in self._scheduler.take_ended():
             seconds = self._now - self._started
             error = None if end.error is None else end.error.changed(self._hide)
-            result, is_new = self._results.end_step(replace(end, error=error), seconds)
+            result, is_new = self._results.end_step(end, error, seconds)
             if is_new:
                 # The outputs of a fan-out step are recorded with its children.
                 self._record(Entry(replace(result, output=None), None))
+            self._entries_at_end[end.step.id] = self._recorded
             self._events.append(StepEnded(end.step.id, seconds, result))
 
     def _begin_stopping(self) -> None:

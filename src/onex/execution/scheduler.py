@@ -89,6 +89,7 @@ class Scheduler:
         self._sees_timeline = any(
             reference.parts[:2] == ("run", "timeline")
             for step in workflow.steps.values()
+            if step.refers_to_run
             for reference in step.references()
         )
         self._fan_outs: dict[str, _FanOut] = {}

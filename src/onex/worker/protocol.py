@@ -13,13 +13,22 @@ MAXIMUM_FRAME_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct(">I")
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# Made once: making one takes longer than a short message.
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 class FrameError(Exception):
     """The peer sent something that is not a message within the limits."""
 
 
 def encode(message: JsonObject) -> bytes:
     """A message as a frame; raises FrameError where it is larger than a frame may be."""
-    body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    body = _ENCODER.encode(message).encode()
     if len(body) > MAXIMUM_FRAME_BYTES:
         raise FrameError(
             f"the message has {len(body)} bytes, more than {MAXIMUM_FRAME_BYTES // 1024**2} MiB"
@@ -95,11 +104,7 @@ def parse_json(text: bytes) -> JsonValue:
         ValueError: it is not that, or is nested too deeply.
     """
     try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant)
+        value: JsonValue = _DECODER.decode(text.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
