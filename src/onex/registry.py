@@ -587,7 +587,7 @@ class Registry:
             ResolutionError: no choice of versions meets every constraint.
             NodeNotFoundError, AmbiguousNodeError: a step's node cannot be found.
         """
-        from onex.execution.node_loader import named
+        from onex.engines.node_loader import named
         from onex.execution.plan import plan_workflow
         from onex.schemas.given_inputs import GivenInputs
 
@@ -688,4 +688,4 @@ class Registry:
 def _options(how: RunKeywords) -> RunOptions:
     from onex.execution.options import RunOptions
 
-    return RunOptions.of(**how)
+    return RunOptions.of(how, os.cpu_count() or 1)

@@ -45,15 +45,13 @@ from onex.execution.forecast import (
     urgency_of,
 )
 from onex.execution.options import RunOptions
-from onex.execution.run_state import (
+from onex.execution.run_actions import (
     CallAttempts,
     CallFacts,
     Check,
     CheckedOutput,
     Done,
     LookUp,
-    PlannedRun,
-    RunState,
     Start,
     StepNode,
     Stop,
@@ -61,6 +59,7 @@ from onex.execution.run_state import (
     Wait,
     Write,
 )
+from onex.execution.run_state import PlannedRun, RunState
 
 NODE = NodeRef.parse("tool://t")
 CRASH, RAISED = WorkerDiedError.code, NodeRaisedError.code

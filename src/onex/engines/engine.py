@@ -74,8 +74,8 @@ class NodeCall:
 
     ``on_start`` is called with the identifier just before the node begins, by the thread in which
     that happens; if it raises, the node does not begin. ``on_progress`` is called with a fraction
-    and a text, by any thread. ``alone`` says that the asking thread has nothing else to do until the end.
-    ``redaction`` keeps secrets out of the call's log.
+    and a text, by any thread. ``alone`` says that the asking thread has nothing else to do until
+    the end. ``redaction`` keeps secrets out of the call's log.
     """
 
     id: str

@@ -32,7 +32,7 @@ class Engines:
     """The engines of one run, made when they are first needed."""
 
     def __init__(self, host: EngineHost) -> None:
-        self._host = host
+        self.host = host
         self._engines: dict[str, Engine] = {}
 
     def engine_for(self, kind: str, level: IsolationLevel) -> Engine:
@@ -52,7 +52,7 @@ class Engines:
                     f"{level} isolation of entry points of type {kind} cannot be had here",
                     hint="use --isolation process for nodes that you trust",
                 )
-            self._engines[name] = make(self._host)
+            self._engines[name] = make(self.host)
         return self._engines[name]
 
     def cancel(self) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from onex.domain.json_value import JsonValue, as_object, canonical_json
 from onex.domain.result import CachedOutput
-from onex.execution.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.execution.preparation import PreparedNode
-from onex.execution.run_state import CallFacts, LookUp
+from onex.execution.run_actions import CallFacts, LookUp
 from onex.history.artifacts import ArtifactStore, artifacts_in, with_paths
+from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.history.journal import RunJournal
 
 

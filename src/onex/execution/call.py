@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
 
 from onex.domain.errors import (
     InvalidResultError,
@@ -19,11 +15,11 @@ from onex.domain.json_value import JsonValue, find_unwritable, writable
 from onex.domain.result import NOT_RECORDED, CallFailure, CallOutcome
 from onex.engines.engine import CallEnd, NodeCall, OnEnd
 from onex.engines.redaction import Redaction
+from onex.engines.work_folders import WorkFolders
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.preparation import PreparedNode
-from onex.execution.run_state import CallAttempts, CheckedOutput
+from onex.execution.run_actions import CallAttempts, CheckedOutput
 from onex.history.artifacts import ArtifactStore, is_artifact
-from onex.local_machine import remove_tree
 from onex.schemas.places import NO_PLACES, changed_at
 from onex.worker.context import ARTIFACT_KEY
 
@@ -134,52 +130,6 @@ class CallBoundary:
                     hint="leave it out, or mark its place in outputs with writeOnly: true: then it"
                     " is passed on and not recorded",
                 )
-
-
-_CLOCK_STEP_NANOSECONDS = 100_000_000
-"""Longer than the steps in which file systems tell the time."""
-
-
-class WorkFolders:
-    """The working folders of the calls of a run.
-
-    Making and removing a folder takes longer than a short call, so one that is left empty is
-    given to the next call.
-    """
-
-    def __init__(self, folder: str) -> None:
-        """``folder`` is that of the run; folders in it need not exist until a call wants one."""
-        self._folder = folder
-        self._numbers = count(1)
-        self._free: list[str] = []
-        self._changed: dict[str, int] = {}
-
-    def take(self) -> str:
-        """The path of a folder that is empty, or not there yet, and nobody else's."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return f"{self._folder}/{next(self._numbers)}"
-
-    def give_back(self, path: str) -> None:
-        """Remove what a call left in its folder, of which nothing runs any more."""
-        if not os.access(path, os.F_OK):
-            self._free.append(path)
-            return
-        try:
-            changed = os.stat(path).st_ctime_ns  # noqa: PTH116 - in the way of every call
-            # A folder that nothing changed since it was seen empty is empty still; a change soon
-            # after that may bear the same time.
-            if self._changed.get(path) != changed:
-                if os.listdir(path):  # noqa: PTH208
-                    remove_tree(Path(path))
-                    self._changed.pop(path, None)
-                    return
-                if time.time_ns() - changed > _CLOCK_STEP_NANOSECONDS:
-                    self._changed[path] = changed
-        except OSError:
-            return
-        self._free.append(path)
 
 
 def hands_files_over(output: JsonValue) -> bool:

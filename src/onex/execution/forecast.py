@@ -15,16 +15,8 @@ from onex.execution.cache_lookup import CacheLookup
 from onex.execution.events import RunEvent, StepEnded, StepStarted
 from onex.execution.options import RunOptions
 from onex.execution.preparation import PreparedPlan
-from onex.execution.run_state import (
-    CallFacts,
-    Check,
-    Done,
-    LookUp,
-    PlannedRun,
-    RunState,
-    Start,
-    Write,
-)
+from onex.execution.run_actions import CallFacts, Check, Done, LookUp, Start, Write
+from onex.execution.run_state import PlannedRun, RunState
 from onex.history.artifacts import ArtifactStore
 from onex.history.journal import RunJournal
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import TypedDict
 
 from onex.domain.errors import UsageError
 from onex.domain.result import IsolationLevel
@@ -46,11 +45,11 @@ class RunOptions:
     accepted: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, **keywords: Unpack[RunKeywords]) -> RunOptions:
-        """The options that the keywords stand for."""
+    def of(cls, keywords: RunKeywords, processors: int) -> RunOptions:
+        """The options that keywords mean on a machine with so many processors."""
         level = keywords.get("isolation")
         return cls(
-            jobs=keywords.get("jobs") or os.cpu_count() or 1,
+            jobs=keywords.get("jobs") or processors,
             isolation=None if level is None else IsolationLevel(level),
             fail_fast=keywords.get("fail_fast"),
             use_cache=keywords.get("use_cache", True),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,12 +34,14 @@ from onex.domain.result import (
     StepStatus,
 )
 from onex.domain.workflow import Workflow
-from onex.engines.reactor import Reactor
+from onex.engines.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name
+from onex.engines.reactor import Reactor, signals_handled_by
 from onex.engines.redaction import Redaction
 from onex.engines.selection import EngineHost, Engines
 from onex.engines.supervisor import Supervisor
+from onex.engines.work_folders import WorkFolders
 from onex.execution.cache_lookup import CacheLookup
-from onex.execution.call import CallBoundary, WorkFolders
+from onex.execution.call import CallBoundary
 from onex.execution.context_factory import ExecutionContextFactory, SecretStore
 from onex.execution.events import Observer, RunStarted, Warned
 from onex.execution.forecast import (
@@ -51,7 +51,6 @@ from onex.execution.forecast import (
     forecast_steps,
     urgency_of,
 )
-from onex.execution.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name
 from onex.execution.options import RunOptions
 from onex.execution.plan import ExecutionPlan, PlannedNode
 from onex.execution.preparation import PreparedPlan, prepare
@@ -66,8 +65,6 @@ from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.manifests.override import read_override
 
 FindNode = Callable[[NodeRef], RegisteredNode]
-
-_CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
 class ExecutionOrchestrator:
@@ -225,7 +222,7 @@ class ExecutionOrchestrator:
                 self._environment,
             )
             folder = self._home / "runs"
-            yield _Run(prepared, options, self._history, self._contexts, folder, engines, reactor)
+            yield _Run(prepared, options, self._history, self._contexts, folder, engines)
         finally:
             engines.close()
             supervisor.close()
@@ -251,7 +248,6 @@ class _Run:
         contexts: ExecutionContextFactory,
         folder: Path,
         engines: Engines,
-        reactor: Reactor,
     ) -> None:
         self.prepared = prepared
         self._options = options
@@ -259,7 +255,6 @@ class _Run:
         self._contexts = contexts
         self._folder = folder
         self._engines = engines
-        self._reactor = reactor
 
     def recorded_plan(self) -> JsonObject:
         """The plan as the history keeps it."""
@@ -324,7 +319,6 @@ class _Run:
             ),
             journal,
             observer,
-            self._reactor,
             self._engines,
             CacheLookup(journal, self._history.artifacts, has_artifacts=any(artifacts_in(given))),
         )
@@ -407,41 +401,3 @@ def new_run_id() -> str:
     """An identifier that sorts by time: seconds and microseconds in UTC, then a random part."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}"
-
-
-@contextmanager
-def signals_handled_by(request: Callable[[], None]) -> Iterator[None]:
-    """Within the block the first SIGINT, SIGTERM or SIGHUP calls ``request``.
-
-    A second one does what it would do without the block, so that a user can
-    leave a run that does not end.
-
-    Python delivers signals to the main thread alone; in any other thread the
-    block leaves them as they are.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, *_CLOSED_TERMINAL)
-    before = {number: signal.getsignal(number) for number in numbers}
-    # What was started to outlive its terminal (nohup) does so.
-    before = {
-        number: handler
-        for number, handler in before.items()
-        if not (number in _CLOSED_TERMINAL and handler is signal.SIG_IGN)
-    }
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def handle(*_: object) -> None:
-        restore()
-        request()
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        restore()

@@ -10,18 +10,18 @@ from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256
 from onex.domain.metadata import NodeMetadata
 from onex.domain.result import IsolationLevel
 from onex.engines.engine import Engine, LoadedNode
-from onex.engines.selection import Engines
-from onex.execution.cache_key import node_key
-from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
-from onex.execution.environment import (
+from onex.engines.environment import (
     declared_variables,
     host_environment,
     library_versions,
     system_variables,
 )
-from onex.execution.node_loader import NodeLoader
+from onex.engines.node_loader import NodeLoader
+from onex.engines.selection import Engines
+from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
 from onex.execution.plan import ExecutionPlan, PlannedNode
-from onex.execution.run_state import StepNode
+from onex.execution.run_actions import StepNode
+from onex.history.cache_key import node_key
 from onex.schemas.node_schemas import NodeSchemas, object_schema
 from onex.schemas.places import PATH, WRITE_ONLY, MarkingSchemas
 from onex.schemas.state_contract import read_state_contract

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onex.domain.json_value import as_text
 from onex.execution.events import Observer
-from onex.execution.run_state import Write
+from onex.execution.run_actions import Write
 from onex.history.artifacts import artifacts_in
 from onex.history.journal import ArtifactUse, JournalEntries, RunJournal
 from onex.worker.context import ARTIFACT_KEY

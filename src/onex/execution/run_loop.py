@@ -15,32 +15,29 @@ from functools import partial
 from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
 from onex.domain.result import CallFailure, CallOutcome, RunResult
 from onex.engines.engine import CallEnd
-from onex.engines.reactor import Reactor
 from onex.engines.selection import Engines
 from onex.execution.cache_lookup import CacheLookup
 from onex.execution.call import CallBoundary, hands_files_over
 from onex.execution.events import Observer, Progressed
 from onex.execution.preparation import PreparedNode, PreparedPlan
 from onex.execution.recorder import RunRecorder
-from onex.execution.run_state import (
+from onex.execution.run_actions import (
     CallAttempts,
     CallFacts,
     Check,
     CheckedOutput,
     Done,
     LookUp,
-    RunState,
     Start,
     Stop,
     StopAll,
     Wait,
     Write,
 )
+from onex.execution.run_state import RunState
 from onex.history.journal import RunJournal
 
 PROGRESS_INTERVAL_SECONDS = 0.05
-STORING_THREADS = 2
-"""Storing artifacts takes time and waits for the disk, so it is done beside the loop."""
 
 
 class RunLoop:
@@ -53,7 +50,6 @@ class RunLoop:
         boundary: CallBoundary,
         journal: RunJournal,
         observer: Observer,
-        reactor: Reactor,
         engines: Engines,
         lookup: CacheLookup,
     ) -> None:
@@ -62,7 +58,7 @@ class RunLoop:
         self._boundary = boundary
         self._journal = journal
         self._observer = observer
-        self._reactor = reactor
+        self._reactor = engines.host.reactor
         self._engines = engines
         self._lookup = lookup
         self._recorder = RunRecorder(boundary.run_id, journal, observer)
@@ -183,7 +179,8 @@ class RunLoop:
             return
         self._lookup.has_artifacts = True
         if self._storing is None:
-            self._storing = ThreadPoolExecutor(STORING_THREADS, "onex-storing")
+            # Storing artifacts takes time and waits for the disk, so it is done beside the loop.
+            self._storing = ThreadPoolExecutor(self._jobs, "onex-storing")
 
         def store() -> None:
             checked = self._checked(attempts, end)

@@ -41,7 +41,6 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import (
     MAXIMUM_LOG_BYTES,
-    CachedOutput,
     CallFailure,
     CallOutcome,
     IsolationLevel,
@@ -57,6 +56,22 @@ from onex.domain.workflow import Step, Workflow
 from onex.execution.circuit_breaker import CircuitBreaker
 from onex.execution.events import CallEnded, RetryScheduled, RunEvent, StepEnded, StepStarted
 from onex.execution.options import RunOptions
+from onex.execution.run_actions import (
+    Action,
+    CallAttempts,
+    CallFacts,
+    Check,
+    CheckedOutput,
+    Done,
+    Entry,
+    LookUp,
+    Start,
+    StepNode,
+    Stop,
+    StopAll,
+    Wait,
+    Write,
+)
 from onex.execution.run_results import RunResults
 from onex.execution.scheduler import Call, Scheduler
 
@@ -64,7 +79,7 @@ INLINE_BACKLOG = 32
 """So many inline calls may wait for a thread, since handing over one at a time takes longer than
 a short call."""
 
-GROUP_COMMIT_SECONDS = 0.01
+GROUP_COMMIT_SECONDS = 0.004
 MAXIMUM_ENTRIES = 1024
 """A write that nothing waits for is put off so long at most, or until there are so many entries,
 since a transaction takes longer than a short call."""
@@ -73,151 +88,6 @@ MAXIMUM_UNCHECKED = 64
 
 # How a call ends whose node did not return: nobody knows what it had done by then.
 _NOT_RETURNED = (RunCancelledError, StepTimeoutError, WorkerDiedError)
-
-
-@dataclass(frozen=True, slots=True)
-class StepNode:
-    """What a run must know of the node of a step."""
-
-    identity: str
-    digest: str
-    isolation: IsolationLevel
-    is_idempotent: bool
-
-
-@dataclass(slots=True)
-class CallAttempts:
-    """A call over all of its attempts.
-
-    ``rests_on`` counts the entries that must be written before it starts; ``overdue_at`` is the
-    moment at which the current attempt is stopped.
-    """
-
-    call: Call
-    step: Step
-    node: StepNode
-    rests_on: int
-    started_seconds: float
-    inputs: JsonObject = field(default_factory=dict)
-    input_digest: str | None = None
-    cache_key: str | None = None
-    cache_note: str | None = None
-    attempts: int = 0
-    overdue_at: float = math.inf
-    seconds: float = 0.0
-    is_overdue: bool = False
-    in_flight: bool = False
-    log: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CallFacts:
-    """What is found of a call before it starts.
-
-    ``untracked`` says why ``cache_key`` does not cover all that goes in, if so; ``cached`` is the
-    result under the key. ``is_earlier_whole`` says that the recorded result may be used again.
-    """
-
-    inputs: JsonObject = field(default_factory=dict)
-    input_digest: str | None = None
-    cache_key: str | None = None
-    untracked: str | None = None
-    cached: CachedOutput | None = None
-    is_earlier_whole: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedOutput:
-    """The output of an attempt, checked.
-
-    ``output`` is what is handed on, and ``recorded`` the same without what must not be
-    recorded. ``uncached`` says why the result is not kept for later runs, if so.
-    """
-
-    output: JsonValue
-    recorded: JsonValue
-    log: str = ""
-    uncached: str | None = None
-
-
-@dataclass(slots=True)
-class LookUp:
-    """Find what goes into a call, and whether its result is known.
-
-    ``earlier`` is the recorded result of a resumed run that may be used if its artifacts are
-    there; ``has_key`` says that later runs may use the result, ``may_hit`` that this run may use
-    that of an earlier one.
-    """
-
-    call: CallAttempts
-    earlier: NodeExecutionResult | None
-    has_key: bool
-    may_hit: bool
-
-
-@dataclass(slots=True)
-class Start:
-    """Begin an attempt; if it is ``alone``, nothing else can happen until it ends."""
-
-    call: CallAttempts
-    alone: bool
-
-
-@dataclass(slots=True)
-class Stop:
-    """End an attempt whose time is over."""
-
-    call: CallAttempts
-
-
-@dataclass(slots=True)
-class StopAll:
-    """End every attempt that runs."""
-
-
-@dataclass(slots=True)
-class Check:
-    """Check what an attempt gave."""
-
-    call: CallAttempts
-    end: CallOutcome | CallFailure
-
-
-@dataclass(slots=True)
-class Entry:
-    """A call or step that ended, to be recorded.
-
-    ``output`` is what it hands on; ``is_kept`` says that later runs may use the result;
-    ``may_hold_artifacts`` is false if it is known that there are none.
-    """
-
-    result: NodeExecutionResult
-    output: JsonValue
-    is_kept: bool = False
-    may_hold_artifacts: bool = True
-
-
-@dataclass(slots=True)
-class Write:
-    """Store the entries, in one transaction; then announce the events."""
-
-    entries: list[Entry]
-    events: list[RunEvent]
-
-
-@dataclass(slots=True)
-class Wait:
-    """Wait until something happens, or until a moment comes, which may be infinity."""
-
-    until: float
-
-
-@dataclass(slots=True)
-class Done:
-    """The run is at its end."""
-
-
-Action = LookUp | Start | Stop | StopAll | Check | Write | Wait | Done
 
 
 @dataclass(frozen=True, slots=True)
