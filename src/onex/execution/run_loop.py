@@ -180,7 +180,7 @@ class RunLoop:
         self._lookup.has_artifacts = True
         if self._storing is None:
             # Storing artifacts takes time and waits for the disk, so it is done beside the loop.
-            self._storing = ThreadPoolExecutor(self._jobs, "onex-storing")
+            self._storing = ThreadPoolExecutor(self._engines.host.jobs, "onex-storing")
 
         def store() -> None:
             checked = self._checked(attempts, end)
