@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,66 +167,6 @@ def test_a_server_that_accepts_and_says_nothing_costs_no_more(tmp_path: Path) ->
             assert cache.get("k") is None
         assert time.perf_counter() - started < 60
         cache.close()
-
-
-def test_concurrent_misses_compute_once_across_threads(tmp_path: Path) -> None:
-    computed: list[int] = []
-
-    def compute() -> bytes:
-        computed.append(1)
-        time.sleep(0.1)
-        return b"null"
-
-    def ask() -> None:
-        cache = RegistryCache(tmp_path / "c.db")
-        results.append(cache.get_or_compute("k", compute))
-        cache.close()
-
-    results: list[bytes] = []
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (results, len(computed)) == ([b"null"] * 8, 1)
-
-
-def test_concurrent_misses_compute_once_across_processes(tmp_path: Path) -> None:
-    program = f"""
-import pathlib, time
-from onex.cache.registry_cache import RegistryCache
-folder = pathlib.Path({str(tmp_path)!r})
-def compute():
-    with open(folder / "computed", "a") as file:
-        file.write("x")
-    time.sleep(0.2)
-    return b"value"
-cache = RegistryCache(folder / "c.db")
-print(cache.get_or_compute("k", compute).decode())
-cache.close()
-"""
-    processes = [
-        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-        for _ in range(5)
-    ]
-    assert [process.communicate(timeout=30)[0] for process in processes] == ["value\n"] * 5
-    assert (tmp_path / "computed").read_text() == "x"
-
-
-def test_one_that_fails_or_dies_is_succeeded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = RegistryCache(tmp_path / "c.db")
-
-    def fail() -> bytes:
-        raise RuntimeError("no value")
-
-    with pytest.raises(RuntimeError):
-        cache.get_or_compute("k", fail)
-    assert cache.get_or_compute("k", lambda: b"1") == b"1"
-    cache.file.take_lease("left", "somebody who died", 0.2)
-    assert cache.get_or_compute("left", lambda: b"2") == b"2"
-    cache.close()
 
 
 def test_a_file_damaged_while_it_is_open_is_replaced(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 
@@ -26,12 +26,16 @@ class CacheStatistics:
         return CacheStatistics(self.hits + other.hits, self.misses + other.misses)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """A stored value; ``expires_at`` is a time in seconds since the epoch, None for never."""
+    """A stored value; ``expires_at`` is a time in seconds since the epoch, None for never.
+
+    ``decoded`` is what somebody in this process made of the value, so that it is made once.
+    """
 
     value: bytes
     expires_at: float | None = None
+    decoded: object = field(default=None, compare=False)
 
     @property
     def is_alive(self) -> bool:

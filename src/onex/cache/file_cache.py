@@ -34,12 +34,6 @@ CREATE TABLE IF NOT EXISTS statistics (
 ) STRICT, WITHOUT ROWID;
 -- What the shared cache had dropped when this machine listened to it last.
 CREATE TABLE IF NOT EXISTS generation (only INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
--- Who is finding out the value of a key, so that others wait for it.
-CREATE TABLE IF NOT EXISTS leases (
-    key     TEXT PRIMARY KEY,
-    owner   TEXT NOT NULL,
-    ends_at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
 """
 
 
@@ -121,23 +115,8 @@ class FileCache:
 
     def clear(self) -> bool:
         """Drop every entry and all statistics; returns whether that was done."""
-        done = [self._did(f"DELETE FROM {table}") for table in ("entries", "statistics", "leases")]
+        done = [self._did(f"DELETE FROM {table}") for table in ("entries", "statistics")]
         return all(done)
-
-    def take_lease(self, key: str, owner: str, seconds: float) -> bool:
-        """Become the one who finds out the value of a key; False while another one is."""
-        now = time.time()
-        self._execute("DELETE FROM leases WHERE key = ? AND ends_at < ?", (key, now))
-        self._execute(
-            "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (key, owner, now + seconds),
-        )
-        rows = self._execute("SELECT owner FROM leases WHERE key = ?", (key,))
-        return not rows or rows[0][0] == owner
-
-    def end_lease(self, key: str, owner: str) -> None:
-        """Let others find out the value again."""
-        self._execute("DELETE FROM leases WHERE key = ? AND owner = ?", (key, owner))
 
     def add_statistics(self, cache: str, statistics: CacheStatistics) -> None:
         """Add to what is known of a cache."""

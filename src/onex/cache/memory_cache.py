@@ -59,6 +59,10 @@ class MemoryCache:
         for key in [key for key in self._entries if matches(key)]:
             self.delete(key)
 
+    def entries(self, prefix: str) -> list[tuple[str, Entry]]:
+        """The entries whose keys begin with a prefix."""
+        return [item for item in self._entries.items() if item[0].startswith(prefix)]
+
     def clear(self) -> None:
         """Drop everything."""
         self._entries.clear()

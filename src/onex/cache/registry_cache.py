@@ -8,10 +8,7 @@ keeps its end when it is brought near, and what one process drops, all drop.
 
 from __future__ import annotations
 
-import os
 import time
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 from onex.cache.entry import CacheStatistics, Entry
@@ -20,8 +17,6 @@ from onex.cache.memory_cache import MemoryCache
 from onex.cache.shared_cache import SharedCache
 
 FORMAT = "2"
-LEASE_SECONDS = 30.0
-WAIT_SECONDS = 0.002
 LEVELS = ("l1", "l2", "l3")
 
 
@@ -36,7 +31,6 @@ class RegistryCache:
         if url is not None:
             self.shared = SharedCache(url, f"{prefix}:{FORMAT}", self._heard, self._caught_up)
         self._counts = dict.fromkeys(LEVELS, CacheStatistics())
-        self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
 
     @property
     def failure(self) -> str | None:
@@ -44,19 +38,24 @@ class RegistryCache:
         return self.file.failure or (self.shared.failure if self.shared is not None else None)
 
     def get(self, key: str) -> bytes | None:
-        """The value under a key, or None where no level has one."""
+        """The value under a key, or None if no level has one."""
+        entry = self.entry(key)
+        return None if entry is None else entry.value
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry under a key, the same object as long as the memory has it."""
         if self.shared is not None:
             self.shared.poll()
         entry = self.memory.get(key)
         self._count("l1", entry)
         if entry is not None:
-            return entry.value
+            return entry
         if self.shared is not None:
             entry = self.shared.get(key)
             self._count("l2", entry)
             if entry is not None:
                 self.memory.set(key, entry)
-                return entry.value
+                return entry
         entry = self.file.get(key)
         self._count("l3", entry)
         if entry is None:
@@ -64,39 +63,26 @@ class RegistryCache:
         self.memory.set(key, entry)
         if self.shared is not None:
             self.shared.set(key, entry)
-        return entry.value
+        return entry
 
-    def set(self, key: str, value: bytes, ttl_seconds: float | None = None) -> None:
-        """Store a value in every level; without a time to live until it is dropped."""
-        entry = Entry(value, None if ttl_seconds is None else time.time() + ttl_seconds)
+    def set(
+        self,
+        key: str,
+        value: bytes,
+        ttl_seconds: float | None = None,
+        *,
+        decoded: object = None,
+    ) -> None:
+        """Store a value in every level; without a time to live until it is dropped.
+
+        ``decoded`` is what the value means, for those who ask for the entry in this process.
+        """
+        ends_at = None if ttl_seconds is None else time.time() + ttl_seconds
+        entry = Entry(value, ends_at, decoded)
         self.memory.set(key, entry)
         if self.shared is not None:
             self.shared.set(key, entry)
         self.file.set(key, entry)
-
-    def get_or_compute(
-        self, key: str, compute: Callable[[], bytes], ttl_seconds: float | None = None
-    ) -> bytes:
-        """The value under a key; where there is none, it is found out once.
-
-        Others who ask meanwhile, in other threads and processes of this machine, wait for
-        it. One that ends without a value is succeeded by the next after ``LEASE_SECONDS``.
-        """
-        while (known := self.get(key)) is None:
-            if self.file.take_lease(key, self._owner, LEASE_SECONDS):
-                break
-            time.sleep(WAIT_SECONDS)
-        if known is not None:
-            return known
-        try:
-            # The one before may have ended its lease since this one last looked.
-            known = self.get(key)
-            if known is None:
-                known = compute()
-                self.set(key, known, ttl_seconds)
-            return known
-        finally:
-            self.file.end_lease(key, self._owner)
 
     def invalidate(self, glob: str) -> bool:
         """Drop the entries whose keys match a glob, in every level and every process.
@@ -116,9 +102,10 @@ class RegistryCache:
 
     def clear(self) -> bool:
         """Drop everything; returns as ``invalidate`` does."""
-        is_dropped = self.invalidate("*")
+        self.memory.clear()
         self._counts = dict.fromkeys(LEVELS, CacheStatistics())
-        return self.file.clear() and is_dropped
+        is_cleared = self.file.clear()
+        return (self.shared is None or self.shared.invalidate("*")) and is_cleared
 
     def statistics(self, level: str) -> CacheStatistics:
         """Hits of a level in this and all earlier processes."""

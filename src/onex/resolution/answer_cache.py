@@ -9,10 +9,9 @@ another log: of a registry that was restored, copied or made anew.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from onex.cache.entry import CacheStatistics
 from onex.cache.registry_cache import RegistryCache
@@ -20,7 +19,6 @@ from onex.domain.errors import StorageError
 from onex.domain.event import LogHead
 from onex.domain.json_value import JsonValue, as_object, as_text, as_texts, sha256_of
 
-MAXIMUM_ENTRIES = 4096
 MAXIMUM_KEY_LENGTH = 200
 
 T = TypeVar("T")
@@ -84,7 +82,8 @@ class AnswerLog(Protocol):
 
 
 class AnswerCache(Generic[T]):
-    """Answers as objects in memory, and behind them, as JSON, in the RegistryCache."""
+    """Answers as JSON in the levels of the RegistryCache, the nearest of which also has them as
+    objects."""
 
     def __init__(
         self,
@@ -98,21 +97,20 @@ class AnswerCache(Generic[T]):
         self._log = log
         self._identity: str | None = None
         self._encode = encode
-        self._answers: OrderedDict[str, _Answer[T]] = OrderedDict()
         self.hits = self.misses = 0
 
-    def __len__(self) -> int:
-        return len(self._answers)
-
     def get(self, key: str, decode: Callable[[JsonValue], T]) -> T | None:
-        """The answer to a question, or None where it is not known.
+        """The answer to a question, or None if it is not known.
 
-        ``decode`` makes the answer of its JSON; where it raises KeyError, what
-        the answer names is not registered any more.
+        ``decode`` makes the answer of its JSON; if it raises KeyError, what the answer names is
+        not registered any more.
         """
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = self._read(key, decode)
+        entry = self._cache.entry(self._stored_key(key))
+        answer = None
+        if entry is not None:
+            if entry.decoded is None:
+                entry.decoded = self._decoded(entry.value, decode)
+            answer = cast("_Answer[T] | None", entry.decoded)
         if answer is None:
             self.misses += 1
             return None
@@ -121,7 +119,6 @@ class AnswerCache(Generic[T]):
 
     def put(self, key: str, value: T, names: frozenset[str], head: LogHead) -> None:
         """Keep an answer that was found when the log ended with ``head``."""
-        self._keep(key, _Answer(value, names))
         entry: dict[str, JsonValue] = {
             "registry": self._registry(),
             "serial": head.serial,
@@ -129,15 +126,18 @@ class AnswerCache(Generic[T]):
             "names": sorted(names),
             "answer": self._encode(value),
         }
-        self._cache.set(self._stored_key(key), json.dumps(entry).encode())
+        stored = json.dumps(entry).encode()
+        self._cache.set(self._stored_key(key), stored, decoded=_Answer(value, names))
 
     def forget(self, names: frozenset[str] | None) -> None:
-        """Drop the answers that rest on nodes with these names; None drops all."""
-        if names is None:
-            self._answers.clear()
-            return
-        for key in [k for k, a in self._answers.items() if not a.names.isdisjoint(names)]:
-            del self._answers[key]
+        """Drop the answers in memory that rest on nodes with these names; None drops all.
+
+        What the other levels hold is compared with the log when it is read.
+        """
+        for key, entry in self._cache.memory.entries(f"{self.name}:"):
+            answer = cast("_Answer[T] | None", entry.decoded)
+            if answer is None or names is None or not answer.names.isdisjoint(names):
+                self._cache.memory.delete(key)
 
     def take_statistics(self) -> CacheStatistics:
         """Hits and misses since the last time this was asked."""
@@ -145,15 +145,8 @@ class AnswerCache(Generic[T]):
         self.hits = self.misses = 0
         return taken
 
-    def _keep(self, key: str, answer: _Answer[T]) -> None:
-        self._answers[key] = answer
-        if len(self._answers) > MAXIMUM_ENTRIES:
-            self._answers.popitem(last=False)
-
-    def _read(self, key: str, decode: Callable[[JsonValue], T]) -> _Answer[T] | None:
-        stored = self._cache.get(self._stored_key(key))
-        if stored is None:
-            return None
+    def _decoded(self, stored: bytes, decode: Callable[[JsonValue], T]) -> _Answer[T] | None:
+        """The answer that was kept, if it still holds."""
         found = _read_stored(stored)
         if found is None or found.registry != self._registry() or not self._log.holds(found.head):
             return None
@@ -161,13 +154,11 @@ class AnswerCache(Generic[T]):
         if changed is None or not found.names.isdisjoint(changed):
             return None
         try:
-            answer = _Answer(decode(found.answer), found.names)
+            return _Answer(decode(found.answer), found.names)
         except StorageError:
             raise
         except Exception:  # noqa: BLE001 - whatever stands under the key, it is no answer of ours
             return None
-        self._keep(key, answer)
-        return answer
 
     def _registry(self) -> str:
         if self._identity is None:
