@@ -359,7 +359,7 @@ def cached() -> None:
         for _ in range(rounds):
             onex.resolve(whole)
         again = (time.perf_counter() - started) / rounds
-        onex.clear_caches()
+        onex.caches.clear()
         weights = [1 / (rank + 1) for rank in range(60)]
         for number in range(10_000):
             if number and number % 500 == 0:
@@ -373,7 +373,7 @@ def cached() -> None:
         print("\na registry of 60 nodes, on disk")
         print(f"first resolution       {first * 1e3:9.2f} ms")
         print(f"the same again         {again * 1e6:9.1f} us")
-        for report in onex.caches():
+        for report in onex.caches.reports():
             ratio = report.statistics.hit_ratio
             print(f"hits among {report.name:12} {ratio or 0:8.1%}")
 

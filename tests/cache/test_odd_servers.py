@@ -41,7 +41,7 @@ def cached(project: Project, valkey: ValkeyServer) -> Project:
 def test_what_is_not_ours_is_no_answer(cached: Project, valkey: ValkeyServer, value: bytes) -> None:
     assert cached.onex("resolve", "a", "--format", "json").code == 0
     with cached.registry() as registry:
-        identity = registry._storage.identity.encode()
+        identity = registry.storage.identity.encode()
     client = redis.Redis.from_url(valkey.url)
     keys = [key for key in client.scan_iter(match="onex*") if b"generation" not in key]
     assert keys

@@ -293,7 +293,7 @@ def test_a_project_whose_name_is_not_utf8(
 
     def logged() -> int:
         with Registry.open(start=odd.root, environment=odd.environment) as registry:
-            return registry.events()[-1].serial
+            return list(registry.storage.events())[-1].serial
 
     first = odd.onex("scan", "--format", "json")
     assert [p["code"] for p in first.json["problems"]] == ["DSC002"], first.stderr

@@ -261,7 +261,7 @@ def test_a_clock_set_back_does_not_turn_the_log_around(project: Project) -> None
     done = subprocess.run(command, cwd=project.root, env=project.environment, check=False)
     assert done.returncode == 0
     with project.registry() as registry:
-        times = [event.time for event in registry.events()]
+        times = [event.time for event in list(registry.storage.events())]
     assert times == sorted(times)
     assert project.onex("resolve", "x", "--as-of", "2001-02-01").code == 3
     assert project.onex("resolve", "x", "--as-of", "2999-01-01").code == 0

@@ -217,8 +217,8 @@ def test_every_change_is_an_event_of_one_chain(project: Project) -> None:
     shutil.rmtree(manifest.parent)
     scan(project)
     with project.registry() as registry:
-        events = registry.events()
-        registry.check_storage()
+        events = list(registry.storage.events())
+        registry.storage.check()
     assert [event.action for event in events] == ["node.registered", "node.updated", "node.removed"]
     assert {event.object for event in events} == {"tool://test.a@1.0.0"}
     assert [event.serial for event in events] == [1, 2, 3]

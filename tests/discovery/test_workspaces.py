@@ -62,7 +62,7 @@ def opened(project: Project) -> Registry:
 
 def serial(project: Project) -> int:
     with opened(project) as registry:
-        return registry.events()[-1].serial
+        return list(registry.storage.events())[-1].serial
 
 
 def names(project: Project) -> list[str]:

@@ -284,7 +284,7 @@ def test_a_tree_that_changes_while_it_is_read(restless: Project) -> None:
     names = {n["name"] for n in restless.onex("list", "--format", "json").json["nodes"]}
     assert "good_one" in names
     with restless.registry() as registry:
-        registry.check_storage()
+        registry.storage.check()
 
 
 def test_a_change_within_one_tick_of_the_clock_is_not_missed(project: Project) -> None:

@@ -18,7 +18,8 @@ from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata, Origin
 from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
-from onex.resolution.cached_resolver import RegistryResolution
+from onex.resolution.cached_resolver import CachedResolver
+from onex.resolution.caches import ResolutionCaches
 from onex.storage.node_record import NodeRecord
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
@@ -69,7 +70,7 @@ def change(storage: SqlBackend, action: str, node: tuple[str, str], *details: ob
             writer.set_yanked(identity, yanked=bool(details[0]), reason=None)
 
 
-def answer(resolution: RegistryResolution, references: list[str]) -> object:
+def answer(resolution: CachedResolver, references: list[str]) -> object:
     try:
         return resolution.resolve(references).to_json()
     except OnexError as error:
@@ -91,17 +92,21 @@ def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> 
         file = RegistryCache(Path(folder, "cache.db"))
         storage = open_storage(None, Path(folder))
         other = open_storage(None, Path(folder))
-        kept = RegistryResolution(storage, HOST, file)
+        kept = CachedResolver(storage, HOST, ResolutionCaches(file, storage))
         for number, (action, *details) in enumerate(steps):
             if action != "resolve":
                 # Half of the changes come from elsewhere, as from another process.
                 change(other if number % 2 else storage, action, *details)
                 continue
-            fresh = RegistryResolution(storage, HOST, RegistryCache(Path(folder, f"{number}.db")))
+            fresh = CachedResolver(
+                storage,
+                HOST,
+                ResolutionCaches(RegistryCache(Path(folder, f"{number}.db")), storage),
+            )
             expected = answer(fresh, *details)
             assert answer(kept, *details) == expected
             assert answer(kept, *details) == expected
-            later = RegistryResolution(storage, HOST, file)
+            later = CachedResolver(storage, HOST, ResolutionCaches(file, storage))
             assert answer(later, *details) == expected
         assert file.failure is None
         registered = storage.query(MetadataQuery(all_versions=True)).nodes
@@ -115,7 +120,8 @@ def test_kept_answers_are_those_that_would_be_found_anew(steps: list[tuple]) -> 
 def test_an_unrelated_change_costs_no_answer(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path)
     change(storage, "register", ("x.a", "1.0.0"), [], Lifecycle.ACTIVE)
-    resolution = RegistryResolution(storage, HOST, RegistryCache(tmp_path / "cache.db"))
+    caches = ResolutionCaches(RegistryCache(tmp_path / "cache.db"), storage)
+    resolution = CachedResolver(storage, HOST, caches)
     first = resolution.resolve(["tool://x.a"])
     change(storage, "register", ("x.b", "1.0.0"), [], Lifecycle.ACTIVE)
     assert resolution.resolve(["tool://x.a"]) is first
@@ -123,7 +129,7 @@ def test_an_unrelated_change_costs_no_answer(tmp_path: Path) -> None:
     assert [
         str(n.metadata.version) for n in resolution.resolve(["tool://x.a"]).selected.values()
     ] == ["1.1.0"]
-    found = {report.name: report.statistics for report in resolution.caches()}
+    found = {report.name: report.statistics for report in caches.reports()}
     assert (found["dependencies"].hits, found["dependencies"].misses) == (1, 2)
     storage.close()
 

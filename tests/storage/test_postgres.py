@@ -302,7 +302,7 @@ def test_the_command_line_shows_no_password(project: Project, postgres: str) -> 
             done = project.onex(*command, "--format", form)
             assert "SECRETWORD" not in done.stdout + done.stderr
     with Registry.open(project.home, environment=project.environment) as registry:
-        assert "SECRETWORD" not in registry._storage.place
+        assert "SECRETWORD" not in registry.storage.place
 
 
 def test_the_url_to_migrate_to_is_taken_from_a_file(project: Project, postgres: str) -> None:

@@ -27,8 +27,8 @@ def stats(output: Output, home: Path | None) -> None:
     "constraints" counts this command alone, the others count since the last clear.
     """
     with Registry.open(home) as registry:
-        found = registry.caches()
-        failure = registry.cache_failure
+        found = registry.caches.reports()
+        failure = registry.caches.failure
     body: JsonValue = {"caches": [entry.to_json() for entry in found], "failure": failure}
 
     def human() -> None:
@@ -62,7 +62,7 @@ def invalidate(output: Output, pattern: str, home: Path | None) -> None:
     "*tool://my.node*" forgets whatever was asked about a node.
     """
     with Registry.open(home) as registry:
-        is_dropped = registry.invalidate_cache(pattern)
+        is_dropped = registry.caches.invalidate(pattern)
         _require(registry, is_dropped=is_dropped)
     output.emit({"invalidated": pattern}, lambda: output.line(f"forgot {pattern}"))
 
@@ -73,14 +73,14 @@ def invalidate(output: Output, pattern: str, home: Path | None) -> None:
 def clear(output: Output, home: Path | None) -> None:
     """Forget every answer; the next commands find them again."""
     with Registry.open(home) as registry:
-        is_dropped = registry.clear_caches()
+        is_dropped = registry.caches.clear()
         _require(registry, is_dropped=is_dropped)
     output.emit({"cleared": True}, lambda: output.line("the caches are empty"))
 
 
 def _require(registry: Registry, *, is_dropped: bool) -> None:
     if not is_dropped:
-        reason = registry.cache_failure or "another process is writing"
+        reason = registry.caches.failure or "another process is writing"
         raise CacheNotClearedError(
             f"some answers may still be kept: {reason}",
             hint="see that the cache can be reached and written, and try again",

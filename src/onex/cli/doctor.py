@@ -22,6 +22,7 @@ from onex.domain.result import IsolationLevel
 from onex.domain.url import without_secrets
 from onex.local_machine import owner_of, user_name
 from onex.registry import Registry
+from onex.storage.query import MetadataQuery
 
 _MINIMUM_SQLITE = (3, 37, 0)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -65,7 +66,7 @@ def doctor(output: Output, home: Path | None) -> int:
                 "run only nodes that you trust",
             ),
         ]
-        checks += [_source(source, error) for source, error in registry.check_sources()]
+        checks += [_source(source, error) for source, error in registry.sources.check()]
     is_ok = all(check.status != "failed" for check in checks)
     body: dict[str, JsonValue] = {"ok": is_ok, "checks": [check.to_json() for check in checks]}
 
@@ -174,15 +175,16 @@ def _owners(home: Path) -> _Check:
 
 
 def _database(registry: Registry) -> str:
-    total = registry.check_storage()
-    name = registry.workspace.name
+    registry.storage.check()
+    total = registry.query(MetadataQuery(all_versions=True, limit=0)).total
+    name = registry.sources.workspace.name
     here = f"; this workspace is {name}" if name else ""
     return f"the database is sound and holds {counted(total, 'node version')}{here}"
 
 
 def _cache(registry: Registry) -> _Check:
     try:
-        failure = registry.check_cache()
+        failure = registry.caches.check()
     except OnexError as error:
         failure = error.message
     if failure is not None:

@@ -99,7 +99,7 @@ def transition(
 def history(output: Output, reference: str, home: Path | None) -> None:
     """Show every change of a node's versions, oldest first."""
     with Registry.open(home) as registry:
-        events = registry.lifecycle_history(NodeRef.parse(reference))
+        events = registry.changes_of(NodeRef.parse(reference))
     body: JsonValue = {
         "events": [
             {

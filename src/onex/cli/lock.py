@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,9 @@ from onex.cli.targets import (
 from onex.domain.errors import ConfigurationError, ExitCode, Severity, UsageError
 from onex.domain.reference import NodeRef
 from onex.local_machine import replace_text
-from onex.manifests.override import Override
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
-from onex.resolver.lockfile import LOCKFILE, LockedNode, LockedRequest, Lockfile
+from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
 
 
 @click.command()
@@ -60,10 +59,7 @@ def lock(
     that are locked stay, unless they no longer fit or --upgrade names them.
     """
     with Registry.open(home) as registry:
-        if registry.configuration.sources:
-            output.problems(
-                [p for p in registry.scan().problems if p.severity is not Severity.INFORMATION]
-            )
+        output.problems([p for p in registry.refresh() if p.severity is not Severity.INFORMATION])
         path = lock_path(registry)
         before = _read(registry, path, output, is_written=not check)
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
@@ -73,7 +69,10 @@ def lock(
         requests = []
         for asked in requested(registry, targets, path.parent):
             known = kept.request_of(asked.workflow) or LockedRequest()
-            request, said = lock_request(registry, asked, known.without(free), forced)
+            with places_of(asked.file):
+                request, said = registry.lock(
+                    asked.references, asked.workflow, known.without(free), overrides=forced
+                )
             earlier = before.request_of(asked.workflow) or LockedRequest()
             requests.append(request.naming_sources_of(earlier))
             warnings |= dict.fromkeys(said)
@@ -81,7 +80,7 @@ def lock(
     named = {request.workflow for request in requests}
     others = [r for r in before.requests if r.workflow and r.workflow not in named]
     after = Lockfile(tuple(requests + others if targets else requests))
-    changes = lock_changes(before, after)
+    changes = before.changes_to(after)
     is_current = not changes and before.to_toml() == after.to_toml()
     if not check and not is_current:
         replace_text(path, after.to_toml())
@@ -139,58 +138,6 @@ def requested(registry: Registry, targets: Iterable[str], folder: Path) -> list[
     if by_hand:
         found.append(Requested("", None, tuple(by_hand)))
     return found
-
-
-def lock_request(
-    registry: Registry, asked: Requested, kept: LockedRequest, forced: Sequence[Override]
-) -> tuple[LockedRequest, Sequence[str]]:
-    """Resolve what is asked, preferring what was locked; returns the lock and the warnings.
-
-    Raises:
-        ResolutionError: nothing fits; it says where the workflow asks.
-    """
-    with places_of(asked.file):
-        resolution = registry.resolve(list(asked.references), kept, overrides=forced)
-    names = {
-        reference.without_constraint(): str(node)
-        for reference, node in zip(asked.references, resolution.roots, strict=True)
-    }
-    locked = LockedRequest.of(
-        asked.workflow, names, resolution.requirements, resolution.selected, resolution.needs
-    )
-    return locked, resolution.warnings
-
-
-def lock_changes(before: Lockfile, after: Lockfile) -> list[str]:
-    """How two locks differ, each change once."""
-    old, new = ({r.workflow: r for r in lock.requests} for lock in (before, after))
-    changes: dict[str, None] = {}
-    for workflow in sorted({*old, *new}):
-        first = old.get(workflow) or before.request_of(workflow) or LockedRequest()
-        second = new.get(workflow, LockedRequest())
-        if not workflow and workflow not in new:
-            continue
-        changes |= dict.fromkeys(_changes_of_nodes(first.nodes, second.nodes))
-        for name in sorted(first.names.keys() & second.names.keys()):
-            if first.names[name] != second.names[name]:
-                meant = f"{first.names[name]}, now {second.names[name]}"
-                changes[f"{name} meant {meant}"] = None
-    return list(changes)
-
-
-def _changes_of_nodes(
-    before: Mapping[str, LockedNode], after: Mapping[str, LockedNode]
-) -> Iterator[str]:
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if old is None and new is not None:
-            yield f"add {name} {new.version}"
-        elif new is None and old is not None:
-            yield f"drop {name} {old.version}"
-        elif old is not None and new is not None and old.version != new.version:
-            yield f"move {name} from {old.version} to {new.version}"
-        elif old is not None and new is not None and old.digest != new.digest:
-            yield f"accept new files of {name} {new.version}"
 
 
 def _read(registry: Registry, path: Path, output: Output, *, is_written: bool) -> Lockfile:

@@ -96,7 +96,7 @@ def list_nodes(
     )
     with Registry.open(home) as registry:
         if facets:
-            counted = registry.facets(_FACETS)
+            counted = registry.storage.facets(_FACETS)
             output.emit({"facets": counted}, lambda: _print_facets(output, counted))
             return
         page = registry.query(query)
@@ -215,8 +215,8 @@ def show(output: Output, reference: str, home: Path | None) -> None:
         wanted = NodeRef.parse(reference)
         node = registry.node(wanted)
         versions = registry.versions(wanted)
-        dependents = registry.dependents(node)
-        workspace = registry.workspace.name
+        dependents = registry.storage.dependents(node.metadata.node)
+        workspace = registry.sources.workspace.name
     metadata = node.metadata
     body = (
         metadata.to_json()

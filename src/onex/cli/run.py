@@ -9,13 +9,7 @@ from pathlib import Path
 
 import click
 
-from onex.cli.lock import (
-    Requested,
-    lock_changes,
-    lock_path,
-    lock_request,
-    name_of_workflow,
-)
+from onex.cli.lock import lock_path, name_of_workflow
 from onex.cli.options import home_option, isolation_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
@@ -24,7 +18,6 @@ from onex.configuration import project_folder
 from onex.domain.errors import (
     DocumentError,
     ExitCode,
-    NodeNotFoundError,
     OnexError,
     Problem,
     Severity,
@@ -38,7 +31,6 @@ from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
 from onex.history.artifacts import is_artifact
 from onex.local_machine import replace_text
-from onex.manifests.yaml_document import read_limited
 from onex.registry import Registry
 from onex.resolver.lockfile import LockedRequest, Lockfile
 
@@ -143,8 +135,6 @@ def run(
     level = IsolationLevel(isolation)
     with Registry.open(home, start=_project_of(output, target)) as registry:
         if resumed is not None:
-            if accept_changed and registry.configuration.sources:
-                registry.scan()
             with run_observer(output, events) as observer:
                 result = registry.resume(
                     resumed,
@@ -158,20 +148,15 @@ def run(
                 )
             return _report(output, result, events)
         workflow, given = read_target(str(target), inputs, inputs_file, arguments)
-        problems = registry.scan().problems if registry.configuration.sources else ()
+        problems = registry.refresh()
         forced = parse_overrides(overrides)
         file = Path(str(target)) if Path(str(target)).is_file() else None
         try:
             with places_of(file):
                 lock = _lock(output, registry, workflow, file, lock_file, relock=relock)
-                plan = registry.plan(workflow, given, lock, overrides=forced)
-        except NodeNotFoundError as error:
-            name = str(error.details.get("name", ""))
-            broken = [p for p in _errors(problems) if _mentions(p.location.path or "", name)]
-            _report_scan(output, [p for p in problems if p not in broken], ())
-            if broken:
-                message = f"{name} is not registered, since its manifest cannot be used"
-                raise DocumentError(message, tuple(broken)) from error
+                plan = registry.plan(workflow, given, lock, overrides=forced, isolation=level)
+        except DocumentError as error:
+            _report_scan(output, [p for p in problems if p not in error.problems], ())
             raise
         except OnexError:
             _report_scan(output, problems, ())
@@ -236,10 +221,10 @@ def _lock(
     if not relock:
         return lock.request_for(name, references)
     known = lock.request_of(name) or LockedRequest()
-    request, _ = lock_request(registry, Requested(name, file, tuple(references)), known, ())
+    request, _ = registry.lock(references, name, known)
     others = [r for r in lock.requests if r.workflow != name]
     after = Lockfile((request, *others))
-    for change in lock_changes(lock, after):
+    for change in lock.changes_to(after):
         output.note(change)
     replace_text(path, after.to_toml())
     return request
@@ -262,18 +247,6 @@ def _report_scan(
 
 def _errors(problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity is Severity.ERROR]
-
-
-def _mentions(path: str, name: str) -> bool:
-    """Whether the text of a broken manifest, or its folder, has the name of a node."""
-    own = name.partition("://")[2] or name
-    if not own or not path:
-        return False
-    try:
-        text = read_limited(Path(path), follow_link=False).decode("utf-8", "replace")
-    except (OnexError, OSError):
-        text = ""
-    return own in text or Path(path).parent.name == own.rpartition(".")[2]
 
 
 def _report(output: Output, result: RunResult, events: Path | None) -> int:

@@ -82,7 +82,7 @@ def _watch(output: Output, registry: Registry, paths: Sequence[Path]) -> None:
     output.note("watching; Ctrl-C ends it")
     said: Sequence[Problem] = ()
     with contextlib.suppress(KeyboardInterrupt):
-        for report in registry.watch(paths):
+        for report in registry.sources.watch(paths):
             changes = [s for s in report.sources if s.added or s.updated or s.removed]
             new = [problem for problem in report.problems if problem not in said]
             said = report.problems

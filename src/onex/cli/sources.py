@@ -32,9 +32,9 @@ def sources() -> None:
 def list_sources(output: Output, with_known: bool, home: Path | None) -> None:
     """List the declared sources."""
     with Registry.open(home) as registry:
-        declared = registry.configuration.sources
-        known = registry.known_sources() if with_known else {}
-        workspace = registry.workspace.name
+        declared = registry.sources.declared
+        known = registry.sources.known() if with_known else {}
+        workspace = registry.sources.workspace.name
     body: dict[str, JsonValue] = {"sources": [_described(source) for source in declared]}
     if with_known:
         body["workspace"] = workspace
@@ -126,14 +126,14 @@ def remove(output: Output, name: str, home: Path | None) -> None:
     file = _project_file(home)
 
     with Registry.open(home) as registry:
-        names = [source.name for source in registry.configuration.sources]
+        names = [source.name for source in registry.sources.declared]
         if name not in names:
             raise UsageError(
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
         _edit(file, lambda text: _without(text, name))
-        source = SourceId(name, registry.workspace.name)
-        dropped = registry.forget_source(source) if registry.knows_source(source) else 0
+        source = SourceId(name, registry.sources.workspace.name)
+        dropped = registry.sources.forget(source) if registry.sources.knows(source) else 0
     body: JsonValue = {"removed": name, "nodes": dropped}
     output.emit(
         body,
@@ -154,12 +154,12 @@ def forget(output: Output, name: str, workspace: str | None, home: Path | None) 
     its nodes back.
     """
     with Registry.open(home) as registry:
-        owner = registry.workspace.name if workspace is None else workspace
+        owner = registry.sources.workspace.name if workspace is None else workspace
         path = SourceId(str(Path(name).absolute()), owner)
         source = SourceId(name, owner)
-        if not registry.knows_source(source) and registry.knows_source(path):
+        if not registry.sources.knows(source) and registry.sources.knows(path):
             source = path
-        dropped = registry.forget_source(source)
+        dropped = registry.sources.forget(source)
     body: JsonValue = {"forgotten": source.name, "nodes": dropped}
     output.emit(
         body,
@@ -175,7 +175,7 @@ def forget(output: Output, name: str, workspace: str | None, home: Path | None) 
 def check(output: Output, home: Path | None) -> int:
     """Try every declared source."""
     with Registry.open(home) as registry:
-        found = registry.check_sources()
+        found = registry.sources.check()
     body: JsonValue = {"sources": [_described(source) | _state(error) for source, error in found]}
 
     def human() -> None:

@@ -12,8 +12,10 @@ from onex.domain.errors import Location, PathNotReadableError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.url import without_secrets
 from onex.registry import Registry
-from onex.storage.copying import CopyReport
+from onex.storage import copying
+from onex.storage.copying import CopyReport, back_up, copy_to
 from onex.storage.opening import SQLITE_SCHEME
+from onex.storage.query import MetadataQuery
 
 
 @click.group()
@@ -65,7 +67,7 @@ def migrate(output: Output, url: str | None, url_file: Path | None, home: Path |
             "no database to copy to was named", hint="use --to, --to-file or ONEX_STORAGE_TO"
         )
     with Registry.open(home) as registry:
-        report = registry.copy_storage(url)
+        report = copy_to(registry.storage, url, registry.configuration.home)
     _print_copy(output, report, "copied", without_secrets(url))
 
 
@@ -76,7 +78,7 @@ def migrate(output: Output, url: str | None, url_file: Path | None, home: Path |
 def backup(output: Output, file: Path, home: Path | None) -> None:
     """Write the registry to a file; others may go on using it meanwhile."""
     with Registry.open(home) as registry:
-        report = registry.back_up_storage(file)
+        report = back_up(registry.storage, file, registry.configuration.home)
     _print_copy(output, report, "saved", str(file))
 
 
@@ -91,7 +93,9 @@ def restore(output: Output, file: Path, home: Path | None) -> None:
             f"{file} does not exist", hint="check the path", location=Location(str(file))
         )
     with Registry.open(home) as registry:
-        report = registry.restore_storage(f"{SQLITE_SCHEME}{file.absolute()}")
+        report = copying.restore(
+            registry.storage, f"{SQLITE_SCHEME}{file.absolute()}", registry.configuration.home
+        )
     _print_copy(output, report, "restored", str(file))
 
 
@@ -101,7 +105,8 @@ def restore(output: Output, file: Path, home: Path | None) -> None:
 def check(output: Output, home: Path | None) -> None:
     """Check the database, the chain of its log, and its tables against the log."""
     with Registry.open(home) as registry:
-        nodes = registry.check_storage()
+        registry.storage.check()
+        nodes = registry.query(MetadataQuery(all_versions=True, limit=0)).total
     body: JsonValue = {"ok": True, "nodes": nodes}
     output.emit(body, lambda: output.line(f"sound: {counted(nodes, 'node version')}"))
 
@@ -112,7 +117,7 @@ def check(output: Output, home: Path | None) -> None:
 def rebuild(output: Output, home: Path | None) -> None:
     """Make the tables anew from the log, which alone says what is true."""
     with Registry.open(home) as registry:
-        nodes = registry.rebuild_storage()
+        nodes = registry.storage.rebuild()
     output.emit({"nodes": nodes}, lambda: output.line(f"rebuilt {counted(nodes, 'node version')}"))
 
 
@@ -122,5 +127,5 @@ def rebuild(output: Output, home: Path | None) -> None:
 def vacuum(output: Output, home: Path | None) -> None:
     """Give unused space back."""
     with Registry.open(home) as registry:
-        registry.vacuum_storage()
+        registry.storage.vacuum()
     output.emit({"vacuumed": True}, lambda: output.line("unused space was given back"))

@@ -89,12 +89,14 @@ class _OvertakenError(Exception):
 class DiscoveryEngine:
     """Scans sources into a storage. A source that fails does not stop the others.
 
-    ``roots`` are the folders of sources, None for those that are not in one folder.
+    ``roots`` are the folders of sources, None for those that are not in one folder; ``actor`` is
+    who scans, as the log names them.
     """
 
     storage: StorageBackend
     rules: MergeRules = field(default_factory=MergeRules)
     workspace: Workspace = field(default_factory=Workspace)
+    actor: str | None = None
     roots: Mapping[str, Path | None] = field(default_factory=dict)
     sources: list[DiscoverySource] = field(default_factory=list)
     timeouts: dict[str, float] = field(default_factory=dict)
@@ -119,7 +121,7 @@ class DiscoveryEngine:
             OnexError: the only source there is cannot be read.
             StorageError: the storage fails.
         """
-        adopt_sources(self.storage, self.workspace, self.roots)
+        adopt_sources(self.storage, self.workspace, self.roots, self.actor)
         reports = {s.name: SourceReport(s.name, s.kind) for s in self.sources}
         outcomes: dict[str, Discovery | OnexError] = {}
         asked = list(self.sources)
@@ -287,7 +289,7 @@ class DiscoveryEngine:
             if has_moved_away(paths):
                 for batch in _batches(iter(paths)):
                     self._merge(storing, partial(_release, source, batch), is_complete=False)
-                self.storage.write(partial(_forget, source))
+                self.storage.write(partial(_forget, source), self.actor)
 
     def _merge(
         self, storing: _Storing, work: Callable[[Merge], Item], *, is_complete: bool
@@ -316,7 +318,7 @@ class DiscoveryEngine:
             )
             return merge, work(merge)
 
-        merge, result = self.storage.write(change)
+        merge, result = self.storage.write(change, self.actor)
         inquiry.before = inquiry.token
         storing.report.count(merge.counts)
         return merge, result
@@ -363,7 +365,10 @@ class DiscoveryEngine:
 
 
 def adopt_sources(
-    storage: StorageBackend, workspace: Workspace, roots: Mapping[str, Path | None]
+    storage: StorageBackend,
+    workspace: Workspace,
+    roots: Mapping[str, Path | None],
+    actor: str | None = None,
 ) -> None:
     """Take over what sources gave under a former name of the workspace.
 
@@ -373,7 +378,8 @@ def adopt_sources(
     known = storage.sources() if workspace.former_names and roots else {}
     for former in (SourceId(n, w) for n in roots for w in workspace.former_names):
         if known.get(former) and _lies_below(storage.fingerprints(former), roots[former.name]):
-            storage.write(partial(_adopt, SourceId(former.name, workspace.name), former))
+            adopted = SourceId(former.name, workspace.name)
+            storage.write(partial(_adopt, adopted, former), actor)
 
 
 def _lies_below(paths: Iterable[str], root: Path | None) -> bool:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from onex.discovery.merge import CONFLICT_CODE, MergeCounts
-from onex.domain.errors import Problem
+from onex.domain.errors import (
+    DocumentError,
+    NodeNotFoundError,
+    OnexError,
+    Problem,
+    Severity,
+)
 from onex.domain.json_value import JsonValue
+from onex.manifests.yaml_document import read_limited
 
 SHOWN_FILES = 3
 _MANY_HINT = "give each file's node a name of its own, or remove metadata that nobody needs"
@@ -87,3 +96,35 @@ def joined_conflicts(problems: Sequence[Problem]) -> list[Problem]:
                 message += f" and {len(others) - SHOWN_FILES} more"
             joined.append(replace(problem, message=message, hint=_MANY_HINT))
     return joined
+
+
+@contextmanager
+def broken_manifests_told(problems: Iterable[Problem]) -> Iterator[None]:
+    """Say so if a node is not found because its manifest is among those with errors.
+
+    That is if the text of the manifest, or the name of its folder, has the name of the node.
+    """
+    try:
+        yield
+    except NodeNotFoundError as error:
+        name = str(error.details.get("name", ""))
+        broken = [
+            problem
+            for problem in problems
+            if problem.severity is Severity.ERROR and _mentions(problem.location.path or "", name)
+        ]
+        if not broken:
+            raise
+        message = f"{name} is not registered, since its manifest cannot be used"
+        raise DocumentError(message, broken) from error
+
+
+def _mentions(path: str, name: str) -> bool:
+    own = name.partition("://")[2] or name
+    if not own or not path:
+        return False
+    try:
+        text = read_limited(Path(path), follow_link=False).decode("utf-8", "replace")
+    except (OnexError, OSError):
+        text = ""
+    return own in text or Path(path).parent.name == own.rpartition(".")[2]

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from onex.domain.json_value import JsonObject, as_object, canonical_json, sha256_of
 
 GENESIS_HASH = "0" * 64
+ALLOWED, REFUSED = "allowed", "refused"
+"""The outcomes of an action."""
 
 
 class LogHead(NamedTuple):
@@ -22,8 +24,8 @@ class Event(NamedTuple):
     """Who did what to which object, and whether it was allowed.
 
     ``serial`` counts from 1 without gaps; ``time`` is an RFC 3339 timestamp in
-    UTC; ``body`` is the canonical JSON of an object that holds what was there
-    before and after.
+    UTC; ``outcome`` is ``ALLOWED`` or ``REFUSED``; ``body`` is the canonical JSON of an object
+    that holds what was there before and after, or why the action was refused.
     """
 
     serial: int

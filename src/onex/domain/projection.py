@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from onex.domain.event import Event
+from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import (
     JsonObject,
     as_object,
@@ -132,7 +132,9 @@ class Projection:
         return {node: state.registered() for node, state in self.states.items()}
 
     def apply(self, event: Event) -> None:
-        """Take in the next entry; entries that are not about nodes or sources change nothing."""
+        """Take in the next entry; refusals and entries about other things change nothing."""
+        if event.outcome != ALLOWED:
+            return
         if event.action == SOURCE_ADOPTED:
             former = SourceId(read_path(event.object), as_text(event.facts["before"]))
             self._adopt(former, as_text(event.facts["after"]))

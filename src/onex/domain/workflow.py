@@ -152,6 +152,10 @@ class Workflow:
             BreakerPolicy.from_json(as_object(body["breaker"])),
         )
 
+    def references(self) -> list[NodeRef]:
+        """What each step asks for, in their order."""
+        return [step.node for step in self.steps.values()]
+
     def dependents(self) -> dict[str, list[str]]:
         """For each step that others need, those others in the order of the workflow."""
         found: dict[str, list[str]] = {}

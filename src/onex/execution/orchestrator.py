@@ -24,7 +24,7 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_optional_text, as_text
 from onex.domain.metadata import Origin, RegisteredNode
-from onex.domain.reference import NodeRef
+from onex.domain.reference import NodeId, NodeRef
 from onex.domain.result import (
     IsolationLevel,
     NodeExecutionResult,
@@ -34,7 +34,7 @@ from onex.domain.result import (
     StepStatus,
 )
 from onex.domain.workflow import Workflow
-from onex.engines.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name
+from onex.engines.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name, named
 from onex.engines.reactor import Reactor, signals_handled_by
 from onex.engines.redaction import Redaction
 from onex.engines.selection import EngineHost, Engines
@@ -52,7 +52,7 @@ from onex.execution.forecast import (
     urgency_of,
 )
 from onex.execution.options import RunOptions
-from onex.execution.plan import ExecutionPlan, PlannedNode
+from onex.execution.plan import ExecutionPlan, PlannedNode, plan_workflow
 from onex.execution.preparation import PreparedPlan, prepare
 from onex.execution.run_loop import RunLoop
 from onex.execution.run_state import PlannedRun, RunState
@@ -63,6 +63,9 @@ from onex.history.run_history import RunHistory
 from onex.local_machine import remove_tree
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.manifests.override import read_override
+from onex.resolver.dependency_resolver import DependencyResolution
+from onex.resolver.lockfile import LockedRequest
+from onex.schemas.given_inputs import GivenInputs
 
 FindNode = Callable[[NodeRef], RegisteredNode]
 
@@ -98,7 +101,34 @@ class ExecutionOrchestrator:
             configuration.node_config, SecretStore(environment, configuration.secrets_file)
         )
 
-    def changes_since(self, digest: str, node: RegisteredNode) -> list[str]:
+    def plan(
+        self,
+        workflow: Workflow,
+        given: GivenInputs,
+        resolution: DependencyResolution,
+        lock: LockedRequest | None,
+        isolation: IsolationLevel,
+    ) -> ExecutionPlan:
+        """The plan of a workflow whose references were resolved.
+
+        Raises:
+            OutdatedLockError: the lock does not fit the workflow any more.
+            DigestMismatchError: a node's files are not those that were locked; it names those
+                that differ, if the others were run here.
+            WorkflowInputError: the inputs are not what the workflow asks for.
+        """
+        try:
+            return plan_workflow(workflow, given, resolution, lock, isolation)
+        except DigestMismatchError as error:
+            node = resolution.selected[NodeId.parse(str(error.details["node"]))]
+            changes = self._changes_since(str(error.details["expected"]), node)
+            raise DigestMismatchError(
+                f"{error.message}{named(changes)}",
+                hint=error.hint,
+                details={**error.details, "changes": changes},
+            ) from error
+
+    def _changes_since(self, digest: str, node: RegisteredNode) -> list[str]:
         """How a node's files differ from those of a digest, if those were unpacked to run."""
         if not is_digest(digest):
             # A lock may say anything, and must not lead to another folder.

@@ -231,6 +231,10 @@ class Lockfile:
                 hint="run onex lock to write it anew",
             ) from error
 
+    def changes_to(self, after: Lockfile) -> list[str]:
+        """How another lock differs from this one, each change once, in words."""
+        return _changes(self, after)
+
     def to_toml(self) -> str:
         """The text of the lockfile; the same lock always gives the same text."""
         lines = ["# Written by onex lock.", f"format = {LOCK_FORMAT}"]
@@ -357,3 +361,35 @@ def _quote(text: str) -> str:
         f"\\{c}" if c in '"\\' else c if c.isprintable() else f"\\U{ord(c):08X}" for c in text
     )
     return f'"{escaped}"'
+
+
+def _changes(before: Lockfile, after: Lockfile) -> list[str]:
+    """How two locks differ, each change once."""
+    old, new = ({r.workflow: r for r in lock.requests} for lock in (before, after))
+    changes: dict[str, None] = {}
+    for workflow in sorted({*old, *new}):
+        first = old.get(workflow) or before.request_of(workflow) or LockedRequest()
+        second = new.get(workflow, LockedRequest())
+        if not workflow and workflow not in new:
+            continue
+        changes |= dict.fromkeys(_changes_of_nodes(first.nodes, second.nodes))
+        for name in sorted(first.names.keys() & second.names.keys()):
+            if first.names[name] != second.names[name]:
+                meant = f"{first.names[name]}, now {second.names[name]}"
+                changes[f"{name} meant {meant}"] = None
+    return list(changes)
+
+
+def _changes_of_nodes(
+    before: Mapping[str, LockedNode], after: Mapping[str, LockedNode]
+) -> Iterator[str]:
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old is None and new is not None:
+            yield f"add {name} {new.version}"
+        elif new is None and old is not None:
+            yield f"drop {name} {old.version}"
+        elif old is not None and new is not None and old.version != new.version:
+            yield f"move {name} from {old.version} to {new.version}"
+        elif old is not None and new is not None and old.digest != new.digest:
+            yield f"accept new files of {name} {new.version}"

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import Problem
 from onex.domain.event import Event, LogHead
 from onex.domain.lifecycle import Lifecycle
@@ -143,6 +144,10 @@ class StorageWriter(Protocol):
         """
         ...
 
+    def refused(self, action: str, object_name: str, reason: str) -> None:
+        """Append to the log that an action was refused, and why; nothing else changes."""
+        ...
+
     def finish(self) -> None:
         """Write what was gathered, so that questions to the backend see it."""
         ...
@@ -166,15 +171,18 @@ class StorageBackend(Protocol):
         """Read everything in the block from one state of the storage."""
         ...
 
-    def writing(self) -> AbstractContextManager[StorageWriter]:
-        """A transaction: stored whole at the end of the block, or not at all on an exception."""
+    def writing(self, actor: str | None = None) -> AbstractContextManager[StorageWriter]:
+        """A transaction: stored whole at the end of the block, or not at all on an exception.
+
+        ``actor`` is who acts, as the log names them; by default the user of this process.
+        """
         ...
 
-    def write(self, change: Callable[[StorageWriter], Result]) -> Result:
+    def write(self, change: Callable[[StorageWriter], Result], actor: str | None = None) -> Result:
         """Run a change in a transaction, and return what it returns.
 
         It runs again, on what is stored then, if the database ends the transaction in favour
-        of another.
+        of another. ``actor`` as for ``writing``.
         """
         ...
 
@@ -271,6 +279,10 @@ class StorageBackend(Protocol):
     @property
     def identity(self) -> str:
         """What tells this registry from every other, wherever it is kept."""
+        ...
+
+    def changes_of(self, node: NodeId, constraint: VersionConstraint) -> Sequence[Event]:
+        """What was done with the versions of a node that a constraint allows, oldest first."""
         ...
 
     def head(self) -> LogHead:

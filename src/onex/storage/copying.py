@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
-from onex.domain.errors import StorageCopyError
+from onex.domain.errors import StorageCopyError, UsageError
 from onex.storage.backend import StorageBackend, StorageWriter
+from onex.storage.opening import SQLITE_SCHEME, open_storage
 from onex.storage.query import MetadataQuery
 
 BATCH = 2_000
@@ -37,6 +41,56 @@ def copy_registry(source: StorageBackend, target: StorageBackend) -> CopyReport:
     with source.snapshot():
         nodes = target.write(lambda writer: _copy(source, target, writer))
     return CopyReport(target.serial(), nodes)
+
+
+def copy_to(storage: StorageBackend, url: str, home: Path) -> CopyReport:
+    """Copy a registry to another, empty storage, and prove that both say the same.
+
+    Raises:
+        ConfigurationError: the URL is not one of a storage.
+        StorageCopyError: the other storage is not empty, or differs afterwards.
+    """
+    target = open_storage(url, home)
+    try:
+        return copy_registry(storage, target)
+    finally:
+        target.close()
+
+
+def back_up(storage: StorageBackend, file: Path, home: Path) -> CopyReport:
+    """Copy a registry to a new SQLite file, which is there whole or not at all.
+
+    Raises:
+        UsageError: the file is there already.
+        StorageError: it could not be written.
+        StorageCopyError: the copy says something else than the registry.
+    """
+    if file.exists():
+        raise UsageError(f"{file} is there already", hint="name a new file")
+    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    try:
+        report = copy_to(storage, f"{SQLITE_SCHEME}{draft.absolute()}", home)
+        # Not by a rename, which would replace a file that was made meanwhile.
+        os.link(draft, file)
+    except FileExistsError as error:
+        raise UsageError(f"{file} is there already", hint="name a new file") from error
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{draft}{suffix}").unlink(missing_ok=True)
+    return report
+
+
+def restore(storage: StorageBackend, url: str, home: Path) -> CopyReport:
+    """Take a registry over from a backup into an empty storage.
+
+    Raises:
+        StorageCopyError: the storage is not empty, or differs afterwards.
+    """
+    backup = open_storage(url, home)
+    try:
+        return copy_registry(backup, storage)
+    finally:
+        backup.close()
 
 
 def _copy(source: StorageBackend, target: StorageBackend, writer: StorageWriter) -> int:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import StorageError, read_problems
-from onex.domain.event import GENESIS_HASH, Event, LogHead, first_broken_link
+from onex.domain.event import ALLOWED, GENESIS_HASH, Event, LogHead, first_broken_link
 from onex.domain.metadata import AbsentDecision, Origin, RegisteredNode, SourceId
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import Projection, changed_names
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
+from onex.local_machine import user_name
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import neighbours_of, storable, stored_version, words_of
 from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
@@ -83,9 +85,9 @@ class SqlBackend:
         with self._connection.snapshot():
             yield
 
-    def write(self, change: Callable[[SqlWriter], Result]) -> Result:
+    def write(self, change: Callable[[SqlWriter], Result], actor: str | None = None) -> Result:
         def once() -> Result:
-            with self.writing() as writer:
+            with self.writing(actor) as writer:
                 return change(writer)
 
         return retried(once)
@@ -100,9 +102,9 @@ class SqlBackend:
         return retried(once)
 
     @contextmanager
-    def writing(self) -> Iterator[SqlWriter]:
+    def writing(self, actor: str | None = None) -> Iterator[SqlWriter]:
         with self._connection.transaction():
-            writer = SqlWriter(self._connection)
+            writer = SqlWriter(self._connection, actor or user_name())
             yield writer
             writer.finish()
 
@@ -427,6 +429,19 @@ class SqlBackend:
                 return
             after = rows[-1][0]
 
+    def changes_of(self, node: NodeId, constraint: VersionConstraint) -> Sequence[Event]:
+        rows = self._connection.rows(
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE object >= ? AND object < ? ORDER BY serial",
+            # Names of versions are that of the node and what follows the sign "@".
+            (f"{node}@", f"{node}{chr(ord('@') + 1)}"),
+        )
+        return [
+            event
+            for event in (Event(*row) for row in rows)
+            if event.outcome == ALLOWED
+            and constraint.admits(NodeVersion.parse(event.object).version)
+        ]
+
     @property
     def identity(self) -> str:
         rows = self._connection.rows("SELECT value FROM registry WHERE name = 'identity'")
@@ -448,8 +463,9 @@ class SqlBackend:
 
     def names_changed(self, after: int) -> frozenset[str] | None:
         rows = self._connection.rows(
-            "SELECT object, body FROM events WHERE serial > ? AND action LIKE 'node.%' LIMIT ?",
-            (after, MAXIMUM_CHANGES + 1),
+            "SELECT object, body FROM events WHERE serial > ? AND action LIKE 'node.%'"
+            " AND outcome = ? LIMIT ?",
+            (after, ALLOWED, MAXIMUM_CHANGES + 1),
         )
         if len(rows) > MAXIMUM_CHANGES:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from onex.domain.errors import write_problems
-from onex.domain.event import GENESIS_HASH, Event
+from onex.domain.event import ALLOWED, GENESIS_HASH, REFUSED, Event
 from onex.domain.json_value import canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition, preference
 from onex.domain.metadata import (
@@ -21,7 +21,6 @@ from onex.domain.metadata import (
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import SOURCE_ADOPTED, Projection, adoption, node_state
 from onex.domain.reference import NodeId, NodeVersion
-from onex.local_machine import user_name
 from onex.storage.backend import SeenFile, StoredNode
 from onex.storage.node_record import (
     COLUMNS,
@@ -121,9 +120,10 @@ class SqlWriter:
     bulk (``expect``) and kept current, so that nothing needs to be written before it is read.
     """
 
-    def __init__(self, connection: SqlConnection) -> None:
+    def __init__(self, connection: SqlConnection, actor: str) -> None:
+        """``actor`` is who makes the changes, as the log names them."""
         self._connection = connection
-        self._actor = user_name()
+        self._actor = actor
         last = connection.rows("SELECT serial, hash, time FROM events ORDER BY serial DESC LIMIT 1")
         self._serial, self._hash = last[0][:2] if last else (0, GENESIS_HASH)
         self._time: str = last[0][2] if last else ""
@@ -517,8 +517,17 @@ class SqlWriter:
             raise LookupError(f"{node} is not registered")
         return row
 
+    def refused(self, action: str, object_name: str, reason: str) -> None:
+        self._append(action, object_name, {"reason": canonical_json(reason)}, outcome=REFUSED)
+
     def _append(
-        self, action: str, object_name: str, body: Mapping[str, str], time: str | None = None
+        self,
+        action: str,
+        object_name: str,
+        body: Mapping[str, str],
+        time: str | None = None,
+        *,
+        outcome: str = ALLOWED,
     ) -> None:
         """Append an entry to the one log; the members of its body are canonical JSON."""
         event = Event(
@@ -527,7 +536,7 @@ class SqlWriter:
             self._actor,
             action,
             object_name,
-            "allowed",
+            outcome,
             canonical_object(body),
             self._hash,
         ).sealed()

@@ -1,0 +1,188 @@
+"""RegisteredSources: the sources of a registry, declared or remembered, and scans of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from onex.configuration import (
+    PROJECT_FILE,
+    Configuration,
+    SourceConfiguration,
+    load_configuration,
+)
+from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, adopt_sources
+from onex.discovery.filesystem import FileSystemDiscovery
+from onex.discovery.local_workspace import local_workspace
+from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.scan_report import ScanReport
+from onex.discovery.source_kinds import make_source, merge_rules
+from onex.domain.errors import (
+    ConfigurationError,
+    Location,
+    OnexError,
+    Problem,
+    Severity,
+    UsageError,
+)
+from onex.domain.metadata import SourceId
+from onex.storage.backend import StorageBackend, StorageWriter
+
+FORGOTTEN_AT_ONCE = 1_000
+
+
+class RegisteredSources:
+    """The sources of one registry. One object serves one thread."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        environment: Mapping[str, str],
+        storage: Callable[[], StorageBackend],
+        actor: str | None = None,
+    ) -> None:
+        """Prepare for questions.
+
+        Args:
+            configuration: declares sources.
+            environment: what the configuration was read with.
+            storage: opens what is registered; declared sources are checked without it.
+            actor: who scans and forgets, as the log names them.
+        """
+        self._configuration = configuration
+        self._environment = environment
+        self._open_storage = storage
+        self._actor = actor
+        self.workspace = local_workspace(configuration)
+
+    @property
+    def _storage(self) -> StorageBackend:
+        return self._open_storage()
+
+    @property
+    def declared(self) -> Sequence[SourceConfiguration]:
+        """The sources in ``onex.toml``."""
+        return self._configuration.sources
+
+    def scan(self, paths: Iterable[str | Path] = (), *, force: bool = False) -> ScanReport:
+        """Discover nodes below the given folders, or in the declared sources.
+
+        Raises:
+            UsageError: no folder is given and no source is declared.
+            PathNotReadableError: the only folder cannot be read.
+            StorageError: the registry's database cannot be used.
+        """
+        engine = DiscoveryEngine(self._storage, workspace=self.workspace, actor=self._actor)
+        given = list(paths)
+        for path in given:
+            engine.register_discovery_source(FileSystemDiscovery(Path(path)))
+        for source in () if given else self.declared:
+            timeout = source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+            engine.register_discovery_source(make_source(source), timeout)
+        scanned = [source.name for source in engine.sources]
+        engine.roots = {name: self._root_of(name) for name in scanned}
+        engine.rules = merge_rules(self.declared, self._configuration.trust_policy, scanned)
+        if not engine.sources:
+            raise UsageError(
+                "there is nothing to scan",
+                hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
+            )
+        return engine.scan(force=force)
+
+    def watch(self, paths: Sequence[str | Path] = ()) -> Iterator[ScanReport]:
+        """Scan again whenever a file of a source changes, without end.
+
+        Args:
+            paths: the folders to watch, by default those of the declared sources.
+
+        Raises:
+            UsageError: there is no folder to watch, or watchfiles is not installed.
+        """
+        from onex.discovery.watch import changes_below
+
+        given = [Path(path) for path in paths]
+        project = self._configuration.project
+        settings = None if given or project is None else project / PROJECT_FILE
+
+        def folders() -> list[Path]:
+            if settings is not None:
+                self._read_configuration_again()
+            declared = [source.path for source in self.declared if source.path]
+            return given or declared
+
+        for trouble in changes_below(folders, settings):
+            told = [] if trouble is None else [trouble]
+            try:
+                report = self.scan(paths)
+                yield replace(report, problems=[*told, *report.problems])
+            except OnexError as error:
+                # A source that is away for a moment, or a file that is half written.
+                place = error.location or Location()
+                told.append(Problem(error.code, Severity.ERROR, error.message, place, error.hint))
+                yield ScanReport((), told, self._storage.count())
+
+    def _read_configuration_again(self) -> None:
+        """Take over what ``onex.toml`` says now, unless it is not valid at the moment."""
+        with contextlib.suppress(ConfigurationError):
+            self._configuration = load_configuration(
+                self._configuration.project or Path(), self._environment, self._configuration.home
+            )
+
+    def check(self) -> Sequence[tuple[SourceConfiguration, OnexError | None]]:
+        """Try each declared source; with each stands what is wrong, None if nothing is."""
+        found: list[tuple[SourceConfiguration, OnexError | None]] = []
+        for declared in self.declared:
+            try:
+                make_source(declared).health_check()
+            except OnexError as error:
+                found.append((declared, error))
+            else:
+                found.append((declared, None))
+        return found
+
+    def known(self) -> Mapping[SourceId, int]:
+        """The sources of all workspaces, declared or not, and how many manifests each gives."""
+        return self._storage.sources()
+
+    def knows(self, source: SourceId) -> bool:
+        """Whether anything is known of a source, declared or not."""
+        if source.workspace == self.workspace.name:
+            roots = {source.name: self._root_of(source.name)}
+            adopt_sources(self._storage, self.workspace, roots, self._actor)
+        return source in self.known()
+
+    def forget(self, source: SourceId) -> int:
+        """Drop all that was found in a source and nowhere else; returns how many versions.
+
+        Raises:
+            UsageError: nothing is known of such a source.
+        """
+        if not self.knows(source):
+            raise UsageError(
+                f"nothing is known of a source {source.name!r}",
+                hint="see what is known: onex sources list --all",
+            )
+        paths, removed = list(self._storage.fingerprints(source)), 0
+        # In parts: others wait for the right to write meanwhile.
+        for start in range(0, len(paths), FORGOTTEN_AT_ONCE):
+            some = paths[start : start + FORGOTTEN_AT_ONCE]
+
+            def forget(writer: StorageWriter, some: Sequence[str] = some) -> int:
+                merge = Merge(writer, source, MergeRules(), self.workspace)
+                merge.expect_at(some)
+                for path in some:
+                    merge.drop(path)
+                return merge.counts.removed
+
+            removed += self._storage.write(forget, self._actor)
+        self._storage.write(lambda writer: writer.forget_source(source), self._actor)
+        return removed
+
+    def _root_of(self, name: str) -> Path | None:
+        """The folder of a source: as declared, or its name, or for others that of the project."""
+        if Path(name).is_absolute():
+            return Path(name)
+        declared = {source.name: source.path for source in self.declared}
+        return declared.get(name, self._configuration.project)
