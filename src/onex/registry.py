@@ -48,8 +48,6 @@ from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery, Page, SearchResult
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from onex.execution.events import Observer
     from onex.execution.forecast import RunForecast
     from onex.execution.options import RunKeywords, RunOptions
@@ -108,12 +106,7 @@ class Registry:
     def __enter__(self) -> Registry:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from onex import Registry
 from onex.discovery.packages import PluginDiscovery
-from onex.discovery.source import Deadline, SourceMemory
+from onex.discovery.source import Deadline, SourceSnapshot
 from onex.storage.query import MetadataQuery
 from tests.conftest import Project
 
@@ -171,7 +171,7 @@ def install(site: Path, name: str, value: str, code: str, *, with_code: bool = T
 
 def discover(site: Path):
     source = PluginDiscovery("p", [str(site)])
-    return source.discover_nodes(SourceMemory(), Deadline.after(30))
+    return source.discover_nodes(SourceSnapshot(), Deadline.after(30))
 
 
 def test_broken_distributions_cost_themselves_alone(tmp_path: Path) -> None:
@@ -216,6 +216,6 @@ def test_a_package_in_a_zip_file_is_named_as_that(tmp_path: Path) -> None:
         zipped.writestr("packed/__init__.py", "")
     source = PluginDiscovery("p", [str(archive)])
     source.health_check = lambda: None
-    found = source.discover_nodes(SourceMemory(), Deadline.after(30))
+    found = source.discover_nodes(SourceSnapshot(), Deadline.after(30))
     (problem,) = found.problems
     assert "which lies in a zip file" in problem.message

@@ -17,7 +17,7 @@ import pytest
 
 from onex.discovery.engine import DiscoveryEngine
 from onex.discovery.merge import MergeRules, TrustPolicy
-from onex.discovery.source import Deadline, Discovery, SourceMemory
+from onex.discovery.source import Deadline, Discovery, SourceSnapshot
 from onex.domain.errors import PathNotReadableError
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
@@ -134,7 +134,7 @@ class Odd:
         self.name = name
         self._behaviour = behaviour
 
-    def discover_nodes(self, memory: SourceMemory, deadline: Deadline) -> Discovery:
+    def discover_nodes(self, memory: SourceSnapshot, deadline: Deadline) -> Discovery:
         return self._behaviour(memory, deadline)
 
     def health_check(self) -> None: ...
@@ -178,7 +178,7 @@ def test_a_walk_ends_at_its_deadline(project: Project) -> None:
 
     project.add("a")
     with pytest.raises(SourceTimeoutError):
-        FileSystemDiscovery(project.nodes).discover_nodes(SourceMemory(), Deadline.after(-1))
+        FileSystemDiscovery(project.nodes).discover_nodes(SourceSnapshot(), Deadline.after(-1))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_every_remedy_unblocks(registry: Registry, requirements: dict[str, str])
             request = dict(requirements)
             for edit in edits:
                 for needs in (
-                    [request] if edit.dependant is None else edited[edit.dependant].values()
+                    [request] if edit.dependent is None else edited[edit.dependent].values()
                 ):
                     if edit.accept is None:
                         needs.pop(edit.needed, None)

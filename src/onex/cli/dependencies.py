@@ -94,16 +94,16 @@ def why(output: Output, reference: str, targets: tuple[str, ...], home: Path | N
         output.line(f"{graph.label(node)} is needed:", "bold")
         for path in paths:
             output.line(f"  you ask for {path[0]} {graph.asked(None, path[0])}")
-            for dependant, needed in pairwise(path):
-                asked = graph.asked(dependant, needed)
-                output.line(f"    {graph.label(dependant)} needs {needed} {asked}")
+            for dependent, needed in pairwise(path):
+                asked = graph.asked(dependent, needed)
+                output.line(f"    {graph.label(dependent)} needs {needed} {asked}")
 
     output.emit(body, human)
 
 
 def _link(graph: DependencyGraph, path: list[str], position: int) -> dict[str, JsonValue]:
-    dependant = path[position - 1] if position else None
-    asked = graph.asked(dependant, path[position])
+    dependent = path[position - 1] if position else None
+    asked = graph.asked(dependent, path[position])
     return {"node": graph.label(path[position]), "asked": str(asked)}
 
 
@@ -197,7 +197,7 @@ def graph(output: Output, targets: tuple[str, ...], drawing: str, home: Path | N
 @home_option
 @output_options
 def compat(output: Output, reference: str, home: Path | None) -> None:
-    """Show which dependants would take which version of a node."""
+    """Show which dependents would take which version of a node."""
     with Registry.open(home) as registry:
         node = registry.node(NodeRef.parse(reference))
         found = registry.compatibility(node)

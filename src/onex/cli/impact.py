@@ -34,7 +34,7 @@ _STYLES = {"moves": "green", "held": "yellow", "breaks": "red", "unresolved": "d
 def impact(output: Output, proposed: str, workflows: tuple[str, ...], home: Path | None) -> int:
     """Show what a version does to everyone who needs the node.
 
-    Each dependant and each workflow is resolved without the version and with it:
+    Each dependent and each workflow is resolved without the version and with it:
     it moves, it is held, or it breaks. The version may be registered, or be
     proposed by a manifest, or be a mere number; then it is taken to need what the
     newest version needs. Exits with 3 if anything breaks.
@@ -54,9 +54,9 @@ def impact(output: Output, proposed: str, workflows: tuple[str, ...], home: Path
     }
 
     def human() -> None:
-        output.line(f"{metadata.node_version}: {counted(len(found), 'dependant')}", "bold")
+        output.line(f"{metadata.node_version}: {counted(len(found), 'dependent')}", "bold")
         for entry in found:
-            output.line(f"{entry.dependant} {entry.effect}", _STYLES[entry.effect])
+            output.line(f"{entry.dependent} {entry.effect}", _STYLES[entry.effect])
             for change in entry.changes:
                 output.line(f"    {change}")
             for line in entry.reason.splitlines():

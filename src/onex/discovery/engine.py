@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from onex.discovery.merge import Merge, MergeRules, has_moved_away
 from onex.discovery.scan_report import ScanReport, SourceReport, joined_conflicts
-from onex.discovery.source import Deadline, Discovery, DiscoverySource, Finding, SourceMemory
+from onex.discovery.source import Deadline, Discovery, DiscoverySource, Finding, SourceSnapshot
 from onex.domain.errors import (
     Location,
     OnexError,
@@ -50,7 +50,7 @@ class _Inquiry:
     """
 
     source: DiscoverySource
-    memory: SourceMemory
+    memory: SourceSnapshot
     deadline: Deadline
     before: str | None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -156,7 +156,9 @@ class DiscoveryEngine:
         # First, so that what is stored while the memory is read counts as stored after it.
         source_id = self._source_id(source.name)
         before = self.storage.scan_token(source_id)
-        memory = SourceMemory(self.storage.fingerprints(source_id), self.storage.folders(source_id))
+        memory = SourceSnapshot(
+            self.storage.fingerprints(source_id), self.storage.folders(source_id)
+        )
         deadline = Deadline.after(self.timeouts[source.name])
         return _Inquiry(
             source,

@@ -11,7 +11,7 @@ from pathlib import Path
 from onex.discovery.folder_walk import Folder, TreeWalk, all_below, covered
 from onex.discovery.listing import LISTING_FILE, check_listing
 from onex.discovery.parallel import CHUNK, Task, read_in_chunks, read_manifests
-from onex.discovery.source import Deadline, Discovery, Finding, SourceMemory
+from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
 from onex.domain.errors import (
     Location,
     OnexError,
@@ -81,7 +81,7 @@ class FileSystemDiscovery:
                 location=Location(str(self._root)),
             ) from error
 
-    def discover_nodes(self, memory: SourceMemory, deadline: Deadline) -> Discovery:
+    def discover_nodes(self, memory: SourceSnapshot, deadline: Deadline) -> Discovery:
         """Say which manifests changed.
 
         Raises:

@@ -2,7 +2,7 @@
 
 A folder whose own time stamps did not change has the same names in it as before,
 so it is not listed again; but every file is asked for its status, since an edit in
-place changes no folder. What is known of a folder is kept as a ``FolderMemory``.
+place changes no folder. What is known of a folder is kept as a ``FolderSnapshot``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISLNK
 
-from onex.discovery.parallel import share_out
+from onex.discovery.parallel import map_in_processes
 from onex.discovery.source import Deadline
 from onex.domain.errors import Location, Problem, Severity
 from onex.manifests.ignore_rules import IGNORE_FILES, NO_RULES, IgnoreRules, read_patterns
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.node_files import is_owned_file, is_pruned, is_text, tree_of_its_own
-from onex.storage.scan_memory import SEPARATOR, FolderMemory, join_names, split_names
+from onex.storage.scan_memory import SEPARATOR, FolderSnapshot, join_names, split_names
 
 # File systems stamp changes with a clock that ticks every few milliseconds, and some keep whole
 # seconds alone; what changed this shortly before it was read may change again under the same
@@ -45,7 +45,7 @@ MINIMUM_SHARE = 1000
 class Folder:
     """One folder of the walk, and what to remember of it."""
 
-    memory: FolderMemory
+    memory: FolderSnapshot
     is_changed: bool = True
     children: list[Folder] = field(default_factory=list)
 
@@ -81,12 +81,12 @@ class TreeWalk:
     """
 
     root: str
-    known: Mapping[str, FolderMemory]
+    known: Mapping[str, FolderSnapshot]
     deadline: Deadline
     settings: bytes = b""
     above: IgnoreRules = NO_RULES
     folders: list[Folder] = field(default_factory=list)
-    changed: list[FolderMemory] = field(default_factory=list)
+    changed: list[FolderSnapshot] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     _seen: set[bytes] = field(default_factory=set)
@@ -148,7 +148,7 @@ class TreeWalk:
 
     def _check(
         self,
-        memory: FolderMemory,
+        memory: FolderSnapshot,
         fingerprint: bytes,
         parent: Folder | None,
     ) -> tuple[Folder, list[str]] | None:
@@ -199,7 +199,7 @@ class TreeWalk:
         fingerprint, rules = _fingerprint(path, files, above)
         if stamp and not _is_settled(*_STAMP.unpack(stamp)[:2]):
             stamp = _UNKNOWN
-        memory = FolderMemory(
+        memory = FolderSnapshot(
             path, stamp, rules, join_names(files), join_names(folders), fingerprint
         )
         self.changed.append(memory)
@@ -243,7 +243,7 @@ def all_below(folder: Folder) -> Iterator[Folder]:
         pending += reversed(current.children)
 
 
-def _ask_known(known: Mapping[str, FolderMemory]) -> dict[str, tuple[bytes, bytes]]:
+def _ask_known(known: Mapping[str, FolderSnapshot]) -> dict[str, tuple[bytes, bytes]]:
     """The stamp and fingerprint of known folders, asked on all processors at once.
 
     Nothing is said of folders that are gone or unsettled, and of those with ignore
@@ -252,7 +252,7 @@ def _ask_known(known: Mapping[str, FolderMemory]) -> dict[str, tuple[bytes, byte
     folders = list(known.values())
     if len(folders) < 2 * MINIMUM_SHARE:
         return {}
-    answers = b"".join(share_out(folders, _ask_share, MINIMUM_SHARE))
+    answers = b"".join(map_in_processes(folders, _ask_share, MINIMUM_SHARE))
     size = _STAMP.size + DIGEST_BYTES
     return {
         folder.path: (
@@ -264,7 +264,7 @@ def _ask_known(known: Mapping[str, FolderMemory]) -> dict[str, tuple[bytes, byte
     }
 
 
-def _ask_share(folders: Sequence[FolderMemory]) -> bytes:
+def _ask_share(folders: Sequence[FolderSnapshot]) -> bytes:
     """For each folder its stamp and fingerprint, zeros where nothing can be said."""
     nothing = bytes(_STAMP.size + DIGEST_BYTES)
     answers: list[bytes] = []

@@ -23,7 +23,7 @@ from onex.domain.reference import NodeVersion
 from onex.domain.workspace import Workspace
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
 from onex.storage.node_record import NodeRecord
-from onex.storage.scan_memory import FolderMemory
+from onex.storage.scan_memory import FolderSnapshot
 
 CONFLICT_CODE = "DSC002"
 
@@ -160,7 +160,7 @@ class Merge:
             if self._writer.node_at(origin) is not None and self._is_gone(origin):
                 self.counts.removed += self._look_again(origin)
 
-    def remember_folders(self, changed: Iterable[FolderMemory], gone: Iterable[str]) -> None:
+    def remember_folders(self, changed: Iterable[FolderSnapshot], gone: Iterable[str]) -> None:
         """Note what the walk of the source saw of folders."""
         self._writer.remember_folders(self._source, changed, gone)
 

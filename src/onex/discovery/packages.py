@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from onex.discovery.filesystem import FileSystemDiscovery
-from onex.discovery.source import Deadline, Discovery, Finding, SourceMemory
+from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
 from onex.domain.errors import OnexError, PathNotReadableError, Problem, Severity
 
 ENTRY_POINT_GROUP = "onex.nodes"
@@ -43,7 +43,7 @@ class PluginDiscovery:
                     f"{path} is not a folder", hint="name the folder that packages are installed in"
                 )
 
-    def discover_nodes(self, memory: SourceMemory, deadline: Deadline) -> Discovery:
+    def discover_nodes(self, memory: SourceSnapshot, deadline: Deadline) -> Discovery:
         """Read the manifest of each entry point, where it may have changed."""
         self.health_check()
         findings: list[Finding] = []
@@ -68,7 +68,7 @@ class PluginDiscovery:
             }
             files = FileSystemDiscovery(place, in_repository=False)
             try:
-                discovery = files.discover_nodes(SourceMemory(known), deadline)
+                discovery = files.discover_nodes(SourceSnapshot(known), deadline)
             except PathNotReadableError as error:
                 problems.append(_as_problem(error))
                 continue

@@ -33,7 +33,7 @@ def read_manifests(tasks: Sequence[Task], read: Callable[[Task], Finding]) -> li
     def work(share: Sequence[Task]) -> bytes:
         return b"\n".join(_written(read(task)) for task in share)
 
-    results = share_out(tasks, work, MINIMUM_SHARE)
+    results = map_in_processes(tasks, work, MINIMUM_SHARE)
     return [_finding(line) for result in results for line in result.split(b"\n")]
 
 
@@ -59,7 +59,7 @@ def _finding(line: bytes) -> Finding:
 T = TypeVar("T")
 
 
-def share_out(
+def map_in_processes(
     items: Sequence[T],
     work: Callable[[Sequence[T]], bytes],
     minimum_share: int,

@@ -10,7 +10,7 @@ from typing import Protocol
 from onex.domain.errors import Problem, SourceTimeoutError
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
-from onex.storage.scan_memory import FolderMemory
+from onex.storage.scan_memory import FolderSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceMemory:
+class SourceSnapshot:
     """What the registry remembers of a source's last scan.
 
     ``fingerprints`` gives for the path of each manifest what it had then; an empty
@@ -49,11 +49,11 @@ class SourceMemory:
     """
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    folders: Mapping[str, FolderMemory] = field(default_factory=dict)
+    folders: Mapping[str, FolderSnapshot] = field(default_factory=dict)
 
-    def without_fingerprints(self) -> SourceMemory:
+    def without_fingerprints(self) -> SourceSnapshot:
         """The same manifests, each to be read again."""
-        return SourceMemory(dict.fromkeys(self.fingerprints, ""))
+        return SourceSnapshot(dict.fromkeys(self.fingerprints, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Discovery:
     gone: Sequence[str] = ()
     problems: Sequence[Problem] = ()
     is_partial: bool = False
-    folders: Sequence[FolderMemory] = ()
+    folders: Sequence[FolderSnapshot] = ()
     gone_folders: Sequence[str] = ()
 
 
@@ -97,7 +97,7 @@ class DiscoverySource(Protocol):
         """``filesystem``, ``package``, ``remote``, or what a third party calls its own."""
         ...
 
-    def discover_nodes(self, memory: SourceMemory, deadline: Deadline) -> Discovery:
+    def discover_nodes(self, memory: SourceSnapshot, deadline: Deadline) -> Discovery:
         """Say what changed since the last scan.
 
         Raises:

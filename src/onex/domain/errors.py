@@ -240,11 +240,11 @@ class WorkflowInputError(OnexError):
 class ConstraintFact:
     """One constraint on which a failed resolution rests.
 
-    ``dependant`` and ``version`` name the node version that wrote it; both are
+    ``dependent`` and ``version`` name the node version that wrote it; both are
     None for the request itself.
     """
 
-    dependant: str | None
+    dependent: str | None
     version: str | None
     needed: str
     constraint: str

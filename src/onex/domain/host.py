@@ -18,7 +18,7 @@ class HostEnvironment:
     python: Version
     platform: str
 
-    def obstacle(self, manifest_extra: JsonObject) -> str | None:
+    def unavailable_reason(self, manifest_extra: JsonObject) -> str | None:
         """Why a node cannot run here, or None where nothing stands against it.
 
         A requirement that is not a version range is taken to ask for nothing.

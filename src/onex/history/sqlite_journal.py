@@ -376,4 +376,12 @@ def _summary(row: _SummaryRow) -> RunRecord:
     status = RunStatus(text)
     if status is RunStatus.RUNNING and not is_running(process, began):
         status = RunStatus.INTERRUPTED
-    return RunRecord(run_id, workflow, status, started_at, seconds, overhead, replay_of)
+    return RunRecord(
+        run_id=run_id,
+        workflow=workflow,
+        status=status,
+        started_at=started_at,
+        seconds=seconds,
+        overhead_seconds=overhead,
+        replay_of=replay_of,
+    )

@@ -16,10 +16,10 @@ from onex.resolver.dependency_resolver import DependencyResolver
 def places_of(resolver: DependencyResolver, facts: Iterable[ConstraintFact]) -> Iterator[str]:
     """The line of each constraint that a manifest holds."""
     for fact in dict.fromkeys(facts):
-        if fact.dependant is None or fact.version is None:
+        if fact.dependent is None or fact.version is None:
             continue
-        owner = NodeVersion(NodeId.parse(fact.dependant), Version.parse(fact.version))
-        registered = resolver.view.registered(fact.dependant).get(owner.version)
+        owner = NodeVersion(NodeId.parse(fact.dependent), Version.parse(fact.version))
+        registered = resolver.view.registered(fact.dependent).get(owner.version)
         if registered is None:
             continue
         manifest = Path(registered.origins[0].path)

@@ -14,9 +14,9 @@ from onex.domain.reference import NodeId, NodeRef
 from onex.manifests.override import find_manifest, read_override
 from onex.resolution.cached_resolver import CachedResolver
 from onex.resolution.constraint_places import places_of
+from onex.resolver.dependencies import Dependencies
 from onex.resolver.impact import Impact, assess
 from onex.resolver.matrix_overlays import ProposedMatrix
-from onex.resolver.needs import Needs
 from onex.resolver.version_report import Demand, VersionCompatibility, compatibility
 from onex.storage.backend import StorageBackend
 
@@ -70,9 +70,9 @@ class VersionImpact:
     def impact(
         self, proposed: NodeMetadata, workflows: Mapping[str, Sequence[NodeRef]]
     ) -> list[Impact]:
-        """What a proposed version does to each dependant of its node and to workflows.
+        """What a proposed version does to each dependent of its node and to workflows.
 
-        A dependant is judged by its best version. ``workflows`` gives the
+        A dependent is judged by its best version. ``workflows`` gives the
         references of each by name. Where the version is registered with the same
         manifest, the registry without it is what it is compared with.
         """
@@ -88,24 +88,24 @@ class VersionImpact:
         else:
             before = rows
         required, optional = view.needs_of(proposed)
-        needs = Needs.of(required, optional, view.obstacle_of(proposed))
+        needs = Dependencies.of(required, optional, view.unavailable_reason_of(proposed))
         rank = preference(proposed.version, proposed.lifecycle)
         after = {**rows, proposed.version: (rank, needs)}
         worlds = ProposedMatrix(matrix, node, before), ProposedMatrix(matrix, node, after)
         found: list[Impact] = []
-        asked = {str(d): {str(d): LATEST} for d in self._dependants(proposed.node)}
+        asked = {str(d): {str(d): LATEST} for d in self._dependents(proposed.node)}
         for name, references in workflows.items():
             try:
                 asked[name] = dict(resolver.request(references).requirements)
             except (NodeNotFoundError, AmbiguousNodeError) as error:
                 found.append(Impact(name, "unresolved", (), error.message))
-        for dependant, requirements in asked.items():
-            entry = assess(dependant, requirements, node, proposed.version, *worlds)
+        for dependent, requirements in asked.items():
+            entry = assess(dependent, requirements, node, proposed.version, *worlds)
             if entry is not None:
                 found.append(self._located(entry))
         return found
 
-    def _dependants(self, node: NodeId) -> list[NodeId]:
+    def _dependents(self, node: NodeId) -> list[NodeId]:
         """The nodes that need a node in any version, directly or not, by name."""
         seen = {node}
         pending = [node]

@@ -33,7 +33,7 @@ class NodeCatalog(Protocol):
         ...
 
 
-Asked = dict[str, VersionConstraint]
+Constraints = dict[str, VersionConstraint]
 
 
 class CatalogView:
@@ -85,10 +85,10 @@ class CatalogView:
         self._names.clear()
         self._looked_up.clear()
 
-    def needs_of(self, metadata: NodeMetadata) -> tuple[Asked, Asked]:
+    def needs_of(self, metadata: NodeMetadata) -> tuple[Constraints, Constraints]:
         """What a version needs, and what it takes only in some versions, by full name."""
-        required: Asked = {}
-        optional: Asked = {}
+        required: Constraints = {}
+        optional: Constraints = {}
         own = str(metadata.node)
         for dependency in metadata.dependencies:
             asked = optional if dependency.optional else required
@@ -100,17 +100,17 @@ class CatalogView:
             asked[name] = asked[name].intersection(constraint) if name in asked else constraint
         return required, optional
 
-    def _full_name(self, dependant: str, reference: NodeRef) -> str:
+    def _full_name(self, dependent: str, reference: NodeRef) -> str:
         """The full name of a dependency; as it is written where no one node has that name."""
         if reference.node is not None:
             return str(reference.node)
-        self._looked_up.setdefault(dependant, set()).add(reference.name)
+        self._looked_up.setdefault(dependent, set()).add(reference.name)
         candidates = self.find_nodes(reference.name)
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
-    def obstacle_of(self, metadata: NodeMetadata) -> str | None:
+    def unavailable_reason_of(self, metadata: NodeMetadata) -> str | None:
         """Why a version cannot run here, None where it can."""
-        return self._host.obstacle(metadata.extra)
+        return self._host.unavailable_reason(metadata.extra)
 
     # What the solver asks, by name and version.
 
@@ -123,8 +123,8 @@ class CatalogView:
     def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
         return self.needs_of(self.registered(node)[version].metadata)[1]
 
-    def obstacle(self, node: str, version: Version) -> str | None:
-        return self.obstacle_of(self.registered(node)[version].metadata)
+    def unavailable_reason(self, node: str, version: Version) -> str | None:
+        return self.unavailable_reason_of(self.registered(node)[version].metadata)
 
     def preference(self, node: str, version: Version) -> int:
         found = self.registered(node)[version]

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.version import Version
+from onex.resolver.dependencies import Dependencies
 from onex.resolver.dependency_row import DependencyRow
-from onex.resolver.needs import Needs
 from onex.resolver.provider import DependencyProvider, VersionPolicy
 from onex.resolver.version_table import VersionTable
 
@@ -28,7 +28,7 @@ class VersionMatrix(Protocol):
         """The versions of a node, and what constraints allow of them."""
         ...
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         """What the version at an index of the node's table asks."""
         ...
 
@@ -44,7 +44,7 @@ class CompatibilityMatrix:
         self._provider = provider
         self._policy = policy
         self._tables: dict[str, VersionTable] = {}
-        self._needs: dict[str, dict[int, Needs]] = {}
+        self._needs: dict[str, dict[int, Dependencies]] = {}
         self._rows: dict[str, DependencyRow] = {}
 
     def __len__(self) -> int:
@@ -64,17 +64,17 @@ class CompatibilityMatrix:
             )
         return table
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         known = self._needs.get(node)
         if known is None:
             known = self._needs[node] = {}
         needs = known.get(index)
         if needs is None:
             version = self.table(node).versions[index]
-            needs = known[index] = Needs.of(
+            needs = known[index] = Dependencies.of(
                 self._provider.dependencies(node, version),
                 self._policy.optional_dependencies(node, version),
-                self._policy.obstacle(node, version),
+                self._policy.unavailable_reason(node, version),
             )
         return needs
 

@@ -43,16 +43,16 @@ class DependencyGraph:
         """A node with its chosen version."""
         return f"{node}@{self.versions[node]}"
 
-    def dependants(self, node: str) -> dict[str, VersionConstraint]:
+    def dependents(self, node: str) -> dict[str, VersionConstraint]:
         """The nodes that need this one, with what they ask."""
         return self._inverted().get(node, {})
 
     def _inverted(self) -> dict[str, dict[str, VersionConstraint]]:
         """For each node that is needed, who needs it and what they ask."""
         inverted: dict[str, dict[str, VersionConstraint]] = {}
-        for dependant, needs in sorted(self.needs.items()):
+        for dependent, needs in sorted(self.needs.items()):
             for node, constraint in needs.items():
-                inverted.setdefault(node, {})[dependant] = constraint
+                inverted.setdefault(node, {})[dependent] = constraint
         return inverted
 
     def tree(self, roots: Sequence[str], *, invert: bool = False) -> Iterator[TreeLine]:
@@ -104,9 +104,9 @@ class DependencyGraph:
                 found.append(path[::-1])
         return found
 
-    def asked(self, dependant: str | None, node: str) -> VersionConstraint:
-        """What a dependant, or the request, asks of a node."""
-        return self.requirements[node] if dependant is None else self.needs[dependant][node]
+    def asked(self, dependent: str | None, node: str) -> VersionConstraint:
+        """What a dependent, or the request, asks of a node."""
+        return self.requirements[node] if dependent is None else self.needs[dependent][node]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Nodes and edges, as ``graph`` and ``tree`` print them."""

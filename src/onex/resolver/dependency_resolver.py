@@ -16,10 +16,10 @@ from onex.domain.reference import NodeId, NodeRef
 from onex.domain.version import Version
 from onex.resolver.catalog import CatalogView, NodeCatalog
 from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
+from onex.resolver.dependencies import Dependencies
 from onex.resolver.dependency_row import DependencyRow
 from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.matrix_overlays import ForcedMatrix, LockedMatrix
-from onex.resolver.needs import Needs
 from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve_with
 from onex.resolver.version_table import VersionTable
@@ -145,7 +145,7 @@ class DependencyResolver:
 
     def _require_clear_names(self, error: ResolutionError) -> None:
         """Refuse a dependency by a name that several nodes have, if no other fact is behind it."""
-        asked = [fact for fact in error.facts if fact.dependant is not None]
+        asked = [fact for fact in error.facts if fact.dependent is not None]
         if any("://" in fact.needed for fact in asked):
             return
         for fact in asked:
@@ -153,9 +153,9 @@ class DependencyResolver:
             if len(candidates) > 1:
                 names = " or ".join(map(str, candidates))
                 raise AmbiguousNodeError(
-                    f"{fact.dependant}@{fact.version} needs {fact.needed!r}, which is the name of"
+                    f"{fact.dependent}@{fact.version} needs {fact.needed!r}, which is the name of"
                     f" {len(candidates)} nodes",
-                    hint=f"write it in full in the manifest of {fact.dependant}: {names}",
+                    hint=f"write it in full in the manifest of {fact.dependent}: {names}",
                     details={"candidates": [str(candidate) for candidate in candidates]},
                 ) from error
 
@@ -202,10 +202,10 @@ class DependencyResolver:
             forced = {}
             for node, registered in request.overrides.items():
                 required, optional = self.view.needs_of(registered.metadata)
-                obstacle = self.view.obstacle_of(registered.metadata)
+                unavailable_reason = self.view.unavailable_reason_of(registered.metadata)
                 forced[str(node)] = (
                     registered.metadata.version,
-                    Needs.of(required, optional, obstacle),
+                    Dependencies.of(required, optional, unavailable_reason),
                 )
             matrix = ForcedMatrix(matrix, forced)
         return matrix
@@ -264,7 +264,7 @@ class _Consulted:
         self.nodes.add(node)
         return self._matrix.table(node)
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         return self._matrix.needs(node, index)
 
     def row(self, node: str) -> DependencyRow:
@@ -295,6 +295,6 @@ def _forced_warnings(
     node = str(metadata.node)
     yield f"{metadata.node_version} is forced, from {forced.origins[0].path}"
     askers = [("the request", requirements), *needs.items()]
-    for dependant, asked in askers:
+    for dependent, asked in askers:
         if node in asked and not asked[node].allows(metadata.version):
-            yield f"{dependant} asks {node} {asked[node]}, which the override ignores"
+            yield f"{dependent} asks {node} {asked[node]}, which the override ignores"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from onex.domain.constraint import VersionConstraint
+from onex.resolver.dependencies import Dependencies, Requirements
 from onex.resolver.dependency_column import DependencyColumn
-from onex.resolver.needs import Asked, Needs
 from onex.resolver.version_table import VersionTable
 
 Askers = dict[str, dict[str, int]]
@@ -20,14 +20,14 @@ Askers = dict[str, dict[str, int]]
 class DependencyRow:
     """What each set of versions of one node asks. Versions are the bits of masks.
 
-    ``requires_itself`` are the versions that need their own node, ``obstacles`` those that
+    ``requires_itself`` are the versions that need their own node, ``unavailable`` those that
     cannot be used at all, by the reason.
     """
 
-    def __init__(self, node: str, needs: Iterable[Needs]) -> None:
+    def __init__(self, node: str, needs: Iterable[Dependencies]) -> None:
         """``needs`` are those of each version, in ascending order."""
         self.requires_itself = 0
-        self.obstacles: dict[str, int] = {}
+        self.unavailable: dict[str, int] = {}
         self._node = node
         self._required: Askers = {}
         self._optional: Askers = {}
@@ -38,15 +38,15 @@ class DependencyRow:
             self._add(bit, of_version.required, self._required)
             if of_version.optional:
                 self._add(bit, of_version.optional, self._optional)
-            if of_version.obstacle is not None:
-                known = self.obstacles.get(of_version.obstacle, 0)
-                self.obstacles[of_version.obstacle] = known | bit
+            if of_version.unavailable_reason is not None:
+                known = self.unavailable.get(of_version.unavailable_reason, 0)
+                self.unavailable[of_version.unavailable_reason] = known | bit
             bit <<= 1
         self._optional.pop(node, None)
         for versions in self._required.pop(node, {}).values():
             self.requires_itself |= versions
 
-    def _add(self, bit: int, asked: Asked, askers: Askers) -> None:
+    def _add(self, bit: int, asked: Requirements, askers: Askers) -> None:
         for needed, constraint in asked:
             text = constraint.text
             try:

@@ -10,8 +10,8 @@ from onex.resolver.incompatibility import (
     DependencyOf,
     Derived,
     Incompatibility,
-    Obstacle,
     RootRequired,
+    Unavailable,
 )
 from onex.resolver.version_table import ABSENT, VersionTable
 
@@ -58,7 +58,7 @@ class _Explanation:
         match cause:
             case RootRequired():
                 return "the request must be met"
-            case Obstacle(node, versions, reason):
+            case Unavailable(node, versions, reason):
                 return f"{self._versions(node, versions)} {reason}"
             case CycleThrough(nodes):
                 return "there is a cycle " + " -> ".join([*nodes, nodes[0]])

@@ -34,14 +34,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """What happens to one dependant or workflow once the proposed version is there.
+    """What happens to one dependent or workflow once the proposed version is there.
 
     It ``moves`` to the version, it is ``held`` at another one, it ``breaks``, or it
     was ``unresolved`` before and stays so. ``reason`` says why it does not move,
     and ``facts`` are the constraints on which the reason rests.
     """
 
-    dependant: str
+    dependent: str
     effect: Effect
     changes: tuple[Change, ...] = ()
     reason: str = ""
@@ -50,7 +50,7 @@ class Impact:
     def to_json(self) -> dict[str, JsonValue]:
         """The entry in the shape that ``impact`` prints."""
         return {
-            "dependant": self.dependant,
+            "dependant": self.dependent,
             "effect": self.effect,
             "changes": [
                 {
@@ -65,23 +65,23 @@ class Impact:
 
 
 def assess(
-    dependant: str,
+    dependent: str,
     requirements: Mapping[str, VersionConstraint],
     node: str,
     version: Version,
     before: VersionMatrix,
     after: VersionMatrix,
 ) -> Impact | None:
-    """Solve for one dependant without and with the proposed version of a node.
+    """Solve for one dependent without and with the proposed version of a node.
 
     Returns:
-        None where the dependant has nothing to do with the node.
+        None where the dependent has nothing to do with the node.
     """
     old = _solve(before, requirements)
     new = _solve(after, requirements)
     if isinstance(new, ResolutionError):
         effect: Effect = "unresolved" if isinstance(old, ResolutionError) else "breaks"
-        return Impact(dependant, effect, (), new.explanation, new.facts)
+        return Impact(dependent, effect, (), new.explanation, new.facts)
     had = {} if isinstance(old, ResolutionError) else old
     if node not in had and node not in new:
         return None
@@ -91,16 +91,16 @@ def assess(
         if had.get(name) != new.get(name)
     )
     if new.get(node) == version:
-        return Impact(dependant, "moves", changes)
+        return Impact(dependent, "moves", changes)
     exact = VersionConstraint.parse(str(version))
     asked = requirements.get(node)
     if asked is not None and not asked.allows(version):
-        return Impact(dependant, "held", changes, f"it asks {node} {asked} itself")
+        return Impact(dependent, "held", changes, f"it asks {node} {asked} itself")
     prevented = _solve(after, {**requirements, node: exact})
     if isinstance(prevented, ResolutionError):
-        return Impact(dependant, "held", changes, prevented.explanation, prevented.facts)
+        return Impact(dependent, "held", changes, prevented.explanation, prevented.facts)
     better = f"{node} {new[node]} is preferred" if node in new else f"{node} is not needed any more"
-    return Impact(dependant, "held", changes, better)
+    return Impact(dependent, "held", changes, better)
 
 
 def _solve(

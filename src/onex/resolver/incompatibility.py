@@ -25,7 +25,7 @@ class DependencyOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class Unavailable:
     """Versions of a node cannot be used here, for a reason that no choice can change."""
 
     node: str
@@ -48,7 +48,7 @@ class Derived:
     second: Incompatibility
 
 
-Cause: TypeAlias = RootRequired | DependencyOf | Obstacle | CycleThrough | Derived
+Cause: TypeAlias = RootRequired | DependencyOf | Unavailable | CycleThrough | Derived
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.version import Version
 from onex.resolver.compatibility_matrix import VersionMatrix, row_of
+from onex.resolver.dependencies import Dependencies, Requirements
 from onex.resolver.dependency_row import DependencyRow
-from onex.resolver.needs import Asked, Needs
 from onex.resolver.version_table import ForcedTable, VersionTable
 
 
@@ -29,7 +29,7 @@ class LockedMatrix:
             table = self._tables[node] = self._matrix.table(node).favouring(version)
         return table
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         return self._matrix.needs(node, index)
 
     def row(self, node: str) -> DependencyRow:
@@ -39,7 +39,9 @@ class LockedMatrix:
 class ForcedMatrix:
     """Some nodes have one version alone, which every constraint on them takes."""
 
-    def __init__(self, matrix: VersionMatrix, forced: Mapping[str, tuple[Version, Needs]]) -> None:
+    def __init__(
+        self, matrix: VersionMatrix, forced: Mapping[str, tuple[Version, Dependencies]]
+    ) -> None:
         self._matrix = matrix
         self._forced = forced
 
@@ -47,7 +49,7 @@ class ForcedMatrix:
         forced = self._forced.get(node)
         return self._matrix.table(node) if forced is None else ForcedTable(node, forced[0])
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         forced = self._forced.get(node)
         return self._matrix.needs(node, index) if forced is None else forced[1]
 
@@ -59,7 +61,7 @@ class ProposedMatrix:
     """One node has other versions than are known, each with its preference and its needs."""
 
     def __init__(
-        self, matrix: VersionMatrix, node: str, versions: Mapping[Version, tuple[int, Needs]]
+        self, matrix: VersionMatrix, node: str, versions: Mapping[Version, tuple[int, Dependencies]]
     ) -> None:
         self._matrix = matrix
         self._node = node
@@ -69,7 +71,7 @@ class ProposedMatrix:
     def table(self, node: str) -> VersionTable:
         return self._table if node == self._node else self._matrix.table(node)
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         return self._needs[index] if node == self._node else self._matrix.needs(node, index)
 
     def row(self, node: str) -> DependencyRow:
@@ -85,19 +87,21 @@ class RelaxedMatrix:
     def __init__(self, matrix: VersionMatrix, places: Iterable[tuple[str | None, str]]) -> None:
         self._matrix = matrix
         self._places = frozenset(places)
-        self._dependants = {dependant for dependant, _ in self._places}
+        self._dependents = {dependent for dependent, _ in self._places}
 
     def table(self, node: str) -> VersionTable:
         return self._matrix.table(node)
 
-    def needs(self, node: str, index: int) -> Needs:
+    def needs(self, node: str, index: int) -> Dependencies:
         needs = self._matrix.needs(node, index)
-        if node not in self._dependants:
+        if node not in self._dependents:
             return needs
-        return Needs(self._relaxed(node, needs.required), needs.optional, needs.obstacle)
+        return Dependencies(
+            self._relaxed(node, needs.required), needs.optional, needs.unavailable_reason
+        )
 
     def row(self, node: str) -> DependencyRow:
-        return row_of(self, node) if node in self._dependants else self._matrix.row(node)
+        return row_of(self, node) if node in self._dependents else self._matrix.row(node)
 
     def requirements(
         self, requirements: Mapping[str, VersionConstraint]
@@ -105,9 +109,9 @@ class RelaxedMatrix:
         """What is left of the request."""
         return dict(self._relaxed(None, tuple(requirements.items())))
 
-    def _relaxed(self, dependant: str | None, asked: Asked) -> Asked:
+    def _relaxed(self, dependent: str | None, asked: Requirements) -> Requirements:
         return tuple(
-            (needed, LATEST if (dependant, needed) in self._places else constraint)
+            (needed, LATEST if (dependent, needed) in self._places else constraint)
             for needed, constraint in asked
-            if (dependant, needed) not in self._places or self._matrix.table(needed).versions
+            if (dependent, needed) not in self._places or self._matrix.table(needed).versions
         )

@@ -50,7 +50,7 @@ def find_outdated(
 
 
 def _holders(graph: DependencyGraph, node: str, newest: Version) -> tuple[str, ...]:
-    asked = [(graph.label(who), c) for who, c in graph.dependants(node).items()]
+    asked = [(graph.label(who), c) for who, c in graph.dependents(node).items()]
     if node in graph.requirements:
         asked.append(("the request", graph.requirements[node]))
     return tuple(f"{who} asks {c}" for who, c in asked if not c.allows(newest))

@@ -40,7 +40,7 @@ class VersionPolicy(Protocol):
         """The nodes that this version does without, but takes only in these versions."""
         ...
 
-    def obstacle(self, node: str, version: Version) -> str | None:
+    def unavailable_reason(self, node: str, version: Version) -> str | None:
         """Why a version cannot be used at all, such as ``needs Python >=3.12``; None if it can."""
         ...
 
@@ -57,5 +57,5 @@ class StableFirst:
     def optional_dependencies(self, node: str, version: Version) -> Mapping[str, VersionConstraint]:
         return {}
 
-    def obstacle(self, node: str, version: Version) -> str | None:
+    def unavailable_reason(self, node: str, version: Version) -> str | None:
         return None

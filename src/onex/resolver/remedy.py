@@ -28,7 +28,7 @@ class Edit:
     must go, since no node has that name.
     """
 
-    dependant: str | None
+    dependent: str | None
     needed: str
     constraints: tuple[str, ...]
     accept: Version | None
@@ -36,11 +36,11 @@ class Edit:
     def __str__(self) -> str:
         asked = " or ".join(self.constraints)
         if self.accept is None:
-            whose = "the request" if self.dependant is None else self.dependant
+            whose = "the request" if self.dependent is None else self.dependent
             return f"drop {self.needed} from {whose}, or register a node of that name"
-        if self.dependant is None:
+        if self.dependent is None:
             return f"ask for {self.needed}@{self.accept} in place of {asked}"
-        return f"let {self.dependant} accept {self.needed} {self.accept}, where it asks {asked}"
+        return f"let {self.dependent} accept {self.needed} {self.accept}, where it asks {asked}"
 
 
 def find_remedies(
@@ -60,7 +60,7 @@ def find_remedies(
     for _ in range(MAXIMUM_EDITS):
         following: list[tuple[tuple[Place, ...], Sequence[ConstraintFact]]] = []
         for made, known in level:
-            for place in dict.fromkeys((fact.dependant, fact.needed) for fact in known):
+            for place in dict.fromkeys((fact.dependent, fact.needed) for fact in known):
                 chosen = (*made, place)
                 if frozenset(chosen) in tried or place in made:
                     continue
@@ -71,7 +71,7 @@ def find_remedies(
                 try:
                     selected = solve_with(relaxed, relaxed.requirements(requirements))
                 except ResolutionError as error:
-                    left = [f for f in error.facts if (f.dependant, f.needed) not in chosen]
+                    left = [f for f in error.facts if (f.dependent, f.needed) not in chosen]
                     following.append((chosen, [*known, *left]))
                 else:
                     remedies.append(tuple(_edit(place, known, selected) for place in chosen))
@@ -82,8 +82,8 @@ def find_remedies(
 
 
 def _edit(place: Place, facts: Iterable[ConstraintFact], selected: Mapping[str, Version]) -> Edit:
-    dependant, needed = place
+    dependent, needed = place
     constraints = dict.fromkeys(
-        fact.constraint for fact in facts if (fact.dependant, fact.needed) == place
+        fact.constraint for fact in facts if (fact.dependent, fact.needed) == place
     )
-    return Edit(dependant, needed, tuple(constraints), selected.get(needed))
+    return Edit(dependent, needed, tuple(constraints), selected.get(needed))

@@ -15,17 +15,17 @@ from onex.domain.errors import ConstraintFact, DependencyCycleError, ResolutionE
 from onex.domain.graph import find_cycle
 from onex.domain.version import Version
 from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
+from onex.resolver.dependencies import Dependencies
 from onex.resolver.dependency_column import DependencyColumn
 from onex.resolver.explanation import derivation, explain
 from onex.resolver.incompatibility import (
     CycleThrough,
     DependencyOf,
     Incompatibility,
-    Obstacle,
     RootRequired,
+    Unavailable,
     resolve,
 )
-from onex.resolver.needs import Needs
 from onex.resolver.partial_solution import PartialSolution
 from onex.resolver.provider import DependencyProvider, StableFirst, VersionPolicy
 from onex.resolver.version_table import ABSENT, VersionTable, indexes
@@ -246,7 +246,7 @@ class _Solver:
             return
         self._loaded[node] = self._loaded.get(node, 0) | version
         if node == ROOT:
-            needs = Needs.of(self._requirements, {}, None)
+            needs = Dependencies.of(self._requirements, {}, None)
         else:
             needs = self._matrix.needs(node, version.bit_length() - 2)
         columns = self._columns.setdefault(node, {})
@@ -260,8 +260,8 @@ class _Solver:
                     column.add(version, constraint, is_optional=is_optional)
                 elif not is_optional:
                     self._add(Incompatibility({node: version}, CycleThrough((node,))))
-        if needs.obstacle is not None:
-            cause = Obstacle(node, version, needs.obstacle)
+        if needs.unavailable_reason is not None:
+            cause = Unavailable(node, version, needs.unavailable_reason)
             self._add(Incompatibility({node: version}, cause))
 
     def _load_all(self, node: str) -> None:
@@ -284,9 +284,9 @@ class _Solver:
         if row.requires_itself & missing:
             versions = row.requires_itself & missing
             self._add(Incompatibility({node: versions}, CycleThrough((node,))))
-        for reason, versions in row.obstacles.items():
+        for reason, versions in row.unavailable.items():
             if versions & missing:
-                cause = Obstacle(node, versions & missing, reason)
+                cause = Unavailable(node, versions & missing, reason)
                 self._add(Incompatibility({node: versions & missing}, cause))
 
     def _selected(self) -> dict[str, Version]:

@@ -13,9 +13,9 @@ from onex.resolver.version_table import VersionTable, indexes
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One dependant, such as ``tool://app@1.0.0`` or a workflow, and what it asks."""
+    """One dependent, such as ``tool://app@1.0.0`` or a workflow, and what it asks."""
 
-    dependant: str
+    dependent: str
     constraint: VersionConstraint
 
 
@@ -59,4 +59,4 @@ def compatibility(
 
 
 def _shown(demand: Demand) -> str:
-    return f"{demand.dependant} ({demand.constraint})"
+    return f"{demand.dependent} ({demand.constraint})"

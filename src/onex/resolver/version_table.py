@@ -167,10 +167,6 @@ class VersionTable:
         best = next(group & mask for group in self._by_preference if group & mask)
         return 1 << (best.bit_length() - 1)
 
-    def versions_in(self, mask: int) -> list[Version]:
-        """The versions of a set in ascending order."""
-        return [self.versions[index] for index in indexes(mask)]
-
     def describe(self, mask: int) -> str:
         """A set of versions as a reader would say it, such as ``1.2.0 to 1.4.1 or 2.0.0``."""
         mask &= self.present

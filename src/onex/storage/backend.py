@@ -15,7 +15,7 @@ from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery, Page, SearchResult
-from onex.storage.scan_memory import FolderMemory
+from onex.storage.scan_memory import FolderSnapshot
 
 Result = TypeVar("Result")
 
@@ -153,7 +153,7 @@ class StorageWriter(Protocol):
         ...
 
     def remember_folders(
-        self, source: SourceId, changed: Iterable[FolderMemory], gone: Iterable[str]
+        self, source: SourceId, changed: Iterable[FolderSnapshot], gone: Iterable[str]
     ) -> None:
         """Note what a walk saw of folders, and drop what was noted of those that are gone."""
         ...
@@ -245,7 +245,7 @@ class StorageBackend(Protocol):
         """The files that a scan saw at an origin, as ``SeenFile.files``; empty if unknown."""
         ...
 
-    def folders(self, source: SourceId) -> Mapping[str, FolderMemory]:
+    def folders(self, source: SourceId) -> Mapping[str, FolderSnapshot]:
         """What the last scan of a source noted of each folder, by path."""
         ...
 

@@ -1,4 +1,4 @@
-"""FolderMemory: what the last scan saw of one folder."""
+"""FolderSnapshot: what the last scan saw of one folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 SEPARATOR = "/"
 
 
-class FolderMemory(NamedTuple):
+class FolderSnapshot(NamedTuple):
     """One folder: its own time stamps, the names in it, and a hash over its files' status.
 
     ``stamp`` and ``fingerprint`` are empty where they must not be relied on;
@@ -25,7 +25,7 @@ class FolderMemory(NamedTuple):
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Names as a FolderMemory keeps them."""
+    """Names as a FolderSnapshot keeps them."""
     return SEPARATOR.join(names)
 
 

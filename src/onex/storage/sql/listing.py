@@ -20,19 +20,19 @@ from onex.storage.sql.name_pattern import Condition, in_normal_form, name_condit
 class Conditions:
     """What rows of ``nodes`` must meet: all parts, and one of the alternatives if there are any.
 
-    ``is_led_by_label`` says that rows are reached through one label, in the order of
+    ``drives_from_label`` says that rows are reached through one label, in the order of
     listings, so that a page ends as soon as it is full.
     """
 
     parts: list[str] = field(default_factory=list)
     part_parameters: list[Parameter] = field(default_factory=list)
     alternatives: list[Condition] = field(default_factory=list)
-    is_led_by_label: bool = False
+    drives_from_label: bool = False
 
     @property
     def source(self) -> str:
         """The tables to read."""
-        if self.is_led_by_label:
+        if self.drives_from_label:
             # CROSS JOIN, since SQLite then keeps this order of the tables.
             return "labels AS first_label CROSS JOIN nodes"
         return "nodes"
@@ -40,7 +40,7 @@ class Conditions:
     @property
     def sort_key(self) -> str:
         """The column that orders listings."""
-        return "first_label.sort_key" if self.is_led_by_label else "nodes.sort_key"
+        return "first_label.sort_key" if self.drives_from_label else "nodes.sort_key"
 
     def add(self, part: str, *parameters: Parameter) -> None:
         """Add one condition."""
@@ -70,11 +70,11 @@ class Conditions:
 
 
 def conditions_of(
-    query: MetadataQuery, connection: SqlConnection, *, may_lead: bool = False
+    query: MetadataQuery, connection: SqlConnection, *, allow_label_scan: bool = False
 ) -> Conditions:
     """The filters of a query, without those that pick one version of each node.
 
-    ``may_lead`` allows the first label to lead to the rows.
+    ``allow_label_scan`` allows the first label to lead to the rows.
     """
     found = Conditions()
     labels = [
@@ -86,8 +86,8 @@ def conditions_of(
         )
         for value in values
     ]
-    if labels and may_lead:
-        found.is_led_by_label = True
+    if labels and allow_label_scan:
+        found.drives_from_label = True
         found.add("nodes.sort_key = first_label.sort_key")
         found.add("first_label.kind = ? AND first_label.value = ?", *labels.pop(0))
     for label in labels:

@@ -24,7 +24,7 @@ from onex.storage.backend import SeenFile
 from onex.storage.node_record import neighbours_of, storable, stored_version, words_of
 from onex.storage.query import MetadataQuery, Page, SearchHit, SearchResult
 from onex.storage.retrying import retried
-from onex.storage.scan_memory import FolderMemory
+from onex.storage.scan_memory import FolderSnapshot
 from onex.storage.sql.connection import Parameter, Row, SqlConnection
 from onex.storage.sql.listing import (
     conditions_of,
@@ -154,7 +154,7 @@ class SqlBackend:
         return self._read(lambda: self._page(query))
 
     def _page(self, query: MetadataQuery) -> Page:
-        conditions = conditions_of(query, self._connection, may_lead=True)
+        conditions = conditions_of(query, self._connection, allow_label_scan=True)
         if picks_among_fitting(query):
             key = "nodes.sort_key"
             source = (
@@ -357,11 +357,11 @@ class SqlBackend:
         )
         return str(rows[0][0]) if rows else ""
 
-    def folders(self, source: SourceId) -> Mapping[str, FolderMemory]:
+    def folders(self, source: SourceId) -> Mapping[str, FolderSnapshot]:
         rows = self._rows_of(
             source, "SELECT path, stamp, rules, files, folders, fingerprint FROM folders"
         )
-        found = [FolderMemory(read_path(row[0]), *row[1:]) for row in rows]
+        found = [FolderSnapshot(read_path(row[0]), *row[1:]) for row in rows]
         return {memory.path: memory for memory in found}
 
     def outcomes(self, source: SourceId) -> Mapping[str, int]:

@@ -29,7 +29,7 @@ from onex.storage.node_record import (
     storable,
     stored_version,
 )
-from onex.storage.scan_memory import FolderMemory
+from onex.storage.scan_memory import FolderSnapshot
 from onex.storage.sql.connection import Parameter, SqlConnection
 from onex.storage.sql.loaded_nodes import LoadedNodes
 from onex.storage.sql.rows import NodeRow, rows_for_keys, source_key
@@ -297,7 +297,7 @@ class SqlWriter:
         self._gather(_DROP_FILE, (*source_key(source), stored_path(path)))
 
     def remember_folders(
-        self, source: SourceId, changed: Iterable[FolderMemory], gone: Iterable[str]
+        self, source: SourceId, changed: Iterable[FolderSnapshot], gone: Iterable[str]
     ) -> None:
         self.flush()
         key = source_key(source)
