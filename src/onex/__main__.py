@@ -43,7 +43,7 @@ def _open_standard_streams() -> None:
     for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         if stream is None and descriptor != null:
             os.dup2(null, descriptor)
-    # They stay open as long as the process, as those that they stand for do.
+    # They stay open as long as the process, as the streams that they replace do.
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115

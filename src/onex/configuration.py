@@ -33,7 +33,7 @@ _TRUST_POLICIES = ("quarantine", "local_prefer", "remote_prefer")
 class SourceConfiguration:
     """One declared source of nodes.
 
-    ``path`` is absolute, None where the kind needs none; ``namespaces`` may come from this
+    ``path`` is absolute, None if the kind needs none; ``namespaces`` may come from this
     source alone; ``options`` are further keys, for kinds that a third party adds.
     """
 

@@ -20,7 +20,7 @@ MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
 def user_name() -> str:
-    """The name of the user, or the number where the machine has no name for it."""
+    """The name of the user, or their number if the machine has no name for it."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -28,7 +28,7 @@ def user_name() -> str:
 
 
 def machine_name() -> str:
-    """What tells this machine from others: the identity that its system has, or its host name.
+    """The identity of this machine: that of its system, or its host name.
 
     The identity must not be shown as it is (machine-id(5)).
     """
@@ -136,7 +136,7 @@ def make_folder(path: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it, read-only folders too, as far as that can be done."""
+    """Remove a folder with all in it, read-only folders too, as far as permissions allow."""
     for place, _, _ in os.walk(folder):
         with contextlib.suppress(OSError):
             Path(place).chmod(0o700)

@@ -1,4 +1,4 @@
-"""What the levels of a cache have in common."""
+"""Entries and statistics of caches."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """How often a cache had what was asked of it."""
+    """Hits and misses of a cache."""
 
     hits: int = 0
     misses: int = 0
 
     @property
     def hit_ratio(self) -> float | None:
-        """Hits among all questions, from 0 to 1; None where nothing was asked."""
+        """Hits among all questions, from 0 to 1; None if nothing was asked."""
         asked = self.hits + self.misses
         return self.hits / asked if asked else None
 

@@ -119,7 +119,7 @@ class FileCache:
         return all(done)
 
     def add_statistics(self, cache: str, statistics: CacheStatistics) -> None:
-        """Add to what is known of a cache."""
+        """Add hits and misses to those of a cache."""
         hits, misses = statistics.hits, statistics.misses
         self._execute(
             "INSERT INTO statistics VALUES (?, ?, ?) ON CONFLICT (cache)"
@@ -128,7 +128,7 @@ class FileCache:
         )
 
     def statistics(self, cache: str) -> CacheStatistics:
-        """What is known of a cache from all processes that used this file."""
+        """The hits and misses of a cache in all processes that used this file."""
         rows = self._execute("SELECT hits, misses FROM statistics WHERE cache = ?", (cache,))
         return CacheStatistics(int(rows[0][0]), int(rows[0][1])) if rows else CacheStatistics()
 

@@ -171,7 +171,7 @@ class SharedCache:
         self._client.close()
 
     def _try(self, question: Callable[[], T]) -> T | None:
-        """The answer of the server; None, and a pause, where it does not answer."""
+        """The answer of the server; None, and a pause, if it does not answer."""
         if time.monotonic() < self._bypassed_until:
             return None
         try:
@@ -186,7 +186,7 @@ class SharedCache:
 
 
 def _escaped(text: str) -> str:
-    """A text that stands for itself in a glob."""
+    """Escape a text, so that a glob matches it literally."""
     return "".join(f"\\{c}" if c in "*?[]\\" else c for c in text)
 
 

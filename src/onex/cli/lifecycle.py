@@ -127,7 +127,7 @@ def history(output: Output, reference: str, home: Path | None) -> None:
 
 
 def _lifecycle_after(event: Event) -> str | None:
-    """The state that a version had after an event, None where it was not there any more."""
+    """The state that a version had after an event, None if it was not there any more."""
     after = event.facts.get("after")
     if not after:
         return None

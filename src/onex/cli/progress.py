@@ -43,7 +43,7 @@ _MARKS = {
 
 @contextmanager
 def run_observer(output: Output, events: Path | None = None) -> Iterator[Observer]:
-    """An observer that shows the run while the block lasts, and writes its events where asked.
+    """An observer that shows the run while the block lasts, and writes its events if asked.
 
     Args:
         output: how this command prints.

@@ -37,7 +37,7 @@ in_option = click.option(
 
 
 def references(registry: Registry, targets: Iterable[str]) -> list[NodeRef]:
-    """The references that targets stand for; without targets, those of the project's workflows.
+    """Read targets as references; without targets, those of the project's workflows.
 
     Raises:
         UsageError: no target is given and the project has no workflow.

@@ -41,7 +41,7 @@ ROUNDS = 4
 
 @dataclass(slots=True)
 class _Inquiry:
-    """One source being asked: with what memory, until when, and what it answered.
+    """A question to one source: what is remembered of it, its deadline, and its answer.
 
     ``before`` is the token of the scan that stored something last when the memory was
     read, ``token`` that of this one. ``is_overtaken`` is set if another scan stored
@@ -176,7 +176,7 @@ class DiscoveryEngine:
         *,
         is_last: bool,
     ) -> set[str]:
-        """Make what sources found part of the registry; returns those that were overtaken.
+        """Store the findings of sources; returns those that another scan stored meanwhile.
 
         What is new is stored before what is gone, so that a node which moved is never
         missing; a place that is gone holds no version against one that is there.
@@ -232,7 +232,7 @@ class DiscoveryEngine:
         items: Sequence[Item],
         work: Callable[[Merge, Sequence[Item]], Iterator[None]],
     ) -> None:
-        """Work on items one by one, in transactions that each end after a while.
+        """Process items one by one, in transactions of limited length.
 
         ``work`` yields after each item.
         """
@@ -278,7 +278,7 @@ class DiscoveryEngine:
         self._merge(storing, remember, is_complete=True)
 
     def _release_moved(self, storing: _Storing) -> None:
-        """Take out what a source of this name gave elsewhere on this machine, and left there.
+        """Remove origins of a source of this name elsewhere on this machine that are gone.
 
         So a project that moved takes its nodes along, however they changed meanwhile.
         """
@@ -326,7 +326,7 @@ class DiscoveryEngine:
         return merge, result
 
     def _report(self, discovery: Discovery, report: SourceReport) -> list[Problem]:
-        """Complete the report of a source; returns what is to be said of it."""
+        """Complete the report of a source; returns its problems."""
         source = self._source_id(report.name)
         outcomes = self.storage.outcomes(source)
         report.status = "degraded" if discovery.is_partial else "ok"
@@ -372,7 +372,7 @@ def adopt_sources(
     roots: Mapping[str, Path | None],
     actor: str | None = None,
 ) -> None:
-    """Take over what sources gave under a former name of the workspace.
+    """Adopt what was registered under a former name of the workspace.
 
     Others may have, or have had, a source and a workspace of the same names, so it must lie
     where the source is: below its folder, or for one without a folder at all on this machine.
@@ -449,7 +449,7 @@ def _defect(error: Exception) -> SourceError:
 
 
 def _ask_all(inquiries: Sequence[_Inquiry]) -> None:
-    """Ask one source here, several at once in threads; those that hang are left behind."""
+    """Ask sources, several at once in threads; a source that hangs is abandoned."""
     if len(inquiries) == 1:
         inquiries[0].ask()
         return

@@ -62,7 +62,7 @@ class FileSystemDiscovery:
         self._blocks = blocks
 
     def health_check(self) -> None:
-        """Raise PathNotReadableError where the folder is missing or cannot be listed."""
+        """Raise PathNotReadableError if the folder is missing or cannot be listed."""
         if len(stored_path(self.name).encode()) > MAXIMUM_SOURCE_NAME_BYTES:
             raise PathNotReadableError(
                 f"{self._root} cannot be scanned: the name of the source is longer than"

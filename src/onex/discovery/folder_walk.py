@@ -1,4 +1,4 @@
-"""Walking a tree: every folder with its files, listed again only where it may have changed.
+"""Walking a tree: every folder with its files, listed again only if it may have changed.
 
 A folder whose own time stamps did not change has the same names in it as before,
 so it is not listed again; but every file is asked for its status, since an edit in
@@ -66,7 +66,7 @@ class Folder:
 
     @property
     def has_manifest(self) -> bool:
-        """Whether a manifest of its own stands in the folder."""
+        """Whether the folder has a manifest of its own."""
         names = self.memory.files
         return names.endswith(MANIFEST_SUFFIX) or _MANIFEST_AMONG_OTHERS in names
 
@@ -75,7 +75,7 @@ class Folder:
 class TreeWalk:
     """A walk below one folder; ``known`` is what the last one left.
 
-    ``settings`` stands for how the source looks at files: if it differs from the last
+    ``settings`` identifies how the source reads files: if it differs from the last
     time, every folder counts as changed. ``above`` are the ignore rules that folders above
     the root set.
     """
@@ -152,7 +152,7 @@ class TreeWalk:
         fingerprint: bytes,
         parent: Folder | None,
     ) -> tuple[Folder, list[str]] | None:
-        """A folder whose names are known; None where they turn out to be others."""
+        """A folder whose names are known; None if they turn out to be others."""
         files, folders = split_names(memory.files), split_names(memory.folders)
         rules = parent.rules if parent is not None else self.settings
         if not fingerprint:
@@ -265,7 +265,7 @@ def _ask_known(known: Mapping[str, FolderSnapshot]) -> dict[str, tuple[bytes, by
 
 
 def _ask_share(folders: Sequence[FolderSnapshot]) -> bytes:
-    """For each folder its stamp and fingerprint, zeros where nothing can be said."""
+    """For each folder its stamp and fingerprint, zeros if they cannot be known."""
     nothing = bytes(_STAMP.size + DIGEST_BYTES)
     answers: list[bytes] = []
     for folder in folders:

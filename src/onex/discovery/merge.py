@@ -1,4 +1,4 @@
-"""The rules by which what a source found becomes changes of the registry.
+"""Merging the findings of sources into the registry.
 
 Specification: Discovery Coordination. One version of a node from two places is one
 node with two origins if the files are equal; if not, the trust policy decides, and
@@ -197,7 +197,7 @@ class Merge:
         return file
 
     def _leave(self, origin: Origin, now: NodeVersion | None, *, is_left_out: bool = False) -> None:
-        """Take a place from the version that it offered, unless it still offers that one.
+        """Remove a place from the version that it offered, unless it still offers that version.
 
         Places that are not there any more go with it, and other names of the same file, unless
         the file was only left out of this source: it may still be what it was.
@@ -214,7 +214,7 @@ class Merge:
                 self._look_again(other)
 
     def _correct_others(self, path: str, now: NodeVersion | None) -> None:
-        """Take from other sources what they said of this file, if it says something else now."""
+        """Remove what other sources registered from this file, if it has another version now."""
         for source in self._others:
             other = _origin(source, path)
             if self._writer.node_at(other) not in (None, now):
@@ -233,7 +233,7 @@ class Merge:
         ]
 
     def _prevails(self, existing: StoredNode, origin: Origin, rivals: list[Origin]) -> bool:
-        """Whether what stands at an origin is what is registered from now on.
+        """Whether an origin supplies the registered content from now on.
 
         The rules of this workspace speak of its own sources, and of nobody else's.
         """
@@ -259,7 +259,7 @@ class Merge:
         )
 
     def _drop_left_behind(self, node: NodeVersion, origin: Origin) -> None:
-        """Drop the places of a node that are gone, or that a source left when it was renamed."""
+        """Drop the origins of a node that are gone, or whose source was renamed."""
         existing = self._writer.find(node)
         if existing is None or len(existing.origins) < 2:
             return
@@ -270,7 +270,7 @@ class Merge:
                 self._look_again(other)
 
     def _is_active(self, origin: Origin) -> bool:
-        """Whether the source of an origin may still be scanned, as far as can be said here."""
+        """Whether the source of an origin may be scanned again, seen from this workspace."""
         is_own = origin.workspace == self._source.workspace
         return not is_own or self._rules.is_active(origin.source)
 

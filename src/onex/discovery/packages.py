@@ -36,7 +36,7 @@ class PluginDiscovery:
         self._paths = list(paths) if paths is not None else None
 
     def health_check(self) -> None:
-        """Raise PathNotReadableError where a folder to look in is missing."""
+        """Raise PathNotReadableError if a folder to look in is missing."""
         for path in self._paths or ():
             if not Path(path).is_dir():
                 raise PathNotReadableError(
@@ -44,7 +44,7 @@ class PluginDiscovery:
                 )
 
     def discover_nodes(self, memory: SourceSnapshot, deadline: Deadline) -> Discovery:
-        """Read the manifest of each entry point, where it may have changed."""
+        """Read the manifest of each entry point, if it may have changed."""
         self.health_check()
         findings: list[Finding] = []
         problems: list[Problem] = []

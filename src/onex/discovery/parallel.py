@@ -64,7 +64,7 @@ def map_in_processes(
     work: Callable[[Sequence[T]], bytes],
     minimum_share: int,
 ) -> list[bytes]:
-    """Do work on items in as many shares as pay off; the results in the order of the items.
+    """Map work over items in forked processes; the results are in the order of the items.
 
     Args:
         items: what to work on.
@@ -109,7 +109,7 @@ class _Process(Generic[T]):
         return cls(share, output, process_id)
 
     def result(self) -> bytes | None:
-        """What the process found; None where it came to grief."""
+        """The result of the process; None if it failed."""
         _, status = os.waitpid(self.process_id, 0)
         self.is_running = False
         if status != 0:

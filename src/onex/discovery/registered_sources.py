@@ -43,7 +43,7 @@ class RegisteredSources:
         storage: Callable[[], StorageBackend],
         actor: str | None = None,
     ) -> None:
-        """Prepare for questions.
+        """Prepare; nothing is read yet.
 
         Args:
             configuration: declares sources.

@@ -106,5 +106,5 @@ class DiscoverySource(Protocol):
         ...
 
     def health_check(self) -> None:
-        """Try whether the source answers; raises OnexError where it does not."""
+        """Try whether the source answers; raises OnexError if it does not."""
         ...

@@ -68,7 +68,7 @@ Alternative = tuple[Comparator, ...]
 
 
 class ParseStatistics(NamedTuple):
-    """Of the constraints that were read before: how often they were asked for, and their number."""
+    """Statistics of the parse cache: how often they were asked for, and their number."""
 
     hits: int
     misses: int
@@ -113,7 +113,7 @@ class VersionConstraint:
 
     @property
     def exact_version(self) -> Version | None:
-        """The one version that the constraint names, None where it does not name one."""
+        """The one version that the constraint names, None if it does not name one."""
         if len(self.alternatives) != 1 or len(self.alternatives[0]) != 1:
             return None
         (comparator,) = self.alternatives[0]

@@ -31,7 +31,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a file; lines and columns count from 1, None where unknown."""
+    """A place in a file; lines and columns count from 1, None if unknown."""
 
     path: str | None = None
     line: int | None = None
@@ -367,7 +367,7 @@ class OldDatabaseError(StorageError):
 
 
 class StorageConflictError(StorageError):
-    """The database ended a transaction that stood in the way of another, several times."""
+    """The database ended a transaction in favour of another, several times."""
 
     code = "STO005"
 
@@ -517,7 +517,7 @@ class DigestMismatchError(SecurityError):
 
 
 class SecretInResultError(SecurityError):
-    """A node returned a secret that it was given, where that would be recorded."""
+    """A node returned a secret that it was given, and it would be recorded."""
 
     code = "SEC004"
 

@@ -19,7 +19,7 @@ class HostEnvironment:
     platform: str
 
     def unavailable_reason(self, manifest_extra: JsonObject) -> str | None:
-        """Why a node cannot run here, or None where nothing stands against it.
+        """Why a node cannot run here, or None if it can.
 
         A requirement that is not a version range is taken to ask for nothing.
         """

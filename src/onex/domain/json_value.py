@@ -120,7 +120,7 @@ def as_text(value: JsonValue) -> str:
 
 
 def as_optional_text(value: JsonValue) -> str | None:
-    """The value as text, or None where it is null."""
+    """The value as text, or None if it is null."""
     return None if value is None else as_text(value)
 
 

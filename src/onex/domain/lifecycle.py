@@ -78,7 +78,7 @@ _OF_STABLE = {Lifecycle.ACTIVE: 3, Lifecycle.DEPRECATED: 2, Lifecycle.DRAFT: 0}
 
 
 def preference(version: Version, lifecycle: Lifecycle, *, yanked: bool = False) -> int:
-    """How good a choice a version is; among equals the newest is chosen.
+    """Rank a version for selection; among equal ranks the newest is chosen.
 
     Stable active versions come first, then stable deprecated ones, then
     prereleases, then drafts. Archived and yanked versions are ``RESERVED``: only

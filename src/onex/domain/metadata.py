@@ -217,7 +217,7 @@ class RegisteredNode:
 
     @property
     def first_origin(self) -> Origin | None:
-        """The place that gave the node first, None where no place gives it."""
+        """The place that gave the node first, None if no place gives it."""
         return self.origins[0] if self.origins else None
 
     def origins_from(self, workspace: str) -> list[Origin]:
@@ -226,7 +226,7 @@ class RegisteredNode:
 
     @property
     def source(self) -> str:
-        """The source that gave the node first; empty where none gives it."""
+        """The source that gave the node first; empty if none gives it."""
         return self.origins[0].source if self.origins else ""
 
 
@@ -235,7 +235,7 @@ NO_DECISION = "null"
 
 @dataclass(frozen=True, slots=True)
 class AbsentDecision:
-    """What holds for a version that no source offers now.
+    """Decisions about a version that no source offers now.
 
     ``lifecycle`` is the state its manifest had; ``decision`` is canonical JSON.
     """
@@ -246,7 +246,7 @@ class AbsentDecision:
     decision: str
 
     def on_return(self, lifecycle: str) -> AbsentDecision:
-        """What still holds when a manifest with this lifecycle state is back.
+        """The decisions that still hold when a manifest with this lifecycle state is back.
 
         A state that the author changed in the manifest ends what was decided of it.
         """

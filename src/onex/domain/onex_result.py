@@ -26,9 +26,9 @@ def batch_execution_result(
     seconds: float,
     steps: Mapping[str, NodeExecutionResult],
 ) -> dict[str, JsonValue]:
-    """A run as a BatchExecutionResult; fan-out steps stand for themselves by their calls.
+    """A run as a BatchExecutionResult; a fan-out step is represented by its calls.
 
-    ``status`` is ``success``, ``partial`` where some call succeeded all the same, or ``failure``.
+    ``status`` is ``success``, ``partial`` if some call succeeded all the same, or ``failure``.
     """
     calls = [steps[name] for name in calls_among(steps)]
     return {

@@ -1,4 +1,4 @@
-"""What the log says is registered: the present, or any moment of the past, from its entries."""
+"""Projection of the log: what is registered now, or was at any moment of the past."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOURCE_ADOPTED = "source.adopted"
 def node_state(
     metadata: str, digest: str, *, yanked: bool, decision: str, yank_reason: str | None = None
 ) -> str:
-    """All that an entry of the log says of a node version before or after a change.
+    """The state of a node version as an entry of the log holds it, before or after a change.
 
     Takes the metadata and what was decided of its lifecycle, and returns the state, all
     as canonical JSON.

@@ -66,7 +66,7 @@ class NodeVersion:
 class NodeRef:
     """A request for a node: a full identity or a name to look up, and a constraint.
 
-    ``type`` is None where the reference gives only a namespace or a short name.
+    ``type`` is None if the reference gives only a namespace or a short name.
     """
 
     type: str | None
@@ -101,7 +101,7 @@ class NodeRef:
         return None if self.type is None else NodeId(self.type, self.name)
 
     def one_version(self) -> Version:
-        """The one version that the reference names; raises UsageError where it does not."""
+        """The one version that the reference names; raises UsageError if it does not."""
         version = self.constraint.exact_version
         if version is None:
             raise UsageError(f"{str(self)!r} does not name one version", hint="write REF@1.2.3")

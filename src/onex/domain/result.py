@@ -1,4 +1,4 @@
-"""What running gives: the result of a step, and the result of a run."""
+"""Results of calls, of steps and of runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def holds_unrecorded(value: JsonValue) -> bool:
 
 
 class StepStatus(StrEnum):
-    """Where a step stands."""
+    """The state of a step."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -46,7 +46,7 @@ class StepStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where a run stands; interrupted is one whose process died before it could say more."""
+    """The state of a run; an interrupted run is one whose process died."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"

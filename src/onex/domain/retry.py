@@ -1,4 +1,4 @@
-"""What follows a failed call: whether it is made again, and when a node is given a rest."""
+"""Policies for failed calls: retries, and the circuit breaker."""
 
 from __future__ import annotations
 

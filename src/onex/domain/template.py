@@ -95,7 +95,7 @@ def _require_closed(value: str, start: int, end: int) -> None:
 
 
 def whole_reference(value: JsonValue) -> Reference | None:
-    """The reference that a text consists of; None where it is something else."""
+    """The reference that a text consists of; None if it is something else."""
     if not isinstance(value, str):
         return None
     match = _REFERENCE.fullmatch(value.strip())
@@ -128,7 +128,7 @@ def descend(value: JsonValue, parts: Sequence[str | int], missing: JsonValue = N
     Args:
         value: where to begin.
         parts: the names and indexes.
-        missing: what stands for a part that is not shown, and for all that is in it.
+        missing: the placeholder of a part that is not shown, and of everything in it.
 
     Raises:
         LookupError: the value has no such part; the message says where it ends.

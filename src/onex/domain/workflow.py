@@ -291,7 +291,7 @@ def is_child(call_id: str) -> bool:
 
 
 def index_of(call_id: str) -> int:
-    """Which child of its step a call is; -1 where it is the whole step."""
+    """Which child of its step a call is; -1 if it is the whole step."""
     return int(call_id[call_id.rindex("[") + 1 : -1]) if is_child(call_id) else -1
 
 

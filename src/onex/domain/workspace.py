@@ -11,7 +11,7 @@ _FOLDER = re.compile(f"[0-9a-f]{{{FOLDER_DIGITS}}}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where commands run: what is found here is kept apart from what others find.
+    """A project on a machine, whose findings are kept apart from those of others.
 
     ``name`` is empty if the registry belongs to this workspace alone. ``machine`` is what
     stands before the folder in the names of this machine's workspaces on servers;

@@ -30,7 +30,7 @@ CallEnd = CallOutcome | CallFailure
 
 @dataclass(frozen=True, slots=True)
 class LoadedNode:
-    """A node whose files were verified and lie where only their digest can lead.
+    """A node whose files were verified and copied to a folder named by their digest.
 
     ``kind`` is the type of its entry point, ``file`` the target, ``folder`` where all of
     its files are, ``origin`` where its author has them; ``variables`` are those of the
@@ -60,7 +60,7 @@ class OnEnd(Protocol):
         """Take the end of a call.
 
         Args:
-            end: what it gave, or why nothing.
+            end: its outcome, or its failure.
             started: when the node began, as ``perf_counter`` has it.
             ended: when it came to its end.
             is_made: whether this counts as an attempt.
@@ -108,7 +108,7 @@ class Engine(Protocol):
         ...
 
     def preload(self, node: LoadedNode) -> None:
-        """Make ready for calls of a node, as far as there is room."""
+        """Prepare for calls of a node, if there is room."""
         ...
 
     def start(self, call: NodeCall) -> None:

@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def declared_variables(node: NodeMetadata, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that a manifest names under ``environment``, as far as set."""
+    """The environment variables that a manifest names under ``environment``, if they are set."""
     declared = node.extra.get("environment")
     names = declared if isinstance(declared, list | tuple) else ()
     return {

@@ -34,7 +34,7 @@ class ProcessGroup:
     """A process in a session of its own, whose descendants all carry a mark.
 
     One that leaves the session keeps the mark in its environment, so that it is
-    found and ended too where ``/proc`` tells of it (Linux).
+    found in ``/proc`` and ended too (Linux).
     """
 
     def __init__(

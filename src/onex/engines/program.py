@@ -200,7 +200,7 @@ class _Program:
         return CallFailure(error, log=log)
 
     def _end(self, result: Callable[[str], CallEnd]) -> None:
-        """Let go of the program, whose processes are gone, and tell what it gave."""
+        """Release the program, whose processes are gone, and report its result."""
         while not self.group.stderr.closed and (data := _read(self.group.stderr)):
             self._log.write(data)
         self._reactor.clear_timer(self)

@@ -60,7 +60,7 @@ class Redaction:
         return pattern.sub(lambda match: f"[secret {self._names[match[0]]}]", text)
 
     def end_of_match_at(self, text: str, position: int) -> int:
-        """Where a secret ends that begins before a position and goes beyond; else the position."""
+        """The end of the secret that spans a position; the position if none does."""
         pattern = self._pattern_for(text)
         for match in pattern.finditer(text) if pattern is not None else ():
             if match.start() < position < match.end():
@@ -124,7 +124,7 @@ class LogTail:
         self._margin = 4 * redaction.longest
 
     def text(self) -> str:
-        """What was printed, as far as it is kept."""
+        """The tail of what was printed."""
         if not self._bytes:
             return ""
         text = self._bytes.decode("utf-8", "backslashreplace")

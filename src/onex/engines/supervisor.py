@@ -20,7 +20,7 @@ if __name__ != "__main__":
 
 
 def kill_marked(marks: set[bytes]) -> None:
-    """End every process with one of the marks in its environment, where ``/proc`` tells.
+    """End every process with one of the marks in its environment, as ``/proc`` shows it.
 
     Again, as long as some of them may have forked meanwhile.
     """

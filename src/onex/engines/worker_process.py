@@ -230,7 +230,7 @@ class WorkerProcess:
         return len(data)
 
     def _drain_printed(self) -> None:
-        """Take in what was printed before a message came: it is in the pipe by then."""
+        """Read what was printed before a message came, which is in the pipe already."""
         left = CHUNK_BYTES
         while left > 0 and _has_unread(self._printed) and (size := self._read_printed()):
             left -= size

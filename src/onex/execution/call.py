@@ -72,7 +72,7 @@ class CallBoundary:
     def incoming(
         self, node: PreparedNode, end: CallEnd, workdir: str
     ) -> CheckedOutput | CallFailure:
-        """What a call gave with its artifacts stored, if it is what the node declares.
+        """Check the end of a call against what its node declares, and store its artifacts.
 
         The working folder is given back.
         """

@@ -120,7 +120,7 @@ class StopAll:
 
 @dataclass(slots=True)
 class Check:
-    """Check what an attempt gave."""
+    """Check the end of an attempt against what its node declares."""
 
     call: CallAttempts
     end: CallOutcome | CallFailure

@@ -1,4 +1,4 @@
-"""RunResults: what the calls of a run gave, put together for its steps and for the whole run."""
+"""RunResults: aggregates the results of calls to those of steps and of the run."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ It has no threads, no clock, no journal and no engine. ``RunLoop`` has them, and
             case Start(call):      begin an attempt; tell its end by state.returned(...)
             case Stop(call):       end an attempt whose time is over
             case StopAll():        end every attempt
-            case Check(call, end): state.ended(call, what the attempt gave, checked)
+            case Check(call, end): state.ended(call, the checked output or the failure)
             case Write(...):       store the entries, then announce the events
             case Wait(until):      until something happens, or that moment comes
 
@@ -86,7 +86,7 @@ since a transaction takes longer than a short call."""
 
 MAXIMUM_UNCHECKED = 64
 
-# How a call ends whose node did not return: nobody knows what it had done by then.
+# The errors of calls whose nodes did not return, so that they may have had effects.
 _NOT_RETURNED = (RunCancelledError, StepTimeoutError, WorkerDiedError)
 
 
@@ -149,7 +149,9 @@ class RunState:
         self._run_id = planned.run_id
         self._breaker = CircuitBreaker(workflow.breaker)
         self._last_failures: dict[str, str] = {}
-        self._uncached = {name: self._why_uncached(s) for name, s in workflow.steps.items()}
+        self._uncached = {
+            name: _why_uncached(step, nodes[name], options) for name, step in workflow.steps.items()
+        }
         self._is_inline = all(n.isolation is IsolationLevel.INLINE for n in nodes.values())
         self.room = options.jobs + (INLINE_BACKLOG if self._is_inline else 0)
         self._startable: deque[CallAttempts] = deque()
@@ -189,19 +191,16 @@ class RunState:
         """The time since the run began, and with it what an interrupted run had used before."""
         return moment - self._started
 
-    def _why_uncached(self, step: Step) -> str | None:
-        return why_uncached(step, self._nodes[step.id], self._options)
-
-    # What is told
+    # Events that happened
 
     def stop(self, reason: OnexError) -> None:
-        """The run must end before it is done."""
+        """End the run before it is done."""
         if self._stop is None and not self._is_at_end:
             self._stop = reason
             self._begin_stopping()
 
     def looked_up(self, attempts: CallAttempts, found: CallFacts | OnexError) -> None:
-        """This was found of a call that was to be looked up."""
+        """Take what was found of a call."""
         call = attempts.call
         earlier = self._earlier.get(call.id)
         if self._is_stopping:
@@ -242,7 +241,7 @@ class RunState:
         *,
         is_made: bool = True,
     ) -> None:
-        """An attempt is over, and what it gave is still to be checked.
+        """Take the end of an attempt, which is still to be checked.
 
         Args:
             attempts: the call.
@@ -277,7 +276,7 @@ class RunState:
         self._returned.append((attempts, end, is_made))
 
     def ended(self, attempts: CallAttempts, end: CheckedOutput | CallFailure) -> None:
-        """What an attempt gave is checked."""
+        """Take the end of an attempt that was checked."""
         self._checking -= 1
         if isinstance(end, CallFailure):
             self._end_failed(attempts, end)
@@ -289,10 +288,10 @@ class RunState:
         self._record(Entry(result, end.output, is_kept=attempts.cache_key is not None))
         self._end(attempts.call, result, end.output)
 
-    # What to do
+    # The next action
 
     def next(self, now: float) -> Action:
-        """What to do at this moment; asked again when that is done."""
+        """The next action at this moment; to be asked again when it is done."""
         self._now = now
         if now >= self._deadline:
             limit = self._workflow.timeout_seconds
@@ -607,8 +606,7 @@ class RunState:
         return self._results
 
 
-def why_uncached(step: Step, node: StepNode, options: RunOptions) -> str | None:
-    """Why no result of a step may come from the cache, in words for the user; None if one may."""
+def _why_uncached(step: Step, node: StepNode, options: RunOptions) -> str | None:
     if not node.is_idempotent:
         return "the node is not marked idempotent"
     if not (options.use_cache and step.use_cache):

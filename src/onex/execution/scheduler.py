@@ -35,7 +35,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """A step that reached its final state, with what is recorded of what it gave, or why not."""
+    """A step that reached its final state, with its recorded output or its error."""
 
     step: Step
     status: StepStatus
@@ -202,7 +202,7 @@ class Scheduler:
                 self._settle(step, StepStatus.CANCELLED)
 
     def outputs(self) -> JsonObject:
-        """The workflow's outputs; raises ReferenceValueError where a part is missing."""
+        """The workflow's outputs; raises ReferenceValueError if a part is missing."""
         return as_object(self._render_outputs(self._workflow.outputs))
 
     def available_outputs(self) -> JsonObject:
@@ -216,7 +216,7 @@ class Scheduler:
         return available
 
     def _start_startable(self) -> None:
-        """Start steps whose needs are met; those that end at once may release further ones."""
+        """Start the steps whose needs are met; a step that ends at once may release others."""
         while self._startable:
             step = self._startable.popleft()
             if self._status[step.id] is StepStatus.PENDING:

@@ -1,4 +1,4 @@
-"""What stands for the content of a file or a folder that goes into a call."""
+"""Digests of the content of files and folders."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run as the history holds it; ``steps`` is filled where one run was asked for."""
+    """One run as the history holds it; ``steps`` is filled only by ``run``."""
 
     run_id: str
     workflow: str
@@ -104,7 +104,7 @@ class ArtifactUse:
 
 @dataclass(slots=True)
 class JournalEntries:
-    """What is recorded together: calls and steps that ended, and what they gave.
+    """Calls and steps that ended, recorded in one transaction.
 
     ``kept`` are those of the ended whose results later runs may use.
     """
@@ -126,14 +126,14 @@ class Pruned:
 
 
 class RunJournal(Protocol):
-    """Raises StorageError where the storage fails."""
+    """Stores runs; every method raises StorageError if the storage fails."""
 
     def begin(self, run: NewRun) -> None:
         """Record that a run starts."""
         ...
 
     def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
-        """Take over a run that ended early, as of now; None where it still runs or succeeded.
+        """Take over a run that ended early, as of now; None if it still runs or succeeded.
 
         Of two that ask at the same time, one gets it. From now on it follows ``plan``, and what
         the steps ``again`` had given is forgotten.

@@ -71,7 +71,7 @@ def trace_artifact(digest: str, journal: RunJournal) -> Provenance | None:
     """The provenance of an artifact, from the earliest recorded call that gave it.
 
     Returns:
-        None where no recorded call gave it.
+        None if no recorded call gave it.
     """
     uses = journal.artifact_uses(digest)
     run = journal.run(uses[0].run_id) if uses else None
@@ -121,7 +121,7 @@ def _walk(
 
 
 def _executed(calls_of_step: dict[str, list[str]], step_id: str) -> list[str]:
-    """The calls of a step: its children, where it is a fan-out."""
+    """The calls of a step: its children, if it is a fan-out step."""
     calls = calls_of_step.get(step_id, [])
     children = [call for call in calls if is_child(call)]
     return sorted(children, key=index_of) or calls

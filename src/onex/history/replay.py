@@ -1,4 +1,4 @@
-"""Comparing a run with an earlier one of the same workflow: where they differ first, and why."""
+"""Comparing a run with an earlier one of the same workflow: which results differ first, and why."""
 
 from __future__ import annotations
 

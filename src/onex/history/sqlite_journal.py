@@ -34,7 +34,7 @@ from onex.storage.sqlite.database import Database, storage_errors
 
 
 def start_of_process(process_id: int) -> str:
-    """When a process started, in a form that only serves to compare; empty where unknown."""
+    """When a process started, in a form that only serves to compare; empty if unknown."""
     try:
         status = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace")
         # The name in brackets may hold spaces; the start is the 22nd field (proc(5)).
@@ -44,7 +44,7 @@ def start_of_process(process_id: int) -> str:
 
 
 def is_running(process_id: int, started: str) -> bool:
-    """Whether a process exists; where that cannot be asked safely, it is taken to exist.
+    """Whether a process exists; true if the system cannot tell.
 
     Args:
         process_id: its number.

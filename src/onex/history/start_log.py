@@ -60,7 +60,7 @@ def write_starts(path: Path, call_ids: Iterable[str]) -> None:
 
 
 def read_starts(path: Path) -> frozenset[str]:
-    """The calls that a log names; none where there is no log."""
+    """The calls that a log names; none if there is no log."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:

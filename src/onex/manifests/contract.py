@@ -42,10 +42,10 @@ def read_contract(document: YamlDocument, package: str | None) -> ManifestReadin
     Args:
         document: the file.
         package: the dotted name of the Python package it stands in, which is the
-            namespace of the node; None where it stands in none.
+            namespace of the node; None if it stands in none.
 
     Returns:
-        no metadata, and a skipped file, where the document has no ``node_type`` and so is
+        no metadata, and a skipped file, if the document has no ``node_type`` and so is
         a contract of something else.
     """
     reader = _ContractReader(document, package)

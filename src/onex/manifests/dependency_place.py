@@ -13,7 +13,7 @@ from onex.manifests.yaml_document import read_yaml
 def locate_dependency(manifest: Path, names: frozenset[str]) -> Location | None:
     """The place of the first dependency on a node that goes by one of these names.
 
-    None where the manifest cannot be read any more or no longer has it.
+    None if the manifest cannot be read any more or no longer has it.
     """
     try:
         document = read_yaml(manifest, follow_link=False)

@@ -70,7 +70,7 @@ class FieldReader:
         return default
 
     def optional_text(self, place: PlacePath, value: JsonValue) -> str | None:
-        """A text, or None where the value is missing or null."""
+        """A text, or None if the value is missing or null."""
         return None if value is None else self.text(place, value) or None
 
     def texts(self, place: PlacePath, value: JsonValue) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def read_manifest_content(manifest: Path, content: bytes) -> ManifestReading:
 
 
 def package_of(folder: Path) -> str | None:
-    """The dotted name of the Python package that a folder is, None where it is none."""
+    """The dotted name of the Python package that a folder is, None if it is none."""
     names: list[str] = []
     while (folder / PACKAGE_FILE).is_file() and len(names) < MAXIMUM_PACKAGE_DEPTH:
         names.append(folder.name)

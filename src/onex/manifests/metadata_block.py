@@ -42,7 +42,7 @@ class MetadataBlock:
 
 
 def find_block(text: str) -> MetadataBlock | None:
-    """The first block of a text, None where there is none or it does not end."""
+    """The first block of a text, None if there is none or it does not end."""
     start = text.find(OPENING, 0, MAXIMUM_OFFSET)
     if start < 0:
         return None

@@ -52,7 +52,7 @@ class Stamp:
 def stamp_text(text: str, path: PurePath, author: str, now: str) -> Stamp:
     """Stamp the text of a file.
 
-    A text that did not change since it was stamped is returned as it is. Where it did, the hash
+    A text that did not change since it was stamped is returned as it is. If it did, the hash
     and ``last_modified_at`` are renewed and everything else of its metadata stays.
 
     Args:

@@ -44,7 +44,7 @@ class CachedResolver:
 
     @property
     def resolver(self) -> DependencyResolver:
-        """The resolver, with all that it keeps brought up to the log."""
+        """The resolver, up to date with the log."""
         self._follow_log()
         return self._resolver
 
@@ -58,7 +58,7 @@ class CachedResolver:
         return self._resolver.identify(reference)
 
     def node(self, reference: NodeRef) -> RegisteredNode:
-        """The version that a reference means; raises as ``identify``, and where none fits."""
+        """The version that a reference means; raises as ``identify``, and if none fits."""
         identity = self.identify(reference)
         name = str(identity)
         constraint = reference.constraint
@@ -117,7 +117,7 @@ class CachedResolver:
         return self._solve(resolver, resolver.request(_parsed(references)))[0]
 
     def _follow_log(self) -> None:
-        """Forget what has changed since the last question."""
+        """Drop the answers about what the log says has changed."""
         head = self._storage.head()
         if head == self._head:
             return

@@ -1,4 +1,4 @@
-"""VersionDecisions: what the owners of a registry decide of versions, and what the rules refuse."""
+"""VersionDecisions: yanking versions and changing their lifecycle."""
 
 from __future__ import annotations
 

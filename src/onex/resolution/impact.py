@@ -73,7 +73,7 @@ class VersionImpact:
         """What a proposed version does to each dependent of its node and to workflows.
 
         A dependent is judged by its best version. ``workflows`` gives the
-        references of each by name. Where the version is registered with the same
+        references of each by name. If the version is registered with the same
         manifest, the registry without it is what it is compared with.
         """
         resolver = self._resolver.resolver

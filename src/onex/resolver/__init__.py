@@ -1,4 +1,4 @@
-"""Choosing versions. Pure: the solver is told what exists and never looks for itself."""
+"""Version resolution, without input or output: the solver is told what exists."""
 
 from onex.domain.errors import DependencyCycleError, ResolutionError
 from onex.resolver.provider import DependencyProvider, StableFirst, VersionPolicy

@@ -1,4 +1,4 @@
-"""What is registered, as the solver asks for it."""
+"""CatalogView: the registered nodes as the solver asks for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onex.domain.version import Version
 
 
 class NodeCatalog(Protocol):
-    """Where the resolver learns which nodes exist."""
+    """The registered nodes, as the resolver asks for them."""
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         """Every registered version of a node."""
@@ -70,7 +70,7 @@ class CatalogView:
         return names
 
     def forget(self, names: frozenset[str]) -> set[str]:
-        """Drop all that rests on nodes with these names; returns the nodes that may differ now."""
+        """Drop what depends on nodes with these names; returns the nodes that may differ now."""
         stale = set(names)
         stale |= {node for node, used in self._looked_up.items() if not used.isdisjoint(names)}
         for name in stale:
@@ -101,7 +101,7 @@ class CatalogView:
         return required, optional
 
     def _full_name(self, dependent: str, reference: NodeRef) -> str:
-        """The full name of a dependency; as it is written where no one node has that name."""
+        """The full name of a dependency; as it is written if no single node has that name."""
         if reference.node is not None:
             return str(reference.node)
         self._looked_up.setdefault(dependent, set()).add(reference.name)
@@ -109,7 +109,7 @@ class CatalogView:
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
     def unavailable_reason_of(self, metadata: NodeMetadata) -> str | None:
-        """Why a version cannot run here, None where it can."""
+        """Why a version cannot run here, None if it can."""
         return self._host.unavailable_reason(metadata.extra)
 
     # What the solver asks, by name and version.

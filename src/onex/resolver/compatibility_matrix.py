@@ -107,7 +107,7 @@ def row_of(matrix: VersionMatrix, node: str) -> DependencyRow:
 def resolve_version(
     matrix: VersionMatrix, node: str, constraint: VersionConstraint
 ) -> Version | None:
-    """The version that ``latest`` or another constraint means, or None where none meets it.
+    """The version that ``latest`` or another constraint means, or None if none meets it.
 
     Archived and yanked versions are found only by an exact constraint.
     """

@@ -14,7 +14,7 @@ Requirements = tuple[tuple[str, VersionConstraint], ...]
 class Dependencies:
     """What one version asks of other nodes, sorted by their names.
 
-    ``unavailable_reason`` is why the version cannot be used at all, None where it can.
+    ``unavailable_reason`` is why the version cannot be used at all, None if it can.
     """
 
     required: Requirements

@@ -1,6 +1,6 @@
-"""All that the versions of one node ask of another, taken together.
+"""DependencyColumn: the dependency clauses of all versions of one node on another.
 
-One column stands for a dependency clause of every loaded version. Propagating
+One column holds the dependency clauses of every loaded version. Propagating
 it derives in one step what its clauses would derive one after the other.
 """
 
@@ -41,9 +41,9 @@ class DependencyColumn:
         self.versions |= versions
 
     def requirement(self, node_mask: int, needed_mask: int) -> Incompatibility | None:
-        """What the other must be, when every version left of the node asks something of it.
+        """The versions that the other must have, if every version left of the node needs it.
 
-        None where that is no news, since the other cannot be anything else.
+        Returns None if this adds no new information.
         """
         if node_mask & ABSENT or node_mask & ~self.versions:
             return None
@@ -58,7 +58,7 @@ class DependencyColumn:
         )
 
     def exclusion(self, node_mask: int, needed_mask: int) -> Incompatibility | None:
-        """The versions left of the node that ask what the other cannot be any more."""
+        """The versions left of the node whose dependency the other cannot meet any more."""
         excluded = [
             clause
             for clause in self._clauses.values()
@@ -84,7 +84,7 @@ class DependencyColumn:
         for clause in clauses:
             versions |= clause.versions
         terms = {self.node: versions}
-        # Where nothing is allowed the other's term always holds, so it says nothing.
+        # If no version is allowed, the dependency's term is always true; leave it out.
         if allowed:
             terms[self.needed] = self.table.full & ~allowed
         return Incompatibility(

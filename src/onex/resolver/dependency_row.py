@@ -1,4 +1,4 @@
-"""All that the versions of one node ask of others, with equal needs taken together.
+"""DependencyRow: the dependencies of all versions of one node, equal ones taken together.
 
 Long runs of versions ask the same, and parts of one release ask each other for one version.
 A row is made once and serves many resolutions.

@@ -1,4 +1,4 @@
-"""A failed resolution as an argument: from what was written to why it cannot be met."""
+"""Explains a failed resolution: the derivation of the conflict from what was written."""
 
 from __future__ import annotations
 

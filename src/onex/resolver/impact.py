@@ -1,4 +1,4 @@
-"""What a proposed version of a node does to everyone who needs the node."""
+"""The impact of a proposed version of a node on its dependents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Effect = Literal["moves", "held", "breaks", "unresolved"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One node whose chosen version differs; None where it is not chosen at all."""
+    """One node whose chosen version differs; None if it is not chosen at all."""
 
     node: str
     before: Version | None
@@ -75,7 +75,7 @@ def assess(
     """Solve for one dependent without and with the proposed version of a node.
 
     Returns:
-        None where the dependent has nothing to do with the node.
+        None if the dependent has nothing to do with the node.
     """
     old = _solve(before, requirements)
     new = _solve(after, requirements)

@@ -106,7 +106,7 @@ class RelaxedMatrix:
     def requirements(
         self, requirements: Mapping[str, VersionConstraint]
     ) -> dict[str, VersionConstraint]:
-        """What is left of the request."""
+        """The requirements of the request that remain."""
         return dict(self._relaxed(None, tuple(requirements.items())))
 
     def _relaxed(self, dependent: str | None, asked: Requirements) -> Requirements:

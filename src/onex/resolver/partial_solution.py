@@ -41,7 +41,7 @@ class PartialSolution:
         return self._decisions
 
     def introduce(self, node: str, full: int) -> None:
-        """Begin with a node of which nothing is known; ``full`` is every state it may have."""
+        """Add a node of which nothing is known; ``full`` is every state it may have."""
         self._full[node] = self.current[node] = full
 
     def decide(self, node: str, mask: int) -> None:
@@ -51,7 +51,7 @@ class PartialSolution:
         self._append(node, mask, None)
 
     def derive(self, node: str, cause: Incompatibility) -> None:
-        """Note what an incompatibility forces a node to be, when all its other terms hold."""
+        """Record the derivation that an incompatibility forces, if all its other terms hold."""
         self._append(node, self._full[node] & ~cause.terms[node], cause)
 
     def _append(self, node: str, mask: int, cause: Incompatibility | None) -> None:
@@ -77,8 +77,9 @@ class PartialSolution:
         return changed
 
     def satisfier(self, incompatibility: Incompatibility) -> tuple[Assignment, int]:
-        """The assignment that completes an incompatibility that holds, and the level before it.
+        """PubGrub's satisfier, and the level of the previous satisfier.
 
+        The satisfier is the earliest assignment after which the incompatibility is satisfied.
         The level is that of the latest other assignment the incompatibility
         needs; backtracking to it leaves the incompatibility one term short.
         """

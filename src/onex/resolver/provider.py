@@ -1,4 +1,4 @@
-"""What the solver is told: which versions exist, what they need, and which to prefer."""
+"""DependencyProvider and VersionPolicy: what exists, what it needs, and which is preferred."""
 
 from __future__ import annotations
 

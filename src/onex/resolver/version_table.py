@@ -1,6 +1,6 @@
 """The known versions of one node, and sets of them as bit masks.
 
-Bit 0 stands for "the node is absent"; bit ``i + 1`` for the i-th version in
+Bit 0 means "the node is absent"; bit ``i + 1`` for the i-th version in
 ascending order. A set that holds bit 0 is a negative statement ("not 2.x"), one
 that does not is a positive one ("1.x"), so the complement of a statement is the
 complement of its mask, and no interval arithmetic is needed while solving.
@@ -61,7 +61,7 @@ class VersionTable:
         ]
 
     def index_of(self, version: Version) -> int | None:
-        """Where a version stands, None where it is not known."""
+        """Where a version stands, None if it is not known."""
         index = bisect_left(self._keys, version.key)
         is_known = index < len(self._keys) and self._keys[index] == version.key
         return index if is_known else None

@@ -1,4 +1,4 @@
-"""Making the paths that go into a run absolute, before anything sees them.
+"""Makes the paths among the inputs of a run absolute.
 
 A relative path means another file in each folder. What a user gives is relative to the folder
 it was given in, and what a workflow holds (defaults, literals) to the folder of the workflow.
@@ -70,7 +70,7 @@ def with_absolute_paths(
 
 
 def _items(step: Step, inputs: JsonObject) -> Iterator[tuple[Place, JsonValue]]:
-    """The items of a step's list as far as they are known, each with its place; or nothing once."""
+    """The known items of a step's list, each with its place; None once for an unknown list."""
     found = render(step.foreach, partial(_known, inputs=inputs, item=None))
     refers_to_item = any(r.root == "item" for r in references_in(step.arguments))
     if not refers_to_item or not isinstance(found, Sequence) or isinstance(found, str):
@@ -93,7 +93,7 @@ def _known(reference: Reference, inputs: JsonObject, item: JsonValue) -> JsonVal
 
 
 def _mark(step: Step, place: Place, item_place: Place, marks: _Marks) -> None:
-    """Note from where the path at a place of a step's inputs comes."""
+    """Mark the source of the path at a place of a step's inputs."""
     reference, rest = _source(step.arguments, place)
     if reference is None:
         marks.arguments.add(place)

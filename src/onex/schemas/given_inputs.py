@@ -1,4 +1,4 @@
-"""GivenInputs: what a user hands to a run, before it is known what the nodes ask for."""
+"""GivenInputs: the inputs that a user gives to a run, before their schemas are known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class GivenInputs:
     """Inputs as values, and as texts that are read by what is declared for them.
 
     ``folders`` says for an input what a relative path in it is relative to; the working
-    folder where it says nothing.
+    folder if it says nothing.
     """
 
     values: JsonObject = field(default_factory=dict)

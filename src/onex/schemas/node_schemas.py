@@ -100,12 +100,12 @@ class NodeSchemas:
             raise SchemaMismatchError(str(error), hint=self._hint) from error
 
     def check_inputs(self, value: JsonObject) -> None:
-        """Raises SchemaMismatchError where the inputs are not what the node declares."""
+        """Raises SchemaMismatchError if the inputs are not what the node declares."""
         if self._inputs:
             self._check(self._inputs, value, "the inputs do not match")
 
     def check_output(self, value: JsonValue) -> None:
-        """Raises SchemaMismatchError where the result is not what the node declares."""
+        """Raises SchemaMismatchError if the result is not what the node declares."""
         if self._outputs:
             self._check(self._outputs, value, "the result does not match")
 
@@ -161,7 +161,7 @@ def _validator(schema: JsonObject, mask: str | None = None) -> jsonschema_rs.Val
 
 
 def first_problem_of(schema: JsonObject, value: JsonValue) -> str | None:
-    """What is wrong with a value and where; None where nothing is, or the schema is not valid."""
+    """What is wrong with a value and where; None if nothing is, or the schema is not valid."""
     try:
         return _first_problem(_validator(_without_boolean_required(schema)), value)
     except InvalidSchemaError:

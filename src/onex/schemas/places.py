@@ -1,6 +1,6 @@
 """Which places of a value its JSON Schema marks, as a path or as not to be recorded.
 
-Pure functions of schemas and values. Where a schema offers alternatives, a place is marked if
+Pure functions of schemas and values. If a schema offers alternatives, a place is marked if
 one of them says so, unless another names the very value that stands there.
 """
 

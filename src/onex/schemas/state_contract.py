@@ -21,7 +21,7 @@ _SCHEMA_KEYS = frozenset({"$schema", "type", "properties", "required", "anyOf", 
 
 @dataclass(frozen=True, slots=True)
 class StateContract:
-    """The schemas of a node's inputs and result, None where there is none.
+    """The schemas of a node's inputs and result, None if there is none.
 
     ``warning`` says why a contract that is named cannot be checked.
     """

@@ -1,6 +1,6 @@
-"""Whether what goes into each step can be what its node declares, told from schemas alone.
+"""Checks the inputs of each step against its node's schemas, before anything runs.
 
-Nothing is refused that could work: a mismatch is reported only where no value at all
+Nothing is refused that could work: a mismatch is reported only if no value at all
 would meet both schemas. Pure functions of the workflow and of what nodes declare.
 """
 
@@ -142,7 +142,7 @@ class _Types:
 
 
 def conflict(given: JsonObject, wanted: JsonObject) -> str | None:
-    """Why no value that meets the first schema can meet the second; None where one may."""
+    """Why no value that meets the first schema can meet the second; None if one may."""
     if "const" in given:
         return first_problem_of(wanted, given["const"])
     choices = given.get("enum")

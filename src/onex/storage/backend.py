@@ -1,4 +1,4 @@
-"""StorageBackend: what the registry asks of any place that keeps metadata."""
+"""StorageBackend: the protocol of storages of a registry."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SeenFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredNode:
-    """What a writer must know of a node version.
+    """A node version as a writer sees it.
 
     ``body`` is its metadata as canonical JSON; ``origins`` are in the order in which they
     were added, and never none.
@@ -94,7 +94,7 @@ class StorageWriter(Protocol):
         deprecated_by: str | None,
         reason: str | None,
     ) -> None:
-        """Take a node version to another state; raises LifecycleError where the rules forbid it."""
+        """Take a node version to another state; raises LifecycleError if the rules forbid it."""
         ...
 
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
@@ -106,11 +106,11 @@ class StorageWriter(Protocol):
         ...
 
     def remember(self, source: SourceId, file: SeenFile) -> None:
-        """Note what a scan made of a file."""
+        """Store the outcome of scanning a file."""
         ...
 
     def forget(self, source: SourceId, path: str) -> None:
-        """Drop what was noted of a file that is gone."""
+        """Drop the outcome of a file that is gone."""
         ...
 
     def scan_token(self, source: SourceId) -> str | None:
@@ -118,18 +118,18 @@ class StorageWriter(Protocol):
         ...
 
     def note_scan(self, source: SourceId, token: str, *, is_complete: bool) -> None:
-        """Note which scan of a source stores now, and whether it has stored all it found."""
+        """Store which scan of a source stores now, and whether it is complete."""
         ...
 
     def adopt(self, source: SourceId, former_workspace: str) -> None:
-        """Make all that a workspace of another name noted of a source this workspace's own.
+        """Rename the workspace of everything that is known of a source.
 
         What was noted under the new name is forgotten, which must offer nothing.
         """
         ...
 
     def forget_source(self, source: SourceId) -> None:
-        """Drop all that scans noted of a source, which must offer nothing."""
+        """Drop what scans stored of a source, which must have no origin left."""
         ...
 
     def take_over(self, events: Sequence[Event]) -> None:
@@ -155,12 +155,12 @@ class StorageWriter(Protocol):
     def remember_folders(
         self, source: SourceId, changed: Iterable[FolderSnapshot], gone: Iterable[str]
     ) -> None:
-        """Note what a walk saw of folders, and drop what was noted of those that are gone."""
+        """Store the snapshots of changed folders, and drop those of folders that are gone."""
         ...
 
 
 class StorageBackend(Protocol):
-    """Reads, and write transactions. Raises StorageError where the storage fails."""
+    """Reads, and write transactions. Raises StorageError if the storage fails."""
 
     @property
     def place(self) -> str:
@@ -187,7 +187,7 @@ class StorageBackend(Protocol):
         ...
 
     def node(self, node: NodeVersion) -> RegisteredNode | None:
-        """One node version, None where it is not registered."""
+        """One node version, None if it is not registered."""
         ...
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
@@ -254,7 +254,7 @@ class StorageBackend(Protocol):
         ...
 
     def files_with_problems(self, source: SourceId) -> Sequence[SeenFile]:
-        """The manifests of a source of which something is to be said, by path."""
+        """The manifests of a source with problems, by path."""
         ...
 
     def sources(self) -> Mapping[SourceId, int]:
@@ -278,7 +278,7 @@ class StorageBackend(Protocol):
 
     @property
     def identity(self) -> str:
-        """What tells this registry from every other, wherever it is kept."""
+        """The identifier of this registry, which copies keep."""
         ...
 
     def changes_of(self, node: NodeId, constraint: VersionConstraint) -> Sequence[Event]:
@@ -294,11 +294,11 @@ class StorageBackend(Protocol):
         ...
 
     def serial(self) -> int:
-        """The serial of the last entry of the log; 0 where there is none."""
+        """The serial of the last entry of the log; 0 if there is none."""
         ...
 
     def names_changed(self, after: int) -> frozenset[str] | None:
-        """Every name of the nodes that changed after an entry; None where these are very many.
+        """Every name of the nodes that changed after an entry; None if these are very many.
 
         The names of a node are ``type://namespace``, its namespace, its short
         names and its UUIDs.
@@ -306,7 +306,7 @@ class StorageBackend(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise StorageError where the storage is damaged or contradicts itself.
+        """Raise StorageError if the storage is damaged or contradicts itself.
 
         That is: its files, the chain of its log, and its tables against its log.
         """

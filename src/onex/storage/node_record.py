@@ -32,7 +32,7 @@ def joined(texts: Iterable[str]) -> str:
 
 
 def neighbours_of(word: str) -> set[str]:
-    """The words that are one slip of the fingers away, and the word itself.
+    """The words at Damerau-Levenshtein distance one, and the word itself.
 
     A slip leaves a character out, adds one, takes another one, or swaps two
     (F. J. Damerau, "A technique for computer detection and correction of spelling errors",
@@ -117,7 +117,7 @@ class NodeRecord(NamedTuple):
 
     @property
     def columns(self) -> tuple[str | int | None, ...]:
-        """What stands in the table of nodes, in the order of ``COLUMNS``."""
+        """The values of the table of nodes, in the order of ``COLUMNS``."""
         return (
             self.type, self.namespace, self.version, self.version_order, self.sort_key,
             self.preference, self.name, self.uuid, self.lifecycle, self.author,

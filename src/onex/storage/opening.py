@@ -1,4 +1,4 @@
-"""Opening the registry's storage by its URL, or in a folder where there is none."""
+"""Opening the registry's storage by its URL, or in a folder if there is no URL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_server(url: str | None) -> bool:
 
 
 def open_storage(url: str | None, home: Path) -> SqlBackend:
-    """Open a storage, and make it where it is not there yet.
+    """Open a storage, and create it if it does not exist yet.
 
     Args:
         url: ``postgresql://...`` or ``sqlite:///PATH``; None for a file in ``home``.

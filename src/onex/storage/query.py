@@ -66,7 +66,7 @@ class SearchResult:
     """What a text was found in, the best first.
 
     ``did_you_mean`` is another spelling that was searched for instead, since the given
-    one is found nowhere; None where it was not needed.
+    one is found nowhere; None if it was not needed.
     """
 
     hits: Sequence[SearchHit]

@@ -1,4 +1,4 @@
-"""Doing once more what a database gave up because transactions stood in each other's way."""
+"""Repeating transactions that a database aborted because of a conflict."""
 
 from __future__ import annotations
 

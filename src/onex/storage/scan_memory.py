@@ -11,7 +11,7 @@ SEPARATOR = "/"
 class FolderSnapshot(NamedTuple):
     """One folder: its own time stamps, the names in it, and a hash over its files' status.
 
-    ``stamp`` and ``fingerprint`` are empty where they must not be relied on;
+    ``stamp`` and ``fingerprint`` are empty if they must not be relied on;
     ``rules`` identifies the ignore rules in force. The names of files and folders
     are joined by ``/``, which no name holds.
     """

@@ -43,7 +43,7 @@ class _Channel:
         threading.Thread(target=_end_with_host, args=(lifeline,), daemon=True).start()
 
     def receive(self) -> JsonObject:
-        """The next call; the process ends where none will come."""
+        """Read the next call; the process ends if none will come."""
         try:
             message = protocol.read(self._input)
         except protocol.FrameError:

@@ -124,7 +124,7 @@ class _NotJsonError(Exception):
 
 
 def _checked_json(result: object) -> JsonValue:
-    """The result with tuples as lists; raises NodeCodeError where it is not JSON.
+    """The result with tuples as lists; raises NodeCodeError if it is not JSON.
 
     ``json.dumps`` would not do: it turns keys that are numbers into text unseen.
     """
@@ -138,7 +138,7 @@ def _checked_json(result: object) -> JsonValue:
 
 
 class _PlainCopy:
-    """Copies a result as JSON values, and stops where it grows larger than a result may be."""
+    """Copies a result as JSON values, and stops if it grows larger than a result may be."""
 
     def __init__(self) -> None:
         self._left = MAXIMUM_RESULT_CHARACTERS

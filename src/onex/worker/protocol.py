@@ -27,7 +27,7 @@ class FrameError(Exception):
 
 
 def encode(message: JsonObject) -> bytes:
-    """A message as a frame; raises FrameError where it is larger than a frame may be."""
+    """A message as a frame; raises FrameError if it is larger than a frame may be."""
     body = _ENCODER.encode(message).encode()
     if len(body) > MAXIMUM_FRAME_BYTES:
         raise FrameError(

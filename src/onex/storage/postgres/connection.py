@@ -182,7 +182,7 @@ class PostgresConnection:
         return self._opened
 
     def _is_lost(self) -> bool:
-        """Whether the connection is of no use any more; True also where there is none."""
+        """Whether the connection cannot be used any more; True if there is none."""
         return self._opened is None or self._opened.closed or self._opened.broken
 
     @contextmanager

@@ -12,7 +12,7 @@ from onex.domain.url import without_secrets
 
 _ESCAPES = "write special characters of the password as %40 for @, %2F for /, %3F for ?, %23 for #"
 _SECRET_OPTIONS = ("password", "sslpassword")
-# By what a server or the driver says while connecting; there is no code to go by then.
+# By the words of a server or the driver while connecting, which come without a code.
 _WHILE_CONNECTING = (
     ("password authentication failed", "check the user and the password in the URL"),
     ("no password supplied", "put the password into the URL, PGPASSWORD or ~/.pgpass"),

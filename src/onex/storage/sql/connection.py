@@ -19,7 +19,7 @@ class SqlConnection(Protocol):
         ...
 
     def rows(self, statement: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
-        """Run one statement; returns its rows, none where it gives none."""
+        """Run one statement; returns its rows, none if it gives none."""
         ...
 
     def run_many(self, statement: str, parameters: Sequence[Sequence[Parameter]]) -> None:
@@ -31,7 +31,7 @@ class SqlConnection(Protocol):
         ...
 
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
-        """A condition that holds where a column matches a glob, and its parameter."""
+        """The condition that a column matches a glob, and its parameter."""
         ...
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -78,7 +78,7 @@ class SqlConnection(Protocol):
         ...
 
     def check(self) -> str | None:
-        """What is wrong with the database's files, None where nothing is."""
+        """What is wrong with the database's files, None if nothing is."""
         ...
 
     def vacuum(self) -> None:

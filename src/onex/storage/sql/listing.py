@@ -146,7 +146,7 @@ def _add_pattern(found: Conditions, pattern: str, connection: SqlConnection) -> 
 
 
 def _add_constraint(found: Conditions, constraint: VersionConstraint) -> None:
-    """The rule of node-semver on ``version_order``: ``~`` ends what is no prerelease."""
+    """node-semver's rule for prereleases; in ``version_order`` a release ends with ``~``."""
     alternatives = []
     for alternative in constraint.alternatives:
         parts = ["1 = 1"]

@@ -52,7 +52,7 @@ class LoadedNodes:
         self._load_rows([node for node in wanted if node not in self._rows])
 
     def row(self, node: NodeVersion) -> NodeRow | None:
-        """The row of a node version, None where it is not registered."""
+        """The row of a node version, None if it is not registered."""
         if node not in self._rows:
             self._load_rows([node])
         return self._rows[node]

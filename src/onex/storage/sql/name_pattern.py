@@ -75,7 +75,7 @@ def in_normal_form(glob: str) -> str | None:
 
 
 def _setin_normal_form(characters: str) -> str:
-    """The characters of a set: ``]`` first and ``-`` last, where they stand for themselves."""
+    """The characters of a set: ``]`` first and ``-`` last, where they are literal."""
     ranges, single, position = [], set(), 0
     while position < len(characters):
         whole = characters[position : position + 3]

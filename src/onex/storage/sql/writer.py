@@ -544,7 +544,7 @@ class SqlWriter:
         self._serial, self._hash = event.serial, event.hash
 
     def _now(self) -> str:
-        """The time, or that of the last entry where the clock was set back since."""
+        """The time, or that of the last entry if the clock was set back since."""
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         self._time = max(now, self._time)
         return self._time
