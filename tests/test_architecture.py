@@ -30,6 +30,12 @@ def test_a_worker_imports_the_standard_library_and_three_modules_of_the_domain()
     assert others <= sys.stdlib_module_names
 
 
+def test_the_picture_of_the_rooms_is_current() -> None:
+    command = [sys.executable, ROOT / "scripts" / "draw_architecture.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_requirements_are_hashed_and_name_no_host() -> None:
     for path in (ROOT / "requirements").glob("*.txt"):
         text = path.read_text(encoding="utf-8")
