@@ -81,15 +81,11 @@ class ExecutionOrchestrator:
         listing_at: Callable[[Origin], str],
         workspace: str,
     ) -> None:
-        """Prepare for runs.
+        """Prepare for runs, which are recorded in ``history``.
 
-        Args:
-            configuration: of the registry.
-            environment: where secrets and declared variables come from.
-            history: where runs are recorded.
-            listing_at: gives the files that a scan saw at an origin.
-            workspace: what it found itself is run before what others found that share the
-                registry.
+        ``environment`` has secrets and declared variables; ``listing_at`` gives the files that a
+        scan saw at an origin. What ``workspace`` found is run before what others found that
+        share the registry.
         """
         self._workspace = workspace
         self._listing_at = listing_at
@@ -139,23 +135,17 @@ class ExecutionOrchestrator:
     def execute_workflow(
         self, plan: ExecutionPlan, options: RunOptions, observer: Observer
     ) -> RunResult:
-        """Run a plan to its end, whatever that is.
+        """Run a plan to its end, whatever that is; ``observer`` is told of every event.
 
         While it lasts, SIGINT, SIGTERM and SIGHUP cancel the run: every call is ended at
         once, and the result says so.
 
-        Args:
-            plan: what to run.
-            options: how.
-            observer: told of every event, in the calling thread.
-
-        Raises:
+        Raises as ``prepare``, and:
             StorageError: the journal fails.
             UsageError: the workflow has no step that an option names.
-            and as ``prepare``.
         """
-        with self._run(plan, options) as run:
-            return run.execute(run.begin(), observer)
+        with self._run(plan, options) as run, run.loop(run.begin(), observer) as loop:
+            return loop.run()
 
     def forecast(self, plan: ExecutionPlan, options: RunOptions) -> RunForecast:
         """What a run would do; everything is loaded and checked, and nothing runs."""
@@ -215,7 +205,8 @@ class ExecutionOrchestrator:
                     f"run {record.run_id} is {record.status} and cannot be resumed",
                     hint="onex run starts a new one",
                 )
-            return run.execute(resumed.run_id, observer, resumed.steps)
+            with run.loop(resumed.run_id, observer, resumed.steps) as loop:
+                return loop.run()
 
     def replay(
         self, run_id: str, find: FindNode, options: RunOptions, observer: Observer
@@ -230,8 +221,10 @@ class ExecutionOrchestrator:
         if record.status is RunStatus.RUNNING:
             raise RunNotResumableError(f"run {record.run_id} still runs", hint="wait for it to end")
         plan = _recorded_plan(record, find, held=False)
-        with self._run(plan, replace(options, use_cache=False, fail_fast=False)) as run:
-            result = run.execute(run.begin(replay_of=record.run_id), observer)
+        options = replace(options, use_cache=False, fail_fast=False)
+        again = record.run_id
+        with self._run(plan, options) as run, run.loop(run.begin(again), observer) as loop:
+            result = loop.run()
         return compare_runs(record, self._history.run(result.run_id))
 
     @contextmanager
@@ -290,7 +283,7 @@ class _Run:
         """The plan as the history keeps it."""
         return self.prepared.plan.to_json() | {"environment": self.prepared.environment()}
 
-    def begin(self, *, replay_of: str | None = None) -> str:
+    def begin(self, replay_of: str | None = None) -> str:
         """Record that the run begins; returns its identifier."""
         plan, run_id = self.prepared.plan, new_run_id()
         self._history.journal.begin(
@@ -306,13 +299,17 @@ class _Run:
         )
         return run_id
 
-    def execute(
+    @contextmanager
+    def loop(
         self,
         run_id: str,
         observer: Observer,
         earlier: Mapping[str, NodeExecutionResult] | None = None,
-    ) -> RunResult:
-        """Run to the end; ``earlier`` holds the records of the calls of a run that goes on."""
+    ) -> Iterator[RunLoop]:
+        """The loop of the run, which is run within the block; nothing of it is left afterwards.
+
+        ``earlier`` holds the records of the calls of a run that goes on.
+        """
         prepared, journal = self.prepared, self._history.journal
         plan, workflow = prepared.plan, prepared.plan.workflow
         workdir = self._folder / run_id
@@ -357,7 +354,7 @@ class _Run:
             for warning in prepared.warnings:
                 observer(Warned(warning))
             with signals_handled_by(loop.request_cancel):
-                return loop.run()
+                yield loop
         except BaseException as error:
             self._engines.cancel()
             self._record_breakdown(run_id, error)

@@ -1,0 +1,135 @@
+"""Which engine executes a node: for each node of a plan, by level, also one of a third party."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from onex.domain.errors import IsolationUnavailableError
+from onex.domain.reference import NodeRef
+from onex.domain.result import IsolationLevel
+from onex.domain.workflow import Step, Workflow
+from onex.engines.worker_process import WorkerProcess
+from onex.execution.plan import PlannedNode
+from tests.conftest import Project
+
+PID = "import os\ndef execute(context):\n    return [os.getpid(), context.check_permission('file.read', '/etc/x')]\n"
+ECHO_ENGINE = '''
+import time
+from onex.domain.result import CallOutcome, IsolationLevel
+
+class EchoEngine:
+    """Answers at the next turn of the reactor, from where a thread or a socket would."""
+
+    isolation = IsolationLevel.STRICT
+
+    def __init__(self, host):
+        self.host = host
+
+    def preload(self, node):
+        pass
+
+    def start(self, call):
+        call.on_start(call.id)
+        now = time.perf_counter()
+        outcome = CallOutcome({"echo": dict(call.inputs), "node": call.node.identity}, "logged\\n")
+        self.host.reactor.post(lambda: call.on_end(outcome, now, now))
+
+    def stop(self, call_id):
+        pass
+
+    def cancel(self):
+        pass
+
+    def close(self):
+        pass
+'''
+
+
+def workflow(*names: str) -> Workflow:
+    return Workflow("w", {name: Step(name, NodeRef.parse(name)) for name in names})
+
+
+def test_each_node_runs_at_its_own_level_with_its_own_permissions(project: Project) -> None:
+    project.add("a", PID, capabilities=["file.read:/etc/x"])
+    project.add("b", PID, capabilities=["file.read:/etc/x"])
+    with project.registry() as registry:
+        registry.scan([project.nodes])
+        plan = registry.plan(workflow("a", "b"), {})
+        here = replace(plan.nodes["a"], isolation=IsolationLevel.INLINE)
+        kept = PlannedNode(plan.nodes["b"].node, IsolationLevel.PROCESS, ())
+        plan = replace(plan, nodes={"a": here, "b": kept})
+        result = registry.run(plan)
+        assert result.success
+        (a_pid, a_may), (b_pid, b_may) = (result.steps[name].output for name in "ab")
+        assert a_pid == os.getpid() != b_pid
+        assert (a_may, b_may) == (True, False)
+        assert [result.steps[n].isolation for n in "ab"] == ["inline", "process"]
+        recorded = registry.history.run(result.run_id).plan["steps"]
+        assert [recorded[n]["isolation"] for n in "ab"] == ["inline", "process"]
+        assert [recorded[n]["permissions"] for n in "ab"] == [["file.read:/etc/x"], []]
+
+
+def test_one_level_for_a_whole_run_goes_before_that_of_the_plan(project: Project) -> None:
+    project.add("a", PID)
+    with project.registry() as registry:
+        registry.scan([project.nodes])
+        plan = registry.plan(workflow("a"), {}, isolation=IsolationLevel.INLINE)
+        assert registry.run(plan).steps["a"].isolation is IsolationLevel.INLINE
+        other = registry.run(plan, isolation=IsolationLevel.PROCESS)
+        assert other.steps["a"].isolation is IsolationLevel.PROCESS
+
+
+def test_a_third_party_adds_an_engine_by_an_entry_point(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("a", "def execute(context, **inputs):\n    raise AssertionError('not here')\n")
+    step = Step("a", NodeRef.parse("a"), {"x": 1})
+    with project.registry() as registry:
+        registry.scan([project.nodes])
+        plan = registry.plan(Workflow("w", {"a": step}), {})
+        with pytest.raises(IsolationUnavailableError):
+            registry.run(plan, isolation=IsolationLevel.STRICT)
+        site = project.root / "site"
+        project.write("site/echo_engine_of_tests.py", ECHO_ENGINE)
+        info = "site/echo_engine-1.0.dist-info"
+        project.write(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: echo-engine\nVersion: 1.0\n"
+        )
+        project.write(
+            f"{info}/entry_points.txt",
+            "[onex.engines]\npython.strict = echo_engine_of_tests:EchoEngine\n",
+        )
+        monkeypatch.syspath_prepend(str(site))
+        result = registry.run(plan, isolation=IsolationLevel.STRICT)
+    assert result.steps["a"].output == {"echo": {"x": 1}, "node": "tool://test.a@1.0.0"}
+    assert (result.steps["a"].isolation, result.steps["a"].log) == ("strict", "logged\n")
+    sys.modules.pop("echo_engine_of_tests", None)
+
+
+def test_five_calls_lie_between_the_facade_and_a_worker(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add("a", PID)
+    stacks: list[list[str]] = []
+    begin = WorkerProcess.start
+
+    def start(worker: WorkerProcess, call) -> None:
+        stacks.append([
+            f.name for f in traceback.extract_stack() if "onex" in Path(f.filename).parts
+        ])  # fmt: skip
+        begin(worker, call)
+
+    monkeypatch.setattr(WorkerProcess, "start", start)
+    with project.registry() as registry:
+        registry.scan([project.nodes])
+        assert registry.run(registry.plan(workflow("a"), {})).success
+    (stack,) = stacks
+    public = [name for name in stack if not name.startswith("_")]
+    # Registry, ExecutionOrchestrator, RunLoop, ProcessEngine; WorkerProcess.start is the fifth.
+    assert public == ["run", "execute_workflow", "run", "start"], stack
