@@ -65,10 +65,6 @@ class CallBoundary:
             alone=alone,
         )
 
-    def told(self, message: str) -> str:
-        """What a node says of its progress, without secrets."""
-        return self.redaction.text(writable(message))
-
     def incoming(
         self, node: PreparedNode, end: CallEnd, workdir: str
     ) -> CheckedOutput | CallFailure:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
+from onex.domain.json_value import writable
 from onex.domain.result import CallFailure, CallOutcome, RunResult
 from onex.engines.engine import CallEnd
 from onex.engines.selection import Engines
@@ -169,7 +170,7 @@ class RunLoop:
         last = self._reported.get(step_id, 0.0)
         if now - last >= PROGRESS_INTERVAL_SECONDS or fraction >= 1.0:
             self._reported[step_id] = now
-            told = self._boundary.told(message)
+            told = self._boundary.redaction.text(writable(message))
             event = Progressed(step_id, self._state.seconds_at(now), fraction, told)
             self._reactor.post(partial(self._observer, event))
 
