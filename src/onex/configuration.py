@@ -116,15 +116,15 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
     if unknown:
         raise _refuse(file, f"{unknown[0]!r} is not a table that onex knows")
     return Configuration(
-        home.absolute(),
-        file.parent,
-        _sources(file, _list(file, "sources", body.get("sources", []))),
-        _table(file, "config", body.get("config", {})),
-        _overrides(file, _table(file, "overrides", body.get("overrides", {}))),
-        _trust_policy(file, _table(file, "policy", body.get("policy", {}))),
-        _url(file, "storage", body.get("storage")),
-        _url(file, "cache", body.get("cache")),
-        _secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
+        home=home.absolute(),
+        project=file.parent,
+        sources=_sources(file, _list(file, "sources", body.get("sources", []))),
+        node_config=_table(file, "config", body.get("config", {})),
+        overrides=_overrides(file, _table(file, "overrides", body.get("overrides", {}))),
+        trust_policy=_trust_policy(file, _table(file, "policy", body.get("policy", {}))),
+        storage=_url(file, "storage", body.get("storage")),
+        cache=_url(file, "cache", body.get("cache")),
+        secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
     )
 
 
@@ -224,13 +224,13 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
     if not isinstance(namespaces, list) or not all(isinstance(n, str) for n in namespaces):
         raise _refuse(file, "namespaces of a source must be a list of texts")
     return SourceConfiguration(
-        name,
-        kind,
-        None if path is None else Path(os.path.normpath(file.parent / path)),
-        blocks,
-        None if timeout is None else float(timeout),
-        tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
-        {key: value for key, value in table.items() if key not in _SOURCE_KEYS},
+        name=name,
+        kind=kind,
+        path=None if path is None else Path(os.path.normpath(file.parent / path)),
+        blocks=blocks,
+        timeout_seconds=None if timeout is None else float(timeout),
+        namespaces=tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
+        options={key: value for key, value in table.items() if key not in _SOURCE_KEYS},
     )
 
 

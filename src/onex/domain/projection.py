@@ -205,11 +205,11 @@ def _changed(event: Event, facts: JsonObject, before: NodeState | None) -> NodeS
         if event.action == "node.yanked":
             reason = as_optional_text(facts.get("reason"))
     return NodeState(
-        NodeMetadata.from_json(as_object(state["metadata"])),
-        as_text(state["digest"]),
-        yanked,
-        reason,
-        None if decision is None else as_object(decision),
-        before.registered_at if before else event.time,
-        before.origins if before else (),
+        metadata=NodeMetadata.from_json(as_object(state["metadata"])),
+        digest=as_text(state["digest"]),
+        yanked=yanked,
+        yank_reason=reason,
+        decision=None if decision is None else as_object(decision),
+        registered_at=before.registered_at if before else event.time,
+        origins=before.origins if before else (),
     )

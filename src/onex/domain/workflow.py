@@ -78,15 +78,15 @@ class Step:
     def from_json(cls, body: JsonObject) -> Step:
         """Read back what ``to_json`` wrote."""
         return cls(
-            as_text(body["id"]),
-            NodeRef.parse(as_text(body["node"])),
-            as_object(body["with"]),
-            as_texts(body["needs"]),
-            body["foreach"],
-            body["when"],
-            as_number(body["timeout"]),
-            bool(body["cache"]),
-            RetryPolicy.from_json(as_object(body["retry"])),
+            id=as_text(body["id"]),
+            node=NodeRef.parse(as_text(body["node"])),
+            arguments=as_object(body["with"]),
+            explicit_needs=as_texts(body["needs"]),
+            foreach=body["foreach"],
+            when=body["when"],
+            timeout_seconds=as_number(body["timeout"]),
+            use_cache=bool(body["cache"]),
+            retry=RetryPolicy.from_json(as_object(body["retry"])),
         )
 
     @property
@@ -141,15 +141,15 @@ class Workflow:
         steps = [Step.from_json(as_object(step)) for step in as_list(body["steps"])]
         inputs = as_object(body["inputs"])
         return cls(
-            as_text(body["name"]),
-            {step.id: step for step in steps},
-            Version.parse(as_text(body["version"])),
-            as_text(body["description"]),
-            {name: as_object(schema) for name, schema in inputs.items()},
-            as_object(body["outputs"]),
-            bool(body["fail_fast"]),
-            None if body["timeout"] is None else as_number(body["timeout"]),
-            BreakerPolicy.from_json(as_object(body["breaker"])),
+            name=as_text(body["name"]),
+            steps={step.id: step for step in steps},
+            version=Version.parse(as_text(body["version"])),
+            description=as_text(body["description"]),
+            inputs={name: as_object(schema) for name, schema in inputs.items()},
+            outputs=as_object(body["outputs"]),
+            fail_fast=bool(body["fail_fast"]),
+            timeout_seconds=None if body["timeout"] is None else as_number(body["timeout"]),
+            breaker=BreakerPolicy.from_json(as_object(body["breaker"])),
         )
 
     def references(self) -> list[NodeRef]:

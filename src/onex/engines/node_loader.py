@@ -120,13 +120,13 @@ class NodeLoader:
         program = target if entrypoint.type == PROGRAM else None
         folder = self._unpack(files.digest, files.contents, program)
         return LoadedNode(
-            identity,
-            files.digest,
-            entrypoint.type,
-            folder,
-            folder / target,
-            entrypoint.callable_name,
-            manifest.parent,
+            identity=identity,
+            digest=files.digest,
+            kind=entrypoint.type,
+            folder=folder,
+            file=folder / target,
+            callable_name=entrypoint.callable_name,
+            origin=manifest.parent,
         )
 
     def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:

@@ -29,7 +29,15 @@ def process_of_node(level: IsolationLevel) -> JsonValue:
         folder = Path(name)
         file = folder / "node.py"
         file.write_text(_CODE, encoding="utf-8")
-        node = LoadedNode("probe", "probe", "python", folder, file, "execute", folder)
+        node = LoadedNode(
+            identity="probe",
+            digest="probe",
+            kind="python",
+            folder=folder,
+            file=file,
+            callable_name="execute",
+            origin=folder,
+        )
         supervisor, reactor = Supervisor(), Reactor()
         engines = Engines(EngineHost(1, reactor, supervisor))
         ends: list[CallEnd] = []

@@ -107,14 +107,14 @@ def _walk(
         result = run.steps[call_id]
         planned = as_object(as_object(run.plan["steps"])[step.id])
         found[call_id] = CallProvenance(
-            run.run_id,
-            call_id,
-            result.node,
-            as_text(planned["digest"]),
-            result.input_digest,
-            _isolation(result, run_of),
-            result.cached_from,
-            tuple(needs),
+            run_id=run.run_id,
+            id=call_id,
+            node=result.node,
+            digest=as_text(planned["digest"]),
+            input_digest=result.input_digest,
+            isolation=_isolation(result, run_of),
+            cached_from=result.cached_from,
+            needs=tuple(needs),
         )
         pending += needs
     return list(found.values())

@@ -184,13 +184,13 @@ class DependencyResolver:
         for forced in overrides.values():
             warnings += _forced_warnings(forced, request.requirements, needs)
         return DependencyResolution(
-            {NodeId.parse(name): node for name, node in nodes.items()},
-            [nodes[name] for name in execution_order(needs)],
-            warnings,
-            request.roots,
-            request.requirements,
-            needs,
-            overrides,
+            selected={NodeId.parse(name): node for name, node in nodes.items()},
+            execution_order=[nodes[name] for name in execution_order(needs)],
+            warnings=warnings,
+            roots=request.roots,
+            requirements=request.requirements,
+            needs=needs,
+            overrides=overrides,
         )
 
     def _matrix_for(self, request: DependencyRequest) -> VersionMatrix:

@@ -163,16 +163,16 @@ class SqlWriter:
         absent = self._loaded.absent(node)
         self._last_id += 1
         row = NodeRow(
-            self._last_id,
-            record.type,
-            record.namespace,
-            record.version,
-            record.digest,
-            now,
-            0,
-            None,
-            NO_DECISION,
-            record.body,
+            id=self._last_id,
+            type=record.type,
+            namespace=record.namespace,
+            version=record.version,
+            digest=record.digest,
+            registered_at=now,
+            yanked=0,
+            yank_reason=None,
+            decision=NO_DECISION,
+            body=record.body,
         )
         self._gather(_INSERT_NODE, (*record.columns, row.id, now))
         self._written_ids.add(row.id)
@@ -531,14 +531,14 @@ class SqlWriter:
     ) -> None:
         """Append an entry to the one log; the members of its body are canonical JSON."""
         event = Event(
-            self._serial + 1,
-            time or self._now(),
-            self._actor,
-            action,
-            object_name,
-            outcome,
-            canonical_object(body),
-            self._hash,
+            serial=self._serial + 1,
+            time=time or self._now(),
+            actor=self._actor,
+            action=action,
+            object=object_name,
+            outcome=outcome,
+            body=canonical_object(body),
+            previous_hash=self._hash,
         ).sealed()
         self._gather(_INSERT_EVENT, event)
         self._serial, self._hash = event.serial, event.hash
