@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 import platformdirs
@@ -26,7 +27,14 @@ _KNOWN_TABLES = frozenset(
     {"sources", "config", "overrides", "policy", "storage", "cache", "secrets"}
 )
 _SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces"})
-_TRUST_POLICIES = ("quarantine", "local_prefer", "remote_prefer")
+
+
+class TrustPolicy(StrEnum):
+    """Which side keeps a version that two sources offer with different content."""
+
+    QUARANTINE = "quarantine"
+    LOCAL_PREFER = "local_prefer"
+    REMOTE_PREFER = "remote_prefer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Configuration:
     sources: tuple[SourceConfiguration, ...] = ()
     node_config: JsonObject = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
-    trust_policy: str = _TRUST_POLICIES[0]
+    trust_policy: TrustPolicy = TrustPolicy.QUARANTINE
     storage: str | None = None
     cache: str | None = None
     secrets_file: Path | None = None
@@ -247,15 +255,16 @@ def _secrets_file(file: Path, table: JsonObject) -> Path | None:
     return None if name is None else file.parent / name
 
 
-def _trust_policy(file: Path, table: JsonObject) -> str:
-    policy = table.get("trust_policy", _TRUST_POLICIES[0])
-    if policy not in _TRUST_POLICIES or set(table) - {"trust_policy"}:
+def _trust_policy(file: Path, table: JsonObject) -> TrustPolicy:
+    policy = table.get("trust_policy", TrustPolicy.QUARANTINE)
+    known = list(TrustPolicy)
+    if policy not in known or set(table) - {"trust_policy"}:
         raise _refuse(
             file,
             "the [policy] table is not valid",
-            "write trust_policy = one of " + ", ".join(_TRUST_POLICIES),
+            "write trust_policy = one of " + ", ".join(known),
         )
-    return str(policy)
+    return TrustPolicy(str(policy))
 
 
 def _overrides(file: Path, table: JsonObject) -> dict[str, str]:

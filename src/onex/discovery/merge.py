@@ -13,9 +13,9 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 
+from onex.configuration import TrustPolicy
 from onex.discovery.source import Finding
 from onex.domain.errors import Location, Problem, Severity
 from onex.domain.metadata import Origin, SourceId
@@ -26,14 +26,6 @@ from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
 
 CONFLICT_CODE = "DSC002"
-
-
-class TrustPolicy(StrEnum):
-    """Which side keeps a version that two sources offer with different content."""
-
-    QUARANTINE = "quarantine"
-    LOCAL_PREFER = "local_prefer"
-    REMOTE_PREFER = "remote_prefer"
 
 
 @dataclass(frozen=True, slots=True)

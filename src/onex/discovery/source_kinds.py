@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from onex.configuration import SourceConfiguration
+from onex.configuration import SourceConfiguration, TrustPolicy
 from onex.discovery.filesystem import FileSystemDiscovery
-from onex.discovery.merge import MergeRules, TrustPolicy
+from onex.discovery.merge import MergeRules
 from onex.discovery.source import DiscoverySource
 from onex.domain.errors import ConfigurationError
 
@@ -53,7 +53,7 @@ def make_source(declared: SourceConfiguration) -> DiscoverySource:
 
 
 def merge_rules(
-    declared: Iterable[SourceConfiguration], trust_policy: str, scanned: Iterable[str]
+    declared: Iterable[SourceConfiguration], trust_policy: TrustPolicy, scanned: Iterable[str]
 ) -> MergeRules:
     """The rules of merging that declarations set; ``scanned`` are the sources of this scan."""
     sources = list(declared)
@@ -62,4 +62,4 @@ def merge_rules(
     }
     remote = frozenset(source.name for source in sources if source.kind == REMOTE_KIND)
     active = frozenset([*scanned, *(source.name for source in sources)])
-    return MergeRules(TrustPolicy(trust_policy), remote, bindings, active)
+    return MergeRules(trust_policy, remote, bindings, active)

@@ -12,6 +12,9 @@ JsonValue: TypeAlias = (
 )
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
+ValuePath = tuple[str | int, ...]
+"""The keys and indexes that lead to a part of a value."""
+
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

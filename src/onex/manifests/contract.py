@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 
 from onex.domain.constraint import LATEST, VersionConstraint
 from onex.domain.errors import ConstraintError, InvalidReferenceError, Severity
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonValue, ValuePath
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, Entrypoint, NodeMetadata
 from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId, NodeRef
 from onex.domain.version import Version
-from onex.manifests.field_reader import FieldReader, PlacePath, read_version, report_long_words
+from onex.manifests.field_reader import FieldReader, read_version, report_long_words
 from onex.manifests.manifest import ManifestReading
 from onex.manifests.yaml_document import YamlDocument
 
@@ -169,7 +169,7 @@ class _ContractReader(FieldReader):
         for index, entry in enumerate(listed if isinstance(listed, list) else ()):
             if not isinstance(entry, Mapping):
                 continue
-            place: PlacePath = ("dependencies", index)
+            place: ValuePath = ("dependencies", index)
             name = self.text((*place, "name"), entry.get("name"))
             module = self.text((*place, "module"), entry.get("module"))
             kind = self.text((*place, "type"), entry.get("type"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonValue, ValuePath
 from onex.domain.metadata import Entrypoint
-from onex.manifests.field_reader import FieldReader, PlacePath
+from onex.manifests.field_reader import FieldReader
 
-_PLACE: PlacePath = ("entrypoint",)
+_PLACE: ValuePath = ("entrypoint",)
 _TEXT_FORM = re.compile(r"(?P<type>[a-z][a-z0-9_-]*)(?:://|@)(?P<target>.+)", re.ASCII)
 _CALLABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NOTHING = Entrypoint("python", "")

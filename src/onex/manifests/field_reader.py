@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from onex.domain.constraint import MAXIMUM_NUMBER
 from onex.domain.errors import Problem, Severity, VersionError
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, ValuePath
 from onex.domain.metadata import NodeMetadata
 from onex.domain.version import Version
 from onex.manifests.yaml_document import YamlDocument
 
-PlacePath = tuple[str | int, ...]
 # What the indexes of all databases hold, several words in one entry.
 MAXIMUM_WORD_BYTES = 512
 
@@ -37,7 +36,7 @@ class FieldReader:
         self,
         number: str,
         message: str,
-        place: PlacePath,
+        place: ValuePath,
         hint: str | None = None,
         severity: Severity = Severity.ERROR,
     ) -> None:
@@ -48,7 +47,7 @@ class FieldReader:
             )
         )
 
-    def text(self, place: PlacePath, value: JsonValue, default: str = "") -> str:
+    def text(self, place: ValuePath, value: JsonValue, default: str = "") -> str:
         """A text; a number or boolean is an error, since its author's text would change."""
         if value is None:
             return default
@@ -69,18 +68,18 @@ class FieldReader:
             self.report("002", f"{name} must be text, not {_kind(value)}", place)
         return default
 
-    def optional_text(self, place: PlacePath, value: JsonValue) -> str | None:
+    def optional_text(self, place: ValuePath, value: JsonValue) -> str | None:
         """A text, or None if the value is missing or null."""
         return None if value is None else self.text(place, value) or None
 
-    def texts(self, place: PlacePath, value: JsonValue) -> tuple[str, ...]:
+    def texts(self, place: ValuePath, value: JsonValue) -> tuple[str, ...]:
         """A list of texts; null is the empty list."""
         return tuple(
             self.text((*place, index), member)
             for index, member in enumerate(self.list(place, value))
         )
 
-    def list(self, place: PlacePath, value: JsonValue) -> Sequence[JsonValue]:
+    def list(self, place: ValuePath, value: JsonValue) -> Sequence[JsonValue]:
         """A list; null is the empty list."""
         if value is None:
             return ()
@@ -89,7 +88,7 @@ class FieldReader:
         self.report("002", f"{_name_of(place)} must be a list, not {_kind(value)}", place)
         return ()
 
-    def object(self, place: PlacePath, value: JsonValue) -> JsonObject:
+    def object(self, place: ValuePath, value: JsonValue) -> JsonObject:
         """A mapping; null is the empty mapping."""
         if value is None:
             return {}
@@ -98,7 +97,7 @@ class FieldReader:
         self.report("002", f"{_name_of(place)} must be a mapping, not {_kind(value)}", place)
         return {}
 
-    def boolean(self, place: PlacePath, value: JsonValue, *, default: bool) -> bool:
+    def boolean(self, place: ValuePath, value: JsonValue, *, default: bool) -> bool:
         """A boolean; null is the default."""
         if value is None:
             return default
@@ -107,7 +106,7 @@ class FieldReader:
         self.report("002", f"{_name_of(place)} must be true or false, not {_kind(value)}", place)
         return default
 
-    def seconds(self, place: PlacePath, value: JsonValue, default: float) -> float:
+    def seconds(self, place: ValuePath, value: JsonValue, default: float) -> float:
         """A positive number of seconds; null is the default."""
         if value is None:
             return default
@@ -117,7 +116,7 @@ class FieldReader:
         return default
 
 
-def read_version(reader: FieldReader, place: PlacePath, text: str) -> Version:
+def read_version(reader: FieldReader, place: ValuePath, text: str) -> Version:
     """A version that constraints can name; 0.0.0, and a problem, for other texts."""
     try:
         version = Version.parse(text)
@@ -137,7 +136,7 @@ def read_version(reader: FieldReader, place: PlacePath, text: str) -> Version:
 
 def report_long_words(reader: FieldReader, metadata: NodeMetadata) -> None:
     """Refuse words by which nodes are found if they are longer than an index can hold."""
-    words: list[tuple[PlacePath, str]] = [
+    words: list[tuple[ValuePath, str]] = [
         (("name",), metadata.name),
         (("namespace",), metadata.node.namespace),
         (("author",), metadata.author),
@@ -155,7 +154,7 @@ def report_long_words(reader: FieldReader, metadata: NodeMetadata) -> None:
             )
 
 
-def _name_of(place: PlacePath) -> str:
+def _name_of(place: ValuePath) -> str:
     """What a message calls a value: its key, or which entry of which list it is."""
     if isinstance(place[-1], int):
         return f"entry {place[-1] + 1} of {place[-2] if len(place) > 1 else 'the list'}"

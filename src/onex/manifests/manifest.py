@@ -15,7 +15,7 @@ from onex.domain.errors import (
     Problem,
     Severity,
 )
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, ValuePath
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, NodeMetadata
 from onex.domain.permission import Permission
@@ -23,7 +23,7 @@ from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId
 from onex.domain.version import Version
 from onex.manifests.dependency import read_dependency
 from onex.manifests.entrypoint import read_entrypoint
-from onex.manifests.field_reader import FieldReader, PlacePath, read_version, report_long_words
+from onex.manifests.field_reader import FieldReader, read_version, report_long_words
 from onex.manifests.yaml_document import YamlDocument
 
 MANIFEST_SUFFIX = ".onex.yaml"
@@ -221,7 +221,7 @@ class _ManifestReader(FieldReader):
 
     def _namespace(self) -> str:
         value = self._data.get("namespace")
-        place: PlacePath = ("namespace",)
+        place: ValuePath = ("namespace",)
         if isinstance(value, Mapping):
             place, value = ("namespace", "value"), value.get("value")
         if value is None or value == "":
@@ -296,7 +296,7 @@ class _ManifestReader(FieldReader):
         words: list[str] = []
         permissions: list[Permission] = []
         for index, entry in enumerate(self.list(("capabilities",), self._data.get("capabilities"))):
-            place: PlacePath = ("capabilities", index)
+            place: ValuePath = ("capabilities", index)
             try:
                 if isinstance(entry, Mapping):
                     if entry.get("type") is None:
@@ -345,7 +345,7 @@ class _ManifestReader(FieldReader):
                 self._report_empty("a tag", ("tags", index))
         return tuple(tags)
 
-    def _report_empty(self, what: str, place: PlacePath) -> None:
+    def _report_empty(self, what: str, place: ValuePath) -> None:
         self.report("004", f"{what} is empty", place, "write a word, or remove the entry")
 
     def _schemas(self, key: str) -> JsonObject:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from onex.domain.errors import Location, Problem, Severity
-
-PlacePath = tuple[str | int, ...]
+from onex.domain.json_value import ValuePath
 
 _MAXIMUM_EVENTS = 200_000
 _MAXIMUM_SECONDS = 0.8
@@ -27,7 +26,7 @@ class Place:
 class _Frame:
     """One open mapping (``index`` is None) or sequence."""
 
-    path: PlacePath
+    path: ValuePath
     index: int | None
     key: str | None = None
     keys: set[str] = field(default_factory=set)
@@ -40,7 +39,7 @@ class PositionIndex:
     ``is_complete`` is False if the text was too long to be walked to its end in time.
     """
 
-    places: Mapping[PlacePath, Place]
+    places: Mapping[ValuePath, Place]
     findings: tuple[tuple[str, str, str, Place], ...]
     is_complete: bool = True
 
@@ -51,7 +50,7 @@ class PositionIndex:
         walk.run(text)
         return cls(walk.places, tuple(walk.findings), walk.is_complete)
 
-    def nearest(self, path: PlacePath) -> Place:
+    def nearest(self, path: ValuePath) -> Place:
         """The place of a value, or of the closest parent that exists."""
         while path and path not in self.places:
             path = path[:-1]
@@ -67,7 +66,7 @@ class PositionIndex:
 
 class _Walk:
     def __init__(self) -> None:
-        self.places: dict[PlacePath, Place] = {}
+        self.places: dict[ValuePath, Place] = {}
         self.findings: list[tuple[str, str, str, Place]] = []
         self._frames: list[_Frame] = []
         self._documents = 0
@@ -156,10 +155,10 @@ class _Walk:
         frame.keys.add(text)
         frame.key = text
 
-    def _advance(self, place: Place, text: str | None = None) -> PlacePath:
+    def _advance(self, place: Place, text: str | None = None) -> ValuePath:
         """Note a value in the innermost collection and step past it."""
         if not self._frames:
-            path: PlacePath = ()
+            path: ValuePath = ()
         else:
             frame = self._frames[-1]
             if frame.index is not None:

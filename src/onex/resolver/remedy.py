@@ -16,7 +16,7 @@ MAXIMUM_ATTEMPTS = 40
 MAXIMUM_REMEDIES = 4
 MAXIMUM_EDITS = 3
 
-Place = tuple[str | None, str]
+ConstraintSite = tuple[str | None, str]
 """Whose constraint (None: the request's), and on which node."""
 
 
@@ -55,10 +55,10 @@ def find_remedies(
     returned was solved; at most ``MAXIMUM_ATTEMPTS`` are tried.
     """
     remedies: list[tuple[Edit, ...]] = []
-    tried: set[frozenset[Place]] = set()
-    level: list[tuple[tuple[Place, ...], Sequence[ConstraintFact]]] = [((), facts)]
+    tried: set[frozenset[ConstraintSite]] = set()
+    level: list[tuple[tuple[ConstraintSite, ...], Sequence[ConstraintFact]]] = [((), facts)]
     for _ in range(MAXIMUM_EDITS):
-        following: list[tuple[tuple[Place, ...], Sequence[ConstraintFact]]] = []
+        following: list[tuple[tuple[ConstraintSite, ...], Sequence[ConstraintFact]]] = []
         for made, known in level:
             for place in dict.fromkeys((fact.dependent, fact.needed) for fact in known):
                 chosen = (*made, place)
@@ -81,7 +81,9 @@ def find_remedies(
     return remedies
 
 
-def _edit(place: Place, facts: Iterable[ConstraintFact], selected: Mapping[str, Version]) -> Edit:
+def _edit(
+    place: ConstraintSite, facts: Iterable[ConstraintFact], selected: Mapping[str, Version]
+) -> Edit:
     dependent, needed = place
     constraints = dict.fromkeys(
         fact.constraint for fact in facts if (fact.dependent, fact.needed) == place

@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.json_value import JsonObject, JsonValue, ValuePath, as_object
 from onex.domain.template import Reference, descend, references_in, render, whole_reference
 from onex.domain.workflow import Step, Workflow
 from onex.schemas.node_schemas import object_schema
-from onex.schemas.places import PATH, MarkingSchemas, Place, changed_at, value_at
+from onex.schemas.places import PATH, MarkingSchemas, changed_at, value_at
 
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
     """Places that hold paths: in the inputs, in a step's arguments and in its ``foreach``."""
 
-    inputs: set[Place]
-    arguments: set[Place]
-    foreach: set[Place]
+    inputs: set[ValuePath]
+    arguments: set[ValuePath]
+    foreach: set[ValuePath]
 
 
 def with_absolute_paths(
@@ -69,7 +69,7 @@ def with_absolute_paths(
     return replace(workflow, steps=steps), changed
 
 
-def _items(step: Step, inputs: JsonObject) -> Iterator[tuple[Place, JsonValue]]:
+def _items(step: Step, inputs: JsonObject) -> Iterator[tuple[ValuePath, JsonValue]]:
     """The known items of a step's list, each with its place; None once for an unknown list."""
     found = render(step.foreach, partial(_known, inputs=inputs, item=None))
     refers_to_item = any(r.root == "item" for r in references_in(step.arguments))
@@ -92,7 +92,7 @@ def _known(reference: Reference, inputs: JsonObject, item: JsonValue) -> JsonVal
     return None
 
 
-def _mark(step: Step, place: Place, item_place: Place, marks: _Marks) -> None:
+def _mark(step: Step, place: ValuePath, item_place: ValuePath, marks: _Marks) -> None:
     """Mark the source of the path at a place of a step's inputs."""
     reference, rest = _source(step.arguments, place)
     if reference is None:
@@ -108,7 +108,7 @@ def _mark(step: Step, place: Place, item_place: Place, marks: _Marks) -> None:
         marks.inputs.add((*reference.parts[1:], *rest))
 
 
-def _source(template: JsonValue, place: Place) -> tuple[Reference | None, Place]:
+def _source(template: JsonValue, place: ValuePath) -> tuple[Reference | None, ValuePath]:
     """The reference that gives what is at a place of a template, and the place within that."""
     for depth, part in enumerate(place):
         whole = whole_reference(template)
@@ -118,7 +118,7 @@ def _source(template: JsonValue, place: Place) -> tuple[Reference | None, Place]
     return whole_reference(template), ()
 
 
-def _absolute(value: JsonValue, places: set[Place], folder: Path) -> JsonValue:
+def _absolute(value: JsonValue, places: set[ValuePath], folder: Path) -> JsonValue:
     def absolute(text: JsonValue) -> JsonValue:
         if not isinstance(text, str):
             return text

@@ -10,9 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onex.domain.json_value import JsonObject, JsonValue
-
-Place = tuple[str | int, ...]
+from onex.domain.json_value import JsonObject, JsonValue, ValuePath
 
 _ON_THE_SAME_VALUE = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL = ("if", "then", "else")
@@ -39,7 +37,7 @@ WRITE_ONLY = Mark("writeOnly", value=True)
 class MarkedPlaces:
     """The places of a value that are marked; ``unknown`` says what could not be followed."""
 
-    places: frozenset[Place]
+    places: frozenset[ValuePath]
     unknown: str | None = None
 
 
@@ -63,7 +61,7 @@ class MarkingSchemas:
 
     def places_in(self, value: JsonValue) -> MarkedPlaces:
         """The places of a value that are marked."""
-        places: set[Place] = set()
+        places: set[ValuePath] = set()
         unknown = None
         for schema in self.schemas:
             walk = _Walk(schema, self.mark)
@@ -85,7 +83,7 @@ def _may_mark(mark: Mark, schema: JsonValue) -> bool:
 
 
 def changed_at(
-    value: JsonValue, places: Iterable[Place], change: Callable[[JsonValue], JsonValue]
+    value: JsonValue, places: Iterable[ValuePath], change: Callable[[JsonValue], JsonValue]
 ) -> JsonValue:
     """The value with what stands at some places changed."""
     for place in places:
@@ -93,7 +91,7 @@ def changed_at(
     return value
 
 
-def value_at(value: JsonValue, place: Place) -> JsonValue:
+def value_at(value: JsonValue, place: ValuePath) -> JsonValue:
     """What stands at a place of a value."""
     for part in place:
         if isinstance(part, int) and isinstance(value, Sequence):
@@ -103,7 +101,9 @@ def value_at(value: JsonValue, place: Place) -> JsonValue:
     return value
 
 
-def _changed(value: JsonValue, place: Place, change: Callable[[JsonValue], JsonValue]) -> JsonValue:
+def _changed(
+    value: JsonValue, place: ValuePath, change: Callable[[JsonValue], JsonValue]
+) -> JsonValue:
     if not place:
         return change(value)
     part, rest = place[0], place[1:]
@@ -121,8 +121,8 @@ class _Walk:
         self.unknown: str | None = None
 
     def places(
-        self, schema: JsonValue, value: JsonValue, place: Place, depth: int
-    ) -> Iterator[Place]:
+        self, schema: JsonValue, value: JsonValue, place: ValuePath, depth: int
+    ) -> Iterator[ValuePath]:
         if not isinstance(schema, Mapping):
             return
         if depth > MAXIMUM_DEPTH:
@@ -173,8 +173,8 @@ class _Walk:
         return found
 
     def _of_members(
-        self, schema: JsonObject, value: JsonObject, place: Place, depth: int
-    ) -> Iterator[Place]:
+        self, schema: JsonObject, value: JsonObject, place: ValuePath, depth: int
+    ) -> Iterator[ValuePath]:
         if _may_mark(self._mark, schema.get("propertyNames")):
             self.unknown = "the schema marks names of members, which is not followed"
         properties, patterns = schema.get("properties"), schema.get("patternProperties")
@@ -190,8 +190,8 @@ class _Walk:
                 yield from self.places(other, member, (*place, key), depth + 1)
 
     def _of_items(
-        self, schema: JsonObject, value: Sequence[JsonValue], place: Place, depth: int
-    ) -> Iterator[Place]:
+        self, schema: JsonObject, value: Sequence[JsonValue], place: ValuePath, depth: int
+    ) -> Iterator[ValuePath]:
         items, first = schema.get("items"), schema.get("prefixItems")
         if isinstance(items, Sequence):
             items, first = schema.get("additionalItems"), items
@@ -202,7 +202,7 @@ class _Walk:
                 yield from self.places(other, member, (*place, index), depth + 1)
 
 
-def named(place: Place) -> str:
+def named(place: ValuePath) -> str:
     """A place in words: ``files[0].name``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")
