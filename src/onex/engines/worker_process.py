@@ -194,12 +194,17 @@ class WorkerProcess:
                 return
             self._drain_printed()
             self.is_spent = message.get("is_spent") is not False
-            if "result" in message:
-                self._end(CallOutcome(message["result"], self._log.text()))
-            else:
-                self._end(self._failure(as_object(message["error"])))
+            try:
+                end = self._read_end(message)
+            except (TypeError, ValueError):
+                self._die("its answer has another form than agreed")
+                return
+            self._end(end)
         elif self._call is not None:
-            self._note(message, self._call)
+            try:
+                self._note(message, self._call)
+            except (TypeError, ValueError, OverflowError):
+                self._die("a message has another form than agreed")
 
     def _note(self, message: JsonObject, call: NodeCall) -> None:
         if "log" in message:
@@ -211,7 +216,10 @@ class WorkerProcess:
             if isinstance(fraction, int | float):
                 call.on_progress(float(fraction), str(entry.get("message") or ""))
 
-    def _failure(self, error: JsonObject) -> CallFailure:
+    def _read_end(self, answer: JsonObject) -> CallEnd:
+        if "result" in answer:
+            return CallOutcome(answer["result"], self._log.text())
+        error = as_object(answer["error"])
         message = as_text(error.get("message"))
         detail = as_optional_text(error.get("detail"))
         return CallFailure(code_failure(str(error.get("kind")), message), detail, self._log.text())

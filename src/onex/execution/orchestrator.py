@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -260,24 +260,16 @@ class ExecutionOrchestrator:
         return rules_in(str(Path(origin.path).parent), str(root))
 
 
+@dataclass(frozen=True, slots=True)
 class _Run:
     """A run that is prepared, from its first record to its last."""
 
-    def __init__(
-        self,
-        prepared: PreparedPlan,
-        options: RunOptions,
-        history: RunHistory,
-        contexts: ExecutionContextFactory,
-        folder: Path,
-        engines: Engines,
-    ) -> None:
-        self.prepared = prepared
-        self._options = options
-        self._history = history
-        self._contexts = contexts
-        self._folder = folder
-        self._engines = engines
+    prepared: PreparedPlan
+    options: RunOptions
+    history: RunHistory
+    contexts: ExecutionContextFactory
+    folder: Path
+    engines: Engines
 
     def recorded_plan(self) -> JsonObject:
         """The plan as the history keeps it."""
@@ -286,7 +278,7 @@ class _Run:
     def begin(self, replay_of: str | None = None) -> str:
         """Record that the run begins; returns its identifier."""
         plan, run_id = self.prepared.plan, new_run_id()
-        self._history.journal.begin(
+        self.history.journal.begin(
             NewRun(
                 run_id=run_id,
                 workflow=plan.workflow.name,
@@ -310,23 +302,23 @@ class _Run:
 
         ``earlier`` holds the records of the calls of a run that goes on.
         """
-        prepared, journal = self.prepared, self._history.journal
+        prepared, journal = self.prepared, self.history.journal
         plan, workflow = prepared.plan, prepared.plan.workflow
-        workdir = self._folder / run_id
+        workdir = self.folder / run_id
         # What calls left there that a crash ended must not be found by those that follow.
         remove_tree(workdir)
         steps = forecast_steps(prepared, journal)
         urgency = urgency_of(workflow, steps)
         seconds = None
         if len(steps) == len(workflow.steps):
-            seconds = forecast_run_seconds(workflow, steps, urgency, self._options.jobs)
+            seconds = forecast_run_seconds(workflow, steps, urgency, self.options.jobs)
         redaction = Redaction(prepared.secrets())
         planned = PlannedRun(
             run_id, workflow, plan.inputs, prepared.facts(), urgency, earlier or {}
         )
         state = RunState(
             planned,
-            self._options,
+            self.options,
             time.perf_counter(),
             hide=redaction.text,
             chance=random.random,
@@ -340,14 +332,14 @@ class _Run:
             CallBoundary(
                 run_id,
                 WorkFolders(str(workdir)),
-                self._contexts,
-                self._history.artifacts,
+                self.contexts,
+                self.history.artifacts,
                 redaction,
             ),
             journal,
             observer,
-            self._engines,
-            CacheLookup(journal, self._history.artifacts, has_artifacts=any(artifacts_in(given))),
+            self.engines,
+            CacheLookup(journal, self.history.artifacts, has_artifacts=any(artifacts_in(given))),
         )
         try:
             observer(RunStarted(run_id, tuple(workflow.steps), seconds))
@@ -356,7 +348,7 @@ class _Run:
             with signals_handled_by(loop.request_cancel):
                 yield loop
         except BaseException as error:
-            self._engines.cancel()
+            self.engines.cancel()
             self._record_breakdown(run_id, error)
             raise
         finally:
@@ -370,7 +362,7 @@ class _Run:
         reason = StepError(code, f"{type(error).__name__}: {error}")
         result = RunResult(run_id, self.prepared.plan.workflow.name, status, error=reason)
         with contextlib.suppress(StorageError):
-            self._history.journal.finish(result)
+            self.history.journal.finish(result)
 
 
 def _workflow_of(record: RunRecord) -> Workflow:

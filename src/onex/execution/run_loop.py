@@ -151,7 +151,10 @@ class RunLoop:
             alone=alone,
         )
         self._folders[call_id] = call.context.workdir
-        node.engine.start(call)
+        try:
+            node.engine.start(call)
+        except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
+            call.fail(InternalError(f"{type(error).__name__}: {error}", hint="please report this"))
         if attempts.step.id not in self._preloaded:
             self._preloaded.add(attempts.step.id)
             for dependent in self._prepared.dependents(attempts.step.id):

@@ -248,9 +248,11 @@ class RunState:
             end: what the engine says of it.
             started: when the node began.
             ended: when it came to its end.
-            is_made: whether the node began at all.
+            is_made: whether this counts as an attempt.
         """
-        del self._running[attempts.call.id]
+        # An end that is told twice is heard once.
+        if self._running.pop(attempts.call.id, None) is None:
+            return
         if not self._running:
             self._idle_since = ended
         attempts.started_seconds = started - self._started
