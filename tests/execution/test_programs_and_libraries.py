@@ -53,6 +53,15 @@ def test_a_program_gets_json_and_gives_json(project: Project) -> None:
     assert "| working" in log
 
 
+def test_what_a_program_leaves_behind_does_not_hold_its_result_back(project: Project) -> None:
+    # Its output is open as long as the child that it does not wait for.
+    add_program(project, "leaves", "#!/bin/sh\nsleep 600 &\necho 3\n")
+    project.scan()
+    result = run(project, "leaves").json
+    assert result["outputs"] == {"result": 3}
+    assert result["seconds"] < 60
+
+
 def test_a_carriage_return_behind_the_interpreter_is_named(project: Project) -> None:
     add_program(project, "odd", "#!/bin/sh\r\necho 1\r\n")
     done = run(project, "odd")

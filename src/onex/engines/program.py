@@ -27,6 +27,8 @@ from onex.worker.protocol import MAXIMUM_FRAME_BYTES, parse_json
 
 CHUNK_BYTES = 256 * 1024
 _END_CHECK_SECONDS = 0.002
+LIVENESS_CHECK_SECONDS = 0.25
+"""How long a program that ended may go unnoticed, if what it started holds its output open."""
 
 
 class ProgramEngine:
@@ -63,6 +65,8 @@ class ProgramEngine:
         except OnexError as error:
             call.fail(error)
             return
+        if not self._running:
+            self._set_liveness_timer()
         self._running[call.id] = program
         program.begin()
 
@@ -79,6 +83,17 @@ class ProgramEngine:
 
     def close(self) -> None:
         self.cancel()
+        self._reactor.clear_timer(self)
+
+    def _set_liveness_timer(self) -> None:
+        moment = time.perf_counter() + LIVENESS_CHECK_SECONDS
+        self._reactor.set_timer(self, moment, self._check_liveness)
+
+    def _check_liveness(self) -> None:
+        for program in self._running.values():
+            program.look()
+        if self._running:
+            self._set_liveness_timer()
 
     def _ended(self, program: _Program, call: NodeCall, end: CallEnd) -> None:
         del self._running[call.id]
@@ -123,6 +138,11 @@ class _Program:
         self._reactor.watch(self.group.stdout.fileno(), self._on_output)
         self._reactor.watch(self.group.stderr.fileno(), self._on_printed)
         self._reactor.watch_writing(self.group.stdin.fileno(), self._on_writable)
+
+    def look(self) -> None:
+        """End what a program left behind that ended itself; the end of its output follows."""
+        if not self.group.is_alive:
+            self.group.kill()
 
     def stop(self) -> None:
         """End the program, and with it the call."""
