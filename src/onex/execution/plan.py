@@ -54,8 +54,8 @@ class ExecutionPlan:
         """The same plan with every node at an isolation level; as it is for None."""
         if level is None:
             return self
-        nodes = {name: replace(planned, isolation=level) for name, planned in self.nodes.items()}
-        return replace(self, nodes=nodes)
+        planned = {id(node): replace(node, isolation=level) for node in self.nodes.values()}
+        return replace(self, nodes={name: planned[id(node)] for name, node in self.nodes.items()})
 
     def to_json(self) -> dict[str, JsonValue]:
         """The plan in the shape that ``run --dry-run`` prints and the history keeps."""
@@ -120,9 +120,10 @@ def plan_workflow(
             f"a path among the inputs is not UTF-8: {unwritable}",
             hint="name it through a link whose path is UTF-8",
         )
+    planned = {n.digest: PlannedNode.as_declared(n, isolation) for n in nodes.values()}
     return ExecutionPlan(
         workflow=workflow,
-        nodes={name: PlannedNode.as_declared(node, isolation) for name, node in nodes.items()},
+        nodes={name: planned[node.digest] for name, node in nodes.items()},
         inputs=complete,
         warnings=tuple(resolution.warnings),
         lock_digest=None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),

@@ -163,7 +163,7 @@ class RunLoop:
     def _preload_certain(self) -> None:
         """Make ready for the nodes that will be executed, whatever the cache has."""
         for step_id, step in self._prepared.plan.workflow.steps.items():
-            if step.when is None and self._state.why_uncached(step_id) is not None:
+            if step.when is None and self._state.why_uncached(step) is not None:
                 node = self._prepared.nodes[step_id]
                 node.engine.preload(node.loaded)
 

@@ -17,6 +17,7 @@ from onex.domain.result import (
     Timing,
 )
 from onex.domain.workflow import Workflow, child_id
+from onex.execution.run_actions import StepNode
 from onex.execution.scheduler import Scheduler, StepEnd
 
 
@@ -37,9 +38,9 @@ class RunResults:
     """Collects the results of calls in the order in which they end."""
 
     def __init__(
-        self, workflow: Workflow, nodes: Mapping[str, tuple[str, str]], scheduler: Scheduler
+        self, workflow: Workflow, nodes: Mapping[str, StepNode], scheduler: Scheduler
     ) -> None:
-        """``nodes`` gives for each step the identity and the digest of its node."""
+        """``nodes`` gives the node of each step."""
         self._workflow = workflow
         self._nodes = nodes
         self._scheduler = scheduler
@@ -85,7 +86,7 @@ class RunResults:
         is_cached = facts.cached_calls == facts.calls
         result = NodeExecutionResult(
             step_id=end.step.id,
-            node=self._nodes[end.step.id][0],
+            node=self._nodes[end.step.id].identity,
             status=end.status,
             output=end.output,
             error=error,
@@ -104,7 +105,10 @@ class RunResults:
         for step_id, facts in self._facts.items():
             if facts.executed_calls:
                 yield Timing(
-                    step_id, self._nodes[step_id][1], facts.executed_calls, facts.executed_seconds
+                    step_id,
+                    self._nodes[step_id].digest,
+                    facts.executed_calls,
+                    facts.executed_seconds,
                 )
 
     def in_order(self) -> Iterator[tuple[str, NodeExecutionResult]]:

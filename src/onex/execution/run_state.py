@@ -143,15 +143,10 @@ class RunState:
             fail_fast=fail_fast,
             urgency=planned.urgency,
         )
-        self._results = RunResults(
-            workflow, {name: (n.identity, n.digest) for name, n in nodes.items()}, self._scheduler
-        )
+        self._results = RunResults(workflow, nodes, self._scheduler)
         self._run_id = planned.run_id
         self._breaker = CircuitBreaker(workflow.breaker)
         self._last_failures: dict[str, str] = {}
-        self._uncached = {
-            name: _why_uncached(step, nodes[name], options) for name, step in workflow.steps.items()
-        }
         self._is_inline = all(n.isolation is IsolationLevel.INLINE for n in nodes.values())
         self.room = options.jobs + (INLINE_BACKLOG if self._is_inline else 0)
         self._startable: deque[CallAttempts] = deque()
@@ -179,9 +174,15 @@ class RunState:
         self._is_stopping = self._must_stop_all = False
         self._note_ended_steps()
 
-    def why_uncached(self, step_id: str) -> str | None:
-        """Why no result of a step may come from the cache, in words for the user."""
-        return self._uncached[step_id]
+    def why_uncached(self, step: Step) -> str | None:
+        """Why no result of a step may come from the cache, in words; None if one may."""
+        if not self._nodes[step.id].is_idempotent:
+            return "the node is not marked idempotent"
+        if not (self._options.use_cache and step.use_cache):
+            return "the cache is turned off for this step"
+        if step.refers_to_run:
+            return "the inputs refer to this run itself"
+        return None
 
     def is_over(self, now: float) -> bool:
         """Whether nothing more may start."""
@@ -212,7 +213,7 @@ class RunState:
             self._end(call, earlier, earlier.output)
             return
         attempts.inputs, attempts.input_digest = found.inputs, found.input_digest
-        attempts.cache_note = self._uncached[call.step.id] or found.untracked
+        attempts.cache_note = self.why_uncached(call.step) or found.untracked
         attempts.cache_key = None if attempts.cache_note else found.cache_key
         is_left = earlier is not None and earlier.is_left_in_flight
         if is_left and not attempts.node.is_idempotent and not self._options.rerun_in_flight:
@@ -371,7 +372,7 @@ class RunState:
             earlier.status is not StepStatus.SUCCEEDED or holds_unrecorded(earlier.output)
         ):
             earlier = None
-        has_key = self._uncached[step_id] is None
+        has_key = self.why_uncached(call.step) is None
         return LookUp(
             attempts, earlier, has_key, has_key and step_id not in self._options.refreshed
         )
@@ -606,13 +607,3 @@ class RunState:
     def results(self) -> RunResults:
         """What the calls have given so far."""
         return self._results
-
-
-def _why_uncached(step: Step, node: StepNode, options: RunOptions) -> str | None:
-    if not node.is_idempotent:
-        return "the node is not marked idempotent"
-    if not (options.use_cache and step.use_cache):
-        return "the cache is turned off for this step"
-    if step.refers_to_run:
-        return "the inputs refer to this run itself"
-    return None
