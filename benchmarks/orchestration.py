@@ -3,8 +3,8 @@
 The budgets: for 1,000 no-op steps, inline and journaled, twice what ``graphlib`` with a
 ``ThreadPoolExecutor`` takes for a chain, three times for a fan and layers, and always less than
 0.9 times Dask's threaded scheduler; for a job in a warm process four times a bare selector over
-the same workers; for steps of 10 ms in processes 2 % over a bare pool. ``--large`` adds graphs of 100,000 steps, each in a
-process of its own, with the peak of its memory.
+the same workers; for steps of 10 ms in processes 2 % over a bare pool. ``--large`` adds graphs of
+100,000 steps, each in a process of its own, with the peak of its memory.
 """
 
 from __future__ import annotations

@@ -37,6 +37,22 @@ def execute(context):
             pass
     return "true"
 """, "EXE004", "answered a call that was not made"),
+    **{
+        f"a message of another form, {body}": (
+            f"""
+import os, struct
+def execute(context):
+    body = {body.encode()!r}
+    for number in range(3, 64):
+        try:
+            os.write(number, struct.pack(">I", len(body)) + body)
+        except OSError:
+            pass
+    return 1
+""", "EXE004", "another form than agreed")
+        for body in ('{"log": 5}', '{"progress": 5}',
+                     '{"progress": {"fraction": 1' + 400 * "0" + "}}")
+    },
     "a frame that claims four gigabytes": (
         """
 import os

@@ -6,7 +6,6 @@ import queue
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TextIO, cast
 
@@ -19,37 +18,9 @@ from onex.worker.context import ExecutionContext
 from onex.worker.node_code import NodeCode, NodeCodeError
 from onex.worker.node_modules import import_among_others
 
-SHORT_SECONDS = 0.0002
-"""A call that is shorter takes less than handing it over to a thread and back."""
-
-TRIED_SECONDS = 0.005
-TRIED_AFTER_CALLS = 16
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Whether the calls of a node are so short that the asking thread should make them.
-
-    That is tried after a number of calls that took little time in other threads, where they may
-    have waited for each other. If it was wrong, it is tried again after twice as many.
-    """
-
-    short: bool = False
-    calls: int = 0
-    tried_after: int = TRIED_AFTER_CALLS
-
-    def note(self, seconds: float) -> None:
-        """Take how long a call took."""
-        if self.short:
-            if seconds >= SHORT_SECONDS:
-                self.short, self.calls, self.tried_after = False, 0, self.tried_after * 2
-            return
-        self.calls = self.calls + 1 if seconds < TRIED_SECONDS else 0
-        self.short = self.calls >= self.tried_after
-
 
 class InlineEngine:
-    """Executes calls in threads, and those that are alone or short in the asking thread.
+    """Executes calls in threads, and one that is alone in the asking thread.
 
     What they print goes to their logs. Nothing can end a running call from outside: stopping and
     cancelling wait for it.
@@ -65,7 +36,6 @@ class InlineEngine:
         self._is_cancelled = threading.Event()
         self._calls: queue.SimpleQueue[NodeCall | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._paces: dict[str, _Pace] = {}
         self._capture = OutputCapture()
         self._capture.install()
 
@@ -73,14 +43,15 @@ class InlineEngine:
         """Do nothing: importing here would hold up the calls that run."""
 
     def start(self, call: NodeCall) -> None:
-        if call.alone or self._pace_of(call.node).short:
+        if call.alone:
+            # Changing threads takes longer than a short call.
             self._execute(call)()
             return
         self._calls.put(call)
         if len(self._threads) < self._jobs:
             thread = threading.Thread(target=self._serve, name="onex-call", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def stop(self, call_id: str) -> None:
         """Do nothing: a thread cannot be ended."""
@@ -111,15 +82,7 @@ class InlineEngine:
         except OnexError as error:
             return partial(call.on_end, CallFailure(error), started, started)
         end = self._end_of(call)
-        ended = time.perf_counter()
-        self._pace_of(call.node).note(ended - started)
-        return partial(call.on_end, end, started, ended)
-
-    def _pace_of(self, node: LoadedNode) -> _Pace:
-        pace = self._paces.get(node.digest)
-        if pace is None:
-            pace = self._paces[node.digest] = _Pace()
-        return pace
+        return partial(call.on_end, end, started, time.perf_counter())
 
     def _end_of(self, call: NodeCall) -> CallEnd:
         log = LogTail(call.redaction)
@@ -129,6 +92,9 @@ class InlineEngine:
             code = self._code.get(call.node.digest) or self._load(call.node)
             output = code.call(context, call.inputs)
         except NodeCodeError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt) and _is_main_thread():
+                # It was meant for the run, whoever had the thread.
+                raise error.__cause__ from None
             return CallFailure(code_failure(error.kind, error.message), error.detail, log.text())
         except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
             message = f"{type(error).__name__}: {error}"
@@ -147,44 +113,49 @@ class InlineEngine:
             return code
 
 
-class OutputCapture:
-    """While installed, what a thread prints goes to the log of its call, if it has one."""
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
-    def __init__(self) -> None:
-        self._current = threading.local()
-        self._streams = (
-            _Stream(sys.stdout, self._current),
-            _Stream(sys.stderr, self._current),
-        )
+
+class OutputCapture:
+    """While installed, what a thread prints goes to the log of its call, if it has one.
+
+    Several may be installed at once; they share the streams, which go with the last of them.
+    """
 
     def install(self) -> None:
-        """Put the streams in the place of the process's own."""
-        sys.stdout, sys.stderr = (cast("TextIO", stream) for stream in self._streams)
+        """Put capturing streams in the place of the process's own."""
+        with _INSTALLING:
+            self._out, self._err = _capturing(sys.stdout), _capturing(sys.stderr)
+            sys.stdout, sys.stderr = (cast("TextIO", s) for s in (self._out, self._err))
 
     def remove(self) -> None:
         """Put the process's own streams back, unless somebody else has changed them since."""
-        out, err = self._streams
-        if sys.stdout is cast("TextIO", out):
-            sys.stdout = out.original
-        if sys.stderr is cast("TextIO", err):
-            sys.stderr = err.original
+        with _INSTALLING:
+            for stream in (self._out, self._err):
+                stream.users -= 1
+            if not self._out.users and sys.stdout is cast("TextIO", self._out):
+                sys.stdout = self._out.original
+            if not self._err.users and sys.stderr is cast("TextIO", self._err):
+                sys.stderr = self._err.original
 
     def begin(self, log: LogTail) -> None:
         """From now on this thread prints to a log."""
-        self._current.log = log
+        self._out.current.log = self._err.current.log = log
 
     def end(self) -> None:
         """From now on this thread prints as before."""
-        self._current.log = None
+        self._out.current.log = self._err.current.log = None
 
 
 class _Stream:
-    def __init__(self, original: TextIO, current: threading.local) -> None:
+    def __init__(self, original: TextIO) -> None:
         self.original = original
-        self._current = current
+        self.current = threading.local()
+        self.users = 0
 
     def write(self, text: str) -> int:
-        log: LogTail | None = getattr(self._current, "log", None)
+        log: LogTail | None = getattr(self.current, "log", None)
         if log is None:
             return self.original.write(text)
         log.write(text.encode("utf-8", "backslashreplace"))
@@ -196,3 +167,14 @@ class _Stream:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.original, name)
+
+
+# The streams belong to the process, whichever runs share it.
+_INSTALLING = threading.Lock()
+
+
+def _capturing(stream: TextIO) -> _Stream:
+    """The stream as one that captures, the same for all who use it at once."""
+    found = stream if isinstance(stream, _Stream) else _Stream(stream)
+    found.users += 1
+    return found

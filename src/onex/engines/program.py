@@ -26,6 +26,7 @@ from onex.worker.context import SECRET_PREFIX
 from onex.worker.protocol import MAXIMUM_FRAME_BYTES, parse_json
 
 CHUNK_BYTES = 256 * 1024
+MAXIMUM_DRAINED_BYTES = 4 * CHUNK_BYTES
 _END_CHECK_SECONDS = 0.002
 LIVENESS_CHECK_SECONDS = 0.25
 """How long a program that ended may go unnoticed, if what it started holds its output open."""
@@ -221,8 +222,10 @@ class _Program:
 
     def _end(self, result: Callable[[str], CallEnd]) -> None:
         """Release the program, whose processes are gone, and report its result."""
-        while not self.group.stderr.closed and (data := _read(self.group.stderr)):
+        left = MAXIMUM_DRAINED_BYTES
+        while left > 0 and not self.group.stderr.closed and (data := _read(self.group.stderr)):
             self._log.write(data)
+            left -= len(data)
         self._reactor.clear_timer(self)
         for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
             self._close(stream)

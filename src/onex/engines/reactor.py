@@ -18,6 +18,8 @@ from contextlib import contextmanager
 
 Callback = Callable[[], None]
 
+LONGEST_WAIT_SECONDS = 3600.0
+
 _CLOSED_TERMINAL = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
@@ -69,6 +71,8 @@ class Reactor:
         """Have the waiting thread call back; from any thread, and from signal handlers."""
         self._posted.append(callback)
         if self._is_waiting:
+            # Once is enough, and sending lets other threads run, which costs more than the rest.
+            self._is_waiting = False
             try:
                 self._waking_end.send(b"\0")
             except OSError:
@@ -84,7 +88,10 @@ class Reactor:
         """Wait until something happens or a moment comes, and handle all that has happened."""
         for moment, _ in self._timers.values():
             until = min(until, moment)
-        timeout = None if until == math.inf else max(0.0, until - time.perf_counter())
+        timeout = None
+        if until < math.inf:
+            # Systems count in milliseconds, of which they take no more than some weeks.
+            timeout = min(max(0.0, until - time.perf_counter()), LONGEST_WAIT_SECONDS)
         # In this order: whoever posts after the question sees that it must wake this thread.
         self._is_waiting = True
         ready = self._selector.select(0.0 if self._posted else timeout)
@@ -99,8 +106,8 @@ class Reactor:
             self._handle_timers(time.perf_counter())
 
     def handle_posted(self) -> None:
-        """Handle what other threads have posted, without waiting."""
-        while self._posted:
+        """Handle what other threads have posted by now, without waiting."""
+        for _ in range(len(self._posted)):
             self._posted.popleft()()
 
     def _handle_timers(self, now: float) -> None:

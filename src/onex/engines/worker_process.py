@@ -63,7 +63,7 @@ class WorkerProcess:
         self._reactor = reactor
         self._on_end = on_end
         self._call: NodeCall | None = None
-        self._mark = ""
+        self._mark = self._former_mark = ""
         self._frames = protocol.FrameBuffer()
         self._unsent = memoryview(b"")
         self._log = LogTail(NOTHING_HIDDEN)
@@ -90,7 +90,7 @@ class WorkerProcess:
         else:
             self._log.hide(call.redaction)
         # Nobody can answer a call in advance.
-        self._mark = os.urandom(12).hex()
+        self._former_mark, self._mark = self._mark, os.urandom(12).hex()
         message: JsonObject = {
             "inputs": call.inputs,
             "context": call.context.to_json(),
@@ -189,6 +189,9 @@ class WorkerProcess:
 
     def _take(self, message: JsonObject) -> None:
         if "result" in message or "error" in message:
+            if message.get("mark") == self._former_mark:
+                # A second answer to the call before harms nobody.
+                return
             if self._call is None or message.get("mark") != self._mark:
                 self._die("it answered a call that was not made")
                 return

@@ -348,7 +348,6 @@ class _Run:
             with signals_handled_by(loop.request_cancel):
                 yield loop
         except BaseException as error:
-            self.engines.cancel()
             self._record_breakdown(run_id, error)
             raise
         finally:

@@ -129,13 +129,20 @@ def prepare(
         contract = read_state_contract(metadata, loaded.folder)
         if contract.warning:
             warnings[contract.warning] = None
+        paths = MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs)
         return PreparedNode(
-            facts=StepNode(loaded.identity, node.digest, engine.isolation, metadata.idempotent),
+            facts=StepNode(
+                identity=loaded.identity,
+                digest=node.digest,
+                isolation=engine.isolation,
+                is_idempotent=metadata.idempotent,
+                reads_files=bool(paths),
+            ),
             loaded=loaded,
             engine=engine,
             schemas=NodeSchemas(metadata, contract, shows_values=shows_values),
             grants=grants,
-            paths=MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs),
+            paths=paths,
             unrecorded=MarkingSchemas.of(
                 WRITE_ONLY, object_schema(metadata.outputs), contract.output
             ),

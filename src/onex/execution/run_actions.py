@@ -20,12 +20,16 @@ from onex.execution.scheduler import Call
 
 @dataclass(frozen=True, slots=True)
 class StepNode:
-    """What a run must know of the node of a step."""
+    """What a run must know of the node of a step.
+
+    ``reads_files`` says that files go in, whose digests take time.
+    """
 
     identity: str
     digest: str
     isolation: IsolationLevel
     is_idempotent: bool
+    reads_files: bool = False
 
 
 @dataclass(slots=True)

@@ -39,6 +39,8 @@ from onex.execution.run_state import RunState
 from onex.history.journal import RunJournal
 
 PROGRESS_INTERVAL_SECONDS = 0.05
+LOOK_SECONDS = 0.01
+"""How long the loop may act without looking at what has come in."""
 
 
 class RunLoop:
@@ -67,6 +69,8 @@ class RunLoop:
         self._folders: dict[str, str] = {}
         self._preloaded: set[str] = set()
         self._reported: dict[str, float] = {}
+        self._reported_full: set[str] = set()
+        self._looked = 0.0
         self._storing: ThreadPoolExecutor | None = None
 
     def request_cancel(self) -> None:
@@ -82,9 +86,12 @@ class RunLoop:
         try:
             self._preload_certain()
             while True:
-                if self._reactor.has_posted:
-                    self._reactor.handle_posted()
-                match state.next(clock()):
+                now = clock()
+                if self._reactor.has_posted or now - self._looked > LOOK_SECONDS:
+                    # What has come in by now counts before any limit does.
+                    self._reactor.wait(now)
+                    self._looked = clock()
+                match state.next(now):
                     case LookUp() as wanted:
                         state.looked_up(wanted.call, self._look_up(wanted))
                     case Start() as start:
@@ -95,12 +102,17 @@ class RunLoop:
                         self._recorder.write(batch)
                     case Wait(until):
                         self._reactor.wait(until)
+                        self._looked = clock()
                     case Stop(attempts):
+                        self._reactor.wait(now)
                         self._node_of(attempts).engine.stop(attempts.call.id)
                     case StopAll():
                         self._engines.cancel()
                     case Done():
                         break
+        except BaseException:
+            self._engines.cancel()
+            raise
         finally:
             if self._storing is not None:
                 self._storing.shutdown()
@@ -171,11 +183,14 @@ class RunLoop:
         """Hand progress on to the loop's thread, but not more often than anybody could see."""
         now = time.perf_counter()
         last = self._reported.get(step_id, 0.0)
-        if now - last >= PROGRESS_INTERVAL_SECONDS or fraction >= 1.0:
+        is_full = fraction >= 1.0 and step_id not in self._reported_full
+        if now - last >= PROGRESS_INTERVAL_SECONDS or is_full:
             self._reported[step_id] = now
+            if is_full:
+                self._reported_full.add(step_id)
             told = self._boundary.redaction.text(writable(message))
             event = Progressed(step_id, self._state.seconds_at(now), fraction, told)
-            self._reactor.post(partial(self._observer, event))
+            self._reactor.post(partial(self._state.announce, event))
 
     def _check(self, attempts: CallAttempts, end: CallEnd) -> None:
         if not (isinstance(end, CallOutcome) and hands_files_over(end.output)):

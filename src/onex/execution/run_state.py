@@ -54,7 +54,14 @@ from onex.domain.result import (
 from onex.domain.retry import COUNTED
 from onex.domain.workflow import Step, Workflow
 from onex.execution.circuit_breaker import CircuitBreaker
-from onex.execution.events import CallEnded, RetryScheduled, RunEvent, StepEnded, StepStarted
+from onex.execution.events import (
+    CallEnded,
+    Progressed,
+    RetryScheduled,
+    RunEvent,
+    StepEnded,
+    StepStarted,
+)
 from onex.execution.options import RunOptions
 from onex.execution.run_actions import (
     Action,
@@ -75,16 +82,14 @@ from onex.execution.run_actions import (
 from onex.execution.run_results import RunResults
 from onex.execution.scheduler import Call, Scheduler
 
-INLINE_BACKLOG = 32
+INLINE_BACKLOG = 128
 """So many inline calls may wait for a thread, since handing over one at a time takes longer than
 a short call."""
 
-GROUP_COMMIT_SECONDS = 0.004
+GROUP_COMMIT_SECONDS = 0.002
 MAXIMUM_ENTRIES = 1024
 """A write that nothing waits for is put off so long at most, or until there are so many entries,
 since a transaction takes longer than a short call."""
-
-MAXIMUM_UNCHECKED = 64
 
 # The errors of calls whose nodes did not return, so that they may have had effects.
 _NOT_RETURNED = (RunCancelledError, StepTimeoutError, WorkerDiedError)
@@ -200,6 +205,11 @@ class RunState:
             self._stop = reason
             self._begin_stopping()
 
+    def announce(self, event: Progressed) -> None:
+        """Tell those who watch of progress, after what happened before it."""
+        if not self._scheduler.status[event.step_id].is_final:
+            self._events.append(event)
+
     def looked_up(self, attempts: CallAttempts, found: CallFacts | OnexError) -> None:
         """Take what was found of a call."""
         call = attempts.call
@@ -260,7 +270,8 @@ class RunState:
         attempts.seconds = ended - started
         attempts.attempts -= not is_made
         limit = attempts.step.timeout_seconds
-        if attempts.is_overdue:
+        was_stopped = isinstance(end, CallFailure) and isinstance(end.error, RunCancelledError)
+        if attempts.is_overdue and was_stopped:
             error = StepTimeoutError(
                 f"the node did not return within {limit:g} s and was killed",
                 hint="set a longer timeout on the step, or give the node less to do",
@@ -321,7 +332,7 @@ class RunState:
         # What is ready starts before the check of an end, unless that may release more urgent
         # steps: checking takes time in which a worker would have nothing to do.
         if self._returned and (
-            len(self._returned) > MAXIMUM_UNCHECKED
+            len(self._returned) >= self._options.jobs
             or self._scheduler.may_release(self._returned[0][0].call)
         ):
             return self._next_check()
@@ -341,11 +352,13 @@ class RunState:
     def _next_start(self, now: float) -> Action | None:
         """The next step towards filling the room that there is; None if there is none to take."""
         while True:
-            room = self.room - len(self._running) - len(self._startable)
-            if room > 0 and self._delayed and self._delayed[0][0] <= now:
+            has_room = self._has_room
+            if has_room and self._delayed and self._delayed[0][0] <= now:
                 self._startable.append(heapq.heappop(self._delayed)[2])
                 continue
-            if room > 0:
+            if has_room:
+                if self._entries and self._is_slow_to_look_up(self._scheduler.next_step):
+                    return self._write()
                 call = self._scheduler.take_ready()
                 if call is not None:
                     return self._take_up(call)
@@ -384,6 +397,14 @@ class RunState:
         return max((self._entries_at_end.get(name, 0) for name in step.needs), default=0)
 
     @property
+    def _has_room(self) -> bool:
+        """Whether another call may be taken up; storing artifacts takes room, too."""
+        return len(self._running) + len(self._startable) + self._checking < self.room
+
+    def _is_slow_to_look_up(self, step: Step | None) -> bool:
+        return step is not None and self._nodes[step.id].reads_files
+
+    @property
     def _is_alone(self) -> bool:
         """Whether nothing could happen while the next attempt runs inline."""
         return (
@@ -391,7 +412,7 @@ class RunState:
             and not self._running
             and not self._returned
             and not self._checking
-            and len(self._startable) == 1
+            and (len(self._startable) == 1 or self._options.jobs == 1)
             and not self._delayed
             and self._deadline == math.inf
         )
@@ -441,7 +462,7 @@ class RunState:
 
     def _next_moment(self) -> float:
         moment = min(self._deadline if not self._is_stopping else math.inf, self._overdue_at)
-        if self._delayed and len(self._running) < self.room:
+        if self._delayed and self._has_room:
             moment = min(moment, self._delayed[0][0])
         return moment
 

@@ -124,6 +124,11 @@ class Scheduler:
         self._open_calls += 1
         return heapq.heappop(self._ready)[2]
 
+    @property
+    def next_step(self) -> Step | None:
+        """The step of the call that ``take_ready`` would give."""
+        return self._ready[0][2].step if self._ready else None
+
     def may_release(self, call: Call) -> bool:
         """Whether other steps may become ready by the end of a call."""
         step_id = call.step.id

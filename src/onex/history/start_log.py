@@ -44,7 +44,8 @@ class StartLog:
 
     def close(self) -> None:
         """Note nothing more."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
     def remove(self) -> None:
         """Forget the starts: the ends of all these calls are recorded."""

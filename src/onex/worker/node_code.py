@@ -81,7 +81,13 @@ class NodeCode:
                 result = _awaited(result)
         except BaseException as error:
             raise NodeCodeError("raised", _summary(error), _traceback(error, self._file)) from error
-        return _checked_json(result)
+        try:
+            return _checked_json(result)
+        except NodeCodeError:
+            raise
+        except BaseException as error:
+            # The values of a result may have methods of the node's own.
+            raise NodeCodeError("raised", _summary(error), _traceback(error, self._file)) from error
 
 
 def _awaited(result: Awaitable[object]) -> object:

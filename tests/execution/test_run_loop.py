@@ -1,0 +1,112 @@
+"""What one thread that waits for everything must not get wrong: late looks, long waits, odd starts."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+from onex.domain.reference import NodeRef
+from onex.domain.workflow import Step, Workflow
+from tests.conftest import Project
+from tests.execution.test_run import run, step, workflow
+
+SLEEP = "import time\ndef execute(context, *, seconds=0.0):\n    time.sleep(seconds)\n    return seconds\n"
+
+
+def sleeping(name: str, seconds: float, **fields: object) -> Step:
+    return Step(name, NodeRef.parse("sleep"), {"seconds": seconds}, **fields)
+
+
+def test_a_call_that_returned_in_time_is_no_timeout_though_nobody_looked(project: Project) -> None:
+    project.add("sleep", SLEEP)
+
+    def observer(event) -> None:
+        # Whoever watches holds the loop up for longer than the other call may take.
+        if event.kind == "step_ended" and event.step_id == "first":
+            time.sleep(2.5)
+
+    flow = Workflow("w", {
+        "first": sleeping("first", 0.0),
+        "other": sleeping("other", 0.5, timeout_seconds=1.5),
+    }, fail_fast=False)  # fmt: skip
+    result = run(project, flow, observer=observer, jobs=2)
+    assert result.success, result.steps["other"].error
+
+
+def test_limits_of_weeks_and_of_no_end_are_limits(project: Project) -> None:
+    project.add("sleep", SLEEP)
+    project.add("tool", "#!/bin/sh\necho 1\n", entrypoint={"type": "cli", "target": "node.py"})
+    (project.nodes / "tool-1.0.0" / "node.py").chmod(0o755)
+    for limit in (3e6, 1e300):
+        steps = {
+            "a": sleeping("a", 0.0, timeout_seconds=limit),
+            "b": Step("b", NodeRef.parse("tool"), timeout_seconds=limit),
+        }
+        assert run(project, Workflow("w", steps, timeout_seconds=limit)).success
+        inline = {"a": steps["a"], "c": replace(steps["a"], id="c")}
+        assert run(
+            project, Workflow("w", inline, timeout_seconds=limit), isolation="inline"
+        ).success
+
+
+def test_a_program_that_cannot_be_started_fails_alone(project: Project) -> None:
+    project.add("sleep", SLEEP)
+    entrypoint = {"type": "cli", "target": "node.py"}
+    project.add(
+        "tool", "#!/bin/sh\necho 1\n", entrypoint=entrypoint, capabilities=["secret.access:S"]
+    )
+    (project.nodes / "tool-1.0.0" / "node.py").chmod(0o755)
+    project.environment["ONEX_SECRET_S"] = "held\0back"
+    flow = Workflow("w", {
+        "tool": Step("tool", NodeRef.parse("tool")), "other": sleeping("other", 0.3),
+    }, fail_fast=False)  # fmt: skip
+    result = run(project, flow)
+    assert (result.steps["tool"].status, result.steps["other"].status) == ("failed", "succeeded")
+    assert "null byte" in result.steps["tool"].error.message
+
+
+def test_a_result_whose_own_methods_end_the_thread_is_a_failure(project: Project) -> None:
+    code = (
+        "import sys\nclass Odd(dict):\n    def items(self):\n        sys.exit(3)\n"
+        "def execute(context):\n    return Odd(a=1)\n"
+    )
+    project.add("odd", code)
+    for isolation in ("inline", "process"):
+        flow = workflow(step("a", "odd"), step("b", "odd"))
+        result = run(project, flow, isolation=isolation, jobs=2, fail_fast=False)
+        assert {s.error.code for s in result.steps.values()} == {"EXE001"}
+
+
+def test_progress_comes_between_the_start_and_the_end_of_its_step(project: Project) -> None:
+    project.add("tell", "def execute(context):\n    context.progress(0.5, 'half')\n    return 1\n")
+    project.scan()
+    names = "abcde"
+    project.workflow({
+        n: {"node": "tell", **({"needs": [names[i - 1]]} if i else {})} for i, n in enumerate(names)
+    })  # fmt: skip
+    for isolation in ("process", "inline"):
+        done = project.onex(
+            "run", "test.workflow.yaml", "--events", "-", "--jobs", "1", "--isolation", isolation
+        )
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        kinds = [(e["event"], e["step"]) for e in events if "step" in e]
+        assert kinds == [
+            (kind, name) for name in names for kind in ("step_started", "progress", "step_ended")
+        ]
+
+
+def test_artifacts_that_wait_to_be_stored_take_room(project: Project) -> None:
+    project.add("give", (
+        "import os\ndef execute(context, *, n):\n    path = context.workdir / 'f'\n"
+        "    path.write_bytes(os.urandom(4_000_000))\n    return context.artifact(path)\n"
+    ))  # fmt: skip
+    most = 0
+
+    def observer(event) -> None:
+        nonlocal most
+        most = max(most, sum(1 for _ in (project.home / "runs").glob("*/*/f")))
+
+    many = Step("give", NodeRef.parse("give"), {"n": "${{ item }}"}, foreach=list(range(20)))
+    assert run(project, Workflow("w", {"give": many}), jobs=2, observer=observer).success
+    assert most <= 2
