@@ -173,7 +173,7 @@ class Registry:
         return self.sources.scan(map(Path, paths), force=force)
 
     def refresh(self) -> Sequence[Problem]:
-        """Scan the declared sources, if there are any, so that what is used is what lies there.
+        """Scan the declared sources, if there are any; returns the problems.
 
         ``plan`` does it, unless this was called since the last plan; raises as ``scan``.
         """
@@ -325,16 +325,15 @@ class Registry:
         """
         from onex.schemas.given_inputs import GivenInputs
 
-        if self._scanned is None:
-            self.refresh()
+        problems = self.refresh() if self._scanned is None else self._scanned
+        self._scanned = None
         references = workflow.references()
         forced = self._overrides(overrides)
         if lock is not None:
             names = {override.reference.without_constraint() for override in forced}
             references = lock.held(references, names)
-        with broken_manifests_told(self._scanned or ()):
+        with broken_manifests_told(problems):
             resolution = self._resolver.resolve(references, lock, forced)
-        self._scanned = None
         given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
         return self._orchestrator.plan(workflow, given, resolution, lock, isolation)
 
@@ -373,7 +372,7 @@ class Registry:
         options, locked = _options(how), None
         if options.accepted:
             self.refresh()
-            lock = self.read_lock()
+            self._scanned, lock = None, self.read_lock()
             if lock is not None:
                 requests = lock.requests
                 locked = frozenset(node.digest for r in requests for node in r.nodes.values())

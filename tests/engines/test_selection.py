@@ -75,6 +75,22 @@ def test_each_node_runs_at_its_own_level_with_its_own_permissions(project: Proje
         assert [recorded[n]["permissions"] for n in "ab"] == [["file.read:/etc/x"], []]
 
 
+def test_steps_of_one_node_have_each_their_own_permissions(project: Project) -> None:
+    project.add("a", PID, capabilities=["file.read:/etc/x"])
+    steps = {name: Step(name, NodeRef.parse("a")) for name in "xy"}
+    with project.registry() as registry:
+        registry.scan([project.nodes])
+        plan = registry.plan(Workflow("w", steps), {})
+        less = replace(plan.nodes["y"], permissions=())
+        plan = replace(plan, nodes={"x": plan.nodes["x"], "y": less})
+        assert [s["permissions"] for s in plan.to_json()["steps"].values()] == [
+            ["file.read:/etc/x"],
+            [],
+        ]
+        result = registry.run(plan)
+        assert [result.steps[n].output[1] for n in "xy"] == [True, False]
+
+
 def test_one_level_for_a_whole_run_goes_before_that_of_the_plan(project: Project) -> None:
     project.add("a", PID)
     with project.registry() as registry:

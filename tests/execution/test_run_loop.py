@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
 
+import pytest
+
+from onex.domain.errors import NodeNotFoundError, UsageError
 from onex.domain.reference import NodeRef
 from onex.domain.workflow import Step, Workflow
 from tests.conftest import Project
@@ -110,3 +114,53 @@ def test_artifacts_that_wait_to_be_stored_take_room(project: Project) -> None:
     many = Step("give", NodeRef.parse("give"), {"n": "${{ item }}"}, foreach=list(range(20)))
     assert run(project, Workflow("w", {"give": many}), jobs=2, observer=observer).success
     assert most <= 2
+
+
+def test_limits_hold_while_files_are_read(project: Project) -> None:
+    project.add("sleep", SLEEP)
+    project.add(
+        "read", "def execute(context, *, file, after):\n    return 1\n", idempotent=True,
+        inputs={"file": {"type": "string", "format": "path"}, "after": {}},
+    )  # fmt: skip
+    big = project.root / "big"
+    with big.open("wb") as file:
+        # Its digest takes longer than the limit of the other call.
+        file.truncate(1_500_000_000)
+    flow = Workflow("w", {
+        "late": sleeping("late", 600.0, timeout_seconds=0.3),
+        "first": sleeping("first", 0.0),
+        "read": Step("read", NodeRef.parse("read"), {"file": str(big), "after": "${{ steps.first }}"}),
+    }, fail_fast=False)  # fmt: skip
+    steps = run(project, flow, jobs=3).steps
+    assert (steps["late"].error.code, steps["read"].status) == ("EXE003", "succeeded")
+    assert steps["late"].started_seconds + steps["late"].seconds < steps["read"].started_seconds
+
+
+def test_keywords_and_jobs_that_mean_nothing_are_refused(project: Project) -> None:
+    project.add("sleep", SLEEP)
+    flow = Workflow("w", {"a": sleeping("a", 0.0)})
+    with pytest.raises(TypeError, match="use_cach"):
+        run(project, flow, use_cach=False)
+    with pytest.raises(UsageError, match="-1 jobs"):
+        run(project, flow, jobs=-1)
+
+
+def test_a_plan_scans_again_after_one_that_failed(project: Project) -> None:
+    project.write("onex.toml", '[[sources]]\nname = "n"\npath = "nodes"\n')
+    with project.registry() as registry:
+        with pytest.raises(NodeNotFoundError):
+            registry.plan(workflow(step("later")), {})
+        project.add("later")
+        assert registry.run(registry.plan(workflow(step("later")), {})).success
+
+
+def test_a_run_goes_on_at_the_level_it_had(project: Project) -> None:
+    code = "import os\ndef execute(context, *, folder):\n    assert os.path.exists(folder + '/ok')\n    return os.getpid()\n"
+    project.add("ask", code)
+    flow = Workflow("w", {"a": Step("a", NodeRef.parse("ask"), {"folder": str(project.root)})})
+    result = run(project, flow, isolation="inline")
+    assert not result.success
+    (project.root / "ok").touch()
+    with project.registry() as registry:
+        resumed = registry.resume(result.run_id)
+    assert (resumed.steps["a"].output, resumed.steps["a"].isolation) == (os.getpid(), "inline")

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onex.domain.circuit_breaker import CircuitBreaker
 from onex.domain.errors import (
     CircuitOpenError,
     NodeRaisedError,
@@ -36,7 +37,6 @@ from onex.domain.result import (
 )
 from onex.domain.retry import BreakerPolicy, RetryPolicy
 from onex.domain.workflow import Step, Workflow, step_of
-from onex.execution.circuit_breaker import CircuitBreaker
 from onex.execution.events import CallEnded, StepEnded
 from onex.execution.forecast import (
     StepForecast,
@@ -117,23 +117,25 @@ class Simulation:
                     if alone:
                         assert not running
                         started, self.now = self.now, until
-                        state.returned(attempts, end, started, self.now)
+                        state.returned(attempts, attempts.attempts, end, started, self.now)
                     else:
                         heapq.heappush(running, (until, number, attempts, end))
                 case Stop(attempts):
                     self.stops.append((self.now, attempts.call.id))
                     running = [entry for entry in running if entry[2] is not attempts]
                     heapq.heapify(running)
-                    state.returned(attempts, CANCELLED, attempts.overdue_at - 1, self.now)
+                    state.returned(
+                        attempts, attempts.attempts, CANCELLED, attempts.overdue_at - 1, self.now
+                    )
                 case StopAll():
                     for _, _, attempts, _ in running:
-                        state.returned(attempts, CANCELLED, self.now, self.now)
+                        state.returned(attempts, attempts.attempts, CANCELLED, self.now, self.now)
                     running = []
                 case Check(attempts, end):
                     checked = end
                     if isinstance(end, CallOutcome):
                         checked = CheckedOutput(end.output, end.output)
-                    state.ended(attempts, checked)
+                    state.ended(attempts, checked, self.now)
                 case Write():
                     self.write(action)
                 case Wait(until):
@@ -149,11 +151,11 @@ class Simulation:
         assert moments, "the run waits for nothing"
         self.now = max(self.now, min(moments))
         if self.cancel_at is not None and self.now >= self.cancel_at:
-            state.stop(RunCancelledError("cancelled"))
+            state.stop(RunCancelledError("cancelled"), self.now)
         while running and running[0][0] <= self.now:
             ended, _, attempts, end = heapq.heappop(running)
             started = ended - self.seconds_of(attempts.step.id)
-            state.returned(attempts, end, started, ended)
+            state.returned(attempts, attempts.attempts, end, started, ended)
 
     def write(self, batch: Write) -> None:
         for entry in batch.entries:
@@ -168,7 +170,7 @@ class Simulation:
     def facts_of(self, wanted: LookUp) -> CallFacts:
         if wanted.earlier is not None:
             return CallFacts(is_earlier_whole=True)
-        name = wanted.call.call.id
+        name = wanted.attempts.call.id
         cached = None
         if self.chance.random() < self.hit_rate and wanted.may_hit:
             self.hits.add(name)
@@ -288,7 +290,7 @@ def test_a_call_left_in_flight_is_not_repeated_unless_that_is_safe_or_wanted() -
         state = RunState(planned, RunOptions(1, rerun_in_flight=rerun), 0.0)
         action = state.next(0.0)
         assert isinstance(action, LookUp)
-        state.looked_up(action.call, CallFacts())
+        state.looked_up(action.attempts, CallFacts())
         action = state.next(0.0)
         if ends is None:
             assert isinstance(action, Start)

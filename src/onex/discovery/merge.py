@@ -267,7 +267,7 @@ class Merge:
         return not is_own or self._rules.is_active(origin.source)
 
     def _is_gone(self, origin: Origin) -> bool:
-        """Whether nothing is at an origin any more, as far as can be seen from here."""
+        """Whether an origin is missing on this machine."""
         return self._workspace.sees_files_of(origin.workspace) and _names_nothing(origin.path)
 
     def _is_same_file(self, one: Origin, other: Origin) -> bool:

@@ -100,7 +100,7 @@ def _polling_instead(error: Exception) -> Problem:
 
 
 def _state(roots: Sequence[Path], settings: Path | None) -> list[object]:
-    """What must stay as it is for a watch to go on."""
+    """The state that must not change during a watch."""
     found: list[object] = [_identity(root) for root in roots]
     if settings is not None:
         try:

@@ -51,7 +51,7 @@ def _refuse(text: str) -> NoReturn:
 
 
 def find_unwritable(value: JsonValue) -> str | None:
-    """Where a value holds what JSON in UTF-8 cannot, and what; None if it holds nothing such.
+    """Describe the first part of a value that JSON in UTF-8 cannot hold; None if there is none.
 
     That is half of a surrogate pair, NaN, or an infinity.
     """

@@ -215,11 +215,6 @@ class RegisteredNode:
     yanked: bool = False
     yank_reason: str | None = None
 
-    @property
-    def first_origin(self) -> Origin | None:
-        """The place that gave the node first, None if no place gives it."""
-        return self.origins[0] if self.origins else None
-
     def origins_from(self, workspace: str) -> list[Origin]:
         """The places that give the node, those of a workspace first."""
         return sorted(self.origins, key=lambda origin: origin.workspace != workspace)

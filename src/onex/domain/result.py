@@ -126,6 +126,9 @@ class CallFailure:
     log: str = ""
 
 
+CallEnd = CallOutcome | CallFailure
+
+
 @dataclass(frozen=True, slots=True)
 class CachedOutput:
     """A result that later runs may use, and the run that made it.

@@ -17,15 +17,13 @@ from onex.domain.errors import (
     RunCancelledError,
 )
 from onex.domain.json_value import JsonObject
-from onex.domain.result import CallFailure, CallOutcome, IsolationLevel
+from onex.domain.result import CallEnd, CallFailure, IsolationLevel
 from onex.engines.redaction import NOTHING_HIDDEN, Redaction
 from onex.worker.context import ContextSpec
 
 PROGRAM = "cli"
 RUNNABLE = ("python", PROGRAM)
 """The types of entry points that can be run."""
-
-CallEnd = CallOutcome | CallFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class LoadedNode:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def at_origin(self, text: str) -> str:
-        """A text with the author's files in the place of the verified ones."""
+        """Replace the paths of the verified files by those of the author's files."""
         return text.replace(str(self.folder), str(self.origin))
 
 
@@ -100,7 +98,10 @@ def cancelled_call(log: str = "") -> CallFailure:
 
 
 class Engine(Protocol):
-    """Executes calls. All methods belong to the thread of the reactor, and none of them waits."""
+    """Executes calls. All methods belong to the thread of the reactor, and none of them waits.
+
+    Logs are to be without the secrets of ``NodeCall.redaction``; ``LogTail`` does that.
+    """
 
     @property
     def isolation(self) -> IsolationLevel:

@@ -1,4 +1,4 @@
-"""What a result depends on beside code and inputs: Python, libraries, declared variables."""
+"""The environment of a result: Python, libraries, declared variables."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TextIO, cast
 
 from onex.domain.errors import InternalError, OnexError
-from onex.domain.result import CallFailure, CallOutcome, IsolationLevel
-from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call, code_failure
+from onex.domain.result import CallEnd, CallFailure, CallOutcome, IsolationLevel
+from onex.engines.engine import LoadedNode, NodeCall, cancelled_call, code_failure
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import LogTail
 from onex.worker.context import ExecutionContext

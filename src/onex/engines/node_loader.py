@@ -130,7 +130,7 @@ class NodeLoader:
         )
 
     def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:
-        """Which files are not those that a scan saw; nothing if that is not known."""
+        """The files that differ from the last scan; empty if that is not known."""
         listing = self._listing_at(origin)
         return differences(listing, files.entries, files.contents) if listing else []
 

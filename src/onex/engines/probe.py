@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from onex.domain.json_value import JsonValue
-from onex.domain.result import CallFailure, IsolationLevel
-from onex.engines.engine import CallEnd, LoadedNode, NodeCall
+from onex.domain.result import CallEnd, CallFailure, IsolationLevel
+from onex.engines.engine import LoadedNode, NodeCall
 from onex.engines.reactor import Reactor
 from onex.engines.selection import EngineHost, Engines
 from onex.engines.supervisor import Supervisor

@@ -18,8 +18,8 @@ from onex.domain.errors import (
     OnexError,
     WorkerDiedError,
 )
-from onex.domain.result import CallFailure, IsolationLevel
-from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call
+from onex.domain.result import CallEnd, CallFailure, IsolationLevel
+from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
 from onex.engines.process_group import kill_groups
 from onex.engines.reactor import Reactor
 from onex.engines.supervisor import Supervisor

@@ -122,7 +122,7 @@ class ProcessGroup:
         kill_groups([self])
 
     def signal_end(self) -> None:
-        """Have the processes of the session ended."""
+        """Send SIGKILL to the session."""
         if os.name == "posix":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -134,7 +134,7 @@ class ProcessGroup:
         self._process.wait()
 
     def note_gone(self) -> None:
-        """Take it that nothing of the group is left."""
+        """Mark the group as gone."""
         self.is_gone = True
         self._supervisor.note_end(self.mark)
 

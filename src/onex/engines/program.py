@@ -16,8 +16,8 @@ from onex.domain.errors import (
     OnexError,
     WorkerDiedError,
 )
-from onex.domain.result import CallFailure, CallOutcome, IsolationLevel
-from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call
+from onex.domain.result import CallEnd, CallFailure, CallOutcome, IsolationLevel
+from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
 from onex.engines.process_group import ProcessGroup, kill_groups
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import LogTail

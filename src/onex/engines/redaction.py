@@ -20,7 +20,7 @@ MINIMUM_MEMBER_LENGTH = 16
 
 
 class Redaction:
-    """Puts the names of secrets in the place of their values, however these are written.
+    """Replaces the values of secrets, in all known encodings, by their names.
 
     A secret is found as it is, as Python and JSON escape it, percent-encoded, in base64 (also
     within a longer text that was encoded), and line by line.

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from onex.domain.errors import ExecutionError, WorkerDiedError
 from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text
-from onex.domain.result import CallFailure, CallOutcome
-from onex.engines.engine import CallEnd, LoadedNode, NodeCall, cancelled_call, code_failure
+from onex.domain.result import CallEnd, CallFailure, CallOutcome
+from onex.engines.engine import LoadedNode, NodeCall, cancelled_call, code_failure
 from onex.engines.process_group import ProcessGroup
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import NOTHING_HIDDEN, LogTail
@@ -232,7 +232,7 @@ class WorkerProcess:
             self._reactor.unwatch(self._printed)
 
     def _read_printed(self) -> int | None:
-        """Take in what was printed; how much, 0 at the end of it, None if there is no more now."""
+        """Read what was printed; returns its size, 0 at the end, None if nothing is there now."""
         try:
             data = os.read(self._printed, CHUNK_BYTES)
         except (BlockingIOError, OSError):
@@ -271,7 +271,13 @@ def _has_unread(descriptor: int) -> bool:
 def _start(node: LoadedNode, supervisor: Supervisor) -> tuple[ProcessGroup, int]:
     """Start a worker; returns its process, and a descriptor whose end is the worker's end."""
     package_folder = Path(worker.__file__).parents[2]
-    lifeline, life = os.pipe()
+    try:
+        lifeline, life = os.pipe()
+    except OSError as error:
+        raise WorkerDiedError(
+            f"the process could not be started: {error.strerror}",
+            hint="check the limits on open files and processes",
+        ) from error
     try:
         group = ProcessGroup(
             [

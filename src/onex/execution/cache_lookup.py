@@ -46,7 +46,7 @@ class CacheLookup:
             # What an earlier run stored is not looked for in every value otherwise.
             self.has_artifacts |= any(artifacts_in(earlier.output))
             return CallFacts(is_earlier_whole=True)
-        call = wanted.call.call
+        call = wanted.attempts.call
         # Looking for artifacts in every value would take longer than a short call.
         inputs = as_object(with_paths(call.inputs)) if self.has_artifacts else call.inputs
         node.schemas.check_inputs(inputs)

@@ -1,8 +1,9 @@
-"""Calls of nodes: what an engine is handed, and the check of what it gives."""
+"""CallBoundary: the input of node calls, and the check of their output."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from onex.domain.errors import (
@@ -12,8 +13,8 @@ from onex.domain.errors import (
     SecretInResultError,
 )
 from onex.domain.json_value import JsonValue, find_unwritable, writable
-from onex.domain.result import NOT_RECORDED, CallFailure, CallOutcome
-from onex.engines.engine import CallEnd, NodeCall, OnEnd
+from onex.domain.result import NOT_RECORDED, CallEnd, CallFailure, CallOutcome
+from onex.engines.engine import NodeCall, OnEnd
 from onex.engines.redaction import Redaction
 from onex.engines.work_folders import WorkFolders
 from onex.execution.context_factory import ExecutionContextFactory
@@ -81,19 +82,16 @@ class CallBoundary:
         finally:
             self.folders.give_back(workdir)
 
-    @staticmethod
-    def _failure(node: PreparedNode, failure: CallFailure) -> CallFailure:
+    def _failure(self, node: PreparedNode, failure: CallFailure) -> CallFailure:
         """The failure with places in the author's own files."""
 
         def told(text: str) -> str:
             return node.loaded.at_origin(writable(text))
 
-        error, detail = failure.error, failure.detail
-        return CallFailure(
-            type(error)(told(error.message), hint=error.hint),
-            None if detail is None else told(detail),
-            told(failure.log),
-        )
+        error, detail = copy(failure.error), failure.detail
+        error.message = told(error.message)
+        log = self.redaction.text(told(failure.log))
+        return CallFailure(error, None if detail is None else told(detail), log)
 
     def _checked(self, node: PreparedNode, end: CallOutcome, workdir: str) -> CheckedOutput:
         unwritable = find_unwritable(end.output)

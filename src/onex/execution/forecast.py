@@ -151,7 +151,7 @@ class RunForecast:
 def forecast_run(
     prepared: PreparedPlan, options: RunOptions, journal: RunJournal, artifacts: ArtifactStore
 ) -> RunForecast:
-    """Walk through a run without running anything: results that are kept lead on to their needs."""
+    """Simulate a run: calls with cached results succeed, all others fail."""
     lookup = CacheLookup(journal, artifacts, has_artifacts=True)
     cache = _walk(prepared, options, lookup)
     steps = forecast_steps(prepared, journal)
@@ -214,9 +214,9 @@ def _walk(
                 else:
                     forecast.note = facts.message
             case Start(attempts):
-                state.returned(attempts, _NOT_RUN, 0.0, 0.0)
+                state.returned(attempts, attempts.attempts, _NOT_RUN, 0.0, 0.0)
             case Check(attempts, _):
-                state.ended(attempts, _NOT_RUN)
+                state.ended(attempts, _NOT_RUN, 0.0)
             case Write(_, events):
                 for event in events:
                     _note(event, found)
@@ -227,7 +227,7 @@ def _walk(
 
 def _facts_of(wanted: LookUp, prepared: PreparedPlan, lookup: CacheLookup) -> CallFacts | OnexError:
     try:
-        return lookup.facts_of(wanted, prepared.nodes[wanted.call.step.id])
+        return lookup.facts_of(wanted, prepared.nodes[wanted.attempts.step.id])
     except OnexError as error:
         return error
 

@@ -14,13 +14,13 @@ from onex.domain.workflow import Workflow
 class RunKeywords(TypedDict, total=False):
     """The keywords of ``Registry.run``, ``forecast``, ``resume`` and ``replay``.
 
-    ``isolation``: how far nodes are kept apart; by default as the plan says. ``jobs``: how many
-    calls run at once; by default one for each processor. ``fail_fast``: whether the first failure
-    ends the run; by default as the workflow says. ``use_cache``: whether results of earlier runs
-    may be used. ``refresh``: steps that are run whatever the cache has. ``rerun_in_flight``:
-    whether a resumed run makes calls again that had started and not returned, though their nodes
-    are not idempotent. ``accept_changed``: steps of a resumed run that go on with the code that
-    is registered now; they and all that depends on them are run again.
+    ``isolation``: the isolation level; by default that of the plan, or of the recorded plan.
+    ``jobs``: how many calls run at once; by default one for each processor. ``fail_fast``: whether
+    the first failure ends the run; by default as the workflow says. ``use_cache``: whether results
+    of earlier runs may be used. ``refresh``: steps that are run whatever the cache has.
+    ``rerun_in_flight``: whether a resumed run makes calls again that had started and not returned,
+    though their nodes are not idempotent. ``accept_changed``: steps of a resumed run that go on
+    with the code that is registered now; they and all that depends on them are run again.
     """
 
     isolation: IsolationLevel | None
@@ -34,7 +34,7 @@ class RunKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The same as a record; None leaves the choice to the plan or the workflow."""
+    """Options of a run; None means the value of the plan or of the workflow."""
 
     jobs: int
     isolation: IsolationLevel | None = None
@@ -47,9 +47,14 @@ class RunOptions:
     @classmethod
     def of(cls, keywords: RunKeywords, processors: int) -> RunOptions:
         """The options that keywords mean on a machine with so many processors."""
-        level = keywords.get("isolation")
+        unknown = keywords.keys() - RunKeywords.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"unknown keyword of a run: {min(unknown)}")
+        level, jobs = keywords.get("isolation"), keywords.get("jobs") or processors
+        if jobs < 1:
+            raise UsageError(f"{jobs} jobs cannot run at once", hint="give a number from 1")
         return cls(
-            jobs=keywords.get("jobs") or processors,
+            jobs=jobs,
             isolation=None if level is None else IsolationLevel(level),
             fail_fast=keywords.get("fail_fast"),
             use_cache=keywords.get("use_cache", True),

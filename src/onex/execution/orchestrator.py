@@ -302,50 +302,19 @@ class _Run:
 
         ``earlier`` holds the records of the calls of a run that goes on.
         """
-        prepared, journal = self.prepared, self.history.journal
-        plan, workflow = prepared.plan, prepared.plan.workflow
-        workdir = self.folder / run_id
-        # What calls left there that a crash ended must not be found by those that follow.
-        remove_tree(workdir)
-        steps = forecast_steps(prepared, journal)
-        urgency = urgency_of(workflow, steps)
-        seconds = None
-        if len(steps) == len(workflow.steps):
-            seconds = forecast_run_seconds(workflow, steps, urgency, self.options.jobs)
-        redaction = Redaction(prepared.secrets())
-        planned = PlannedRun(
-            run_id, workflow, plan.inputs, prepared.facts(), urgency, earlier or {}
-        )
-        state = RunState(
-            planned,
-            self.options,
-            time.perf_counter(),
-            hide=redaction.text,
-            chance=random.random,
-        )
-        given: list[JsonValue] = [plan.inputs]
-        for step in workflow.steps.values():
-            given += (step.arguments, step.foreach)
-        loop = RunLoop(
-            prepared,
-            state,
-            CallBoundary(
-                run_id,
-                WorkFolders(str(workdir)),
-                self.contexts,
-                self.history.artifacts,
-                redaction,
-            ),
-            journal,
-            observer,
-            self.engines,
-            CacheLookup(journal, self.history.artifacts, has_artifacts=any(artifacts_in(given))),
-        )
+        workflow, workdir = self.prepared.plan.workflow, self.folder / run_id
         try:
-            observer(RunStarted(run_id, tuple(workflow.steps), seconds))
-            for warning in prepared.warnings:
-                observer(Warned(warning))
+            # What calls left there that a crash ended must not be found by those that follow.
+            remove_tree(workdir)
+            steps = forecast_steps(self.prepared, self.history.journal)
+            urgency, seconds = urgency_of(workflow, steps), None
+            if len(steps) == len(workflow.steps):
+                seconds = forecast_run_seconds(workflow, steps, urgency, self.options.jobs)
+            loop = self._loop(run_id, observer, urgency, earlier or {})
             with signals_handled_by(loop.request_cancel):
+                observer(RunStarted(run_id, tuple(workflow.steps), seconds))
+                for warning in self.prepared.warnings:
+                    observer(Warned(warning))
                 yield loop
         except BaseException as error:
             self._record_breakdown(run_id, error)
@@ -353,8 +322,44 @@ class _Run:
         finally:
             remove_tree(workdir)
 
+    def _loop(
+        self,
+        run_id: str,
+        observer: Observer,
+        urgency: Mapping[str, float],
+        earlier: Mapping[str, NodeExecutionResult],
+    ) -> RunLoop:
+        prepared, plan = self.prepared, self.prepared.plan
+        journal, artifacts = self.history.journal, self.history.artifacts
+        redaction = Redaction(prepared.secrets())
+        given: list[JsonValue] = [plan.inputs]
+        for step in plan.workflow.steps.values():
+            given += (step.arguments, step.foreach)
+        facts = prepared.facts()
+        return RunLoop(
+            prepared=prepared,
+            state=RunState(
+                PlannedRun(run_id, plan.workflow, plan.inputs, facts, urgency, earlier),
+                self.options,
+                time.perf_counter(),
+                hide=redaction.text,
+                chance=random.random,
+            ),
+            boundary=CallBoundary(
+                run_id=run_id,
+                folders=WorkFolders(str(self.folder / run_id)),
+                contexts=self.contexts,
+                artifacts=artifacts,
+                redaction=redaction,
+            ),
+            journal=journal,
+            observer=observer,
+            engines=self.engines,
+            lookup=CacheLookup(journal, artifacts, has_artifacts=any(artifacts_in(given))),
+        )
+
     def _record_breakdown(self, run_id: str, error: BaseException) -> None:
-        """Say in the history that a run broke off, as far as the history can still be written."""
+        """Record that a run broke off; errors of the journal are ignored."""
         is_interrupted = isinstance(error, KeyboardInterrupt)
         status = RunStatus.CANCELLED if is_interrupted else RunStatus.FAILED
         code = RunCancelledError.code if is_interrupted else InternalError.code
@@ -396,7 +401,8 @@ def _recorded_plan(
                 f"the files of {node.metadata.node_version} changed since the run began",
                 hint=f"bring them back, or go on with them: --accept-changed {step_id}",
             )
-        nodes[step_id] = PlannedNode.as_declared(node, IsolationLevel.PROCESS)
+        level = IsolationLevel(as_text(planned.get("isolation", IsolationLevel.PROCESS)))
+        nodes[step_id] = PlannedNode.as_declared(node, level)
     lock_digest = as_optional_text(record.plan.get("lock_digest"))
     return ExecutionPlan(workflow, nodes, record.inputs, lock_digest=lock_digest)
 

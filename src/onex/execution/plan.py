@@ -31,6 +31,11 @@ class PlannedNode:
     isolation: IsolationLevel
     permissions: tuple[Permission, ...]
 
+    @property
+    def key(self) -> tuple[str, IsolationLevel, tuple[Permission, ...]]:
+        """Equal for steps that share everything about their node."""
+        return (self.node.digest, self.isolation, self.permissions)
+
     @classmethod
     def as_declared(cls, node: RegisteredNode, isolation: IsolationLevel) -> PlannedNode:
         """A node with every permission that its manifest declares."""
@@ -61,13 +66,13 @@ class ExecutionPlan:
         """The plan in the shape that ``run --dry-run`` prints and the history keeps."""
         needs = {step.id: step.needs for step in self.workflow.steps.values()}
         steps: dict[str, JsonValue] = {}
-        of_nodes: dict[str, dict[str, JsonValue]] = {}
+        of_nodes: dict[object, dict[str, JsonValue]] = {}
         for name in execution_order(needs):
             planned = self.nodes[name]
             node = planned.node
-            if node.digest not in of_nodes:
+            if planned.key not in of_nodes:
                 is_override = node.source == OVERRIDE_SOURCE
-                of_nodes[node.digest] = {
+                of_nodes[planned.key] = {
                     "node": str(node.metadata.node_version),
                     "digest": node.digest,
                     "override": node.origins[0].path if is_override else None,
@@ -75,7 +80,7 @@ class ExecutionPlan:
                     "isolation": planned.isolation.value,
                     "cacheable": node.metadata.idempotent,
                 }
-            steps[name] = of_nodes[node.digest] | {"needs": sorted(needs[name])}
+            steps[name] = of_nodes[planned.key] | {"needs": sorted(needs[name])}
         return {
             "workflow": self.workflow.name,
             "inputs": self.inputs,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from onex.domain.errors import StepMismatchError
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
 from onex.domain.metadata import NodeMetadata
+from onex.domain.permission import Permission
 from onex.domain.result import IsolationLevel
 from onex.engines.engine import Engine, LoadedNode
 from onex.engines.environment import (
@@ -111,7 +112,7 @@ def prepare(
         SchemaMismatchError: a node's schemas are not valid.
         StepMismatchError: what goes into a step can never be what its node declares.
     """
-    prepared: dict[tuple[str, IsolationLevel], PreparedNode] = {}
+    prepared: dict[tuple[str, IsolationLevel, tuple[Permission, ...]], PreparedNode] = {}
     warnings: dict[str, None] = {}
     # What must not be recorded of one result may be in the inputs of any other call.
     shows_values = not any(
@@ -161,9 +162,8 @@ def prepare(
         )
 
     for planned in plan.nodes.values():
-        place = (planned.node.digest, planned.isolation)
-        if place not in prepared:
-            prepared[place] = prepare_node(planned)
+        if planned.key not in prepared:
+            prepared[planned.key] = prepare_node(planned)
     problems = check_step_types(
         plan.workflow, {name: planned.node.metadata for name, planned in plan.nodes.items()}
     )
@@ -171,7 +171,7 @@ def prepare(
         raise StepMismatchError(f"the workflow cannot run: {problems[0].message}", problems)
     return PreparedPlan(
         plan,
-        {name: prepared[p.node.digest, p.isolation] for name, p in plan.nodes.items()},
+        {name: prepared[p.key] for name, p in plan.nodes.items()},
         contexts.config,
         tuple(warnings),
         plan.workflow.dependents(),

@@ -1,4 +1,4 @@
-"""What RunState is told and answers: calls with their attempts, and the actions of a run."""
+"""The inputs and the actions of RunState."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import (
     CachedOutput,
-    CallFailure,
-    CallOutcome,
+    CallEnd,
     IsolationLevel,
     NodeExecutionResult,
 )
@@ -96,7 +95,7 @@ class LookUp:
     that of an earlier one.
     """
 
-    call: CallAttempts
+    attempts: CallAttempts
     earlier: NodeExecutionResult | None
     has_key: bool
     may_hit: bool
@@ -106,7 +105,7 @@ class LookUp:
 class Start:
     """Begin an attempt; if it is ``alone``, nothing else can happen until it ends."""
 
-    call: CallAttempts
+    attempts: CallAttempts
     alone: bool
 
 
@@ -114,7 +113,7 @@ class Start:
 class Stop:
     """End an attempt whose time is over."""
 
-    call: CallAttempts
+    attempts: CallAttempts
 
 
 @dataclass(slots=True)
@@ -126,8 +125,8 @@ class StopAll:
 class Check:
     """Check the end of an attempt against what its node declares."""
 
-    call: CallAttempts
-    end: CallOutcome | CallFailure
+    attempts: CallAttempts
+    end: CallEnd
 
 
 @dataclass(slots=True)

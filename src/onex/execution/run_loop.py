@@ -14,8 +14,7 @@ from functools import partial
 
 from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
 from onex.domain.json_value import writable
-from onex.domain.result import CallFailure, CallOutcome, RunResult
-from onex.engines.engine import CallEnd
+from onex.domain.result import CallEnd, CallFailure, CallOutcome, RunResult
 from onex.engines.selection import Engines
 from onex.execution.cache_lookup import CacheLookup
 from onex.execution.call import CallBoundary, hands_files_over
@@ -36,6 +35,7 @@ from onex.execution.run_actions import (
     Write,
 )
 from onex.execution.run_state import RunState
+from onex.execution.scheduler import Call
 from onex.history.journal import RunJournal
 
 PROGRESS_INTERVAL_SECONDS = 0.05
@@ -78,7 +78,7 @@ class RunLoop:
         reason = RunCancelledError(
             "the run was cancelled", hint="onex run --resume goes on; finished steps are kept"
         )
-        self._reactor.post(partial(self._state.stop, reason))
+        self._reactor.post(lambda: self._state.stop(reason, time.perf_counter()))
 
     def run(self) -> RunResult:
         """Run to the end, whatever that is; raises StorageError if the journal fails."""
@@ -87,25 +87,21 @@ class RunLoop:
             self._preload_certain()
             while True:
                 now = clock()
-                if self._reactor.has_posted or now - self._looked > LOOK_SECONDS:
-                    # What has come in by now counts before any limit does.
-                    self._reactor.wait(now)
-                    self._looked = clock()
+                self._look(now)
                 match state.next(now):
                     case LookUp() as wanted:
-                        state.looked_up(wanted.call, self._look_up(wanted))
+                        state.looked_up(wanted.attempts, self._look_up(wanted))
                     case Start() as start:
-                        self._start(start.call, alone=start.alone)
+                        self._start(start.attempts, alone=start.alone)
                     case Check() as check:
-                        self._check(check.call, check.end)
+                        self._check(check.attempts, check.end, now)
                     case Write() as batch:
                         self._recorder.write(batch)
                     case Wait(until):
                         self._reactor.wait(until)
                         self._looked = clock()
                     case Stop(attempts):
-                        self._reactor.wait(now)
-                        self._node_of(attempts).engine.stop(attempts.call.id)
+                        self._stop(attempts)
                     case StopAll():
                         self._engines.cancel()
                     case Done():
@@ -122,29 +118,41 @@ class RunLoop:
         self._starts.remove()
         return result
 
+    def _look(self, now: float) -> None:
+        """Take in what has come by now, which counts before any limit does."""
+        if self._reactor.has_posted or now - self._looked > LOOK_SECONDS:
+            self._reactor.wait(now)
+            self._looked = time.perf_counter()
+
+    def _stop(self, attempts: CallAttempts) -> None:
+        self._reactor.wait(time.perf_counter())
+        self._node_of(attempts).engine.stop(attempts.call.id)
+
     def _node_of(self, attempts: CallAttempts) -> PreparedNode:
         return self._prepared.nodes[attempts.step.id]
 
     def _look_up(self, wanted: LookUp) -> CallFacts | OnexError:
-        node = self._node_of(wanted.call)
+        node = self._node_of(wanted.attempts)
         try:
             if not node.paths:
                 return self._lookup.facts_of(wanted, node)
-            return self._lookup.facts_of(wanted, node, self._reading_limit(wanted.call))
+            return self._lookup.facts_of(wanted, node, self._reading_limit(wanted.attempts))
         except OnexError as error:
             return error
 
     def _reading_limit(self, attempts: CallAttempts) -> Callable[[], None]:
-        """Ends the reading of a call's files if its time is over, or something else happened."""
+        """Make a callback that raises if the reading of a call's files must stop."""
         seconds = attempts.step.timeout_seconds
         until = time.perf_counter() + seconds
 
         def go_on() -> None:
-            if self._reactor.has_posted:
-                self._reactor.handle_posted()
-            if self._state.is_over(time.perf_counter()):
+            now = time.perf_counter()
+            self._look(now)
+            while (overdue := self._state.next_overdue(now)) is not None:
+                self._stop(overdue.attempts)
+            if self._state.is_over(now):
                 raise RunCancelledError("cancelled before it started")
-            if time.perf_counter() > until:
+            if now > until:
                 raise StepTimeoutError(
                     f"reading what goes in took longer than {seconds:g} s",
                     hint="set a longer timeout on the step, or hand over fewer files",
@@ -158,8 +166,8 @@ class RunLoop:
             attempts,
             node,
             self._starts.note,
-            partial(self._report, attempts.step.id),
-            partial(self._state.returned, attempts),
+            partial(self._report, attempts.call),
+            partial(self._state.returned, attempts, attempts.attempts),
             alone=alone,
         )
         self._folders[call_id] = call.context.workdir
@@ -179,22 +187,22 @@ class RunLoop:
                 node = self._prepared.nodes[step_id]
                 node.engine.preload(node.loaded)
 
-    def _report(self, step_id: str, fraction: float, message: str) -> None:
+    def _report(self, call: Call, fraction: float, message: str) -> None:
         """Hand progress on to the loop's thread, but not more often than anybody could see."""
         now = time.perf_counter()
-        last = self._reported.get(step_id, 0.0)
-        is_full = fraction >= 1.0 and step_id not in self._reported_full
+        last = self._reported.get(call.id, 0.0)
+        is_full = fraction >= 1.0 and call.id not in self._reported_full
         if now - last >= PROGRESS_INTERVAL_SECONDS or is_full:
-            self._reported[step_id] = now
+            self._reported[call.id] = now
             if is_full:
-                self._reported_full.add(step_id)
+                self._reported_full.add(call.id)
             told = self._boundary.redaction.text(writable(message))
-            event = Progressed(step_id, self._state.seconds_at(now), fraction, told)
+            event = Progressed(call.step.id, self._state.seconds_at(now), fraction, told)
             self._reactor.post(partial(self._state.announce, event))
 
-    def _check(self, attempts: CallAttempts, end: CallEnd) -> None:
+    def _check(self, attempts: CallAttempts, end: CallEnd, now: float) -> None:
         if not (isinstance(end, CallOutcome) and hands_files_over(end.output)):
-            self._state.ended(attempts, self._checked(attempts, end))
+            self._state.ended(attempts, self._checked(attempts, end), now)
             return
         self._lookup.has_artifacts = True
         if self._storing is None:
@@ -203,12 +211,14 @@ class RunLoop:
 
         def store() -> None:
             checked = self._checked(attempts, end)
-            self._reactor.post(partial(self._state.ended, attempts, checked))
+            self._reactor.post(lambda: self._state.ended(attempts, checked, time.perf_counter()))
 
         self._storing.submit(store)
 
     def _checked(self, attempts: CallAttempts, end: CallEnd) -> CheckedOutput | CallFailure:
         workdir = self._folders.pop(attempts.call.id)
+        self._reported.pop(attempts.call.id, None)
+        self._reported_full.discard(attempts.call.id)
         try:
             checked = self._boundary.incoming(self._node_of(attempts), end, workdir)
         except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever

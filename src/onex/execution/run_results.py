@@ -74,7 +74,7 @@ class RunResults:
     def end_step(
         self, end: StepEnd, error: StepError | None, now: float
     ) -> tuple[NodeExecutionResult, bool]:
-        """The result of a step that ended, and whether it is more than that of its only call.
+        """The result of an ended step, and whether it is a record of its own, as for a fan-out.
 
         ``error`` is what is shown of its error.
         """

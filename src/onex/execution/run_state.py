@@ -29,6 +29,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from onex.domain.circuit_breaker import CircuitBreaker
 from onex.domain.errors import (
     CircuitOpenError,
     LeftInFlightError,
@@ -41,6 +42,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import (
     MAXIMUM_LOG_BYTES,
+    CallEnd,
     CallFailure,
     CallOutcome,
     IsolationLevel,
@@ -53,7 +55,6 @@ from onex.domain.result import (
 )
 from onex.domain.retry import COUNTED
 from onex.domain.workflow import Step, Workflow
-from onex.execution.circuit_breaker import CircuitBreaker
 from onex.execution.events import (
     CallEnded,
     Progressed,
@@ -158,7 +159,7 @@ class RunState:
         self._delayed: list[tuple[float, int, CallAttempts]] = []
         self._delays = 0
         self._running: dict[str, CallAttempts] = {}
-        self._returned: deque[tuple[CallAttempts, CallOutcome | CallFailure, bool]] = deque()
+        self._returned: deque[tuple[CallAttempts, CallEnd, bool]] = deque()
         self._checking = 0
         self._entries: list[Entry] = []
         self._events: list[RunEvent] = []
@@ -199,8 +200,9 @@ class RunState:
 
     # Events that happened
 
-    def stop(self, reason: OnexError) -> None:
+    def stop(self, reason: OnexError, now: float) -> None:
         """End the run before it is done."""
+        self._now = max(self._now, now)
         if self._stop is None and not self._is_at_end:
             self._stop = reason
             self._begin_stopping()
@@ -246,7 +248,8 @@ class RunState:
     def returned(
         self,
         attempts: CallAttempts,
-        end: CallOutcome | CallFailure,
+        number: int,
+        end: CallEnd,
         started: float,
         ended: float,
         *,
@@ -256,14 +259,16 @@ class RunState:
 
         Args:
             attempts: the call.
-            end: what the engine says of it.
+            number: which of its attempts, from 1.
+            end: its outcome or its failure.
             started: when the node began.
             ended: when it came to its end.
             is_made: whether this counts as an attempt.
         """
         # An end that is told twice is heard once.
-        if self._running.pop(attempts.call.id, None) is None:
+        if attempts.call.id not in self._running or attempts.attempts != number:
             return
+        del self._running[attempts.call.id]
         if not self._running:
             self._idle_since = ended
         attempts.started_seconds = started - self._started
@@ -289,9 +294,13 @@ class RunState:
             end = CallFailure(error, log=end.log)
         self._returned.append((attempts, end, is_made))
 
-    def ended(self, attempts: CallAttempts, end: CheckedOutput | CallFailure) -> None:
-        """Take the end of an attempt that was checked."""
+    def ended(self, attempts: CallAttempts, end: CheckedOutput | CallFailure, now: float) -> None:
+        """Take the end of an attempt that was checked by now."""
+        self._now = now
         self._checking -= 1
+        if not self._running and not self._checking:
+            # Storing artifacts is work of the call, too.
+            self._idle_since = max(self._idle_since, now)
         if isinstance(end, CallFailure):
             self._end_failed(attempts, end)
             return
@@ -313,20 +322,15 @@ class RunState:
                 RunTimeoutError(
                     f"the run did not end within {limit:g} s",
                     hint="set a longer policy.timeout, or go on with onex run --resume",
-                )
+                ),
+                now,
             )
         if self._must_stop_all:
             self._must_stop_all = False
             return StopAll()
-        if now >= self._overdue_at:
-            for attempts in self._running.values():
-                if now >= attempts.overdue_at and not attempts.is_overdue:
-                    attempts.is_overdue = True
-                    return Stop(attempts)
-            self._overdue_at = min(
-                (a.overdue_at for a in self._running.values() if not a.is_overdue),
-                default=math.inf,
-            )
+        overdue = self.next_overdue(now)
+        if overdue is not None:
+            return overdue
         if self._entries and (now >= self._write_by or len(self._entries) >= MAXIMUM_ENTRIES):
             return self._write()
         # What is ready starts before the check of an end, unless that may release more urgent
@@ -349,8 +353,24 @@ class RunState:
             return Wait(min(self._next_moment(), self._write_by))
         return Done() if self._is_at_end else Wait(self._next_moment())
 
+    def next_overdue(self, now: float) -> Stop | None:
+        """An attempt whose time is over and that was not stopped yet.
+
+        To be asked, beside ``next``, in the course of a long ``LookUp``.
+        """
+        if now < self._overdue_at:
+            return None
+        for attempts in self._running.values():
+            if now >= attempts.overdue_at and not attempts.is_overdue:
+                attempts.is_overdue = True
+                return Stop(attempts)
+        self._overdue_at = min(
+            (a.overdue_at for a in self._running.values() if not a.is_overdue), default=math.inf
+        )
+        return None
+
     def _next_start(self, now: float) -> Action | None:
-        """The next step towards filling the room that there is; None if there is none to take."""
+        """The next lookup, start or write that fills a free slot; None if there is none."""
         while True:
             has_room = self._has_room
             if has_room and self._delayed and self._delayed[0][0] <= now:
@@ -511,7 +531,7 @@ class RunState:
         heapq.heappush(self._delayed, (until, self._delays, attempts))
 
     def _fail(self, attempts: CallAttempts, error: OnexError) -> None:
-        """End a call that no attempt ended."""
+        """Fail a call without an attempt."""
         attempts.seconds = 0.0
         self._end_without_output(attempts, self._step_error(error))
 
@@ -561,7 +581,7 @@ class RunState:
         self._recorded += 1
 
     def _end(self, call: Call, result: NodeExecutionResult, output: JsonValue) -> None:
-        """Tell the scheduler how a call ended; ``output`` is what it hands on."""
+        """Report the end of a call to the scheduler; ``output`` is what its dependents receive."""
         step_id = call.step.id
         self._results.add(step_id, result)
         if self._scheduler.sees_timeline:
@@ -626,5 +646,5 @@ class RunState:
 
     @property
     def results(self) -> RunResults:
-        """What the calls have given so far."""
+        """The results so far."""
         return self._results

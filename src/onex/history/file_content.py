@@ -72,7 +72,7 @@ def _digest(path: Path, go_on: Callable[[], None]) -> hashlib._Hash:
 
 
 def _linked_folder(folder: Path, link: Path, go_on: Callable[[], None]) -> bytes:
-    """What stands for a folder that a link leads to; nothing more if it is one around the link."""
+    """The digest of the folder that a link leads to; a constant if it contains the link."""
     target = link.resolve()
     if folder.resolve().is_relative_to(target) or target.is_relative_to(folder.resolve()):
         return b"within\0"

@@ -133,7 +133,7 @@ class RunJournal(Protocol):
         ...
 
     def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
-        """Take over a run that ended early, as of now; None if it still runs or succeeded.
+        """Mark a run that ended early as running again; None if it still runs or succeeded.
 
         Of two that ask at the same time, one gets it. From now on it follows ``plan``, and what
         the steps ``again`` had given is forgotten.

@@ -89,6 +89,7 @@ _PUT_TIMING = (
     " VALUES (?, ?, ?, ?, ?)"
 )
 _TIMING_WINDOW_RUNS = 10
+_UNNAMED_RUNS = {"an earlier run": ("",), "several runs": ("", "")}
 _ARTIFACT_IN_TEXT = re.compile(r'"\$artifact": ?"(sha256:[0-9a-f]{64})"')
 
 _SummaryRow = tuple[str, str, str, str, float | None, float | None, str | None, int, str]
@@ -349,7 +350,7 @@ def _result(row: _StepRow) -> NodeExecutionResult:
         started_seconds=started,
         seconds=seconds,
         attempts=attempts,
-        cached_runs=() if cached_from is None else tuple(cached_from.split(" ")),
+        cached_runs=_cached_runs(cached_from),
         cache_note=cache_note,
         isolation=None if isolation is None else IsolationLevel(isolation),
         log=log,
@@ -357,6 +358,13 @@ def _result(row: _StepRow) -> NodeExecutionResult:
         cache_key=cache_key,
         in_flight=bool(in_flight),
     )
+
+
+def _cached_runs(text: str | None) -> tuple[str, ...]:
+    """The runs that a result came from; empty texts for those that earlier versions left out."""
+    if text is None:
+        return ()
+    return _UNNAMED_RUNS.get(text) or tuple(text.split(" "))
 
 
 def _planned_node(plan: JsonObject, call_id: str) -> str:

@@ -113,7 +113,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ManifestReading:
-    """What a manifest gave: metadata, or a template to skip, or errors; and all findings."""
+    """The outcome of reading a manifest: metadata, a template or errors, with all problems."""
 
     metadata: NodeMetadata | None
     problems: tuple[Problem, ...]

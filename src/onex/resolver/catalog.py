@@ -86,7 +86,7 @@ class CatalogView:
         self._looked_up.clear()
 
     def needs_of(self, metadata: NodeMetadata) -> tuple[Constraints, Constraints]:
-        """What a version needs, and what it takes only in some versions, by full name."""
+        """The required and the optional dependencies of a version, by full name."""
         required: Constraints = {}
         optional: Constraints = {}
         own = str(metadata.node)

@@ -48,7 +48,7 @@ class DependencyGraph:
         return self._inverted().get(node, {})
 
     def _inverted(self) -> dict[str, dict[str, VersionConstraint]]:
-        """For each node that is needed, who needs it and what they ask."""
+        """The dependents of each node, with their constraints."""
         inverted: dict[str, dict[str, VersionConstraint]] = {}
         for dependent, needs in sorted(self.needs.items()):
             for node, constraint in needs.items():

@@ -127,7 +127,7 @@ def _failure(kind: str, message: str, detail: str | None = None) -> JsonObject:
 
 
 def _flush() -> None:
-    """Let go what the node printed; it may have closed what it prints to."""
+    """Flush the standard streams, which the node may have closed."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

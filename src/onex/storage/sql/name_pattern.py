@@ -107,7 +107,7 @@ def _short_names(connection: SqlConnection, glob: str, start: str) -> list[Condi
 def _beginning(
     connection: SqlConnection, glob: str, start: str, ordered: str, column: str
 ) -> Condition:
-    """A column matches a glob, and another, which begins with it, lies where the glob begins."""
+    """The condition that a column matches a glob, and that its index is read from its prefix."""
     text, parameters = f"{ordered} >= ? AND {ordered} < ?", (start, f"{start}{_AFTER_ALL}")
     if glob == f"{start}*":
         return Condition(f"({text})", parameters)
