@@ -221,13 +221,13 @@ class RunLoop:
         self._reported_full.discard(attempts.call.id)
         try:
             checked = self._boundary.incoming(self._node_of(attempts), end, workdir)
+            if (
+                isinstance(checked, CheckedOutput)
+                and attempts.cache_key is not None
+                and self._lookup.has_changed(attempts.call.id)
+            ):
+                return replace(checked, uncached="a file that went in changed meanwhile")
         except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
             message = f"{type(error).__name__}: {error}"
             return CallFailure(InternalError(message, hint="please report this"), log=end.log)
-        if (
-            isinstance(checked, CheckedOutput)
-            and attempts.cache_key is not None
-            and self._lookup.has_changed(attempts.call.id)
-        ):
-            return replace(checked, uncached="a file that went in changed meanwhile")
         return checked
