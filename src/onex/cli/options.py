@@ -45,9 +45,7 @@ no_home_option = click.option(
 isolation_option = click.option(
     "--isolation",
     type=click.Choice([level.value for level in IsolationLevel]),
-    default=IsolationLevel.PROCESS.value,
-    show_default=True,
-    help="How far nodes are kept apart.",
+    help="How far nodes are kept apart; by default process, or as the run was that goes on.",
 )
 
 home_option = click.option(

@@ -96,7 +96,7 @@ def run(
     dry_run: bool,
     jobs: int | None,
     fail_fast: bool | None,
-    isolation: str,
+    isolation: str | None,
     lock_file: Path | None,
     overrides: tuple[str, ...],
     relock: bool,
@@ -132,7 +132,7 @@ def run(
             "--rerun-in-flight and --accept-changed are about a run that goes on",
             hint="name the run: --resume RUN",
         )
-    level = IsolationLevel(isolation)
+    level = None if isolation is None else IsolationLevel(isolation)
     with Registry.open(home, start=_project_of(output, target)) as registry:
         if resumed is not None:
             with run_observer(output, events) as observer:
@@ -148,6 +148,7 @@ def run(
                 )
             return _report(output, result, events)
         workflow, given = read_target(str(target), inputs, inputs_file, arguments)
+        level = level or IsolationLevel.PROCESS
         problems = registry.refresh()
         forced = parse_overrides(overrides)
         file = Path(str(target)) if Path(str(target)).is_file() else None
@@ -165,18 +166,15 @@ def run(
         for warning in plan.warnings:
             output.warning(warning)
         if dry_run:
-            forecast = registry.forecast(
-                plan, isolation=level, jobs=jobs, use_cache=not no_cache, refresh=refresh
-            )
+            forecast = registry.forecast(plan, jobs=jobs, use_cache=not no_cache, refresh=refresh)
             for warning in forecast.warnings:
                 output.warning(warning)
-            body = plan.to_json() | {"isolation": isolation, "forecast": forecast.to_json()}
+            body = plan.to_json() | {"isolation": level.value, "forecast": forecast.to_json()}
             output.emit(body, lambda: _print_plan(output, plan, forecast))
             return ExitCode.SUCCESS
         with run_observer(output, events) as observer:
             result = registry.run(
                 plan,
-                isolation=level,
                 jobs=jobs,
                 fail_fast=fail_fast,
                 use_cache=not no_cache,

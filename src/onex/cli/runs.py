@@ -165,12 +165,20 @@ def _print_timeline(output: Output, drawn: Timeline) -> None:
 @home_option
 @output_options
 def replay(
-    output: Output, run_id: str, check: bool, jobs: int | None, isolation: str, home: Path | None
+    output: Output,
+    run_id: str,
+    check: bool,
+    jobs: int | None,
+    isolation: str | None,
+    home: Path | None,
 ) -> int:
     """Execute a run once more, without the cache, and say where its results differ and why."""
     with Registry.open(home) as registry, run_observer(output) as observer:
         report = registry.replay(
-            run_id, isolation=IsolationLevel(isolation), jobs=jobs, observer=observer
+            run_id,
+            isolation=None if isolation is None else IsolationLevel(isolation),
+            jobs=jobs,
+            observer=observer,
         )
     with told_as_far_as_possible():
         output.emit(report.to_json(), lambda: _print_replay(output, report))
