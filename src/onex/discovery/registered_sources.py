@@ -18,6 +18,7 @@ from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.local_workspace import local_workspace
 from onex.discovery.merge import Merge, MergeRules
 from onex.discovery.scan_report import ScanReport
+from onex.discovery.source import DiscoverySource
 from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.errors import (
     ConfigurationError,
@@ -74,21 +75,27 @@ class RegisteredSources:
             PathNotReadableError: the only folder cannot be read.
             StorageError: the registry's database cannot be used.
         """
-        engine = DiscoveryEngine(self._storage, workspace=self.workspace, actor=self._actor)
-        given = list(paths)
-        for path in given:
-            engine.register_discovery_source(FileSystemDiscovery(Path(path)))
-        for source in () if given else self.declared:
-            timeout = source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
-            engine.register_discovery_source(make_source(source), timeout)
-        scanned = [source.name for source in engine.sources]
-        engine.roots = {name: self._root_of(name) for name in scanned}
-        engine.rules = merge_rules(self.declared, self._configuration.trust_policy, scanned)
-        if not engine.sources:
+        sources: list[tuple[DiscoverySource, float]] = [
+            (FileSystemDiscovery(Path(path)), DEFAULT_TIMEOUT_SECONDS) for path in paths
+        ] or [
+            (make_source(source), source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
+            for source in self.declared
+        ]
+        if not sources:
             raise UsageError(
                 "there is nothing to scan",
                 hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
             )
+        scanned = [source.name for source, _ in sources]
+        engine = DiscoveryEngine(
+            storage=self._storage,
+            rules=merge_rules(self.declared, self._configuration.trust_policy, scanned),
+            workspace=self.workspace,
+            actor=self._actor,
+            roots={name: self._root_of(name) for name in scanned},
+        )
+        for source, limit in sources:
+            engine.register_discovery_source(source, limit)
         return engine.scan(force=force)
 
     def watch(self, paths: Sequence[str | Path] = ()) -> Iterator[ScanReport]:

@@ -21,7 +21,7 @@ class CacheLookup:
         self, journal: RunJournal, artifacts: ArtifactStore, *, has_artifacts: bool
     ) -> None:
         """``has_artifacts`` says whether artifacts may be among what the run is given."""
-        self.has_artifacts = has_artifacts
+        self._has_artifacts = has_artifacts
         self._journal = journal
         self._artifacts = artifacts
         self._files = FileDigests()
@@ -44,11 +44,11 @@ class CacheLookup:
         earlier = wanted.earlier
         if earlier is not None and self._is_whole(earlier.output):
             # What an earlier run stored is not looked for in every value otherwise.
-            self.has_artifacts |= any(artifacts_in(earlier.output))
+            self._has_artifacts |= any(artifacts_in(earlier.output))
             return CallFacts(is_earlier_whole=True)
         call = wanted.attempts.call
         # Looking for artifacts in every value would take longer than a short call.
-        inputs = as_object(with_paths(call.inputs)) if self.has_artifacts else call.inputs
+        inputs = as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
         node.schemas.check_inputs(inputs)
         found = input_digest(node.paths, inputs, self._files, go_on)
         if found.files:
@@ -58,6 +58,10 @@ class CacheLookup:
         key = cache_key(node.key, found)
         cached = self._find(key) if wanted.may_hit else None
         return CallFacts(inputs, found.digest, key, cached=cached)
+
+    def note_artifacts(self) -> None:
+        """From now on artifacts may be among the inputs of calls."""
+        self._has_artifacts = True
 
     def has_changed(self, call_id: str) -> bool:
         """Whether a file that went into a call was written since."""
@@ -71,7 +75,7 @@ class CacheLookup:
         found = self._journal.cached_output(key)
         if found is None or not found.has_artifacts:
             return found
-        self.has_artifacts = True
+        self._has_artifacts = True
         return found if self._is_whole(found.output) else None
 
     def _is_whole(self, output: JsonValue) -> bool:

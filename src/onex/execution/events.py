@@ -90,31 +90,34 @@ class RetryScheduled:
 
 
 @dataclass(frozen=True, slots=True)
-class CallEnded:
-    """One call of a fan-out step ended."""
-
-    kind: ClassVar[str] = "call_ended"
+class _Ended:
+    kind: ClassVar[str]
     step_id: str
     seconds: float
     result: NodeExecutionResult
 
     def to_json(self) -> dict[str, JsonValue]:
-        body = _body(self, self.seconds, self.step_id)
-        return body | {"id": self.result.step_id, **self.result.to_json()}
+        return {
+            "event": self.kind,
+            "at_seconds": round(self.seconds, 6),
+            "step": self.step_id,
+            "id": self.result.step_id,
+            **self.result.to_json(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class StepEnded:
+class CallEnded(_Ended):
+    """One call of a fan-out step ended."""
+
+    kind: ClassVar[str] = "call_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded(_Ended):
     """A step reached its final state."""
 
     kind: ClassVar[str] = "step_ended"
-    step_id: str
-    seconds: float
-    result: NodeExecutionResult
-
-    def to_json(self) -> dict[str, JsonValue]:
-        body = _body(self, self.seconds, self.step_id)
-        return body | {"id": self.result.step_id, **self.result.to_json()}
 
 
 RunEvent = RunStarted | Warned | StepStarted | Progressed | RetryScheduled | CallEnded | StepEnded

@@ -204,7 +204,7 @@ class RunLoop:
         if not (isinstance(end, CallOutcome) and hands_files_over(end.output)):
             self._state.ended(attempts, self._checked(attempts, end), now)
             return
-        self._lookup.has_artifacts = True
+        self._lookup.note_artifacts()
         if self._storing is None:
             # Storing artifacts takes time and waits for the disk, so it is done beside the loop.
             self._storing = ThreadPoolExecutor(self._engines.host.jobs, "onex-storing")
