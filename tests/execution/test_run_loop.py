@@ -113,7 +113,8 @@ def test_artifacts_that_wait_to_be_stored_take_room(project: Project) -> None:
 
     many = Step("give", NodeRef.parse("give"), {"n": "${{ item }}"}, foreach=list(range(20)))
     assert run(project, Workflow("w", {"give": many}), jobs=2, observer=observer).success
-    assert most <= 2
+    # Two at work or being stored, and no more than two that have just returned.
+    assert most <= 4
 
 
 def test_limits_hold_while_files_are_read(project: Project) -> None:
