@@ -102,8 +102,10 @@ class ProcessEngine:
 
     def _idle_worker(self, node: LoadedNode) -> WorkerProcess | None:
         """The worker of a node that was used last, if one is idle."""
+        # Those that died while they were idle took room from the others.
+        self._idle = deque(worker for worker in self._idle if not worker.is_closed)
         for worker in reversed(self._idle):
-            if worker.digest == node.digest and not worker.is_closed:
+            if worker.digest == node.digest:
                 self._idle.remove(worker)
                 return worker
         return None
