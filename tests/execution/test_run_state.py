@@ -213,7 +213,7 @@ def workflows(draw, *, limited: bool = True) -> Workflow:
     return Workflow("w", steps, breaker=breaker, timeout_seconds=limit)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(
     workflows(), st.integers(1, 5), st.floats(0, 1), st.floats(0, 1), st.integers(), st.booleans(),
     st.none() | st.floats(0, 20), st.sampled_from([IsolationLevel.PROCESS, IsolationLevel.INLINE]),
@@ -261,7 +261,7 @@ def test_every_run_ends_and_keeps_its_promises(
         assert simulation.now >= min(ends)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(workflows(), st.integers(1, 4), st.floats(0, 1), st.integers(), st.floats(0, 15))
 def test_a_run_that_goes_on_repeats_nothing_that_succeeded(
     workflow, jobs, fault_rate, seed, cancel_at
