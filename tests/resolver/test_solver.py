@@ -86,7 +86,7 @@ requests = st.dictionaries(
 )
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(registries, requests)
 def test_agrees_with_brute_force(registry: Registry, requirements: dict[str, str]) -> None:
     if has_answer(registry, requirements):
@@ -98,7 +98,7 @@ def test_agrees_with_brute_force(registry: Registry, requirements: dict[str, str
         assert caught.value.explanation
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(registries, requests)
 def test_no_node_alone_could_be_a_better_version(registry, requirements) -> None:
     """The documented sense of newest first: each choice is the best beside all the others."""

@@ -336,7 +336,7 @@ class RunState:
         # What is ready starts before the check of an end, unless that may release more urgent
         # steps: checking takes time in which a worker would have nothing to do.
         if self._returned and (
-            len(self._returned) >= self._options.jobs
+            len(self._returned) > self._options.jobs
             or self._scheduler.may_release(self._returned[0][0].call)
         ):
             return self._next_check()
