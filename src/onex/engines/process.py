@@ -20,8 +20,8 @@ from onex.domain.errors import (
 )
 from onex.domain.result import CallEnd, CallFailure, IsolationLevel
 from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
-from onex.engines.process_group import kill_groups
 from onex.engines.reactor import Reactor
+from onex.engines.running_processes import RunningProcesses
 from onex.engines.supervisor import Supervisor
 from onex.engines.worker_process import WorkerProcess
 
@@ -49,11 +49,11 @@ class ProcessEngine:
         self._supervisor = supervisor
         self._maximum_idle = jobs * IDLE_WORKERS_PER_JOB
         self._idle: deque[WorkerProcess] = deque()
-        self._busy: dict[str, WorkerProcess] = {}
+        self._busy = RunningProcesses[WorkerProcess](reactor, LIVENESS_CHECK_SECONDS)
         self._is_cancelled = False
 
     def preload(self, node: LoadedNode) -> None:
-        workers = [w for w in (*self._idle, *self._busy.values()) if not w.is_closed]
+        workers = [w for w in (*self._idle, *self._busy) if not w.is_closed]
         is_known = any(worker.digest == node.digest for worker in workers)
         if self._is_cancelled or is_known or len(workers) >= self._maximum_idle:
             return
@@ -76,26 +76,21 @@ class ProcessEngine:
             self._idle.append(worker)
             call.fail(error)
             return
-        if not self._busy:
-            self._set_liveness_timer()
-        self._busy[call.id] = worker
+        self._busy.add(call.id, worker)
         worker.start(call)
 
     def stop(self, call_id: str) -> None:
-        if call_id in self._busy:
-            self._busy[call_id].stop()
+        self._busy.stop(call_id)
 
     def cancel(self) -> None:
         self._is_cancelled = True
-        workers = [*self._idle, *self._busy.values()]
+        idle = tuple(self._idle)
         self._idle.clear()
-        kill_groups([worker.group for worker in workers])
-        for worker in workers:
-            worker.stop()
+        self._busy.stop_all(idle)
 
     def close(self) -> None:
         self.cancel()
-        self._reactor.clear_timer(self)
+        self._busy.close()
 
     def _new_worker(self, node: LoadedNode) -> WorkerProcess:
         return WorkerProcess(node, self._reactor, self._supervisor, self._ended)
@@ -112,7 +107,7 @@ class ProcessEngine:
 
     def _ended(self, worker: WorkerProcess, call: NodeCall, end: CallEnd) -> None:
         ended = time.perf_counter()
-        del self._busy[call.id]
+        self._busy.remove(call.id)
         is_usable = not (worker.is_spent or worker.is_closed or self._is_cancelled)
         if isinstance(end, CallFailure) and is_usable:
             is_usable = (
@@ -126,13 +121,3 @@ class ProcessEngine:
         else:
             worker.close()
         call.on_end(end, worker.started, ended)
-
-    def _set_liveness_timer(self) -> None:
-        moment = time.perf_counter() + LIVENESS_CHECK_SECONDS
-        self._reactor.set_timer(self, moment, self._check_liveness)
-
-    def _check_liveness(self) -> None:
-        for worker in tuple(self._busy.values()):
-            worker.look()
-        if self._busy:
-            self._set_liveness_timer()

@@ -18,9 +18,10 @@ from onex.domain.errors import (
 )
 from onex.domain.result import CallEnd, CallFailure, CallOutcome, IsolationLevel
 from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
-from onex.engines.process_group import ProcessGroup, kill_groups
+from onex.engines.process_group import ProcessGroup
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import LogTail
+from onex.engines.running_processes import RunningProcesses
 from onex.engines.supervisor import Supervisor
 from onex.worker.context import SECRET_PREFIX
 from onex.worker.protocol import MAXIMUM_FRAME_BYTES, parse_json
@@ -50,7 +51,7 @@ class ProgramEngine:
             )
         self._reactor = reactor
         self._supervisor = supervisor
-        self._running: dict[str, _Program] = {}
+        self._running = RunningProcesses[_Program](reactor, LIVENESS_CHECK_SECONDS)
         self._is_cancelled = False
 
     def preload(self, node: LoadedNode) -> None:
@@ -66,38 +67,22 @@ class ProgramEngine:
         except OnexError as error:
             call.fail(error)
             return
-        if not self._running:
-            self._set_liveness_timer()
-        self._running[call.id] = program
+        self._running.add(call.id, program)
         program.begin()
 
     def stop(self, call_id: str) -> None:
-        if call_id in self._running:
-            self._running[call_id].stop()
+        self._running.stop(call_id)
 
     def cancel(self) -> None:
         self._is_cancelled = True
-        programs = tuple(self._running.values())
-        kill_groups([program.group for program in programs])
-        for program in programs:
-            program.stop()
+        self._running.stop_all()
 
     def close(self) -> None:
         self.cancel()
-        self._reactor.clear_timer(self)
-
-    def _set_liveness_timer(self) -> None:
-        moment = time.perf_counter() + LIVENESS_CHECK_SECONDS
-        self._reactor.set_timer(self, moment, self._check_liveness)
-
-    def _check_liveness(self) -> None:
-        for program in self._running.values():
-            program.look()
-        if self._running:
-            self._set_liveness_timer()
+        self._running.close()
 
     def _ended(self, program: _Program, call: NodeCall, end: CallEnd) -> None:
-        del self._running[call.id]
+        self._running.remove(call.id)
         call.on_end(end, program.started, time.perf_counter())
 
 

@@ -22,7 +22,6 @@ from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallAttempts, CheckedOutput
 from onex.history.artifacts import ArtifactStore, is_artifact
 from onex.schemas.places import NO_PLACES, changed_at
-from onex.worker.context import ARTIFACT_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +123,6 @@ class CallBoundary:
                     hint="leave it out, or mark its place in outputs with writeOnly: true: then it"
                     " is passed on and not recorded",
                 )
-
-
-def hands_files_over(output: JsonValue) -> bool:
-    """Whether a node's output names files, which take time to store."""
-    if not isinstance(output, dict | list | tuple):
-        return False
-    pending: list[JsonValue] = [output]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            if ARTIFACT_KEY in value:
-                return True
-            pending += value.values()
-        elif isinstance(value, list | tuple):
-            pending += value
-    return False
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,14 +16,13 @@ from onex.domain.digest import is_digest
 from onex.domain.errors import (
     DigestMismatchError,
     InternalError,
-    NodeNotFoundError,
     RunCancelledError,
     RunNotResumableError,
     StorageError,
 )
-from onex.domain.json_value import JsonObject, JsonValue, as_object, as_optional_text, as_text
+from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.metadata import Origin, RegisteredNode
-from onex.domain.reference import NodeId, NodeRef
+from onex.domain.reference import NodeId
 from onex.domain.result import (
     IsolationLevel,
     NodeExecutionResult,
@@ -52,22 +50,19 @@ from onex.execution.forecast import (
     urgency_of,
 )
 from onex.execution.options import RunOptions
-from onex.execution.plan import ExecutionPlan, PlannedNode, plan_workflow
+from onex.execution.plan import ExecutionPlan, FindNode, plan_workflow, recorded_plan
 from onex.execution.preparation import PreparedPlan, prepare
 from onex.execution.run_loop import RunLoop
 from onex.execution.run_state import PlannedRun, RunState
 from onex.history.artifacts import artifacts_in
-from onex.history.journal import NewRun, RunRecord
+from onex.history.journal import NewRun, new_run_id
 from onex.history.replay import ReplayReport, compare_runs
 from onex.history.run_history import RunHistory
 from onex.local_machine import remove_tree
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
-from onex.manifests.override import read_override
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LockedRequest
 from onex.schemas.given_inputs import GivenInputs
-
-FindNode = Callable[[NodeRef], RegisteredNode]
 
 
 class ExecutionOrchestrator:
@@ -179,13 +174,16 @@ class ExecutionOrchestrator:
             UsageError: the run has no step that is accepted.
         """
         record = self._history.run(run_id)
-        again = _workflow_of(record).with_dependents(options.accepted)
+        workflow = record.recorded_workflow()
+        again = workflow.with_dependents(options.accepted)
         settled = frozenset(
             name
             for name, result in record.steps.items()
             if result.status is StepStatus.SUCCEEDED and name not in again
         )
-        plan = _recorded_plan(record, find, held=True, accepted=options.accepted, settled=settled)
+        plan = recorded_plan(
+            record, workflow, find, held=True, accepted=options.accepted, settled=settled
+        )
         for name in options.accepted & plan.nodes.keys():
             if locked is not None and plan.nodes[name].node.digest not in locked:
                 raise DigestMismatchError(
@@ -220,7 +218,7 @@ class ExecutionOrchestrator:
         record = self._history.run(run_id)
         if record.status is RunStatus.RUNNING:
             raise RunNotResumableError(f"run {record.run_id} still runs", hint="wait for it to end")
-        plan = _recorded_plan(record, find, held=False)
+        plan = recorded_plan(record, record.recorded_workflow(), find, held=False)
         options = replace(options, use_cache=False, fail_fast=False)
         again = record.run_id
         with self._run(plan, options) as run, run.loop(run.begin(again), observer) as loop:
@@ -367,61 +365,3 @@ class _Run:
         result = RunResult(run_id, self.prepared.plan.workflow.name, status, error=reason)
         with contextlib.suppress(StorageError):
             self.history.journal.finish(result)
-
-
-def _workflow_of(record: RunRecord) -> Workflow:
-    if not record.definition:
-        raise RunNotResumableError(
-            f"run {record.run_id} was recorded without its workflow", hint="start a new run"
-        )
-    return Workflow.from_json(record.definition)
-
-
-def _recorded_plan(
-    record: RunRecord,
-    find: FindNode,
-    *,
-    held: bool,
-    accepted: frozenset[str] = frozenset(),
-    settled: frozenset[str] = frozenset(),
-) -> ExecutionPlan:
-    """The plan of a run, with the same versions, and if it is ``held`` with the same files.
-
-    A node that was overridden by a folder is read from there again. Steps that are ``settled``
-    do not run, whatever became of their nodes.
-    """
-    workflow = _workflow_of(record)
-    nodes = {}
-    for step_id, step in as_object(record.plan["steps"]).items():
-        planned = as_object(step)
-        node = _planned_node(planned, workflow, step_id, find, is_accepted=step_id in accepted)
-        is_free = step_id in accepted or step_id in settled
-        if held and not is_free and node.digest != planned["digest"]:
-            raise DigestMismatchError(
-                f"the files of {node.metadata.node_version} changed since the run began",
-                hint=f"bring them back, or go on with them: --accept-changed {step_id}",
-            )
-        level = IsolationLevel(as_text(planned.get("isolation", IsolationLevel.PROCESS)))
-        nodes[step_id] = PlannedNode.as_declared(node, level)
-    lock_digest = as_optional_text(record.plan.get("lock_digest"))
-    return ExecutionPlan(workflow, nodes, record.inputs, lock_digest=lock_digest)
-
-
-def _planned_node(
-    planned: JsonObject, workflow: Workflow, step_id: str, find: FindNode, *, is_accepted: bool
-) -> RegisteredNode:
-    override = as_optional_text(planned.get("override"))
-    if override is not None:
-        return read_override(Path(override))
-    try:
-        return find(NodeRef.parse(as_text(planned["node"])))
-    except NodeNotFoundError:
-        if not is_accepted:
-            raise
-        return find(workflow.steps[step_id].node)
-
-
-def new_run_id() -> str:
-    """An identifier that sorts by time: seconds and microseconds in UTC, then a random part."""
-    now = datetime.now(UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}"

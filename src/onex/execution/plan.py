@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onex.domain.errors import WorkflowInputError
+from onex.domain.errors import (
+    DigestMismatchError,
+    NodeNotFoundError,
+    WorkflowInputError,
+)
 from onex.domain.graph import execution_order
-from onex.domain.json_value import JsonObject, JsonValue, find_unwritable, sha256_of
+from onex.domain.json_value import (
+    JsonObject,
+    JsonValue,
+    as_object,
+    as_optional_text,
+    as_text,
+    find_unwritable,
+    sha256_of,
+)
 from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
+from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel
 from onex.domain.workflow import Workflow
-from onex.manifests.override import OVERRIDE_SOURCE
+from onex.history.journal import RunRecord
+from onex.manifests.override import OVERRIDE_SOURCE, read_override
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.schemas.absolute_paths import with_absolute_paths
 from onex.schemas.given_inputs import GivenInputs
 from onex.schemas.node_schemas import complete_inputs, object_schema
 from onex.schemas.state_contract import read_state_contract
+
+FindNode = Callable[[NodeRef], RegisteredNode]
+"""Finds the node that a reference means; raises NodeNotFoundError if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,54 @@ def plan_workflow(
         warnings=tuple(resolution.warnings),
         lock_digest=None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )
+
+
+def recorded_plan(
+    record: RunRecord,
+    workflow: Workflow,
+    find: FindNode,
+    *,
+    held: bool,
+    accepted: frozenset[str] = frozenset(),
+    settled: frozenset[str] = frozenset(),
+) -> ExecutionPlan:
+    """The plan of a run, with the same versions, and if it is ``held`` with the same files.
+
+    A node that was overridden by a folder is read from there again. Steps that are ``settled``
+    do not run, whatever became of their nodes; those that are ``accepted`` may have changed.
+
+    Raises:
+        NodeNotFoundError: a node is not registered any more.
+        DigestMismatchError: the files of a node are not what they were.
+    """
+    nodes = {}
+    for step_id, step in as_object(record.plan["steps"]).items():
+        planned = as_object(step)
+        node = _recorded_node(planned, workflow, step_id, find, is_accepted=step_id in accepted)
+        is_free = step_id in accepted or step_id in settled
+        if held and not is_free and node.digest != planned["digest"]:
+            raise DigestMismatchError(
+                f"the files of {node.metadata.node_version} changed since the run began",
+                hint=f"bring them back, or go on with them: --accept-changed {step_id}",
+            )
+        level = IsolationLevel(as_text(planned.get("isolation", IsolationLevel.PROCESS)))
+        nodes[step_id] = PlannedNode.as_declared(node, level)
+    lock_digest = as_optional_text(record.plan.get("lock_digest"))
+    return ExecutionPlan(workflow, nodes, record.inputs, lock_digest=lock_digest)
+
+
+def _recorded_node(
+    planned: JsonObject, workflow: Workflow, step_id: str, find: FindNode, *, is_accepted: bool
+) -> RegisteredNode:
+    override = as_optional_text(planned.get("override"))
+    if override is not None:
+        return read_override(Path(override))
+    try:
+        return find(NodeRef.parse(as_text(planned["node"])))
+    except NodeNotFoundError:
+        if not is_accepted:
+            raise
+        return find(workflow.steps[step_id].node)
 
 
 def _declared(node: RegisteredNode) -> Iterator[JsonObject]:

@@ -17,7 +17,7 @@ from onex.domain.json_value import writable
 from onex.domain.result import CallEnd, CallFailure, CallOutcome, RunResult
 from onex.engines.selection import Engines
 from onex.execution.cache_lookup import CacheLookup
-from onex.execution.call import CallBoundary, hands_files_over
+from onex.execution.call import CallBoundary
 from onex.execution.events import Observer, Progressed
 from onex.execution.preparation import PreparedNode, PreparedPlan
 from onex.execution.recorder import RunRecorder
@@ -36,6 +36,7 @@ from onex.execution.run_actions import (
 )
 from onex.execution.run_state import RunState
 from onex.execution.scheduler import Call
+from onex.history.artifacts import marked_in
 from onex.history.journal import RunJournal
 
 PROGRESS_INTERVAL_SECONDS = 0.05
@@ -201,7 +202,7 @@ class RunLoop:
             self._reactor.post(partial(self._state.announce, event))
 
     def _check(self, attempts: CallAttempts, end: CallEnd, now: float) -> None:
-        if not (isinstance(end, CallOutcome) and hands_files_over(end.output)):
+        if not (isinstance(end, CallOutcome) and any(marked_in(end.output))):
             self._state.ended(attempts, self._checked(attempts, end), now)
             return
         self._lookup.note_artifacts()

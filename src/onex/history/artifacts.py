@@ -199,13 +199,19 @@ def with_paths(value: JsonValue) -> JsonValue:
 
 def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
     """The record of every artifact within a value."""
+    return (marked for marked in marked_in(value) if is_artifact(marked))
+
+
+def marked_in(value: JsonValue) -> Iterator[JsonObject]:
+    """Every mapping within a value that is marked as an artifact, be it stored or not."""
     pending = [value]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
-            if ARTIFACT_KEY in value and is_artifact(value):
+            if ARTIFACT_KEY in value:
                 yield value
-                continue
+                if is_artifact(value):
+                    continue
             members: Iterable[JsonValue] = value.values()
         elif isinstance(value, list | tuple):
             members = value

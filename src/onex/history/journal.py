@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
+from onex.domain.errors import RunNotResumableError
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.onex_result import batch_execution_result
 from onex.domain.result import (
@@ -16,7 +19,14 @@ from onex.domain.result import (
     StepError,
     Timing,
 )
+from onex.domain.workflow import Workflow
 from onex.history.start_log import StartLog
+
+
+def new_run_id() -> str:
+    """An identifier that sorts by time: seconds and microseconds in UTC, then a random part."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,18 @@ class RunRecord:
     outputs: JsonValue = None
     error: StepError | None = None
     steps: Mapping[str, NodeExecutionResult] = field(default_factory=dict)
+
+    def recorded_workflow(self) -> Workflow:
+        """The workflow that was run.
+
+        Raises:
+            RunNotResumableError: an older onex recorded the run without it.
+        """
+        if not self.definition:
+            raise RunNotResumableError(
+                f"run {self.run_id} was recorded without its workflow", hint="start a new run"
+            )
+        return Workflow.from_json(self.definition)
 
     def summary(self) -> dict[str, JsonValue]:
         """The run in the shape that ``runs list`` prints."""
