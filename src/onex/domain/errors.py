@@ -528,6 +528,44 @@ class IsolationUnavailableError(SecurityError):
     code = "SEC003"
 
 
+class SandboxError(SecurityError):
+    """The process of a node could not be confined, so the node did not run."""
+
+    code = "SEC005"
+
+
+class GrantMissingError(SecurityError):
+    """A node asks for permissions that nobody granted."""
+
+    code = "SEC006"
+
+
+class GrantRefusedError(SecurityError):
+    """A permission cannot be granted, since it would open what must stay closed."""
+
+    code = "SEC007"
+
+
+class PathNotEntitledError(SecurityError):
+    """A step was to be handed a path by a step that may not read there itself."""
+
+    code = "SEC008"
+
+
+class LimitExceededError(ExecutionError):
+    """A call used more of the machine than its step may."""
+
+    code = "EXE015"
+
+    @classmethod
+    def of(cls, name: str, value: int, limit: int) -> LimitExceededError:
+        """The error for one limit, as ``domain.limits`` has it."""
+        return cls(
+            f"the call went beyond the limit {name} of {limit}: it came to {value}",
+            hint=f"give the step a higher one: limits: {{{name}: ...}}",
+        )
+
+
 def write_problems(problems: Sequence[Problem]) -> str:
     """Problems as JSON."""
     return json.dumps([problem.to_json() for problem in problems]) if problems else "[]"

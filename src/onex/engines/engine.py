@@ -19,6 +19,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject
 from onex.domain.result import CallEnd, CallFailure, IsolationLevel
 from onex.engines.redaction import NOTHING_HIDDEN, Redaction
+from onex.sandbox.rules import SandboxRules
 from onex.worker.context import ContextSpec
 
 PROGRAM = "cli"
@@ -32,7 +33,8 @@ class LoadedNode:
 
     ``kind`` is the type of its entry point, ``file`` the target, ``folder`` where all of
     its files are, ``origin`` where its author has them; ``variables`` are those of the
-    environment that it declares.
+    environment that it is granted; ``rules`` are what confines it at the level ``strict``, where
+    one that is not ``trusted`` gets a new process for each call.
     """
 
     identity: str
@@ -43,6 +45,12 @@ class LoadedNode:
     callable_name: str
     origin: Path
     variables: Mapping[str, str] = field(default_factory=dict)
+    rules: SandboxRules = field(default_factory=SandboxRules)
+    is_trusted: bool = True
+
+    def shares_process_with(self, other: LoadedNode) -> bool:
+        """Whether one process may serve calls of both."""
+        return self.digest == other.digest and self.rules == other.rules
 
     def at_origin(self, text: str) -> str:
         """Replace the paths of the verified files by those of the author's files."""
@@ -73,7 +81,8 @@ class NodeCall:
     ``on_start`` is called with the identifier just before the node begins, by the thread in which
     that happens; if it raises, the node does not begin. ``on_progress`` is called with a fraction
     and a text, by any thread. ``alone`` says that the asking thread has nothing else to do until
-    the end. ``redaction`` keeps secrets out of the call's log.
+    the end. ``redaction`` keeps secrets out of the call's log. ``readable`` and ``writable`` are
+    the files and folders that are handed over to this call.
     """
 
     id: str
@@ -85,6 +94,8 @@ class NodeCall:
     on_progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
     redaction: Redaction = NOTHING_HIDDEN
     alone: bool = False
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
 
     def fail(self, error: OnexError, *, is_made: bool = True) -> None:
         """Tell that the call ended before the node began; it may count as an attempt."""

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from onex.domain.errors import WorkerDiedError
 from onex.engines.supervisor import Supervisor, kill_marked
@@ -30,22 +30,79 @@ _PASSED_ENVIRONMENT = (
 _MARK = "NODE_PROCESS_GROUP"
 
 
-class ProcessGroup:
-    """A process in a session of its own, whose descendants all carry a mark.
+class HeadProcess(Protocol):
+    """The process at the head of a group: what ``subprocess.Popen`` is, and what a zygote forks."""
 
-    One that leaves the session keeps the mark in its environment, so that it is
-    found in ``/proc`` and ended too (Linux).
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, as ``subprocess.Popen`` has it; None as long as nobody asked."""
+        ...
+
+    def poll(self) -> int | None:
+        """See whether it ended; returns how."""
+        ...
+
+    def wait(self) -> int:
+        """Wait until it ends; returns how."""
+        ...
+
+
+class ProcessGroup:
+    """A process in a session of its own, with all that it starts.
+
+    What may leave the session carries a mark in its environment, so that it is found in ``/proc``
+    and ended too (Linux). Nothing leaves a session that is ``closed``.
     """
 
     def __init__(
         self,
+        start: Callable[[str], HeadProcess],
+        supervisor: Supervisor,
+        *,
+        closed: bool = False,
+    ) -> None:
+        """Start a process.
+
+        Args:
+            start: starts it; is given the mark, as ``NAME=VALUE``.
+            supervisor: ends the group if this process ends without doing so.
+            closed: whether the kernel keeps all that it starts in its session.
+
+        Raises:
+            WorkerDiedError: it cannot be started.
+        """
+        self.is_gone = False
+        self.is_closed_session = closed
+        self.mark = f"{_MARK}={uuid.uuid4().hex}"
+        self._supervisor = supervisor
+        supervisor.expect(self.mark)
+        # Otherwise the system forgets how the process ended before anybody asked.
+        self._is_end_known = closed or signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
+        try:
+            self._process = start(self.mark)
+        except OSError as error:
+            supervisor.note_end(self.mark)
+            raise WorkerDiedError(
+                f"the process could not be started: {error.strerror or error}",
+                hint="check the program, and the limits on processes and memory",
+            ) from error
+        supervisor.note_start(self.mark, self._process.pid)
+
+    @classmethod
+    def of_command(
+        cls,
         command: Sequence[str],
         folder: Path,
         variables: Mapping[str, str],
         supervisor: Supervisor,
         *,
         inherited: Sequence[int] = (),
-    ) -> None:
+    ) -> ProcessGroup:
         """Start a program in a folder, with these variables beside the few it always gets.
 
         Args:
@@ -58,16 +115,11 @@ class ProcessGroup:
         Raises:
             WorkerDiedError: it cannot be started.
         """
-        self.is_gone = False
-        self.mark = f"{_MARK}={uuid.uuid4().hex}"
-        name, _, value = self.mark.partition("=")
-        passed = {k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ}
-        self._supervisor = supervisor
-        supervisor.expect(self.mark)
-        # Otherwise the system forgets how the process ended before anybody asked.
-        self._is_end_known = signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
-        try:
-            self._process = subprocess.Popen(
+
+        def start(mark: str) -> HeadProcess:
+            name, _, value = mark.partition("=")
+            passed = {k: os.environ[k] for k in _PASSED_ENVIRONMENT if k in os.environ}
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -78,13 +130,13 @@ class ProcessGroup:
                 start_new_session=True,
                 pass_fds=inherited,
             )
-        except OSError as error:
-            supervisor.note_end(self.mark)
-            raise WorkerDiedError(
-                f"the process could not be started: {error.strerror}",
-                hint="check the program, and the limits on processes and memory",
-            ) from error
-        supervisor.note_start(self.mark, self._process.pid)
+
+        return cls(start, supervisor)
+
+    @property
+    def process_id(self) -> int:
+        """The process at the head, whose number is that of the session too."""
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
@@ -123,11 +175,8 @@ class ProcessGroup:
 
     def signal_end(self) -> None:
         """Send SIGKILL to the session."""
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait_for_end(self) -> None:
         """Wait until the process is at its end."""
@@ -147,9 +196,10 @@ def kill_groups(groups: Collection[ProcessGroup]) -> None:
         group.signal_end()
     for group in there:
         group.wait_for_end()
-    if there and sys.platform == "linux":
+    marks = {group.mark.encode() for group in there if not group.is_closed_session}
+    if marks and sys.platform == "linux":
         # What left the sessions.
-        kill_marked({group.mark.encode() for group in there})
+        kill_marked(marks)
     for group in there:
         group.note_gone()
 

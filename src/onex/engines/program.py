@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from onex.domain.errors import (
     InvalidResultError,
@@ -26,6 +26,9 @@ from onex.engines.supervisor import Supervisor
 from onex.worker.context import SECRET_PREFIX
 from onex.worker.protocol import MAXIMUM_FRAME_BYTES, parse_json
 
+if TYPE_CHECKING:
+    from onex.engines.confinement import ConfinedProcesses, Confinement
+
 CHUNK_BYTES = 256 * 1024
 MAXIMUM_DRAINED_BYTES = 4 * CHUNK_BYTES
 _END_CHECK_SECONDS = 0.002
@@ -41,16 +44,22 @@ class ProgramEngine:
     granted). What it prints to standard error is its log.
     """
 
-    isolation = IsolationLevel.PROCESS
+    def __init__(
+        self, reactor: Reactor, supervisor: Supervisor, confined: ConfinedProcesses | None = None
+    ) -> None:
+        """Programs are confined by ``confined``; they may do whatever the user may without it.
 
-    def __init__(self, reactor: Reactor, supervisor: Supervisor) -> None:
-        """Raises IsolationUnavailableError if the system has no POSIX processes."""
+        Raises:
+            IsolationUnavailableError: the system has no POSIX processes.
+        """
+        self.isolation = IsolationLevel.PROCESS if confined is None else IsolationLevel.STRICT
         if os.name != "posix":
             raise IsolationUnavailableError(
                 "nodes that are programs need a POSIX system", hint="write the node in Python"
             )
         self._reactor = reactor
         self._supervisor = supervisor
+        self._confined = confined
         self._running = RunningProcesses[_Program](reactor, LIVENESS_CHECK_SECONDS)
         self._is_cancelled = False
 
@@ -63,10 +72,11 @@ class ProgramEngine:
             return
         try:
             call.on_start(call.id)
-            program = _Program(call, self._reactor, self._supervisor, self._ended)
+            group, confinement = self._start(call)
         except OnexError as error:
             call.fail(error)
             return
+        program = _Program(call, group, confinement, self._reactor, self._ended)
         self._running.add(call.id, program)
         program.begin()
 
@@ -81,6 +91,15 @@ class ProgramEngine:
         self.cancel()
         self._running.close()
 
+    def _start(self, call: NodeCall) -> tuple[ProcessGroup, Confinement | None]:
+        command, variables = [str(call.node.file)], _variables(call)
+        if self._confined is not None:
+            return self._confined.start("program", command, call, warm=False, variables=variables)
+        workdir = Path(call.context.workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        own = {**call.node.variables, **variables}
+        return ProcessGroup.of_command(command, workdir, own, self._supervisor), None
+
     def _ended(self, program: _Program, call: NodeCall, end: CallEnd) -> None:
         self._running.remove(call.id)
         call.on_end(end, program.started, time.perf_counter())
@@ -92,24 +111,14 @@ class _Program:
     def __init__(
         self,
         call: NodeCall,
+        group: ProcessGroup,
+        confinement: Confinement | None,
         reactor: Reactor,
-        supervisor: Supervisor,
         on_end: Callable[[_Program, NodeCall, CallEnd], None],
     ) -> None:
-        """Start it; raises WorkerDiedError if that fails."""
-        context = call.context
-        workdir = Path(context.workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
-        variables = {
-            **call.node.variables,
-            "ONEX_CORRELATION_ID": context.correlation_id,
-            "ONEX_WORKDIR": context.workdir,
-            "ONEX_NODE_DIR": str(call.node.folder),
-            "ONEX_CONFIG": json.dumps(context.config),
-            **{SECRET_PREFIX + name: value for name, value in context.secrets.items()},
-        }
         self.started = time.perf_counter()
-        self.group = ProcessGroup([str(call.node.file)], workdir, variables, supervisor)
+        self.group = group
+        self._confinement = confinement
         self._call = call
         self._reactor = reactor
         self._on_end = on_end
@@ -119,6 +128,8 @@ class _Program:
 
     def begin(self) -> None:
         """Hand the inputs over, and follow what it prints."""
+        if self._confinement is not None:
+            self._confinement.begin(self._call, self._refuse)
         for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
             os.set_blocking(stream.fileno(), False)
         self._reactor.watch(self.group.stdout.fileno(), self._on_output)
@@ -134,6 +145,11 @@ class _Program:
         """End the program, and with it the call."""
         self.group.kill()
         self._end(cancelled_call)
+
+    def _refuse(self, error: OnexError) -> None:
+        """End a program that could not be confined, or went beyond a limit."""
+        self.group.kill()
+        self._end(lambda log: CallFailure(error, log=log))
 
     def _on_writable(self) -> None:
         try:
@@ -155,6 +171,7 @@ class _Program:
             self._await_end()
             return
         self._output += data
+        self._count(data)
         if len(self._output) > MAXIMUM_FRAME_BYTES:
             self.group.kill()
             error = InvalidResultError(
@@ -167,8 +184,13 @@ class _Program:
         data = _read(self.group.stderr)
         if data:
             self._log.write(data)
+            self._count(data)
         elif data is not None:
             self._close(self.group.stderr)
+
+    def _count(self, data: bytes) -> None:
+        if self._confinement is not None:
+            self._confinement.count_output(len(data))
 
     def _await_end(self) -> None:
         """Everything is printed; the exit code follows when the program ends."""
@@ -178,6 +200,9 @@ class _Program:
             return
         # Whatever it left behind holds the pipes open.
         self.group.kill()
+        if self._confinement is not None and not self._confinement.is_certain():
+            # The reason is told already.
+            return
         self._end(self._result)
 
     def _result(self, log: str) -> CallEnd:
@@ -212,6 +237,8 @@ class _Program:
             self._log.write(data)
             left -= len(data)
         self._reactor.clear_timer(self)
+        if self._confinement is not None:
+            self._confinement.close()
         for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
             self._close(stream)
         self._on_end(self, self._call, result(self._log.text()))
@@ -225,6 +252,17 @@ class _Program:
         except OSError:
             # What was not taken of the inputs is lost with the program.
             return
+
+
+def _variables(call: NodeCall) -> dict[str, str]:
+    context = call.context
+    return {
+        "ONEX_CORRELATION_ID": context.correlation_id,
+        "ONEX_WORKDIR": context.workdir,
+        "ONEX_NODE_DIR": str(call.node.folder),
+        "ONEX_CONFIG": json.dumps(context.config),
+        **{SECRET_PREFIX + name: value for name, value in context.secrets.items()},
+    }
 
 
 def _read(stream: IO[bytes]) -> bytes | None:

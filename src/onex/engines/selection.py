@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from onex.domain.errors import IsolationUnavailableError
 from onex.domain.result import IsolationLevel
@@ -15,10 +17,13 @@ from onex.engines.engine import PROGRAM, Engine
 from onex.engines.reactor import Reactor
 from onex.engines.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from onex.engines.confinement import ConfinedProcesses
+
 ENGINES_GROUP = "onex.engines"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EngineHost:
     """What engines share: ``jobs`` calls run at once, ``reactor`` waits for their ends, and
     ``supervisor`` ends what is left if this process ends first."""
@@ -26,6 +31,18 @@ class EngineHost:
     jobs: int
     reactor: Reactor
     supervisor: Supervisor
+
+    @cached_property
+    def confined(self) -> ConfinedProcesses:
+        """Starts processes that the kernel confines."""
+        from onex.engines.confinement import ConfinedProcesses
+
+        return ConfinedProcesses(self.reactor, self.supervisor)
+
+    def close(self) -> None:
+        """Release what the engines share."""
+        if "confined" in self.__dict__:
+            self.confined.close()
 
 
 class Engines:
@@ -64,12 +81,27 @@ class Engines:
         """Release all engines."""
         for engine in self._engines.values():
             engine.close()
+        self.host.close()
+
+
+def _strict(host: EngineHost) -> Engine:
+    from onex.engines.process import ProcessEngine
+    from onex.engines.strict import StrictWorkers
+
+    return ProcessEngine(host.jobs, host.reactor, StrictWorkers(host.reactor, host.confined))
+
+
+def _strict_program(host: EngineHost) -> Engine:
+    from onex.engines.program import ProgramEngine
+
+    return ProgramEngine(host.reactor, host.supervisor, host.confined)
 
 
 def _process(host: EngineHost) -> Engine:
-    from onex.engines.process import ProcessEngine
+    from onex.engines.process import PlainWorkers, ProcessEngine
 
-    return ProcessEngine(host.jobs, host.reactor, host.supervisor)
+    workers = PlainWorkers(host.reactor, host.supervisor)
+    return ProcessEngine(host.jobs, host.reactor, workers)
 
 
 def _inline(host: EngineHost) -> Engine:
@@ -85,6 +117,8 @@ def _program(host: EngineHost) -> Engine:
 
 
 _BUILT_IN: dict[str, Callable[[EngineHost], Engine]] = {
+    f"python.{IsolationLevel.STRICT}": _strict,
+    f"{PROGRAM}.{IsolationLevel.STRICT}": _strict_program,
     f"python.{IsolationLevel.PROCESS}": _process,
     f"python.{IsolationLevel.INLINE}": _inline,
     f"{PROGRAM}.{IsolationLevel.PROCESS}": _program,

@@ -9,22 +9,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import sys
 import termios
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from onex.domain.errors import ExecutionError, WorkerDiedError
+from onex.domain.errors import ExecutionError, OnexError, WorkerDiedError
 from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text
 from onex.domain.result import CallEnd, CallFailure, CallOutcome
 from onex.engines.engine import LoadedNode, NodeCall, cancelled_call, code_failure
 from onex.engines.process_group import ProcessGroup
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import NOTHING_HIDDEN, LogTail
-from onex.engines.supervisor import Supervisor
-from onex.worker import main as worker
 from onex.worker import protocol
+
+if TYPE_CHECKING:
+    from onex.engines.confinement import Confinement
 
 CHUNK_BYTES = 256 * 1024
 DYING_SECONDS = 1.0
@@ -33,6 +33,8 @@ DYING_SECONDS = 1.0
 _NO_BYTES = bytes(4)
 _END_CHECK_SECONDS = 0.005
 
+OnWorkerEnd: TypeAlias = "Callable[[WorkerProcess, NodeCall, CallEnd], None]"
+
 
 class WorkerProcess:
     """One worker process, which serves one call at a time."""
@@ -40,35 +42,39 @@ class WorkerProcess:
     def __init__(
         self,
         node: LoadedNode,
+        group: ProcessGroup,
         reactor: Reactor,
-        supervisor: Supervisor,
-        on_end: Callable[[WorkerProcess, NodeCall, CallEnd], None],
+        on_end: OnWorkerEnd,
+        *,
+        life: int | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
-        """Start the process, which loads the node at once.
+        """Serve calls by a process that is loading its node.
 
         Args:
             node: what it serves.
+            group: the process.
             reactor: waits for it.
-            supervisor: ends it if this process ends without doing so.
             on_end: told of the end of each call, while ``started`` still says when it began.
-
-        Raises:
-            WorkerDiedError: it cannot be started.
+            life: a descriptor at whose end the process ends; None if it has another parent.
+            confinement: the host's part in what confines it; None if nothing does.
         """
-        self.digest = node.digest
+        self.node = node
         self.calls = 0
         self.is_spent = False
         self.is_closed = False
         self.started = 0.0
+        self.group = group
         self._reactor = reactor
         self._on_end = on_end
+        self._life = life
+        self._confinement = confinement
         self._call: NodeCall | None = None
         self._mark = self._former_mark = ""
         self._frames = protocol.FrameBuffer()
         self._unsent = memoryview(b"")
         self._log = LogTail(NOTHING_HIDDEN)
         self._give_up_at = 0.0
-        self.group, self._life = _start(node, supervisor)
         self._input = self.group.stdin.fileno()
         self._output = self.group.stdout.fileno()
         self._printed = self.group.stderr.fileno()
@@ -82,6 +88,8 @@ class WorkerProcess:
         self.calls += 1
         self._call = call
         self.started = time.perf_counter()
+        if self._confinement is not None:
+            self._confinement.begin(call, self._refuse)
         if self.calls > 1:
             # What was printed while nothing ran belongs to no call; before the first one it
             # comes from importing the node.
@@ -132,14 +140,25 @@ class WorkerProcess:
         self._reactor.clear_timer(self)
         for descriptor in (self._input, self._output, self._printed):
             self._reactor.unwatch(descriptor)
-        os.close(self._life)
+        if self._life is not None:
+            os.close(self._life)
+        if self._confinement is not None:
+            self._confinement.close()
         for stream in (self.group.stdin, self.group.stdout, self.group.stderr):
             with contextlib.suppress(OSError):
                 stream.close()
 
+    def _refuse(self, error: OnexError) -> None:
+        """End the process, which could not be confined or went beyond a limit."""
+        self._drain_printed()
+        self.close()
+        self._end(CallFailure(error, log=self._log.text()))
+
     def _end(self, end: CallEnd) -> None:
         call, self._call = self._call, None
         if call is not None:
+            if self._confinement is not None:
+                self._confinement.end()
             self._on_end(self, call, end)
 
     def _on_writable(self) -> None:
@@ -196,6 +215,9 @@ class WorkerProcess:
                 self._die("it answered a call that was not made")
                 return
             self._drain_printed()
+            if self._confinement is not None and not self._confinement.is_certain():
+                self._die("it answered before it was confined")
+                return
             self.is_spent = message.get("is_spent") is not False
             try:
                 end = self._read_end(message)
@@ -238,6 +260,8 @@ class WorkerProcess:
         except (BlockingIOError, OSError):
             return None
         self._log.write(data)
+        if self._confinement is not None:
+            self._confinement.count_output(len(data))
         return len(data)
 
     def _drain_printed(self) -> None:
@@ -266,32 +290,3 @@ class WorkerProcess:
 def _has_unread(descriptor: int) -> bool:
     """Whether something waits in a pipe; asking is faster than reading nothing."""
     return fcntl.ioctl(descriptor, termios.FIONREAD, _NO_BYTES) != _NO_BYTES
-
-
-def _start(node: LoadedNode, supervisor: Supervisor) -> tuple[ProcessGroup, int]:
-    """Start a worker; returns its process, and a descriptor whose end is the worker's end."""
-    package_folder = Path(worker.__file__).parents[2]
-    try:
-        lifeline, life = os.pipe()
-    except OSError as error:
-        raise WorkerDiedError(
-            f"the process could not be started: {error.strerror}",
-            hint="check the limits on open files and processes",
-        ) from error
-    try:
-        group = ProcessGroup(
-            [
-                *(sys.executable, "-I", "-X", "utf8", worker.__file__, str(package_folder)),
-                *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
-            ],
-            node.folder,
-            node.variables,
-            supervisor,
-            inherited=[lifeline],
-        )
-    except WorkerDiedError:
-        os.close(life)
-        raise
-    finally:
-        os.close(lifeline)
-    return group, life

@@ -18,7 +18,7 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from onex.domain.json_value import JsonObject, as_object, as_text
 from onex.worker import protocol
@@ -31,7 +31,7 @@ from onex.worker.process_state import ProcessState
 class _Channel:
     """Frames to and from the host. Several threads of the node may write at once."""
 
-    def __init__(self, lifeline: int) -> None:
+    def __init__(self) -> None:
         # The node must not reach the protocol through file descriptors 0 and 1.
         self._input: BinaryIO = os.fdopen(os.dup(0), "rb")
         self._output: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -40,7 +40,6 @@ class _Channel:
         os.close(null)
         os.dup2(2, 1)
         self._lock = threading.Lock()
-        threading.Thread(target=_end_with_host, args=(lifeline,), daemon=True).start()
 
     def receive(self) -> JsonObject:
         """Read the next call; the process ends if none will come."""
@@ -67,9 +66,21 @@ def _end_with_host(lifeline: int) -> None:
 
 
 def main() -> None:
-    """Serve calls until the host closes the channel."""
-    folder, file, callable_name = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
-    channel = _Channel(int(sys.argv[5]))
+    """Serve the node that is named on the command line."""
+    lifeline = int(sys.argv[5])
+    threading.Thread(target=_end_with_host, args=(lifeline,), daemon=True).start()
+    serve(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+
+
+def serve(folder: Path, file: Path, callable_name: str) -> NoReturn:
+    """Load a node, and serve calls until the host closes the channel.
+
+    Args:
+        folder: where its files are.
+        file: its code.
+        callable_name: what to call in it.
+    """
+    channel = _Channel()
     process_id = os.getpid()
     try:
         loaded: NodeCode | NodeCodeError = NodeCode(

@@ -1,0 +1,1 @@
+"""Permissions as rules of the kernel: what confines the process of a node (Linux)."""

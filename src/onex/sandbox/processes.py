@@ -1,0 +1,72 @@
+"""What the processes of a session use, as ``/proc`` shows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_STATE, _SESSION, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _RESIDENT = 0, 3, 11, 12, 17, 21
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one or several processes use at a moment."""
+
+    processes: int = 0
+    threads: int = 0
+    memory_bytes: int = 0
+    cpu_seconds: float = 0.0
+
+
+def count_in_session(session: int) -> int:
+    """How many processes a session has that are not at their end."""
+    return sum(1 for _ in _in_session(session))
+
+
+def usage_of(session: int, *, alone: bool) -> Usage:
+    """What a session uses; ``alone`` if it has one process, so that no other is looked at."""
+    usage = Usage()
+    found = _status_of(str(session)) if alone else None
+    for status in ([found] if found else []) if alone else _in_session(session):
+        usage.processes += 1
+        usage.threads += int(status[_THREADS])
+        usage.memory_bytes += int(status[_RESIDENT]) * _PAGE_BYTES
+        ticks = int(status[_USER_TICKS]) + int(status[_SYSTEM_TICKS])
+        usage.cpu_seconds += ticks / _TICKS_PER_SECOND
+    return usage
+
+
+def _in_session(session: int) -> Iterator[list[bytes]]:
+    wanted = str(session).encode()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - at every fork of a node
+        if name.isdigit() and (status := _status_of(name)) and status[_SESSION] == wanted:
+            yield status
+
+
+def _status_of(name: str) -> list[bytes] | None:
+    """The fields of ``/proc/PID/stat`` after the name; None if the process ended."""
+    try:
+        with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[_STATE] in (b"Z", b"X") else fields
+
+
+def size_of_tree(folder: str, enough: int) -> int:
+    """Bytes that files below a folder take, at least a block for each; counts up to ``enough``."""
+    total, pending = 0, [folder]
+    while pending and total <= enough:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    total += max(status.st_blocks * 512, 512)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+        except OSError:
+            continue
+    return total
