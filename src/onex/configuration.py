@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import platformdirs
 
 from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.limits import Limits
 
 PROJECT_FILE = "onex.toml"
 STATE_FOLDER = ".onex"
@@ -24,9 +25,10 @@ MAXIMUM_TIMEOUT_SECONDS = 86_400
 MAXIMUM_WORKSPACE_BYTES = 100
 
 _KNOWN_TABLES = frozenset(
-    {"sources", "config", "overrides", "policy", "storage", "cache", "secrets"}
+    {"sources", "config", "overrides", "policy", "storage", "cache", "secrets", "limits"}
 )
-_SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces"})
+_SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces", "trusted"})
+_LOCAL_KINDS = ("filesystem", "package")
 
 
 class TrustPolicy(StrEnum):
@@ -42,7 +44,8 @@ class SourceConfiguration:
     """One declared source of nodes.
 
     ``path`` is absolute, None if the kind needs none; ``namespaces`` may come from this
-    source alone; ``options`` are further keys, for kinds that a third party adds.
+    source alone; nodes of a ``trusted`` one are granted what they declare; ``options`` are
+    further keys, for kinds that a third party adds.
     """
 
     name: str
@@ -51,6 +54,7 @@ class SourceConfiguration:
     blocks: bool = False
     timeout_seconds: float | None = None
     namespaces: tuple[str, ...] = ()
+    trusted: bool = True
     options: JsonObject = field(default_factory=dict)
 
 
@@ -61,6 +65,7 @@ class Configuration:
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
     ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
     files in ``home``; ``overrides`` gives for a node the version or path that is forced;
+    ``limits`` are those of calls whose step sets none, and ``ceilings`` what no step may go beyond;
     ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
     this project is called here among those that share a registry, None for a name that
     follows from the machine and the folder.
@@ -72,6 +77,8 @@ class Configuration:
     node_config: JsonObject = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     trust_policy: TrustPolicy = TrustPolicy.QUARANTINE
+    limits: Limits = field(default_factory=Limits)
+    ceilings: Mapping[str, int] = field(default_factory=dict)
     storage: str | None = None
     cache: str | None = None
     secrets_file: Path | None = None
@@ -123,13 +130,16 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
     unknown = sorted(set(body) - _KNOWN_TABLES)
     if unknown:
         raise _refuse(file, f"{unknown[0]!r} is not a table that onex knows")
+    policy = _table(file, "policy", body.get("policy", {}))
     return Configuration(
         home=home.absolute(),
         project=file.parent,
         sources=_sources(file, _list(file, "sources", body.get("sources", []))),
         node_config=_table(file, "config", body.get("config", {})),
         overrides=_overrides(file, _table(file, "overrides", body.get("overrides", {}))),
-        trust_policy=_trust_policy(file, _table(file, "policy", body.get("policy", {}))),
+        trust_policy=_trust_policy(file, policy),
+        limits=_limits(file, "limits", _table(file, "limits", body.get("limits", {}))),
+        ceilings=_ceilings(file, _table(file, "policy.limits", policy.get("limits", {}))),
         storage=_url(file, "storage", body.get("storage")),
         cache=_url(file, "cache", body.get("cache")),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
@@ -215,6 +225,7 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
     kind, path, timeout = table.get("kind", "filesystem"), table.get("path"), table.get("timeout")
     name = table.get("name", path if path is not None else kind)
     namespaces, blocks = table.get("namespaces", []), table.get("blocks", False)
+    trusted = table.get("trusted", kind in _LOCAL_KINDS)
     if not isinstance(kind, str) or not isinstance(path, str | None) or not isinstance(name, str):
         raise _refuse(file, "kind, path and name of a source must be text")
     if path is not None and "\0" in path:
@@ -223,6 +234,8 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     if not isinstance(blocks, bool):
         raise _refuse(file, "blocks of a source must be true or false")
+    if not isinstance(trusted, bool):
+        raise _refuse(file, "trusted of a source must be true or false")
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
         raise _refuse(file, "timeout of a source must be a number of seconds")
     if timeout is not None and not 0 < timeout <= MAXIMUM_TIMEOUT_SECONDS:
@@ -238,6 +251,7 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         blocks=blocks,
         timeout_seconds=None if timeout is None else float(timeout),
         namespaces=tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
+        trusted=trusted,
         options={key: value for key, value in table.items() if key not in _SOURCE_KEYS},
     )
 
@@ -258,13 +272,25 @@ def _secrets_file(file: Path, table: JsonObject) -> Path | None:
 def _trust_policy(file: Path, table: JsonObject) -> TrustPolicy:
     policy = table.get("trust_policy", TrustPolicy.QUARANTINE)
     known = list(TrustPolicy)
-    if policy not in known or set(table) - {"trust_policy"}:
+    if policy not in known or set(table) - {"trust_policy", "limits"}:
         raise _refuse(
             file,
             "the [policy] table is not valid",
             "write trust_policy = one of " + ", ".join(known),
         )
     return TrustPolicy(str(policy))
+
+
+def _limits(file: Path, name: str, table: JsonObject) -> Limits:
+    try:
+        return Limits().with_table(table)
+    except ValueError as error:
+        raise _refuse(file, f"in the [{name}] table, {error}") from error
+
+
+def _ceilings(file: Path, table: JsonObject) -> dict[str, int]:
+    limits = asdict(_limits(file, "policy.limits", table))
+    return {name: limits[name] for name in table}
 
 
 def _overrides(file: Path, table: JsonObject) -> dict[str, str]:

@@ -26,12 +26,13 @@ from onex.domain.errors import (
     Problem,
 )
 from onex.domain.event import Event
+from onex.domain.grant import RunAccess
 from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef
-from onex.domain.result import IsolationLevel, RunResult
+from onex.domain.result import RunResult
 from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.manifests.override import Override
@@ -52,11 +53,12 @@ if TYPE_CHECKING:
     from onex.execution.forecast import RunForecast
     from onex.execution.options import RunKeywords, RunOptions
     from onex.execution.orchestrator import ExecutionOrchestrator
-    from onex.execution.plan import ExecutionPlan
+    from onex.execution.plan import ExecutionPlan, PlanPolicy
     from onex.history.replay import ReplayReport
     from onex.history.run_history import RunHistory
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend
+    from onex.trust.grants import Grants
 
 _PARTS = ("caches", "storage", "history")
 
@@ -112,7 +114,7 @@ class Registry:
     def close(self) -> None:
         """Release the databases."""
         opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
-        for name in ("sources", "_resolver", "_orchestrator"):
+        for name in ("sources", "grants", "_resolver", "_orchestrator"):
             self.__dict__.pop(name, None)
         for part in opened:
             part.close()
@@ -161,7 +163,36 @@ class Registry:
             self.history,
             self.storage.files_at,
             self.sources.workspace.name,
+            self._protected,
         )
+
+    @cached_property
+    def grants(self) -> Grants:
+        """What nodes were granted by somebody, and what they ask for."""
+        from onex.trust.grants import Grants
+
+        return Grants(
+            self.storage,
+            self.configuration,
+            self.sources.workspace.name,
+            self._protected,
+            self._actor,
+        )
+
+    @property
+    def _protected(self) -> tuple[str, ...]:
+        """The real paths of what no confined node may reach."""
+        secrets = self.configuration.secrets_file
+        places = (self.configuration.home, *(() if secrets is None else (secrets,)))
+        return tuple(os.path.realpath(place) for place in places)
+
+    def _policy(self, access: RunAccess) -> PlanPolicy:
+        from onex.execution.plan import PlanPolicy
+        from onex.sandbox.availability import why_not_strict
+        from onex.trust.access import AccessDecisions
+
+        decisions = AccessDecisions(self.grants, access, why_not_strict)
+        return PlanPolicy(access, decisions, self.configuration.limits, self.configuration.ceilings)
 
     def scan(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False
@@ -312,13 +343,15 @@ class Registry:
         lock: LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
-        isolation: IsolationLevel = IsolationLevel.PROCESS,
+        access: RunAccess | None = None,
     ) -> ExecutionPlan:
         """Resolve a workflow and complete its inputs, so that it can run.
 
         The declared sources are scanned first. Relative paths among the inputs are relative to
         the working folder, unless GivenInputs say otherwise. A lock that has any of the
         workflow's nodes must have all of them, in versions that fit and with their digests.
+        ``access`` is what the user says about isolation and permissions; ``pending`` of the plan
+        are the nodes that ask for more than they are granted.
 
         Raises as ``resolve`` and ``ExecutionOrchestrator.plan``, and DocumentError if a node is
         not found since its manifest is broken.
@@ -335,7 +368,8 @@ class Registry:
         with broken_manifests_told(problems):
             resolution = self._resolver.resolve(references, lock, forced)
         given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
-        return self._orchestrator.plan(workflow, given, resolution, lock, isolation)
+        policy = self._policy(access or RunAccess())
+        return self._orchestrator.plan(workflow, given, resolution, lock, policy)
 
     def run(
         self,
@@ -347,8 +381,10 @@ class Registry:
         """Execute a plan; what happened is in the result and in the history.
 
         ``observer`` is told of every event of the run, in the calling thread; for ``how`` see
-        ``RunKeywords``. Raises as ``preparation.prepare``.
+        ``RunKeywords``. Raises as ``preparation.prepare``, and GrantMissingError if a node asks for
+        more than it is granted.
         """
+        self.grants.note_run(plan.workflow.name, plan.access, plan.pending)
         return self._orchestrator.execute_workflow(plan, _options(how), observer)
 
     def forecast(self, plan: ExecutionPlan, **how: Unpack[RunKeywords]) -> RunForecast:
@@ -360,6 +396,7 @@ class Registry:
         run_id: str,
         *,
         observer: Observer = lambda event: None,
+        access: RunAccess | None = None,
         **how: Unpack[RunKeywords],
     ) -> RunResult:
         """Go on with a run that was killed, cancelled or failed: what succeeded is not run again.
@@ -376,20 +413,27 @@ class Registry:
             if lock is not None:
                 requests = lock.requests
                 locked = frozenset(node.digest for r in requests for node in r.nodes.values())
-        return self._orchestrator.resume(run_id, self._resolver.node, options, observer, locked)
+        policy = self._policy(access or RunAccess())
+        return self._orchestrator.resume(
+            run_id, self._resolver.node, policy, options, observer, locked
+        )
 
     def replay(
         self,
         run_id: str,
         *,
         observer: Observer = lambda event: None,
+        access: RunAccess | None = None,
         **how: Unpack[RunKeywords],
     ) -> ReplayReport:
         """Execute a run once more, without the cache, and say if and why its results differ.
 
         Raises as ``ExecutionOrchestrator.replay``.
         """
-        return self._orchestrator.replay(run_id, self._resolver.node, _options(how), observer)
+        policy = self._policy(access or RunAccess())
+        return self._orchestrator.replay(
+            run_id, self._resolver.node, policy, _options(how), observer
+        )
 
 
 def _options(how: RunKeywords) -> RunOptions:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "demo": "onex.cli.demo:demo",
     "doctor": "onex.cli.doctor:doctor",
     "explain": "onex.cli.explain:explain",
+    "grant": "onex.cli.grants:grant",
     "graph": "onex.cli.dependencies:graph",
     "impact": "onex.cli.impact:impact",
     "init": "onex.cli.project:init",

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import click
 
 from onex.cli.output import Format, Output
+from onex.domain.grant import RunAccess
 from onex.domain.result import IsolationLevel
 
 P = ParamSpec("P")
@@ -26,13 +27,66 @@ def output_options(command: Callable[Concatenate[Output, P], R]) -> Callable[...
         default="human",
         help="How to print the result.",
     )
+    @click.option("--json", "is_json", is_flag=True, help="The same as --format json.")
     @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
     @click.option("-v", "--verbose", count=True, help="Print more.")
     @functools.wraps(command)
-    def wrapped(format_: Format, quiet: bool, verbose: int, *args: P.args, **kwargs: P.kwargs) -> R:
-        return command(Output(format_, -1 if quiet else verbose), *args, **kwargs)
+    def wrapped(
+        format_: Format,
+        is_json: bool,
+        quiet: bool,
+        verbose: int,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        chosen: Format = "json" if is_json else format_
+        return command(Output(chosen, -1 if quiet else verbose), *args, **kwargs)
 
     return wrapped
+
+
+def access_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add what a user says about access; the command receives a RunAccess as ``access``."""
+
+    @click.option(
+        "--isolation",
+        type=click.Choice([level.value for level in IsolationLevel]),
+        help="How far nodes are kept apart; by default strict, or as the run was that goes on.",
+    )
+    @click.option(
+        "--allow",
+        multiple=True,
+        metavar="KIND:RESOURCE",
+        help="For this run, grant a permission to the nodes that ask for it.",
+    )
+    @click.option(
+        "--deny",
+        multiple=True,
+        metavar="KIND:RESOURCE",
+        help="For this run, grant a permission to no node.",
+    )
+    @click.option(
+        "--allow-unsandboxed",
+        multiple=True,
+        metavar="NODE",
+        help="Run this node without confinement, though its source is not trusted.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        isolation = kwargs.pop("isolation")
+        kwargs["access"] = RunAccess.of(
+            None if isolation is None else IsolationLevel(str(isolation)),
+            _texts(kwargs.pop("allow")),
+            _texts(kwargs.pop("deny")),
+            _texts(kwargs.pop("allow_unsandboxed")),
+        )
+        return command(*args, **kwargs)
+
+    return wrapped
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, tuple) else ()
 
 
 no_home_option = click.option(
@@ -40,12 +94,6 @@ no_home_option = click.option(
     type=click.Path(),
     expose_value=False,
     help="Taken by every command; this one keeps no state.",
-)
-
-isolation_option = click.option(
-    "--isolation",
-    type=click.Choice([level.value for level in IsolationLevel]),
-    help="How far nodes are kept apart; by default process, or as the run was that goes on.",
 )
 
 home_option = click.option(

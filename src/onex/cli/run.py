@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
+from onex.cli.grants import ask_for_grants, told_of_request
 from onex.cli.lock import lock_path, name_of_workflow
-from onex.cli.options import home_option, isolation_option, output_options
+from onex.cli.options import access_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.targets import override_option, parse_overrides, places_of, read_target
@@ -23,9 +24,10 @@ from onex.domain.errors import (
     Severity,
     UsageError,
 )
+from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.metadata import RegisteredNode
-from onex.domain.result import IsolationLevel, RunResult, RunStatus
+from onex.domain.result import RunResult, RunStatus
 from onex.domain.workflow import Workflow, calls_among, is_child
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
@@ -50,7 +52,7 @@ _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
 @click.option(
     "--fail-fast/--keep-going", default=None, help="Whether the first failure ends the run."
 )
-@isolation_option
+@access_options
 @click.option(
     "--lock",
     "lock_file",
@@ -96,7 +98,7 @@ def run(
     dry_run: bool,
     jobs: int | None,
     fail_fast: bool | None,
-    isolation: str | None,
+    access: RunAccess,
     lock_file: Path | None,
     overrides: tuple[str, ...],
     relock: bool,
@@ -132,13 +134,12 @@ def run(
             "--rerun-in-flight and --accept-changed are about a run that goes on",
             hint="name the run: --resume RUN",
         )
-    level = None if isolation is None else IsolationLevel(isolation)
     with Registry.open(home, start=_project_of(output, target)) as registry:
         if resumed is not None:
             with run_observer(output, events) as observer:
                 result = registry.resume(
                     resumed,
-                    isolation=level,
+                    access=access,
                     jobs=jobs,
                     fail_fast=fail_fast,
                     use_cache=not no_cache,
@@ -148,14 +149,19 @@ def run(
                 )
             return _report(output, result, events)
         workflow, given = read_target(str(target), inputs, inputs_file, arguments)
-        level = level or IsolationLevel.PROCESS
         problems = registry.refresh()
         forced = parse_overrides(overrides)
         file = Path(str(target)) if Path(str(target)).is_file() else None
         try:
             with places_of(file):
                 lock = _lock(output, registry, workflow, file, lock_file, relock=relock)
-                plan = registry.plan(workflow, given, lock, overrides=forced, isolation=level)
+
+                def make_plan() -> ExecutionPlan:
+                    return registry.plan(workflow, given, lock, overrides=forced, access=access)
+
+                plan = make_plan()
+                if not dry_run and ask_for_grants(output, registry, plan.pending):
+                    plan = make_plan()
         except DocumentError as error:
             _report_scan(output, [p for p in problems if p not in error.problems], ())
             raise
@@ -169,7 +175,14 @@ def run(
             forecast = registry.forecast(plan, jobs=jobs, use_cache=not no_cache, refresh=refresh)
             for warning in forecast.warnings:
                 output.warning(warning)
-            body = plan.to_json() | {"isolation": level.value, "forecast": forecast.to_json()}
+            for request in plan.pending:
+                for line in told_of_request(request).splitlines():
+                    output.warning(line)
+            levels = sorted({planned.isolation for planned in plan.nodes.values()})
+            body = plan.to_json() | {
+                "isolation": ", ".join(levels),
+                "forecast": forecast.to_json(),
+            }
             output.emit(body, lambda: _print_plan(output, plan, forecast))
             return ExitCode.SUCCESS
         with run_observer(output, events) as observer:

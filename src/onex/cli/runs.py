@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from onex.cli.options import home_option, isolation_option, output_options
+from onex.cli.options import access_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.timeline_drawing import to_html, to_svg, to_text
 from onex.domain.errors import ExitCode, UsageError
+from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonValue
-from onex.domain.result import IsolationLevel, NodeExecutionResult, StepStatus
+from onex.domain.result import NodeExecutionResult, StepStatus
 from onex.domain.workflow import is_child
 from onex.history.replay import ReplayReport
 from onex.history.timeline import Timeline, timeline_of
@@ -161,7 +162,7 @@ def _print_timeline(output: Output, drawn: Timeline) -> None:
 @click.argument("run_id", metavar="RUN")
 @click.option("--check", is_flag=True, help="Exit with 1 where a result differs.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="How many calls run at once.")
-@isolation_option
+@access_options
 @home_option
 @output_options
 def replay(
@@ -169,14 +170,14 @@ def replay(
     run_id: str,
     check: bool,
     jobs: int | None,
-    isolation: str | None,
+    access: RunAccess,
     home: Path | None,
 ) -> int:
     """Execute a run once more, without the cache, and say where its results differ and why."""
     with Registry.open(home) as registry, run_observer(output) as observer:
         report = registry.replay(
             run_id,
-            isolation=None if isolation is None else IsolationLevel(isolation),
+            access=access,
             jobs=jobs,
             observer=observer,
         )

@@ -154,8 +154,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "SEC004": "A result holds a secret that the node was given. Leave it out, or mark its place in"
     " the node's outputs with writeOnly: true: then it is passed on and not recorded.",
     "SEC003": "The isolation level that was asked for cannot be had on this machine.",
-    "SEC005": "A node's process could not be confined, so the node did not run. onex doctor says what"
-    " the machine offers; --allow-unsandboxed NODE runs it without, which is recorded.",
+    "SEC005": "A node's process could not be confined, so the node did not run. onex doctor says"
+    " what the machine offers; --allow-unsandboxed NODE runs it without, which is recorded.",
     "SEC006": "A node from a source that is not trusted asks for permissions that nobody granted."
     " onex grant list shows them, onex grant approve grants them.",
     "SEC007": "A permission cannot be granted: it would open the registry's own state, a whole home"
@@ -163,6 +163,7 @@ ERROR_CATALOG: Mapping[str, str] = {
     "SEC008": "A step was to be handed a path by another step's result, and that step may not read"
     " there itself. Hand the path over as an input of the workflow, or let the step that made it"
     " declare file.read for it.",
+    "SEC009": "A step sets a limit that is higher than [policy.limits] of onex.toml allows.",
     "EXE015": "A call used more memory, processor time, processes, disk or output than its limit."
     " limits of the step sets another; [limits] of onex.toml sets the default.",
     "LC001": "A lifecycle transition would change nothing.",

@@ -552,6 +552,12 @@ class PathNotEntitledError(SecurityError):
     code = "SEC008"
 
 
+class LimitRefusedError(SecurityError):
+    """A step asks for more of the machine than the policy allows."""
+
+    code = "SEC009"
+
+
 class LimitExceededError(ExecutionError):
     """A call used more of the machine than its step may."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -55,6 +56,9 @@ class Dependency:
         return {"reference": str(self.reference), "optional": self.optional}
 
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeMetadata:
     """Everything a manifest says about one version of one node.
@@ -90,6 +94,18 @@ class NodeMetadata:
     def node_version(self) -> NodeVersion:
         """The identity under which this metadata is stored."""
         return NodeVersion(self.node, self.version)
+
+    @property
+    def requests(self) -> tuple[Permission, ...]:
+        """Every permission that it asks for, the variables under ``environment`` among them."""
+        declared = self.extra.get("environment")
+        names = declared if isinstance(declared, list | tuple) else ()
+        variables = [
+            Permission("environment.read", name)
+            for name in names
+            if isinstance(name, str) and _VARIABLE.fullmatch(name)
+        ]
+        return tuple(dict.fromkeys((*self.permissions, *variables)))
 
     def to_json(self) -> dict[str, JsonValue]:
         """The metadata as JSON; ``from_json`` reads it back unchanged."""

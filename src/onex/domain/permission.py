@@ -11,6 +11,7 @@ from onex.domain.errors import InvalidPermissionError
 PERMISSION_KINDS = (
     "artifact.read",
     "artifact.write",
+    "environment.read",
     "file.read",
     "file.write",
     "network.connect",
@@ -19,6 +20,19 @@ PERMISSION_KINDS = (
     "registry.write",
     "secret.access",
 )
+
+_WORDS = {
+    "artifact.read": "may read the artifact",
+    "artifact.write": "may write the artifact",
+    "environment.read": "may read the environment variable",
+    "file.read": "may read",
+    "file.write": "may read and change",
+    "network.connect": "may connect to",
+    "process.execute": "may run the program",
+    "registry.read": "may ask the registry for",
+    "registry.write": "may change in the registry",
+    "secret.access": "may use the secret",
+}
 
 _TREE_SUFFIX = "/**"
 _HOST = re.compile(
@@ -98,6 +112,18 @@ class Permission:
         if self.kind == "network.connect":
             return _network_covers(self.resource, other.resource)
         return False
+
+    @property
+    def path(self) -> str:
+        """The file, or the folder of a tree, of ``file.read`` and ``file.write``."""
+        return self.resource.removesuffix(_TREE_SUFFIX) or "/"
+
+    def in_words(self) -> str:
+        """What the permission allows, as a sentence without its subject."""
+        resource = self.resource
+        if self.kind.startswith("file.") and resource.endswith(_TREE_SUFFIX):
+            resource = f"everything below {resource.removesuffix(_TREE_SUFFIX) or '/'}"
+        return f"{_WORDS[self.kind]} {resource}"
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.resource}"

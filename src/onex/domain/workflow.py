@@ -35,7 +35,8 @@ class Step:
     ``arguments`` are the values under ``with``; they, ``foreach`` and ``when``
     may hold references. ``needs`` are the steps that must succeed first, whether
     named or referred to; ``refers_to_run`` says that what goes in holds facts of the run itself,
-    which no other run gives.
+    which no other run gives. ``limits`` are
+    those that it sets itself (``domain.limits``).
     """
 
     id: str
@@ -47,6 +48,7 @@ class Step:
     timeout_seconds: float = DEFAULT_STEP_TIMEOUT_SECONDS
     use_cache: bool = True
     retry: RetryPolicy = NO_RETRY
+    limits: JsonObject = field(default_factory=dict)
     needs: frozenset[str] = field(init=False, compare=False, repr=False)
     refers_to_run: bool = field(init=False, compare=False, repr=False)
 
@@ -72,6 +74,7 @@ class Step:
             "timeout": self.timeout_seconds,
             "cache": self.use_cache,
             "retry": self.retry.to_json(),
+            "limits": self.limits,
         }
 
     @classmethod
@@ -87,6 +90,7 @@ class Step:
             timeout_seconds=as_number(body["timeout"]),
             use_cache=bool(body["cache"]),
             retry=RetryPolicy.from_json(as_object(body["retry"])),
+            limits=as_object(body.get("limits", {})),
         )
 
     @property

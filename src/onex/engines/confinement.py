@@ -22,11 +22,11 @@ from onex.engines.process_group import ProcessGroup
 from onex.engines.reactor import Reactor
 from onex.engines.supervisor import Supervisor
 from onex.engines.zygote import ConfinedStart, Zygote
+from onex.local_machine import make_folder
 from onex.sandbox.host_decisions import CallPlaces, HostDecisions
 from onex.sandbox.network_broker import NetworkBroker
 from onex.sandbox.notification import Listener
 from onex.sandbox.processes import Usage, size_of_tree, usage_of
-from onex.local_machine import make_folder
 from onex.sandbox.rules import SandboxRules
 from onex.worker import protocol
 
@@ -63,7 +63,7 @@ class Confinement:
         self._cpu_before: float | None = None
         self._calls = self._printed = 0
         self._measured_at = self._measuring_seconds = 0.0
-        channel.setblocking(False)
+        channel.settimeout(0)
         self._reactor.watch(channel.fileno(), self._on_told)
 
     def begin(self, call: NodeCall, refuse: Refuse) -> None:
@@ -116,23 +116,7 @@ class Confinement:
     def _on_told(self) -> None:
         try:
             while not self._is_certain and self._channel.fileno() >= 0:
-                data, rights, _, _ = self._channel.recvmsg(
-                    _CHUNK_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
-                )
-                for _, _, body in rights:
-                    self._listen(array.array("i", body)[0])
-                    data = data[1:]
-                if not data and not rights:
-                    raise protocol.FrameError("it ended before it was confined")
-                self._frames.feed(data)
-                if (message := self._frames.take()) is not None:
-                    if "confined" not in message:
-                        raise protocol.FrameError(str(message.get("failed")))
-                    listens = as_object(message["confined"]).get("listens") is True
-                    if self._rules.hosts and not listens:
-                        raise protocol.FrameError("connections need the host's answers")
-                    self._is_certain = True
-                    self._close_channel()
+                self._read_told()
         except BlockingIOError:
             return
         except (protocol.FrameError, OSError, ValueError, TypeError) as error:
@@ -143,6 +127,28 @@ class Confinement:
                     hint="onex doctor says what this machine offers",
                 )
             )
+
+    def _read_told(self) -> None:
+        """Take in what the process says; raises FrameError if it is not confined."""
+        data, rights, _, _ = self._channel.recvmsg(
+            _CHUNK_BYTES, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+        )
+        for _, _, body in rights:
+            self._listen(array.array("i", body)[0])
+            # The byte that carried the descriptor.
+            data = data[1:]
+        if not data and not rights:
+            raise protocol.FrameError("it ended before it was confined")
+        self._frames.feed(data)
+        if (message := self._frames.take()) is None:
+            return
+        if "confined" not in message:
+            raise protocol.FrameError(str(message.get("failed")))
+        listens = as_object(message["confined"]).get("listens") is True
+        if self._rules.hosts and not listens:
+            raise protocol.FrameError("connections need the host's answers")
+        self._is_certain = True
+        self._close_channel()
 
     def _listen(self, descriptor: int) -> None:
         self._decisions = HostDecisions(
@@ -200,7 +206,9 @@ class Confinement:
         if now - self._measured_at < 10 * self._measuring_seconds:
             return 0
         enough = self._rules.limits.written
-        total = sum(size_of_tree(folder, enough) for folder in (*self.places.write, self.places.shared))
+        total = sum(
+            size_of_tree(folder, enough) for folder in (*self.places.write, self.places.shared)
+        )
         self._measured_at = time.perf_counter()
         self._measuring_seconds = self._measured_at - now
         return total
@@ -253,6 +261,7 @@ class ConfinedProcesses:
             WorkerDiedError: it cannot be started.
         """
         rules, folder = call.node.rules, call.context.workdir
+        rules = replace(rules, read=(str(call.node.folder), *rules.read))
         if warm:
             # The folders of all calls of the node in this run.
             folder = str(Path(folder).parent)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from onex.domain.errors import LibraryMissingError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import NodeMetadata
+from onex.domain.permission import Permission
 from onex.worker.context import SECRET_PREFIX
 
 _SEEN_BY_ALL = ("LANG", "LC_ALL", "TZ")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def declared_variables(node: NodeMetadata, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that a manifest names under ``environment``, if they are set."""
-    declared = node.extra.get("environment")
-    names = declared if isinstance(declared, list | tuple) else ()
+def granted_variables(
+    permissions: Iterable[Permission], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment variables that a node may read (``environment.read``), if they are set."""
     return {
-        name: environment[name]
-        for name in names
-        if isinstance(name, str)
-        and _VARIABLE.fullmatch(name)
-        and name in environment
+        p.resource: environment[p.resource]
+        for p in permissions
+        if p.kind == "environment.read"
+        and p.resource in environment
         # A secret is had by the permission for it, and is hidden then.
-        and not name.startswith(SECRET_PREFIX)
+        and not p.resource.startswith(SECRET_PREFIX)
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from onex.domain.digest import DIGEST_PREFIX, differences, write_listing
@@ -55,12 +54,8 @@ class NodeLoader:
         self._rules_at = rules_at
         self._loaded: dict[str, LoadedNode] = {}
 
-    def load_node(self, node: RegisteredNode, variables: Mapping[str, str]) -> LoadedNode:
+    def load_node(self, node: RegisteredNode) -> LoadedNode:
         """Verify and unpack a node.
-
-        Args:
-            node: which.
-            variables: those of the environment that it is given.
 
         Raises:
             NodeLoadError: the node has no code that can be found, at none of its origins.
@@ -68,7 +63,7 @@ class NodeLoader:
         """
         loaded = self._loaded.get(node.digest)
         if loaded is None:
-            loaded = replace(self._load(node), variables=variables)
+            loaded = self._load(node)
             self._loaded[node.digest] = loaded
         return loaded
 

@@ -79,7 +79,7 @@ class PlainWorkers:
         return self.start_ahead(call.node, on_end)
 
     def start_ahead(self, node: LoadedNode, on_end: OnWorkerEnd) -> WorkerProcess:
-        package_folder = Path(worker_main.__file__).parents[2]
+        script = worker_main.__file__
         try:
             lifeline, life = os.pipe()
         except OSError as error:
@@ -90,7 +90,14 @@ class PlainWorkers:
         try:
             group = ProcessGroup.of_command(
                 [
-                    *(sys.executable, "-I", "-X", "utf8", worker_main.__file__, str(package_folder)),
+                    *(
+                        sys.executable,
+                        "-I",
+                        "-X",
+                        "utf8",
+                        script,
+                        str(Path(script).parents[2]),
+                    ),
                     *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
                 ],
                 node.folder,

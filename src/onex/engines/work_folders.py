@@ -24,20 +24,21 @@ class WorkFolders:
         """``folder`` is that of the run; folders in it need not exist until a call wants one."""
         self._folder = folder
         self._numbers = count(1)
-        self._free: list[str] = []
+        self._free: dict[str, list[str]] = {}
         self._changed: dict[str, int] = {}
 
-    def take(self) -> str:
-        """The path of a folder that is empty, or not there yet, and nobody else's."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return f"{self._folder}/{next(self._numbers)}"
+    def take(self, owner: str) -> str:
+        """The path of a folder that is empty, or not there yet, and nobody else's.
+
+        It lies in a folder of all that ``owner`` takes, whose calls may share a process.
+        """
+        free = self._free.get(owner)
+        return free.pop() if free else f"{self._folder}/{owner}/{next(self._numbers)}"
 
     def give_back(self, path: str) -> None:
         """Remove what a call left in its folder, of which nothing runs any more."""
         if path not in self._changed and not os.access(path, os.F_OK):
-            self._free.append(path)
+            self._free.setdefault(path.rsplit("/", 2)[1], []).append(path)
             return
         try:
             changed = os.stat(path).st_ctime_ns  # noqa: PTH116 - in the way of every call
@@ -52,4 +53,4 @@ class WorkFolders:
                     self._changed[path] = changed
         except OSError:
             return
-        self._free.append(path)
+        self._free.setdefault(path.rsplit("/", 2)[1], []).append(path)

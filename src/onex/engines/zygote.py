@@ -96,9 +96,7 @@ class Zygote:
             (input_end, stdin), (stdout, output_end), (stderr, error_end) = pipes
             theirs = (input_end, output_end, error_end)
             try:
-                reply, handles = self._ask(
-                    {"fork": start.to_json()}, (*theirs, other.fileno())
-                )
+                reply, handles = self._ask({"fork": start.to_json()}, (*theirs, other.fileno()))
             except OSError:
                 for descriptor in (stdin, stdout, stderr):
                     os.close(descriptor)

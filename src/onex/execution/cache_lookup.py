@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onex.domain.json_value import JsonValue, as_object, canonical_json
 from onex.domain.result import CachedOutput
+from onex.execution.designation import NOTHING_DESIGNATED, Designations
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallFacts, LookUp
 from onex.history.artifacts import ArtifactStore, artifacts_in, with_paths
@@ -26,6 +27,7 @@ class CacheLookup:
         self._artifacts = artifacts
         self._files = FileDigests()
         self._whole: set[str] = set()
+        self._designations = Designations()
         self._seen: dict[str, Mapping[str, Signature]] = {}
 
     def facts_of(
@@ -40,17 +42,22 @@ class CacheLookup:
 
         Raises:
             SchemaMismatchError: what goes in is not what the node declares.
+            PathNotEntitledError: a path goes in that its maker may not read.
         """
-        earlier = wanted.earlier
+        attempts, earlier = wanted.attempts, wanted.earlier
+        call = attempts.call
+        # Looking for artifacts in every value would take longer than a short call.
+        inputs = as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
+        designated = NOTHING_DESIGNATED
+        if node.paths or self._has_artifacts:
+            designated = self._designations.of_call(call, attempts.step, node, inputs)
+        attempts.readable, attempts.writable = designated.readable, designated.writable
         if earlier is not None and self._is_whole(earlier.output):
             # What an earlier run stored is not looked for in every value otherwise.
             self._has_artifacts |= any(artifacts_in(earlier.output))
             return CallFacts(is_earlier_whole=True)
-        call = wanted.attempts.call
-        # Looking for artifacts in every value would take longer than a short call.
-        inputs = as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
         node.schemas.check_inputs(inputs)
-        found = input_digest(node.paths, inputs, self._files, go_on)
+        found = input_digest(node.paths, inputs, self._files, go_on, reads_folders=wanted.has_key)
         if found.files:
             self._seen[call.id] = found.files
         if not wanted.has_key or found.untracked:

@@ -51,7 +51,7 @@ class CallBoundary:
         """The call as an engine is handed it, with a working folder of its own."""
         call_id = attempts.call.id
         context = self.contexts.create_context(
-            self.run_id, call_id, self.folders.take(), node.grants
+            self.run_id, call_id, self.folders.take(node.folder), node.grants
         )
         return NodeCall(
             id=call_id,
@@ -63,6 +63,8 @@ class CallBoundary:
             on_progress=on_progress,
             redaction=self.redaction,
             alone=alone,
+            readable=attempts.readable,
+            writable=attempts.writable,
         )
 
     def incoming(

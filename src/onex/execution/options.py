@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from onex.domain.errors import UsageError
-from onex.domain.result import IsolationLevel
 from onex.domain.workflow import Workflow
 
 
 class RunKeywords(TypedDict, total=False):
     """The keywords of ``Registry.run``, ``forecast``, ``resume`` and ``replay``.
 
-    ``isolation``: the isolation level; by default that of the plan, or of the recorded plan.
     ``jobs``: how many calls run at once; by default one for each processor. ``fail_fast``: whether
     the first failure ends the run; by default as the workflow says. ``use_cache``: whether results
     of earlier runs may be used. ``refresh``: steps that are run whatever the cache has.
@@ -23,7 +21,6 @@ class RunKeywords(TypedDict, total=False):
     with the code that is registered now; they and all that depends on them are run again.
     """
 
-    isolation: IsolationLevel | None
     jobs: int | None
     fail_fast: bool | None
     use_cache: bool
@@ -37,7 +34,6 @@ class RunOptions:
     """Options of a run; None means the value of the plan or of the workflow."""
 
     jobs: int
-    isolation: IsolationLevel | None = None
     fail_fast: bool | None = None
     use_cache: bool = True
     refreshed: frozenset[str] = frozenset()
@@ -50,12 +46,11 @@ class RunOptions:
         unknown = keywords.keys() - RunKeywords.__annotations__.keys()
         if unknown:
             raise TypeError(f"unknown keyword of a run: {min(unknown)}")
-        level, jobs = keywords.get("isolation"), keywords.get("jobs") or processors
+        jobs = keywords.get("jobs") or processors
         if jobs < 1:
             raise UsageError(f"{jobs} jobs cannot run at once", hint="give a number from 1")
         return cls(
             jobs=jobs,
-            isolation=None if level is None else IsolationLevel(level),
             fail_fast=keywords.get("fail_fast"),
             use_cache=keywords.get("use_cache", True),
             refreshed=frozenset(keywords.get("refresh", ())),

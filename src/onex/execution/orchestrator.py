@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,7 +24,6 @@ from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeId
 from onex.domain.result import (
-    IsolationLevel,
     NodeExecutionResult,
     RunResult,
     RunStatus,
@@ -50,7 +49,13 @@ from onex.execution.forecast import (
     urgency_of,
 )
 from onex.execution.options import RunOptions
-from onex.execution.plan import ExecutionPlan, FindNode, plan_workflow, recorded_plan
+from onex.execution.plan import (
+    ExecutionPlan,
+    FindNode,
+    PlanPolicy,
+    plan_workflow,
+    recorded_plan,
+)
 from onex.execution.preparation import PreparedPlan, prepare
 from onex.execution.run_loop import RunLoop
 from onex.execution.run_state import PlannedRun, RunState
@@ -63,6 +68,7 @@ from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LockedRequest
 from onex.schemas.given_inputs import GivenInputs
+from onex.trust.grants import missing_grants
 
 
 class ExecutionOrchestrator:
@@ -75,13 +81,15 @@ class ExecutionOrchestrator:
         history: RunHistory,
         listing_at: Callable[[Origin], str],
         workspace: str,
+        hidden: Sequence[str],
     ) -> None:
         """Prepare for runs, which are recorded in ``history``.
 
         ``environment`` has secrets and declared variables; ``listing_at`` gives the files that a
         scan saw at an origin. What ``workspace`` found is run before what others found that
-        share the registry.
+        share the registry. ``hidden`` are folders and files that no confined node may read.
         """
+        self._hidden = hidden
         self._workspace = workspace
         self._listing_at = listing_at
         self._sources = {source.name: source for source in configuration.sources}
@@ -98,7 +106,7 @@ class ExecutionOrchestrator:
         given: GivenInputs,
         resolution: DependencyResolution,
         lock: LockedRequest | None,
-        isolation: IsolationLevel,
+        policy: PlanPolicy,
     ) -> ExecutionPlan:
         """The plan of a workflow whose references were resolved.
 
@@ -109,7 +117,7 @@ class ExecutionOrchestrator:
             WorkflowInputError: the inputs are not what the workflow asks for.
         """
         try:
-            return plan_workflow(workflow, given, resolution, lock, isolation)
+            return plan_workflow(workflow, given, resolution, lock, policy)
         except DigestMismatchError as error:
             node = resolution.selected[NodeId.parse(str(error.details["node"]))]
             changes = self._changes_since(str(error.details["expected"]), node)
@@ -144,7 +152,7 @@ class ExecutionOrchestrator:
 
     def forecast(self, plan: ExecutionPlan, options: RunOptions) -> RunForecast:
         """What a run would do; everything is loaded and checked, and nothing runs."""
-        with self._run(plan, options) as run:
+        with self._run(plan, options, is_forecast=True) as run:
             return forecast_run(
                 run.prepared, options, self._history.journal, self._history.artifacts
             )
@@ -153,6 +161,7 @@ class ExecutionOrchestrator:
         self,
         run_id: str,
         find: FindNode,
+        policy: PlanPolicy,
         options: RunOptions,
         observer: Observer,
         locked: Collection[str] | None = None,
@@ -162,6 +171,7 @@ class ExecutionOrchestrator:
         Args:
             run_id: which.
             find: finds the node that a reference means.
+            policy: how nodes may run.
             options: how to run, and which steps go on with changed code.
             observer: told of every event.
             locked: the digests that the project's lock holds, to which accepted code is held
@@ -182,7 +192,7 @@ class ExecutionOrchestrator:
             if result.status is StepStatus.SUCCEEDED and name not in again
         )
         plan = recorded_plan(
-            record, workflow, find, held=True, accepted=options.accepted, settled=settled
+            record, workflow, find, policy, held=True, accepted=options.accepted, settled=settled
         )
         for name in options.accepted & plan.nodes.keys():
             if locked is not None and plan.nodes[name].node.digest not in locked:
@@ -207,7 +217,12 @@ class ExecutionOrchestrator:
                 return loop.run()
 
     def replay(
-        self, run_id: str, find: FindNode, options: RunOptions, observer: Observer
+        self,
+        run_id: str,
+        find: FindNode,
+        policy: PlanPolicy,
+        options: RunOptions,
+        observer: Observer,
     ) -> ReplayReport:
         """Execute what a run executed once more, all of it, and compare.
 
@@ -218,7 +233,7 @@ class ExecutionOrchestrator:
         record = self._history.run(run_id)
         if record.status is RunStatus.RUNNING:
             raise RunNotResumableError(f"run {record.run_id} still runs", hint="wait for it to end")
-        plan = recorded_plan(record, record.recorded_workflow(), find, held=False)
+        plan = recorded_plan(record, record.recorded_workflow(), find, policy, held=False)
         options = replace(options, use_cache=False, fail_fast=False)
         again = record.run_id
         with self._run(plan, options) as run, run.loop(run.begin(again), observer) as loop:
@@ -226,9 +241,13 @@ class ExecutionOrchestrator:
         return compare_runs(record, self._history.run(result.run_id))
 
     @contextmanager
-    def _run(self, plan: ExecutionPlan, options: RunOptions) -> Iterator[_Run]:
+    def _run(
+        self, plan: ExecutionPlan, options: RunOptions, *, is_forecast: bool = False
+    ) -> Iterator[_Run]:
         """A run whose nodes are loaded and checked; its engines live as long as the block."""
         options.check(plan.workflow)
+        if plan.pending and not is_forecast:
+            raise missing_grants(plan.pending)
         supervisor, reactor = Supervisor(), Reactor()
         engines = Engines(EngineHost(options.jobs, reactor, supervisor))
         try:
@@ -236,11 +255,12 @@ class ExecutionOrchestrator:
                 self._home / NODES_FOLDER, self._workspace, self._listing_at, self._rules_at
             )
             prepared = prepare(
-                plan.isolated_at(options.isolation),
+                plan,
                 loader,
                 engines,
                 self._contexts,
                 self._environment,
+                self._hidden,
             )
             folder = self._home / "runs"
             yield _Run(prepared, options, self._history, self._contexts, folder, engines)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from onex.domain.errors import (
     DigestMismatchError,
+    LimitRefusedError,
     NodeNotFoundError,
     WorkflowInputError,
 )
+from onex.domain.grant import RunAccess
 from onex.domain.graph import execution_order
 from onex.domain.json_value import (
     JsonObject,
@@ -18,14 +20,16 @@ from onex.domain.json_value import (
     as_object,
     as_optional_text,
     as_text,
+    as_texts,
     find_unwritable,
     sha256_of,
 )
+from onex.domain.limits import Limits
 from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel
-from onex.domain.workflow import Workflow
+from onex.domain.workflow import Step, Workflow
 from onex.history.journal import RunRecord
 from onex.manifests.override import OVERRIDE_SOURCE, read_override
 from onex.resolver.dependency_resolver import DependencyResolution
@@ -34,6 +38,8 @@ from onex.schemas.absolute_paths import with_absolute_paths
 from onex.schemas.given_inputs import GivenInputs
 from onex.schemas.node_schemas import complete_inputs, object_schema
 from onex.schemas.state_contract import read_state_contract
+from onex.trust.access import AccessDecisions, NodeAccess
+from onex.trust.grants import PendingGrant
 
 FindNode = Callable[[NodeRef], RegisteredNode]
 """Finds the node that a reference means; raises NodeNotFoundError if there is none."""
@@ -41,22 +47,50 @@ FindNode = Callable[[NodeRef], RegisteredNode]
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """The version that was chosen for a step, the level at which it is isolated, and the
-    permissions that it is granted."""
+    """The version that was chosen for a step, how it may run, and within which limits."""
 
     node: RegisteredNode
-    isolation: IsolationLevel
-    permissions: tuple[Permission, ...]
+    access: NodeAccess
+    limits: Limits
 
     @property
-    def key(self) -> tuple[str, IsolationLevel, tuple[Permission, ...]]:
-        """Equal for steps that share everything about their node."""
-        return (self.node.digest, self.isolation, self.permissions)
+    def isolation(self) -> IsolationLevel:
+        """The level at which it is isolated."""
+        return self.access.isolation
 
-    @classmethod
-    def as_declared(cls, node: RegisteredNode, isolation: IsolationLevel) -> PlannedNode:
-        """A node with every permission that its manifest declares."""
-        return cls(node, isolation, node.metadata.permissions)
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """What it is granted."""
+        return self.access.permissions
+
+    @property
+    def key(self) -> tuple[str, IsolationLevel, tuple[Permission, ...], Limits]:
+        """Equal for steps that share everything about their node."""
+        return (self.node.digest, self.isolation, self.permissions, self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPolicy:
+    """How the nodes of a plan may run.
+
+    ``limits`` are those of steps that set none, ``ceilings`` those that no step may go beyond.
+    """
+
+    access: RunAccess
+    decisions: AccessDecisions
+    limits: Limits
+    ceilings: Mapping[str, int]
+
+    def limits_of(self, step: Step) -> Limits:
+        """The limits of a step; raises LimitRefusedError if the policy does not allow them."""
+        limits = self.limits.with_table(step.limits)
+        beyond = limits.above(self.ceilings)
+        if beyond is not None:
+            raise LimitRefusedError(
+                f"the step {step.id} has the limit {beyond}",
+                hint="lower it, or raise limits of [policy] in onex.toml",
+            )
+        return limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +105,13 @@ class ExecutionPlan:
     inputs: JsonObject
     warnings: tuple[str, ...] = ()
     lock_digest: str | None = None
+    access: RunAccess = field(default_factory=RunAccess)
 
-    def isolated_at(self, level: IsolationLevel | None) -> ExecutionPlan:
-        """The same plan with every node at an isolation level; as it is for None."""
-        if level is None:
-            return self
-        planned = {id(node): replace(node, isolation=level) for node in self.nodes.values()}
-        return replace(self, nodes={name: planned[id(node)] for name, node in self.nodes.items()})
+    @property
+    def pending(self) -> tuple[PendingGrant, ...]:
+        """The nodes that ask for more than they are granted, so that the plan cannot run yet."""
+        found = {p.key: p.access.pending for p in self.nodes.values() if p.access.pending}
+        return tuple(pending for pending in found.values() if pending is not None)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The plan in the shape that ``run --dry-run`` prints and the history keeps."""
@@ -95,6 +129,8 @@ class ExecutionPlan:
                     "override": node.origins[0].path if is_override else None,
                     "permissions": [str(permission) for permission in planned.permissions],
                     "isolation": planned.isolation.value,
+                    "trusted": planned.access.is_trusted,
+                    "limits": planned.limits.to_json(),
                     "cacheable": node.metadata.idempotent,
                 }
             steps[name] = of_nodes[planned.key] | {"needs": sorted(needs[name])}
@@ -104,6 +140,7 @@ class ExecutionPlan:
             "steps": steps,
             "warnings": list(self.warnings),
             "lock_digest": self.lock_digest,
+            "access": self.access.to_json(),
         }
 
 
@@ -112,16 +149,16 @@ def plan_workflow(
     given: GivenInputs,
     resolution: DependencyResolution,
     lock: LockedRequest | None,
-    isolation: IsolationLevel,
+    policy: PlanPolicy,
 ) -> ExecutionPlan:
     """The plan of a workflow whose references were resolved, one for each of its steps.
-
-    Every node is planned at one isolation level, and granted what its manifest declares.
 
     Raises:
         OutdatedLockError: the lock does not fit the workflow any more.
         DigestMismatchError: a node's files are not those that were locked.
         WorkflowInputError: the inputs are not what the workflow asks for.
+        LimitRefusedError: a step has a higher limit than the policy allows.
+        IsolationUnavailableError, GrantRefusedError: as ``AccessDecisions.decide``.
     """
     if lock is not None:
         lock.require(
@@ -142,12 +179,17 @@ def plan_workflow(
             f"a path among the inputs is not UTF-8: {unwritable}",
             hint="name it through a link whose path is UTF-8",
         )
-    planned = {n.digest: PlannedNode.as_declared(n, isolation) for n in nodes.values()}
+    access = {n.digest: policy.decisions.decide(n) for n in nodes.values()}
+    policy.decisions.check_names()
     return ExecutionPlan(
         workflow=workflow,
-        nodes={name: planned[node.digest] for name, node in nodes.items()},
+        nodes={
+            name: PlannedNode(node, access[node.digest], policy.limits_of(workflow.steps[name]))
+            for name, node in nodes.items()
+        },
         inputs=complete,
-        warnings=tuple(resolution.warnings),
+        warnings=(*resolution.warnings, *policy.decisions.warnings),
+        access=policy.access,
         lock_digest=None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )
 
@@ -156,6 +198,7 @@ def recorded_plan(
     record: RunRecord,
     workflow: Workflow,
     find: FindNode,
+    policy: PlanPolicy,
     *,
     held: bool,
     accepted: frozenset[str] = frozenset(),
@@ -181,9 +224,21 @@ def recorded_plan(
                 hint=f"bring them back, or go on with them: --accept-changed {step_id}",
             )
         level = IsolationLevel(as_text(planned.get("isolation", IsolationLevel.PROCESS)))
-        nodes[step_id] = PlannedNode.as_declared(node, level)
-    lock_digest = as_optional_text(record.plan.get("lock_digest"))
-    return ExecutionPlan(workflow, nodes, record.inputs, lock_digest=lock_digest)
+        access = policy.decisions.decide(node, level)
+        before = set(as_texts(planned["permissions"]))
+        # What was denied to the run, or not known then, is not had by going on with it.
+        kept = tuple(p for p in access.permissions if str(p) in before or is_free)
+        nodes[step_id] = PlannedNode(
+            node, replace(access, permissions=kept), policy.limits_of(workflow.steps[step_id])
+        )
+    policy.decisions.check_names()
+    return ExecutionPlan(
+        workflow,
+        nodes,
+        record.inputs,
+        lock_digest=as_optional_text(record.plan.get("lock_digest")),
+        access=policy.access,
+    )
 
 
 def _recorded_node(

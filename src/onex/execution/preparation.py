@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from onex.domain.errors import StepMismatchError
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json, sha256_of
 from onex.domain.metadata import NodeMetadata
-from onex.domain.permission import Permission
 from onex.domain.result import IsolationLevel
-from onex.engines.engine import Engine, LoadedNode
+from onex.engines.engine import PROGRAM, Engine, LoadedNode
 from onex.engines.environment import (
-    declared_variables,
+    granted_variables,
     host_environment,
     library_versions,
     system_variables,
@@ -23,8 +22,10 @@ from onex.execution.context_factory import ExecutionContextFactory, NodeGrants
 from onex.execution.plan import ExecutionPlan, PlannedNode
 from onex.execution.run_actions import StepNode
 from onex.history.cache_key import node_key
+from onex.sandbox.granted_rules import granted_rules
+from onex.sandbox.rules import SandboxRules
 from onex.schemas.node_schemas import NodeSchemas, object_schema
-from onex.schemas.places import PATH, WRITE_ONLY, MarkingSchemas
+from onex.schemas.places import PATH, WRITE_ONLY, WRITTEN_PATH, MarkingSchemas
 from onex.schemas.state_contract import read_state_contract
 from onex.schemas.step_types import check_step_types
 
@@ -34,8 +35,9 @@ class PreparedNode:
     """Everything that the calls of one node have in common.
 
     ``facts`` is what the state of a run knows of the node; ``paths`` says which inputs are paths,
-    ``unrecorded`` which parts of results are not recorded; ``key`` is the common part of their
-    cache keys; ``libraries`` are the installed versions of those it declares.
+    ``written_paths`` which of those may be written to, ``unrecorded`` which parts of results are
+    not recorded; ``key`` is the common part of their cache keys; ``libraries`` are the installed
+    versions of those it declares; ``folder`` names the folder of their working folders.
     """
 
     facts: StepNode
@@ -44,9 +46,11 @@ class PreparedNode:
     schemas: NodeSchemas
     grants: NodeGrants
     paths: MarkingSchemas
+    written_paths: MarkingSchemas
     unrecorded: MarkingSchemas
     key: str
     libraries: Mapping[str, str]
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ def prepare(
     engines: Engines,
     contexts: ExecutionContextFactory,
     environment: Mapping[str, str],
+    hidden: Sequence[str],
 ) -> PreparedPlan:
     """Load and verify every node of a plan, and check that its steps fit together.
 
@@ -101,7 +106,8 @@ def prepare(
         loader: brings the nodes' files.
         engines: what executes nodes.
         contexts: grants permissions and secrets.
-        environment: where the variables come from that nodes declare.
+        environment: where the variables come from that nodes are granted.
+        hidden: folders and files that no node may read.
 
     Raises:
         NodeLoadError: a node has no code that can be run.
@@ -112,7 +118,7 @@ def prepare(
         SchemaMismatchError: a node's schemas are not valid.
         StepMismatchError: what goes into a step can never be what its node declares.
     """
-    prepared: dict[tuple[str, IsolationLevel, tuple[Permission, ...]], PreparedNode] = {}
+    prepared: dict[object, PreparedNode] = {}
     warnings: dict[str, None] = {}
     # What must not be recorded of one result may be in the inputs of any other call.
     shows_values = not any(
@@ -122,15 +128,25 @@ def prepare(
 
     def prepare_node(planned: PlannedNode) -> PreparedNode:
         node, metadata = planned.node, planned.node.metadata
-        variables = declared_variables(metadata, environment)
+        variables = granted_variables(planned.permissions, environment)
         libraries = library_versions(metadata)
-        loaded = loader.load_node(node, variables)
+        loaded = loader.load_node(node)
         engine = engines.engine_for(loaded.kind, planned.isolation)
         grants = contexts.grants_of(metadata.node_version, planned.permissions)
         contract = read_state_contract(metadata, loaded.folder)
         if contract.warning:
             warnings[contract.warning] = None
-        paths = MarkingSchemas.of(PATH, object_schema(metadata.inputs), contract.inputs)
+        declared = (object_schema(metadata.inputs), contract.inputs)
+        paths = MarkingSchemas.of(PATH, *declared)
+        rules = SandboxRules(limits=planned.limits)
+        if planned.isolation is IsolationLevel.STRICT:
+            rules = granted_rules(
+                planned.permissions,
+                loaded.file if loaded.kind == PROGRAM else None,
+                hidden,
+                planned.limits,
+                takes_paths=bool(paths),
+            )
         return PreparedNode(
             facts=StepNode(
                 identity=loaded.identity,
@@ -139,11 +155,14 @@ def prepare(
                 is_idempotent=metadata.idempotent,
                 reads_files=bool(paths),
             ),
-            loaded=loaded,
+            loaded=replace(
+                loaded, variables=variables, rules=rules, is_trusted=planned.access.is_trusted
+            ),
             engine=engine,
             schemas=NodeSchemas(metadata, contract, shows_values=shows_values),
             grants=grants,
             paths=paths,
+            written_paths=MarkingSchemas.of(WRITTEN_PATH, *declared),
             unrecorded=MarkingSchemas.of(
                 WRITE_ONLY, object_schema(metadata.outputs), contract.output
             ),
@@ -159,6 +178,7 @@ def prepare(
                 },
             ),
             libraries=libraries,
+            folder=str(len(prepared)),
         )
 
     for planned in plan.nodes.values():

@@ -36,7 +36,8 @@ class CallAttempts:
     """A call over all of its attempts.
 
     ``rests_on`` counts the entries that must be written before it starts; ``overdue_at`` is the
-    moment at which the current attempt is stopped.
+    moment at which the current attempt is stopped; ``readable`` and ``writable`` are the files that
+    are handed over.
     """
 
     call: Call
@@ -54,6 +55,8 @@ class CallAttempts:
     is_overdue: bool = False
     in_flight: bool = False
     log: str = ""
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

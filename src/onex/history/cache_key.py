@@ -72,7 +72,12 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 
 def input_digest(
-    paths: MarkingSchemas, inputs: JsonObject, files: FileDigests, go_on: Callable[[], None]
+    paths: MarkingSchemas,
+    inputs: JsonObject,
+    files: FileDigests,
+    go_on: Callable[[], None],
+    *,
+    reads_folders: bool = True,
 ) -> InputDigest:
     """The digest of a call's inputs: their values, and with paths also the content of the files.
 
@@ -82,6 +87,7 @@ def input_digest(
         inputs: the values by name.
         files: what was read in this run.
         go_on: called while files are read; what it raises ends that.
+        reads_folders: whether the content of folders counts, which may take long to read.
 
     Raises:
         SchemaMismatchError: a path is relative, or leads to neither a file nor a folder.
@@ -104,6 +110,9 @@ def input_digest(
                 f"the input {named(place)} is a relative path",
                 hint="hand over an absolute one, or a file as an artifact: context.artifact(path)",
             )
+        if not reads_folders and path.is_dir():
+            untracked = f"the content of the folder {named(place)} was not read"
+            continue
         try:
             contents[named(place)], signatures[str(path)] = files.of(path, go_on)
         except NotAFileError as error:

@@ -16,6 +16,7 @@ from onex.domain.errors import (
     WorkflowError,
 )
 from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.limits import Limits
 from onex.domain.reference import NodeRef
 from onex.domain.retry import (
     DEFAULT_BREAKER,
@@ -44,8 +45,9 @@ WORKFLOW_SUFFIX = ".workflow.yaml"
 _WORKFLOW_KEYS = frozenset(
     {"name", "version", "description", "inputs", "steps", "outputs", "policy"}
 )
-_STEP_KEYS = frozenset({"node", "with", "needs", "foreach", "when", "timeout", "cache", "retry"})
-_PLANNED_STEP_KEYS = frozenset({"limits"})
+_STEP_KEYS = frozenset(
+    {"node", "with", "needs", "foreach", "when", "timeout", "cache", "retry", "limits"}
+)
 _RETRY_KEYS = frozenset({"attempts", "delay", "backoff", "jitter", "on"})
 _POLICY_KEYS = frozenset({"fail_fast", "timeout", "breaker"})
 _BREAKER_KEYS = frozenset({"failures", "cooldown"})
@@ -201,7 +203,17 @@ class _WorkflowReader(FieldReader):
             ),
             use_cache=self.boolean((*place, "cache"), body.get("cache"), default=True),
             retry=self._retry((*place, "retry"), body.get("retry")),
+            limits=self._limits((*place, "limits"), body.get("limits")),
         )
+
+    def _limits(self, place: tuple[str | int, ...], value: JsonValue) -> JsonObject:
+        limits = self.object(place, value)
+        try:
+            Limits().with_table(limits)
+        except ValueError as error:
+            self.report("002", str(error), place, "such as limits: {memory: 512 MiB, cpu: 60}")
+            return {}
+        return limits
 
     def _retry(self, place: tuple[str | int, ...], value: JsonValue) -> RetryPolicy:
         """A mapping, or the number of attempts alone."""
@@ -300,9 +312,6 @@ class _WorkflowReader(FieldReader):
         for key in body:
             if key in known:
                 continue
-            if known is _STEP_KEYS and key in _PLANNED_STEP_KEYS:
-                message = f"{key} cannot be honoured by this version of onex"
-            else:
-                message = f"{key!r} is not a key that belongs here"
+            message = f"{key!r} is not a key that belongs here"
             hint = "known keys: " + ", ".join(sorted(known))
             self.report("009", message, (*place, key), hint)

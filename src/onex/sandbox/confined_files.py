@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from onex.sandbox.system_calls import Kernel
 
@@ -44,18 +44,23 @@ def open_beneath(kernel: Kernel, place: str, path: str, flags: int, mode: int = 
         os.close(folder)
 
 
-def open_for_reading(kernel: Kernel, place: str, path: str, flags: int) -> int:
+def open_for_reading(
+    kernel: Kernel, place: str, path: str, flags: int, hidden: Sequence[str]
+) -> int:
     """Open a file or folder that was handed over to be read.
 
     Raises:
-        OSError: EACCES if more than reading is asked for, or if it is neither file nor folder.
+        OSError: EACCES if more than reading is asked for, if it is neither file nor folder, or if
+            it is below a hidden folder that the place only contains.
     """
     if flags & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     # Opening a pipe would wait for its other end.
     descriptor = open_beneath(kernel, place, path, flags & _READING_FLAGS | os.O_NONBLOCK)
     kind = os.fstat(descriptor).st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+    real = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - in every call
+    is_hidden = place_of(real, hidden) is not None and place_of(place, hidden) is None
+    if is_hidden or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         os.close(descriptor)
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     os.set_blocking(descriptor, True)

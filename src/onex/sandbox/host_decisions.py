@@ -120,20 +120,22 @@ class HostDecisions:
             path = f"{base}/{path}"
         return os.path.normpath(path)
 
-    def _open(self, call: WaitingCall, folder: int, address: int, flags: int, mode: int = 0) -> None:
+    def _open(
+        self, call: WaitingCall, folder: int, address: int, flags: int, mode: int = 0
+    ) -> None:
         path, flags = self._path(call, folder, address), flags & 0xFFFF_FFFF
         if flags & os.O_PATH:
             self.listener.proceed(call)
         elif (place := confined_files.place_of(path, self.places.read)) is not None:
-            self._hand_over(
-                call, confined_files.open_for_reading(self._kernel, place, path, flags), flags
-            )
+            hidden = self._rules.hidden
+            opened = confined_files.open_for_reading(self._kernel, place, path, flags, hidden)
+            self._hand_over(call, opened, flags)
         elif path.startswith(SHARED_MEMORY) and self._rules.starts_processes:
             os.makedirs(self.places.shared, mode=0o700, exist_ok=True)  # noqa: PTH103
             shared = self._shared(path)
+            mode = mode & 0o600 if flags & os.O_CREAT else 0
             opened = confined_files.open_beneath(
-                self._kernel, self.places.shared, shared, flags & _SHARED_FLAGS, mode & 0o600
-                if flags & os.O_CREAT else 0,
+                self._kernel, self.places.shared, shared, flags & _SHARED_FLAGS, mode
             )
             self._hand_over(call, opened, flags)
         elif self._hosts and (path == HOSTS_FILE or path.startswith(LOOKUP_FOLDER)):
@@ -287,6 +289,6 @@ def _internet_address(body: bytes) -> tuple[str, int] | None:
     (port,) = struct.unpack_from("!H", body, 2)
     if family == socket.AF_INET:
         return socket.inet_ntop(socket.AF_INET, body[4:8]), port
-    if family == socket.AF_INET6 and len(body) >= 24:  # noqa: PLR2004 - the address ends there
+    if family == socket.AF_INET6 and len(body) >= 24:
         return socket.inet_ntop(socket.AF_INET6, body[8:24]), port
     return None

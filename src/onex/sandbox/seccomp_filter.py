@@ -58,9 +58,9 @@ CallRules = dict[str, tuple[Answer, ...]]
 class FilterOptions:
     """What the filter of one process depends on.
 
-    ``landlock_version``: what Landlock governs here. ``process_id``: the process. ``listens``: the host answers calls that
-    need a decision. ``starts_processes``, ``executes``, ``connects``: what was granted.
-    ``asks_for_files``: opening a file is such a call.
+    ``landlock_version``: what Landlock governs here. ``process_id``: the process. ``listens``: the
+    host answers calls that need a decision. ``starts_processes``, ``executes``, ``connects``: what
+    was granted. ``asks_for_files``: opening a file is such a call.
     """
 
     architecture: str
@@ -73,7 +73,11 @@ class FilterOptions:
     asks_for_files: bool = False
 
 
-_ALWAYS = """
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ALWAYS = _names("""
     read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range
     dup dup2 dup3 pipe pipe2 open openat stat fstat lstat newfstatat statx access faccessat
     faccessat2 readlink readlinkat getdents getdents64 getcwd chdir fchdir umask mkdir mkdirat rmdir
@@ -87,20 +91,19 @@ _ALWAYS = """
     getcpu getpriority sched_yield sched_getaffinity sched_getparam sched_getscheduler
     sched_get_priority_max sched_get_priority_min clock_gettime clock_getres clock_nanosleep
     nanosleep gettimeofday time alarm getitimer setitimer timerfd_create timerfd_settime
-    timerfd_gettime timer_create
-    timer_settime timer_gettime timer_delete timer_getoverrun select pselect6
-    poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd
-    eventfd2 recvfrom recvmsg recvmmsg shutdown getsockname getpeername getsockopt getrandom
-    restart_syscall capget signalfd signalfd4
-""".split()
+    timerfd_gettime timer_create timer_settime timer_gettime timer_delete timer_getoverrun
+    select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
+    epoll_pwait2 eventfd eventfd2 recvfrom recvmsg recvmmsg shutdown getsockname getpeername
+    getsockopt getrandom restart_syscall capget signalfd signalfd4
+""")
 
 _FALLBACK = ("clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")
 """Calls for which libraries have another way if the kernel does not know them."""
 
-_UNSUPPORTED = """
+_UNSUPPORTED = _names("""
     setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
     removexattr lremovexattr fremovexattr
-""".split()
+""")
 """Calls that a file system need not support, and Landlock does not govern."""
 
 _FILE_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)

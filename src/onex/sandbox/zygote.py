@@ -46,7 +46,9 @@ def send(peer: socket.socket, message: JsonObject, descriptors: tuple[int, ...] 
 
 def receive(peer: socket.socket) -> tuple[JsonObject, list[int]] | None:
     """The next message, with the descriptors that came with it; None at the end."""
-    data, rights, _, _ = peer.recvmsg(_LENGTH_BYTES, socket.CMSG_SPACE(4 * _DESCRIPTORS), socket.MSG_CMSG_CLOEXEC)
+    data, rights, _, _ = peer.recvmsg(
+        _LENGTH_BYTES, socket.CMSG_SPACE(4 * _DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+    )
     if not data:
         return None
     passed = array.array("i")
@@ -134,7 +136,7 @@ def _become(request: JsonObject, descriptors: list[int], parent: int) -> NoRetur
     channel.close()
     command = as_texts(request["command"])
     if request["kind"] == "program":
-        os.execve(command[0], command, variables)
+        os.execve(command[0], command, variables)  # noqa: S606 - a file, by its path
     worker.serve(Path(command[0]), Path(command[1]), command[2])
 
 

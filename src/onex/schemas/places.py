@@ -30,6 +30,7 @@ class Mark:
 
 
 PATH = Mark("format", "path")
+WRITTEN_PATH = Mark("x-onex-access", "write")
 WRITE_ONLY = Mark("writeOnly", value=True)
 
 

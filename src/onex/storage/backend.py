@@ -10,8 +10,11 @@ from typing import Protocol, TypeVar
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import Problem
 from onex.domain.event import Event, LogHead
+from onex.domain.grant import Grant
+from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId
+from onex.domain.permission import Permission
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery, Page, SearchResult
@@ -144,6 +147,20 @@ class StorageWriter(Protocol):
         """
         ...
 
+    def approve_grant(
+        self, node: NodeVersion, digest: str, permissions: Sequence[Permission]
+    ) -> None:
+        """Append to the log all that is granted to the node of a version from now on."""
+        ...
+
+    def revoke_grant(self, node: NodeId, grant: Grant) -> None:
+        """Append to the log that nothing is granted to a node any more."""
+        ...
+
+    def note(self, action: str, object_name: str, body: JsonObject) -> None:
+        """Append to the log what somebody decided that changes nothing that is registered."""
+        ...
+
     def refused(self, action: str, object_name: str, reason: str) -> None:
         """Append to the log that an action was refused, and why; nothing else changes."""
         ...
@@ -274,6 +291,10 @@ class StorageBackend(Protocol):
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """The log from the entry after the given serial on."""
+        ...
+
+    def grant_events(self) -> Sequence[Event]:
+        """The entries of the log about grants, oldest first."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from typing import TypeVar
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import StorageError, read_problems
 from onex.domain.event import ALLOWED, GENESIS_HASH, Event, LogHead, first_broken_link
+from onex.domain.grant import APPROVED, REVOKED
 from onex.domain.metadata import AbsentDecision, Origin, RegisteredNode, SourceId
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import Projection, changed_names
@@ -441,6 +442,14 @@ class SqlBackend:
             if event.outcome == ALLOWED
             and constraint.admits(NodeVersion.parse(event.object).version)
         ]
+
+    def grant_events(self) -> Sequence[Event]:
+        # The condition is that of an index of these entries alone.
+        rows = self._connection.rows(
+            f"SELECT {_EVENT_COLUMNS} FROM events"
+            f" WHERE action IN ('{APPROVED}', '{REVOKED}') ORDER BY serial"
+        )
+        return [Event(*row) for row in rows]
 
     @property
     def identity(self) -> str:

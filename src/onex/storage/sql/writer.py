@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from onex.domain.errors import write_problems
 from onex.domain.event import ALLOWED, GENESIS_HASH, REFUSED, Event
-from onex.domain.json_value import canonical_json, canonical_object
+from onex.domain.grant import APPROVED, REVOKED, Grant
+from onex.domain.json_value import JsonObject, canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition, preference
 from onex.domain.metadata import (
     NO_DECISION,
@@ -19,6 +20,7 @@ from onex.domain.metadata import (
     write_decision,
 )
 from onex.domain.path_text import read_path, stored_path
+from onex.domain.permission import Permission
 from onex.domain.projection import SOURCE_ADOPTED, Projection, adoption, node_state
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.backend import SeenFile, StoredNode
@@ -516,6 +518,22 @@ class SqlWriter:
         if row is None:
             raise LookupError(f"{node} is not registered")
         return row
+
+    def approve_grant(
+        self, node: NodeVersion, digest: str, permissions: Sequence[Permission]
+    ) -> None:
+        body = {
+            "version": canonical_json(str(node.version)),
+            "digest": canonical_json(digest),
+            "permissions": canonical_json([str(permission) for permission in permissions]),
+        }
+        self._append(APPROVED, str(node.node), body)
+
+    def revoke_grant(self, node: NodeId, grant: Grant) -> None:
+        self._append(REVOKED, str(node), {"before": canonical_json(grant.to_json())})
+
+    def note(self, action: str, object_name: str, body: JsonObject) -> None:
+        self._append(action, object_name, {k: canonical_json(v) for k, v in body.items()})
 
     def refused(self, action: str, object_name: str, reason: str) -> None:
         self._append(action, object_name, {"reason": canonical_json(reason)}, outcome=REFUSED)

@@ -1,0 +1,108 @@
+"""Designations: the files that a call may touch since somebody handed them over.
+
+What the user of a run hands to a node through an input with ``format: path`` may be read by that
+call, and written if the input says ``x-onex-access: write``. A step hands on by such an input only
+what it may read itself. Artifacts may be read wherever they are passed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from onex.domain.errors import PathNotEntitledError
+from onex.domain.json_value import JsonObject, JsonValue, as_text
+from onex.domain.result import IsolationLevel
+from onex.domain.template import references_in
+from onex.domain.workflow import Step
+from onex.execution.preparation import PreparedNode
+from onex.execution.scheduler import Call
+from onex.history.artifacts import artifacts_in
+from onex.sandbox.granted_rules import readable_places
+from onex.schemas.places import named, value_at
+
+
+@dataclass(frozen=True, slots=True)
+class Designated:
+    """The files and folders that are handed over to one call, by their real paths."""
+
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+
+
+NOTHING_DESIGNATED = Designated()
+
+
+@dataclass(slots=True)
+class Designations:
+    """What was handed over in one run, and what each step may hand on."""
+
+    _entitled: dict[str, set[str]] = field(default_factory=dict)
+
+    def of_call(self, call: Call, step: Step, node: PreparedNode, inputs: JsonObject) -> Designated:
+        """What is handed over to a call.
+
+        Args:
+            call: the call, with artifacts among its inputs as records.
+            step: its step.
+            node: its node.
+            inputs: its inputs as the node gets them.
+
+        Raises:
+            PathNotEntitledError: another step made a path that it may not read itself.
+        """
+        if node.facts.isolation is not IsolationLevel.STRICT:
+            return NOTHING_DESIGNATED
+        artifacts = {as_text(record["path"]) for record in artifacts_in(call.inputs)}
+        hidden = node.loaded.rules.hidden
+        readable = [os.path.realpath(path) for path in sorted(artifacts)]
+        writable: list[str] = []
+        entitled = self._entitled_of(step.id, node)
+        writing = node.written_paths.places_in(inputs).places if node.written_paths else ()
+        for place in node.paths.places_in(inputs).places if node.paths else ():
+            text = value_at(inputs, place)
+            if not isinstance(text, str) or text in artifacts:
+                continue
+            path = os.path.realpath(text)
+            self._require_entitled(path, step, str(place[0]), named(place))
+            entitled.add(path)
+            (writable if place in writing else readable).extend(readable_places(path, hidden))
+        return Designated(tuple(readable), tuple(writable))
+
+    def _entitled_of(self, step_id: str, node: PreparedNode) -> set[str]:
+        """What a step may read: what it is granted, and what was handed over to it."""
+        if step_id not in self._entitled:
+            rules = node.loaded.rules
+            self._entitled[step_id] = {*rules.read, *rules.write}
+        return self._entitled[step_id]
+
+    def _require_entitled(self, path: str, step: Step, name: str, place: str) -> None:
+        """Refuse a path that steps made none of which may read it."""
+        makers = sorted(_makers(step, step.arguments.get(name)))
+        if not makers or any(_is_within(path, self._entitled.get(m, ())) for m in makers):
+            return
+        raise PathNotEntitledError(
+            f"the input {place} of {step.id} is {path}, which was made by the step"
+            f" {' or '.join(makers)}, and that may not read there itself",
+            hint="hand the path over as an input of the workflow, or let the node of"
+            f" {makers[0]} declare file.read:{path}",
+        )
+
+
+def _makers(step: Step, template: JsonValue) -> Iterator[str]:
+    """The steps whose results a value is made of."""
+    for reference in references_in(template):
+        if reference.root == "steps":
+            yield str(reference.parts[1])
+        elif reference.root == "item":
+            yield from (str(r.parts[1]) for r in references_in(step.foreach) if r.root == "steps")
+
+
+def _is_within(path: str, places: Iterable[str]) -> bool:
+    while path not in places:
+        parent = os.path.dirname(path)  # noqa: PTH120 - in the way of every call
+        if parent == path:
+            return False
+        path = parent
+    return True

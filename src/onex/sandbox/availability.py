@@ -1,0 +1,29 @@
+"""Whether this machine can confine the processes of nodes."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+from onex.sandbox.landlock import landlock_version
+from onex.sandbox.system_calls import Kernel, machine
+
+_GET_ACTION_AVAILABLE = 2
+_KILL_PROCESS = 0x8000_0000
+
+
+def why_not_strict() -> str | None:
+    """Why strict isolation cannot be had here, in words; None if it can."""
+    if sys.platform != "linux":
+        return f"{sys.platform} has neither Landlock nor seccomp"
+    if machine() is None:
+        return "the system calls of this processor are not known to onex"
+    kernel = Kernel()
+    if landlock_version(kernel) < 1:
+        return "the kernel has no Landlock, or it is switched off (see lsm= of its command line)"
+    action = ctypes.c_uint32(_KILL_PROCESS)
+    try:
+        kernel.call("seccomp", _GET_ACTION_AVAILABLE, 0, ctypes.byref(action))
+    except OSError:
+        return "the kernel has no seccomp filters"
+    return None

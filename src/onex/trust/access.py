@@ -1,0 +1,96 @@
+"""AccessDecisions: at which level each node of a run is isolated, and with which permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from onex.domain.errors import IsolationUnavailableError, UsageError
+from onex.domain.grant import RunAccess
+from onex.domain.metadata import RegisteredNode
+from onex.domain.permission import Permission
+from onex.domain.result import IsolationLevel
+from onex.trust.grants import Grants, PendingGrant
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAccess:
+    """How a node runs; ``pending`` is what it asks for that nobody granted."""
+
+    isolation: IsolationLevel
+    permissions: tuple[Permission, ...]
+    is_trusted: bool
+    pending: PendingGrant | None = None
+
+
+class AccessDecisions:
+    """Decides for each node of one run."""
+
+    def __init__(
+        self, grants: Grants, access: RunAccess, why_not_strict: Callable[[], str | None]
+    ) -> None:
+        """``why_not_strict`` says why this machine cannot confine; None if it can."""
+        self._grants = grants
+        self._access = access
+        self._why_not_strict = why_not_strict
+        self._named: set[str] = set()
+        self.warnings: list[str] = []
+
+    def decide(self, node: RegisteredNode, recorded: IsolationLevel | None = None) -> NodeAccess:
+        """How a node runs, which had run at a recorded level before.
+
+        Raises:
+            IsolationUnavailableError: the node is not trusted, and would run unconfined.
+            GrantRefusedError: it is granted what can be granted to nobody.
+        """
+        trusted = self._grants.is_trusted(node)
+        decision = self._grants.decide(node, self._access.grants)
+        level = self._level(node, self._access.isolation or recorded, trusted=trusted)
+        if level is IsolationLevel.STRICT:
+            for permission in decision.granted:
+                self._grants.require_grantable(permission)
+        pending = None
+        if decision.missing:
+            pending = self._grants.pending_of(node, decision.missing)
+        return NodeAccess(level, decision.granted, trusted, pending)
+
+    def check_names(self) -> None:
+        """Raise UsageError if a node that may run unconfined is none of the run's."""
+        unknown = sorted(self._access.unsandboxed - self._named)
+        if unknown:
+            raise UsageError(
+                f"no node of this run is called {unknown[0]}",
+                hint="--allow-unsandboxed takes the name or type://namespace of a node that runs",
+            )
+
+    def _level(
+        self, node: RegisteredNode, asked: IsolationLevel | None, *, trusted: bool
+    ) -> IsolationLevel:
+        metadata = node.metadata
+        names = {metadata.name, metadata.node.namespace, str(metadata.node)}
+        named = self._access.unsandboxed & {*names, str(metadata.node_version)}
+        self._named |= named
+        wanted = asked or IsolationLevel.STRICT
+        if named:
+            return IsolationLevel.PROCESS if wanted is IsolationLevel.STRICT else wanted
+        why_not = None
+        if wanted is IsolationLevel.STRICT:
+            why_not = self._why_not_strict()
+            if why_not is None or asked is not None:
+                return wanted
+        if not trusted:
+            reason = (
+                f"strict isolation cannot be had here: {why_not}"
+                if why_not
+                else (f"{wanted} isolation does not confine it")
+            )
+            raise IsolationUnavailableError(
+                f"{metadata.node_version} comes from a source that is not trusted, and {reason}",
+                hint=f"if you trust it all the same: --allow-unsandboxed {metadata.node}",
+            )
+        if why_not is None:
+            return wanted
+        warning = f"nodes run without confinement: {why_not}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+        return IsolationLevel.PROCESS
