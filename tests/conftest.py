@@ -48,6 +48,9 @@ class Project:
         dropped = ("ONEX_", "COLUMNS", "PYTHONDONTWRITEBYTECODE")
         base = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
         self.environment = base | {"HOME": str(self.root / "home"), "ONEX_HOME": str(self.home)}
+        if not (self.root / "onex.toml").exists():
+            # What lies in a project is its user's own.
+            self.write("onex.toml", "")
 
     @property
     def home(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from onex.domain.errors import (
     ExecutionError,
+    InvalidPermissionError,
     InvalidResultError,
     NodeLoadError,
     NodeRaisedError,
@@ -17,6 +18,7 @@ from onex.domain.errors import (
     RunCancelledError,
 )
 from onex.domain.json_value import JsonObject
+from onex.domain.permission import Permission
 from onex.domain.result import CallEnd, CallFailure, IsolationLevel
 from onex.engines.redaction import NOTHING_HIDDEN, Redaction
 from onex.sandbox.rules import SandboxRules
@@ -152,3 +154,18 @@ def code_failure(kind: str, message: str) -> ExecutionError:
             )
         case _:
             return NodeRaisedError(message, hint="onex runs show gives the step's traceback")
+
+
+def lacking(missing: str | None) -> str | None:
+    """What to do about what a confined node says it lacks; None if that makes no sense."""
+    kind, _, name = (missing or "").partition(":")
+    if kind == "limits":
+        return f"the node may need more of the machine: limits: {{{name}: ...}} of the step"
+    try:
+        permission = Permission.parse(missing or "")
+    except InvalidPermissionError:
+        return None
+    return (
+        f"the node is not granted {permission}; if it should be, add the line"
+        f" '- {permission}' to capabilities of its manifest, then run onex scan"
+    )

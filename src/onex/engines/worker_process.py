@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from onex.domain.errors import ExecutionError, OnexError, WorkerDiedError
 from onex.domain.json_value import JsonObject, as_object, as_optional_text, as_text
 from onex.domain.result import CallEnd, CallFailure, CallOutcome
-from onex.engines.engine import LoadedNode, NodeCall, cancelled_call, code_failure
+from onex.engines.engine import LoadedNode, NodeCall, cancelled_call, code_failure, lacking
 from onex.engines.process_group import ProcessGroup
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import NOTHING_HIDDEN, LogTail
@@ -247,7 +247,11 @@ class WorkerProcess:
         error = as_object(answer["error"])
         message = as_text(error.get("message"))
         detail = as_optional_text(error.get("detail"))
-        return CallFailure(code_failure(str(error.get("kind")), message), detail, self._log.text())
+        failure = code_failure(str(error.get("kind")), message)
+        hint = lacking(as_optional_text(error.get("missing")))
+        if hint is not None and self._confinement is not None:
+            failure.hint = hint
+        return CallFailure(failure, detail, self._log.text())
 
     def _on_printed(self) -> None:
         if self._read_printed() == 0:

@@ -21,11 +21,9 @@ from onex.sandbox.notification import CallGoneError, Listener, WaitingCall
 from onex.sandbox.processes import count_in_session
 from onex.sandbox.rules import SandboxRules
 from onex.sandbox.system_calls import NUMBERS, Kernel, number_of
+from onex.worker.name_lookup import LOOKUP_FOLDER
 
 HOSTS_FILE = "/etc/hosts"
-LOOKUP_FOLDER = "/run/onex/hosts/"
-"""Opening a name below this gives its addresses; nothing is there in the file system."""
-
 SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - a name that processes use, in whose place a folder is
 MAXIMUM_WAITING_CONNECTIONS = 64
 

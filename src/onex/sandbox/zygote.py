@@ -26,6 +26,8 @@ from onex.sandbox.lockdown import LockdownError, lock_down
 from onex.sandbox.rules import SandboxRules
 from onex.worker import main as worker
 from onex.worker import protocol
+from onex.worker.name_lookup import ask_host_for_names
+from onex.worker.permission_hints import PermissionHints
 
 CHANNEL = 3
 """The descriptor by which a new process tells the host how it is confined."""
@@ -123,6 +125,8 @@ def _become(request: JsonObject, descriptors: list[int], parent: int) -> NoRetur
     os.chdir(as_text(request["folder"]))
     channel = socket.socket(fileno=CHANNEL)
     rules = SandboxRules.from_json(as_object(request["rules"]))
+    if request["kind"] != "program":
+        _prepare_python(rules)
     try:
         applied = lock_down(rules, folders, channel, parent)
     except LockdownError as error:
@@ -137,7 +141,17 @@ def _become(request: JsonObject, descriptors: list[int], parent: int) -> NoRetur
     command = as_texts(request["command"])
     if request["kind"] == "program":
         os.execve(command[0], command, variables)  # noqa: S606 - a file, by its path
-    worker.serve(Path(command[0]), Path(command[1]), command[2])
+    worker.serve(Path(command[0]), Path(command[1]), command[2], PermissionHints())
+
+
+def _prepare_python(rules: SandboxRules) -> None:
+    if rules.hosts:
+        ask_host_for_names()
+    if rules.starts_processes and sys.version_info >= (3, 14):
+        # Other ways to start processes need sockets in the file system.
+        import multiprocessing
+
+        multiprocessing.set_start_method("fork")
 
 
 def _reset_signals(*, is_python: bool) -> None:

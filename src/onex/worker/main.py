@@ -18,7 +18,7 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from onex.domain.json_value import JsonObject, as_object, as_text
 from onex.worker import protocol
@@ -26,6 +26,9 @@ from onex.worker.context import ContextSpec, ExecutionContext
 from onex.worker.node_code import NodeCode, NodeCodeError
 from onex.worker.node_modules import import_in_own_process
 from onex.worker.process_state import ProcessState
+
+if TYPE_CHECKING:
+    from onex.worker.permission_hints import PermissionHints
 
 
 class _Channel:
@@ -72,13 +75,16 @@ def main() -> None:
     serve(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
 
 
-def serve(folder: Path, file: Path, callable_name: str) -> NoReturn:
+def serve(
+    folder: Path, file: Path, callable_name: str, hints: PermissionHints | None = None
+) -> NoReturn:
     """Load a node, and serve calls until the host closes the channel.
 
     Args:
         folder: where its files are.
         file: its code.
         callable_name: what to call in it.
+        hints: tells which permission it seems to lack; None if it is not confined.
     """
     channel = _Channel()
     process_id = os.getpid()
@@ -92,7 +98,7 @@ def serve(folder: Path, file: Path, callable_name: str) -> NoReturn:
     while True:
         request = channel.receive()
         mark = as_text(request["mark"])
-        reply = _answer(loaded, request, channel, folder)
+        reply = _answer(loaded, request, channel, folder, hints)
         if os.getpid() != process_id:
             # The node forked, and this is the copy: the call is the original's to answer.
             os._exit(0)
@@ -110,6 +116,7 @@ def _answer(
     request: JsonObject,
     channel: _Channel,
     folder: Path,
+    hints: PermissionHints | None,
 ) -> JsonObject:
     try:
         if isinstance(loaded, NodeCodeError):
@@ -130,11 +137,14 @@ def _answer(
         )
         return {"result": loaded.call(context, as_object(request["inputs"]))}
     except NodeCodeError as error:
-        return _failure(error.kind, error.message, error.detail)
+        missing = hints.missing(error.__cause__) if hints is not None else None
+        return _failure(error.kind, error.message, error.detail, missing)
 
 
-def _failure(kind: str, message: str, detail: str | None = None) -> JsonObject:
-    return {"error": {"kind": kind, "message": message, "detail": detail}}
+def _failure(
+    kind: str, message: str, detail: str | None = None, missing: str | None = None
+) -> JsonObject:
+    return {"error": {"kind": kind, "message": message, "detail": detail, "missing": missing}}
 
 
 def _flush() -> None:
