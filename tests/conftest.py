@@ -298,7 +298,10 @@ def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     (tmp_path / "nodes").mkdir()
     (tmp_path / "home").mkdir()
-    return Project(tmp_path)
+    made = Project(tmp_path)
+    if request.node.get_closest_marker("unconfined"):
+        made.write("onex.toml", '[policy]\nisolation = "process"\n')
+    return made

@@ -14,6 +14,7 @@ import platformdirs
 from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.limits import Limits
+from onex.domain.result import IsolationLevel
 
 PROJECT_FILE = "onex.toml"
 STATE_FOLDER = ".onex"
@@ -65,6 +66,7 @@ class Configuration:
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
     ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
     files in ``home``; ``overrides`` gives for a node the version or path that is forced;
+    ``isolation`` is the level of trusted nodes, None for the strictest that can be had;
     ``limits`` are those of calls whose step sets none, and ``ceilings`` what no step may go beyond;
     ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
     this project is called here among those that share a registry, None for a name that
@@ -77,6 +79,7 @@ class Configuration:
     node_config: JsonObject = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     trust_policy: TrustPolicy = TrustPolicy.QUARANTINE
+    isolation: IsolationLevel | None = None
     limits: Limits = field(default_factory=Limits)
     ceilings: Mapping[str, int] = field(default_factory=dict)
     storage: str | None = None
@@ -138,6 +141,7 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         node_config=_table(file, "config", body.get("config", {})),
         overrides=_overrides(file, _table(file, "overrides", body.get("overrides", {}))),
         trust_policy=_trust_policy(file, policy),
+        isolation=_isolation(file, policy),
         limits=_limits(file, "limits", _table(file, "limits", body.get("limits", {}))),
         ceilings=_ceilings(file, _table(file, "policy.limits", policy.get("limits", {}))),
         storage=_url(file, "storage", body.get("storage")),
@@ -272,13 +276,22 @@ def _secrets_file(file: Path, table: JsonObject) -> Path | None:
 def _trust_policy(file: Path, table: JsonObject) -> TrustPolicy:
     policy = table.get("trust_policy", TrustPolicy.QUARANTINE)
     known = list(TrustPolicy)
-    if policy not in known or set(table) - {"trust_policy", "limits"}:
+    if policy not in known or set(table) - {"trust_policy", "limits", "isolation"}:
         raise _refuse(
             file,
             "the [policy] table is not valid",
             "write trust_policy = one of " + ", ".join(known),
         )
     return TrustPolicy(str(policy))
+
+
+def _isolation(file: Path, policy: JsonObject) -> IsolationLevel | None:
+    level, known = policy.get("isolation"), [str(level) for level in IsolationLevel]
+    if level is not None and level not in known:
+        raise _refuse(
+            file, f"isolation of [policy] is {level!r}", "write one of " + ", ".join(known)
+        )
+    return None if level is None else IsolationLevel(str(level))
 
 
 def _limits(file: Path, name: str, table: JsonObject) -> Limits:

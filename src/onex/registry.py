@@ -191,8 +191,9 @@ class Registry:
         from onex.sandbox.availability import why_not_strict
         from onex.trust.access import AccessDecisions
 
-        decisions = AccessDecisions(self.grants, access, why_not_strict)
-        return PlanPolicy(access, decisions, self.configuration.limits, self.configuration.ceilings)
+        settings = self.configuration
+        decisions = AccessDecisions(self.grants, access, settings.isolation, why_not_strict)
+        return PlanPolicy(access, decisions, settings.limits, settings.ceilings)
 
     def scan(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False

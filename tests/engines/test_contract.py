@@ -16,6 +16,8 @@ from onex.engines.reactor import Reactor
 from onex.engines.redaction import Redaction
 from onex.engines.selection import EngineHost, Engines
 from onex.engines.supervisor import Supervisor
+from onex.sandbox.granted_rules import programs_of
+from onex.sandbox.rules import SandboxRules
 from onex.worker.context import ContextSpec
 
 PYTHON = (
@@ -33,6 +35,8 @@ PROGRAM = (
     "json.dump(execute(None, **inputs), out)\n"
 )
 ENGINES = {
+    "strict": ("python", IsolationLevel.STRICT),
+    "strict program": ("cli", IsolationLevel.STRICT),
     "process": ("python", IsolationLevel.PROCESS),
     "inline": ("python", IsolationLevel.INLINE),
     "program": ("cli", IsolationLevel.PROCESS),
@@ -49,7 +53,8 @@ class Host:
         program.chmod(0o755)
         kind, level = ENGINES[name]
         file = program if kind == "cli" else folder / "node.py"
-        self.node = LoadedNode("n", name, kind, folder, file, "execute", folder)
+        rules = SandboxRules(execute=tuple(programs_of(str(file))) if kind == "cli" else ())
+        self.node = LoadedNode("n", name, kind, folder, file, "execute", folder, rules=rules)
         self.folder = folder
         self.reactor, self.supervisor = Reactor(), Supervisor()
         self.engines = Engines(EngineHost(2, self.reactor, self.supervisor))

@@ -11,11 +11,18 @@ from pathlib import Path
 import pytest
 
 from onex.domain.errors import IsolationUnavailableError
+from onex.domain.grant import RunAccess
 from onex.domain.reference import NodeRef
-from onex.domain.result import IsolationLevel
+from onex.domain.result import CallOutcome, IsolationLevel
 from onex.domain.workflow import Step, Workflow
+from onex.engines.engine import LoadedNode, NodeCall
+from onex.engines.process import ProcessEngine
+from onex.engines.reactor import Reactor
+from onex.engines.selection import EngineHost, Engines
+from onex.engines.supervisor import Supervisor
 from onex.engines.worker_process import WorkerProcess
-from onex.execution.plan import PlannedNode
+from onex.trust.access import NodeAccess
+from onex.worker.context import ContextSpec
 from tests.conftest import Project
 
 PID = "import os\ndef execute(context):\n    return [os.getpid(), context.check_permission('file.read', '/etc/x')]\n"
@@ -61,8 +68,9 @@ def test_each_node_runs_at_its_own_level_with_its_own_permissions(project: Proje
     with project.registry() as registry:
         registry.scan([project.nodes])
         plan = registry.plan(workflow("a", "b"), {})
-        here = replace(plan.nodes["a"], isolation=IsolationLevel.INLINE)
-        kept = PlannedNode(plan.nodes["b"].node, IsolationLevel.PROCESS, ())
+        a, b = plan.nodes["a"], plan.nodes["b"]
+        here = replace(a, access=replace(a.access, isolation=IsolationLevel.INLINE))
+        kept = replace(b, access=NodeAccess(IsolationLevel.PROCESS, (), is_trusted=True))
         plan = replace(plan, nodes={"a": here, "b": kept})
         result = registry.run(plan)
         assert result.success
@@ -81,7 +89,8 @@ def test_steps_of_one_node_have_each_their_own_permissions(project: Project) -> 
     with project.registry() as registry:
         registry.scan([project.nodes])
         plan = registry.plan(Workflow("w", steps), {})
-        less = replace(plan.nodes["y"], permissions=())
+        y = plan.nodes["y"]
+        less = replace(y, access=replace(y.access, permissions=()))
         plan = replace(plan, nodes={"x": plan.nodes["x"], "y": less})
         assert [s["permissions"] for s in plan.to_json()["steps"].values()] == [
             ["file.read:/etc/x"],
@@ -91,41 +100,52 @@ def test_steps_of_one_node_have_each_their_own_permissions(project: Project) -> 
         assert [result.steps[n].output[1] for n in "xy"] == [True, False]
 
 
-def test_one_level_for_a_whole_run_goes_before_that_of_the_plan(project: Project) -> None:
+def test_the_level_of_the_project_holds_unless_the_user_says_another(project: Project) -> None:
     project.add("a", PID)
+    project.write("onex.toml", '[policy]\nisolation = "inline"\n')
     with project.registry() as registry:
         registry.scan([project.nodes])
-        plan = registry.plan(workflow("a"), {}, isolation=IsolationLevel.INLINE)
+        plan = registry.plan(workflow("a"), {})
         assert registry.run(plan).steps["a"].isolation is IsolationLevel.INLINE
-        other = registry.run(plan, isolation=IsolationLevel.PROCESS)
+        access = RunAccess(IsolationLevel.PROCESS)
+        other = registry.run(registry.plan(workflow("a"), {}, access=access))
         assert other.steps["a"].isolation is IsolationLevel.PROCESS
 
 
 def test_a_third_party_adds_an_engine_by_an_entry_point(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.add("a", "def execute(context, **inputs):\n    raise AssertionError('not here')\n")
-    step = Step("a", NodeRef.parse("a"), {"x": 1})
-    with project.registry() as registry:
-        registry.scan([project.nodes])
-        plan = registry.plan(Workflow("w", {"a": step}), {})
-        with pytest.raises(IsolationUnavailableError):
-            registry.run(plan, isolation=IsolationLevel.STRICT)
-        site = project.root / "site"
-        project.write("site/echo_engine_of_tests.py", ECHO_ENGINE)
-        info = "site/echo_engine-1.0.dist-info"
-        project.write(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: echo-engine\nVersion: 1.0\n"
-        )
-        project.write(
-            f"{info}/entry_points.txt",
-            "[onex.engines]\npython.strict = echo_engine_of_tests:EchoEngine\n",
-        )
-        monkeypatch.syspath_prepend(str(site))
-        result = registry.run(plan, isolation=IsolationLevel.STRICT)
-    assert result.steps["a"].output == {"echo": {"x": 1}, "node": "tool://test.a@1.0.0"}
-    assert (result.steps["a"].isolation, result.steps["a"].log) == ("strict", "logged\n")
-    sys.modules.pop("echo_engine_of_tests", None)
+    reactor, supervisor = Reactor(), Supervisor()
+    engines = Engines(EngineHost(1, reactor, supervisor))
+    with pytest.raises(IsolationUnavailableError):
+        engines.engine_for("wasm", IsolationLevel.STRICT)
+    site = project.root / "site"
+    project.write("site/echo_engine_of_tests.py", ECHO_ENGINE)
+    info = "site/echo_engine-1.0.dist-info"
+    project.write(f"{info}/METADATA", "Metadata-Version: 2.1\nName: echo-engine\nVersion: 1.0\n")
+    # It takes the place of no engine that is built in.
+    project.write(
+        f"{info}/entry_points.txt",
+        "[onex.engines]\n"
+        "wasm.strict = echo_engine_of_tests:EchoEngine\n"
+        "python.strict = echo_engine_of_tests:EchoEngine\n",
+    )
+    monkeypatch.syspath_prepend(str(site))
+    ends: list[object] = []
+    try:
+        assert isinstance(engines.engine_for("python", IsolationLevel.STRICT), ProcessEngine)
+        node = LoadedNode("n", "d", "wasm", site, site / "n.wasm", "execute", site)
+        context = ContextSpec("n", str(project.root / "work"))
+        call = NodeCall("n", node, {"x": 1}, context, lambda end, *_, **__: ends.append(end))
+        engines.engine_for("wasm", IsolationLevel.STRICT).start(call)
+        while not ends:
+            reactor.wait()
+    finally:
+        engines.close()
+        supervisor.close()
+        reactor.close()
+        sys.modules.pop("echo_engine_of_tests", None)
+    assert ends == [CallOutcome({"echo": {"x": 1}, "node": "n"}, "logged\n")]
 
 
 def test_five_calls_lie_between_the_facade_and_a_worker(

@@ -6,6 +6,8 @@ import pytest
 
 from tests.conftest import CommandResult, Project
 
+pytestmark = pytest.mark.unconfined
+
 
 def run(project: Project, *arguments: str) -> CommandResult:
     project.scan()

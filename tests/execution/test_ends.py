@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import Project
 
+pytestmark = pytest.mark.unconfined
+
 SLEEPER = (
     "import os, subprocess, sys, time\n"
     "def execute(context, *, folder):\n"

@@ -311,6 +311,7 @@ def test_half_a_character_in_words_is_escaped(project: Project, isolation: str) 
     assert "log \\ud800" in shown["steps"]["node"]["log"]
 
 
+@pytest.mark.unconfined
 def test_a_folder_that_is_linked_into_another_counts_by_its_content(project: Project) -> None:
     project.add(
         "read",
@@ -328,6 +329,7 @@ def test_a_folder_that_is_linked_into_another_counts_by_its_content(project: Pro
         assert result(project, "read", "-i", "d=d") == text
 
 
+@pytest.mark.unconfined
 def test_a_file_that_changes_during_the_call_is_not_taken_for_what_it_was(
     project: Project,
 ) -> None:

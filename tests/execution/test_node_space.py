@@ -49,6 +49,7 @@ def test_helpers_of_one_name_are_each_node_s_own(project: Project, isolation: st
     assert found == {"a": ["a"] * 5, "b": ["b"] * 5}
 
 
+@pytest.mark.unconfined
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_processes_that_a_node_starts_import_its_modules(project: Project, method: str) -> None:
     project.add(
@@ -262,6 +263,7 @@ def test_the_code_of_a_package_is_whole_for_every_thread(project: Project, isola
     assert found == [[1, 1, 1]] * 6
 
 
+@pytest.mark.unconfined
 @pytest.mark.parametrize(
     "change",
     ["signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "signal.alarm(30)",
@@ -280,6 +282,7 @@ def test_a_process_with_leftovers_is_not_used_again(project: Project, change: st
     assert len(set(found)) == 3
 
 
+@pytest.mark.unconfined
 def test_python_that_a_node_starts_writes_nothing_beside_its_files(project: Project) -> None:
     project.add(
         "n",

@@ -69,6 +69,7 @@ def test_a_carriage_return_behind_the_interpreter_is_named(project: Project) -> 
     assert "carriage return" in done.json["error"]["message"]
 
 
+@pytest.mark.unconfined
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
@@ -240,6 +241,7 @@ def test_longer_secrets_are_hidden_before_those_within_them() -> None:
 # What a node leaves behind
 
 
+@pytest.mark.unconfined
 def test_a_process_that_leaves_its_session_is_ended_too(project: Project) -> None:
     daemon = (
         "import os, subprocess, sys, time\n"
@@ -259,6 +261,7 @@ def test_a_process_that_leaves_its_session_is_ended_too(project: Project) -> Non
         time.sleep(0.02)
 
 
+@pytest.mark.unconfined
 def test_a_node_that_forks_answers_once(project: Project) -> None:
     project.add("forks", "import os\ndef execute(context, *, n):\n    os.fork()\n    return n\n")
     project.scan()
@@ -271,8 +274,8 @@ def test_a_node_that_forks_answers_once(project: Project) -> None:
     assert processes_of(project.home) == []
 
 
+@pytest.mark.unconfined
 def test_workers_are_replaced_after_many_calls(project: Project, monkeypatch) -> None:
-    from onex.domain.result import IsolationLevel
     from onex.domain.workflow import Step, Workflow
     from onex.engines import process as process_engine
 
@@ -284,7 +287,7 @@ def test_workers_are_replaced_after_many_calls(project: Project, monkeypatch) ->
 
         step = Step("a", NodeRef.parse("pid"), {"n": "${{ item }}"}, foreach=list(range(9)))
         plan = registry.plan(Workflow("w", {"a": step}), {})
-        result = registry.run(plan, isolation=IsolationLevel.PROCESS, jobs=1)
+        result = registry.run(plan, jobs=1)
     pids = [result.steps[f"a[{i}]"].output for i in range(9)]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3]
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

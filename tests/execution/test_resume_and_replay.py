@@ -16,6 +16,8 @@ from onex.domain.workflow import Step, Workflow
 from tests.conftest import Project
 from tests.execution.test_run import processes_of
 
+pytestmark = pytest.mark.unconfined
+
 COUNTING = """
 import pathlib, time
 def execute(context, *, folder: str, name: str, wait: bool = False, after: list = ()):

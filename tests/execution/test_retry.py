@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from onex.domain.retry import MAXIMUM_DELAY_SECONDS, REASONS, RetryPolicy
 from tests.conftest import Project
 
+pytestmark = pytest.mark.unconfined
+
 FLAKY = """
 from pathlib import Path
 def execute(context, *, file: str, until: int = 3, how: str = "raise"):

@@ -194,6 +194,7 @@ def test_a_dry_run_verifies_what_a_run_would(project: Project) -> None:
     assert (result.code, result.json["error"]["code"]) == (5, "SEC002")
 
 
+@pytest.mark.unconfined
 def test_refresh_runs_a_step_and_keeps_its_new_result(project: Project) -> None:
     project.add("count", "import pathlib\ndef execute(context, *, file):\n    p = pathlib.Path(file)\n"
                 "    n = int(p.read_text()) + 1 if p.exists() else 1\n    p.write_text(str(n))\n"

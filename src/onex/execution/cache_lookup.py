@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from onex.domain.json_value import JsonValue, as_object, canonical_json
+from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import CachedOutput
-from onex.execution.designation import NOTHING_DESIGNATED, Designations
+from onex.execution.designation import Designations
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallFacts, LookUp
 from onex.history.artifacts import ArtifactStore, artifacts_in, with_paths
@@ -44,20 +44,17 @@ class CacheLookup:
             SchemaMismatchError: what goes in is not what the node declares.
             PathNotEntitledError: a path goes in that its maker may not read.
         """
-        attempts, earlier = wanted.attempts, wanted.earlier
-        call = attempts.call
+        earlier, call = wanted.earlier, wanted.attempts.call
         # Looking for artifacts in every value would take longer than a short call.
         inputs = as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
-        designated = NOTHING_DESIGNATED
-        if node.paths or self._has_artifacts:
-            designated = self._designations.of_call(call, attempts.step, node, inputs)
-        attempts.readable, attempts.writable = designated.readable, designated.writable
         if earlier is not None and self._is_whole(earlier.output):
             # What an earlier run stored is not looked for in every value otherwise.
             self._has_artifacts |= any(artifacts_in(earlier.output))
+            self._designate(wanted, node, inputs)
             return CallFacts(is_earlier_whole=True)
         node.schemas.check_inputs(inputs)
         found = input_digest(node.paths, inputs, self._files, go_on, reads_folders=wanted.has_key)
+        self._designate(wanted, node, inputs)
         if found.files:
             self._seen[call.id] = found.files
         if not wanted.has_key or found.untracked:
@@ -65,6 +62,13 @@ class CacheLookup:
         key = cache_key(node.key, found)
         cached = self._find(key) if wanted.may_hit else None
         return CallFacts(inputs, found.digest, key, cached=cached)
+
+    def _designate(self, wanted: LookUp, node: PreparedNode, inputs: JsonObject) -> None:
+        """Note which files are handed over to a call; raises PathNotEntitledError."""
+        if node.paths or self._has_artifacts:
+            attempts = wanted.attempts
+            found = self._designations.of_call(attempts.call, attempts.step, node, inputs)
+            attempts.readable, attempts.writable = found.readable, found.writable
 
     def note_artifacts(self) -> None:
         """From now on artifacts may be among the inputs of calls."""

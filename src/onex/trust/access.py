@@ -27,10 +27,22 @@ class AccessDecisions:
     """Decides for each node of one run."""
 
     def __init__(
-        self, grants: Grants, access: RunAccess, why_not_strict: Callable[[], str | None]
+        self,
+        grants: Grants,
+        access: RunAccess,
+        default: IsolationLevel | None,
+        why_not_strict: Callable[[], str | None],
     ) -> None:
-        """``why_not_strict`` says why this machine cannot confine; None if it can."""
+        """Decide by what was granted, and by what the user says.
+
+        Args:
+            grants: what nodes are granted.
+            access: what the user says about this run.
+            default: the level of trusted nodes; None for the strictest that can be had.
+            why_not_strict: says why this machine cannot confine, None if it can.
+        """
         self._grants = grants
+        self._default = default
         self._access = access
         self._why_not_strict = why_not_strict
         self._named: set[str] = set()
@@ -45,7 +57,8 @@ class AccessDecisions:
         """
         trusted = self._grants.is_trusted(node)
         decision = self._grants.decide(node, self._access.grants)
-        level = self._level(node, self._access.isolation or recorded, trusted=trusted)
+        asked = self._access.isolation or recorded or (self._default if trusted else None)
+        level = self._level(node, asked, trusted=trusted)
         if level is IsolationLevel.STRICT:
             for permission in decision.granted:
                 self._grants.require_grantable(permission)
