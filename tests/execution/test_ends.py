@@ -276,7 +276,10 @@ def test_a_run_with_an_override_goes_on_and_is_repeated_with_it(project: Project
 
 
 def test_a_run_goes_on_with_a_node_that_was_mended(project: Project) -> None:
-    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.write(
+        "onex.toml",
+        '[policy]\nisolation = "process"\n[[sources]]\nname = "nodes"\npath = "nodes"\n',
+    )
     count = project.root / "count"
     count.mkdir()
     project.add("first", f"import os\ndef execute(context):\n"
@@ -333,7 +336,10 @@ def test_calls_whose_artifacts_are_gone_are_made_again(project: Project) -> None
 
 @pytest.mark.parametrize("command", ["ONEX run draft 2>/dev/full", "ONEX run draft 2>&-"])
 def test_a_warning_that_cannot_be_written_prevents_no_run(project: Project, command: str) -> None:
-    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.write(
+        "onex.toml",
+        '[policy]\nisolation = "process"\n[[sources]]\nname = "nodes"\npath = "nodes"\n',
+    )
     project.add("draft", ECHO)
     project.add("bad", ECHO, lifecycle="none such")
     done = shell(project, command)
@@ -342,7 +348,10 @@ def test_a_warning_that_cannot_be_written_prevents_no_run(project: Project, comm
 
 
 def test_accepted_code_is_held_to_the_lock_and_settled_steps_to_nothing(project: Project) -> None:
-    project.write("onex.toml", '[[sources]]\nname = "nodes"\npath = "nodes"\n')
+    project.write(
+        "onex.toml",
+        '[policy]\nisolation = "process"\n[[sources]]\nname = "nodes"\npath = "nodes"\n',
+    )
     project.add("same", "def execute(context, *, x):\n    assert x\n    return x\n")
     project.add("gone", ECHO)
     steps = {

@@ -279,7 +279,7 @@ def test_a_file_leads_back_to_its_run_nodes_and_inputs(files: Project) -> None:
     calls = {call["id"]: call for call in found["calls"]}
     assert list(calls) == ["j", "r", "w"]
     assert calls["j"]["needs"] == ["r", "w"]
-    assert all(len(c["input_digest"]) == 64 and c["isolation"] == "process" for c in calls.values())
+    assert all(len(c["input_digest"]) == 64 and c["isolation"] == "strict" for c in calls.values())
     assert all(c["digest"].startswith("sha256:") for c in calls.values())
     assert found["environment"]["python"]
     by_digest = files.onex("provenance", found["artifact"])

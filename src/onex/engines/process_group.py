@@ -176,7 +176,11 @@ class ProcessGroup:
     def signal_end(self) -> None:
         """Send SIGKILL to the session."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                # It was forked so recently that it has no session of its own yet.
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def wait_for_end(self) -> None:
         """Wait until the process is at its end."""

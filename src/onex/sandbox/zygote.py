@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, as_texts
-from onex.sandbox.lockdown import LockdownError, lock_down
+from onex.sandbox.lockdown import lock_down
 from onex.sandbox.rules import SandboxRules
 from onex.worker import main as worker
 from onex.worker import protocol
@@ -105,8 +105,12 @@ def _fork(host: socket.socket, request: JsonObject, descriptors: list[int]) -> i
         host.detach()
         _become(request, descriptors, parent)
     except BaseException as error:  # noqa: BLE001 - nothing may return into the zygote's loop
+        reason = f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
-            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os.write(2, f"{reason}\n".encode())
+        with contextlib.suppress(OSError):
+            # Closed already if it was confined.
+            os.write(CHANNEL, protocol.encode({"failed": reason}))
     os._exit(127)
 
 
@@ -127,11 +131,7 @@ def _become(request: JsonObject, descriptors: list[int], parent: int) -> NoRetur
     rules = SandboxRules.from_json(as_object(request["rules"]))
     if request["kind"] != "program":
         _prepare_python(rules)
-    try:
-        applied = lock_down(rules, folders, channel, parent)
-    except LockdownError as error:
-        channel.sendall(protocol.encode({"failed": str(error)}))
-        os._exit(127)
+    applied = lock_down(rules, folders, channel, parent)
     confined: dict[str, JsonValue] = {
         "landlock": applied.landlock_version,
         "listens": applied.listens,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections import deque
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _LONGEST_CHAIN = 10
@@ -15,14 +16,9 @@ _CHANGES = frozenset(
     ("os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate")
 )
 _PROGRAMS = frozenset(("subprocess.Popen", "os.exec", "os.posix_spawn"))
-_TELLING = frozenset(
-    (
-        *("open", "os.listdir", "os.scandir", "os.fork"),
-        *("socket.__new__", "socket.connect", "socket.getaddrinfo"),
-        *_CHANGES,
-        *_PROGRAMS,
-    )
-)
+_FILES = frozenset(("open", "os.listdir", "os.scandir", *_CHANGES, *_PROGRAMS))
+_TELLING = _FILES | {"os.fork", "socket.__new__", "socket.connect", "socket.getaddrinfo"}
+_KEPT = 100
 
 
 class PermissionHints:
@@ -30,14 +26,14 @@ class PermissionHints:
 
     def __init__(self) -> None:
         """From now on; this cannot be ended."""
-        self._last: tuple[str, tuple[object, ...]] = ("", ())
+        self._recent: deque[tuple[str, tuple[object, ...]]] = deque(maxlen=_KEPT)
         sys.addaudithook(self._note)
 
     def missing(self, error: BaseException | None) -> str | None:
         """The permission, or the limit, whose lack may have led to an error; None if none did."""
         for _ in range(_LONGEST_CHAIN):
             if isinstance(error, PermissionError | socket.gaierror):
-                return _needed(*self._last)
+                return self._needed(error.filename)
             if isinstance(error, BlockingIOError):
                 return "limits:processes"
             if isinstance(error, MemoryError):
@@ -49,8 +45,16 @@ class PermissionHints:
 
     def _note(self, event: str, arguments: tuple[object, ...]) -> None:
         # In the way of everything that the node does, so that nothing is worked out here.
-        if event in _TELLING and (event != "open" or isinstance(arguments[0], str)):
-            self._last = (event, arguments)
+        if event in _TELLING:
+            self._recent.append((event, arguments))
+
+    def _needed(self, filename: object) -> str | None:
+        """The permission for what was tried last: with a file, if an error names that."""
+        for event, arguments in reversed(self._recent):
+            is_of_file = event in _FILES
+            if is_of_file is (filename is not None) and (not is_of_file or filename in arguments):
+                return _needed(event, arguments)
+        return None
 
 
 def _needed(event: str, arguments: tuple[object, ...]) -> str | None:
