@@ -188,7 +188,9 @@ def allowed_calls(options: FilterOptions) -> CallRules:
 def _where_landlock_is_old(options: FilterOptions) -> CallRules:
     """What depends on how much Landlock governs: signals, and cutting files off."""
     if options.landlock_version >= _SCOPE_VERSION:
-        rules: CallRules = dict.fromkeys(("kill", "tgkill"), (Answer(),))
+        # The kernel says that signalling everybody succeeded though it reached nobody.
+        everybody = Answer(EPERM, (Argument(0, (0xFFFF_FFFF,)),))
+        rules: CallRules = {"kill": (everybody, Answer()), "tgkill": (Answer(),)}
     else:
         itself = Argument(0, (options.process_id,))
         rules = {"kill": (*_if(itself), *_if(_OWN_PROCESS)), "tgkill": _if(itself)}
