@@ -59,12 +59,7 @@ def doctor(output: Output, home: Path | None) -> int:
             _attempt("registry", lambda: _database(registry)),
             _cache(registry),
             _attempt("isolation process", _process_isolation),
-            _Check(
-                "isolation strict",
-                "warning",
-                "nodes cannot be confined by the kernel in this version of onex",
-                "run only nodes that you trust",
-            ),
+            _strict_isolation(),
         ]
         checks += [_source(source, error) for source, error in registry.sources.check()]
     is_ok = all(check.status != "failed" for check in checks)
@@ -203,6 +198,39 @@ def _process_isolation() -> str:
     from onex.engines.probe import process_of_node
 
     return f"a node ran in process {process_of_node(IsolationLevel.PROCESS)} of its own"
+
+
+def _strict_isolation() -> _Check:
+    """Try what is forbidden in a real sandbox."""
+    from onex.engines.probe import refused_to_node
+    from onex.sandbox.availability import offered, why_not_strict
+
+    name, reason = "isolation strict", why_not_strict()
+    if reason is not None:
+        return _Check(
+            name,
+            "warning",
+            f"nodes cannot be confined here: {reason}",
+            "nodes of trusted sources run in plain processes; others only by --allow-unsandboxed",
+        )
+    try:
+        stopped, possible = refused_to_node(IsolationLevel.STRICT)
+    except OnexError as error:
+        return _Check(name, "failed", error.message, error.hint)
+    if possible:
+        return _Check(
+            name,
+            "failed",
+            f"a node without permissions could do what it must not: {', '.join(possible)}",
+            "please report this, with the version of the kernel",
+        )
+    return _Check(
+        name,
+        "ok",
+        f"by {offered()}; a node tried in vain: {', '.join(stopped)}",
+        "not covered: that files exist, their sizes and times; time of the processor that others"
+        " lack; defects of the kernel",
+    )
 
 
 def _source(source: SourceConfiguration, error: OnexError | None) -> _Check:

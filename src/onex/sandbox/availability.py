@@ -5,11 +5,21 @@ from __future__ import annotations
 import ctypes
 import sys
 
-from onex.sandbox.landlock import landlock_version
+from onex.sandbox.landlock import NEWEST_KNOWN_VERSION, SCOPE_VERSION, landlock_version
 from onex.sandbox.system_calls import Kernel, machine
 
 _GET_ACTION_AVAILABLE = 2
 _KILL_PROCESS = 0x8000_0000
+
+
+def offered() -> str:
+    """What confines nodes here, in words."""
+    version = landlock_version(Kernel())
+    known = min(version, NEWEST_KNOWN_VERSION)
+    parts = [f"Landlock {version}" + (f" (used as {known})" if known < version else "")]
+    if version < SCOPE_VERSION:
+        parts.append("seccomp in place of what this Landlock does not govern")
+    return ", ".join((*parts, "a list of allowed system calls"))
 
 
 def why_not_strict() -> str | None:
