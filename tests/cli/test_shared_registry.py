@@ -153,6 +153,7 @@ def test_files_keep_their_mode_line_ends_and_links(project: Project) -> None:
     real = project.root / "real.toml"
     real.write_bytes(b"# kept\r\n[config]\r\na = 1\r\n")
     real.chmod(0o640)
+    (project.root / "onex.toml").unlink()
     (project.root / "onex.toml").symlink_to(real)
     assert project.onex("sources", "add", "nodes").code == 0
     content = real.read_bytes()

@@ -64,15 +64,15 @@ def workflow(*steps: Step, outputs: dict[str, JsonValue] | None = None, **fields
 
 
 def processes_of(folder: Path) -> list[int]:
-    """The processes that run below a folder, found by their command lines."""
+    """The processes that run below a folder, by their command lines and working folders."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                command = (entry / "cmdline").read_bytes()
+                told = (entry / "cmdline").read_bytes() + bytes((entry / "cwd").readlink())
             except OSError:
                 continue
-            if str(folder).encode() in command and int(entry.name) != os.getpid():
+            if str(folder).encode() in told and int(entry.name) != os.getpid():
                 found.append(int(entry.name))
     return found
 

@@ -234,7 +234,10 @@ class WorkerProcess:
     def _note(self, message: JsonObject, call: NodeCall) -> None:
         if "log" in message:
             entry = as_object(message["log"])
-            self._log.record(str(entry.get("level")), str(entry.get("message")))
+            text = str(entry.get("message"))
+            self._log.record(str(entry.get("level")), text)
+            if self._confinement is not None:
+                self._confinement.count_output(len(text))
         elif "progress" in message:
             entry = as_object(message["progress"])
             fraction = entry.get("fraction")
