@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import os
 import platform
 import shutil
 import stat
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from onex.domain.errors import FileNotWrittenError, Location
 
@@ -135,12 +137,99 @@ def make_folder(path: Path) -> None:
                 os.close(descriptor)
 
 
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it, read-only folders too, as far as permissions allow."""
-    for place, _, _ in os.walk(folder):
+    """Remove a folder with all in it, read-only folders too, as far as permissions allow.
+
+    No link is followed, and folders may be nested deeper than a path can say: each is moved to the
+    top before it is looked into.
+    """
+    if os.name != "posix":
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    try:
+        _open_up(folder)
+        root = os.open(folder, _FOLDER_FLAGS)
+    except OSError:
+        return
+    try:
+        pending = [""]
+        while pending:
+            name = pending.pop()
+            pending += _empty(root, name)
+            if name:
+                with contextlib.suppress(OSError):
+                    os.rmdir(name, dir_fd=root)
+    finally:
+        os.close(root)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _empty(root: int, name: str) -> list[str]:
+    """Remove the files of a folder in ``root``, and move the folders in it to ``root``."""
+    moved: list[str] = []
+    try:
+        if name:
+            _open_up(name, root)
+        descriptor = os.open(name, _FOLDER_FLAGS, dir_fd=root) if name else os.dup(root)
+    except OSError:
+        return moved
+    try:
+        for entry in os.listdir(descriptor):  # noqa: PTH208 - by a descriptor
+            try:
+                os.unlink(entry, dir_fd=descriptor)
+            except OSError:
+                draft = f".removed-{uuid.uuid4().hex}"
+                with contextlib.suppress(OSError):
+                    os.rename(entry, draft, src_dir_fd=descriptor, dst_dir_fd=root)
+                    moved.append(draft)
+    except OSError:
+        return moved
+    finally:
+        os.close(descriptor)
+    return moved
+
+
+def _open_up(folder: str | Path, parent: int | None = None) -> None:
+    """Let the owner of a folder into it; a link in its place is not followed."""
+    if not hasattr(os, "O_PATH"):
+        os.chmod(folder, 0o700, dir_fd=parent, follow_symlinks=False)
+        return
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
         with contextlib.suppress(OSError):
-            Path(place).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+            Path(f"/proc/self/fd/{descriptor}").chmod(0o700)
+    finally:
+        os.close(descriptor)
+
+
+def open_below(folder: Path, inner: PurePath) -> int:
+    """Open a regular file below a folder for reading, without following any link below it.
+
+    Raises:
+        OSError: it is not there, is no regular file, or a link leads to it.
+    """
+    descriptor = os.open(folder, _FOLDER_FLAGS & ~getattr(os, "O_NOFOLLOW", 0))
+    try:
+        *above, name = inner.parts
+        for part in above:
+            deeper = os.open(part, _FOLDER_FLAGS, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = deeper
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        file = os.open(name, flags, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
 
 
 @contextmanager

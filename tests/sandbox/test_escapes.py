@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,9 +24,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 SECRET = "what only the user may read"
-RACK = Path("/tmp/onex-ordinary-user")
-"""Where another user finds a project and a Python."""
-
 # What is granted by a limit on processes, and is no escape then.
 OF_PROCESSES = {
     "programs: fork", "programs: fork by a raw call", "programs: vfork",
@@ -39,8 +38,8 @@ class Targets:
         self.root = project.root
         self.secret = project.write("secret.txt", SECRET)
         (project.root / "empty").mkdir()
-        self.before = self._listing()
-        self.visitors: list[str] = []
+        # Paths of sockets must be short.
+        self.sockets_folder = Path(tempfile.mkdtemp(dir="/tmp"))
         self.victim = subprocess.Popen(["sleep", "600"])
         self.tcp = socket.create_server(("127.0.0.1", 0))
         port = self.tcp.getsockname()[1]
@@ -48,27 +47,23 @@ class Targets:
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", port))
         self.unix = socket.socket(socket.AF_UNIX)
-        self.unix.bind(str(project.root / "server.socket"))
+        self.unix.bind(str(self.sockets_folder / "s"))
         self.abstract = socket.socket(socket.AF_UNIX)
-        self.abstract.bind(f"\0onex-{os.getpid()}")
+        name = f"onex-{uuid.uuid4().hex}"
+        self.abstract.bind(f"\0{name}")
         self.datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.datagrams.bind(str(project.root / "datagrams.socket"))
+        self.datagrams.bind(str(self.sockets_folder / "d"))
         self.unix.listen()
         self.abstract.listen()
         self.inputs = {
             "secret": str(self.secret), "folder": str(project.root), "state": str(project.home),
             "home": str(Path.home()), "victim": self.victim.pid, "port": port,
-            "socket": str(project.root / "server.socket"), "abstract": f"onex-{os.getpid()}",
-            "datagrams": str(project.root / "datagrams.socket"),
+            "socket": str(self.sockets_folder / "s"), "abstract": name,
+            "datagrams": str(self.sockets_folder / "d"),
         }  # fmt: skip
         self.sockets = [self.tcp, self.tcp6, self.udp, self.unix, self.abstract, self.datagrams]
         for server in self.sockets:
             server.settimeout(0.05)
-
-    def _listing(self) -> list[str]:
-        return sorted(
-            p.name for p in self.root.iterdir() if "." not in p.name[-7:] or "secret" in p.name
-        )
 
     def check(self) -> None:
         """Nothing of all this was reached, whatever the nodes say."""
@@ -89,6 +84,7 @@ class Targets:
         self.victim.wait()
         for server in self.sockets:
             server.close()
+        shutil.rmtree(self.sockets_folder)
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from onex.cli.progress import run_observer
 from onex.cli.run import exit_code, print_result
 from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.reference import NodeRef
 from onex.domain.result import RunResult
-from onex.domain.workflow import is_child
+from onex.domain.workflow import Workflow, is_child
 from onex.history.artifacts import is_artifact
 from onex.manifests.node_files import is_pruned
 from onex.manifests.workflow_file import load_workflow
@@ -28,6 +29,7 @@ from onex.registry import Registry
 _EXAMPLE = "stdlib-atlas"
 _WORKFLOW = "atlas.workflow.yaml"
 _RESULTS = "results"
+_CURIOUS = "tool://atlas.python.curious"
 
 
 @click.command()
@@ -69,8 +71,12 @@ def demo(
             )
         with run_observer(output) as observer:
             result = registry.run(plan, jobs=jobs, observer=observer)
+        tried = _try_what_is_forbidden(registry)
     files = _collect(result, folder / _RESULTS)
-    body = result.to_json() | {"files": {name: str(path) for name, path in files.items()}}
+    body = result.to_json() | {
+        "files": {name: str(path) for name, path in files.items()},
+        "tried": tried,
+    }
 
     def human() -> None:
         print_result(output, _without_files(result, files))
@@ -79,9 +85,20 @@ def demo(
                 output.line(f"  {name} is run every time: {step.cache_note}", "dim")
         for name, path in files.items():
             output.line(f"{name}: {path}", "bold")
+        output.line(f"{_CURIOUS} has no permissions, and tried all the same to")
+        for attempt, outcome in tried.items():
+            output.line(f"  {attempt}: {outcome}")
 
     output.emit(body, human)
     return exit_code(result)
+
+
+def _try_what_is_forbidden(registry: Registry) -> JsonObject:
+    """What a node without permissions tried, and what came of it."""
+    inputs = {"home": str(Path.home())}
+    plan = registry.plan(Workflow.of_node(NodeRef.parse(_CURIOUS), inputs), inputs)
+    outputs = registry.run(plan, use_cache=False).outputs
+    return as_object(as_object(as_object(outputs)["result"])["tried"])
 
 
 def _root(inputs: tuple[str, ...]) -> Path:

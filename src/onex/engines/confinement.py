@@ -11,11 +11,10 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from onex.domain.errors import LimitExceededError, OnexError, SandboxError
+from onex.domain.errors import LimitExceededError, OnexError, SandboxError, WorkerDiedError
 from onex.domain.json_value import as_object
 from onex.engines.engine import NodeCall
 from onex.engines.process_group import ProcessGroup
@@ -26,12 +25,11 @@ from onex.local_machine import make_folder
 from onex.sandbox.host_decisions import CallPlaces, HostDecisions
 from onex.sandbox.network_broker import NetworkBroker
 from onex.sandbox.notification import Listener
-from onex.sandbox.processes import Usage, size_of_tree, usage_of
+from onex.sandbox.processes import Usage, size_of_tree, size_of_unlinked, usage_of
 from onex.sandbox.rules import SandboxRules
 from onex.worker import protocol
 
 WATCH_SECONDS = 0.05
-_WAITING_THREADS = 16
 _CHUNK_BYTES = 4096
 
 Refuse = Callable[[OnexError], None]
@@ -91,7 +89,7 @@ class Confinement:
         self._close_channel()
         if self._decisions is not None:
             self._reactor.unwatch(self._decisions.listener.descriptor)
-            self._decisions.listener.close()
+            self._decisions.close()
             self._decisions = None
 
     def is_certain(self) -> bool:
@@ -152,12 +150,7 @@ class Confinement:
 
     def _listen(self, descriptor: int) -> None:
         self._decisions = HostDecisions(
-            Listener(descriptor),
-            self._group.process_id,
-            self._rules,
-            self.places,
-            self._confined.broker,
-            self._confined.waiting,
+            Listener(descriptor), self._rules, self.places, self._confined.broker
         )
         self._reactor.watch(descriptor, self._answer)
 
@@ -206,9 +199,9 @@ class Confinement:
         if now - self._measured_at < 10 * self._measuring_seconds:
             return 0
         enough = self._rules.limits.written
-        total = sum(
-            size_of_tree(folder, enough) for folder in (*self.places.write, self.places.shared)
-        )
+        folders = (*self.places.write, self.places.shared)
+        total = sum(size_of_tree(folder, enough) for folder in folders)
+        total += size_of_unlinked(self._group.process_id)
         self._measured_at = time.perf_counter()
         self._measuring_seconds = self._measured_at - now
         return total
@@ -224,20 +217,10 @@ class ConfinedProcesses:
         self.reactor = reactor
         self.broker = NetworkBroker()
         self.zygote = Zygote(supervisor)
-        self._waiting: ThreadPoolExecutor | None = None
-
-    @property
-    def waiting(self) -> ThreadPoolExecutor:
-        """Threads for what waits for the network."""
-        if self._waiting is None:
-            self._waiting = ThreadPoolExecutor(_WAITING_THREADS, "onex-network")
-        return self._waiting
 
     def close(self) -> None:
         """End the zygote, and everything that it forked."""
         self.zygote.close()
-        if self._waiting is not None:
-            self._waiting.shutdown(wait=False, cancel_futures=True)
 
     def start(
         self,
@@ -263,7 +246,7 @@ class ConfinedProcesses:
         rules, folder = call.node.rules, call.context.workdir
         rules = replace(rules, read=(str(call.node.folder), *rules.read))
         if warm:
-            # The folders of all calls of the node in this run.
+            # The folders of all calls of the node that share a process in this run.
             folder = str(Path(folder).parent)
         else:
             rules = replace(
@@ -272,8 +255,7 @@ class ConfinedProcesses:
                 write=(*rules.write, *call.writable),
                 asks_for_files=bool(rules.hosts),
             )
-        make_folder(Path(folder))
-        folder = os.path.realpath(folder)
+        folder = _own_folder(Path(folder), Path(call.context.workdir).parents[1])
         environment = {
             **_passed(),
             **rules.environment(folder, call.node.variables),
@@ -283,6 +265,28 @@ class ConfinedProcesses:
         group, channel = self.zygote.fork(start)
         places = CallPlaces(write=(folder, *rules.write), shared=f"{folder}.shared")
         return group, Confinement(group, channel, rules, places, self)
+
+
+def _own_folder(folder: Path, above: Path) -> str:
+    """Make a folder below one that nodes cannot write to; returns its real path.
+
+    Raises:
+        WorkerDiedError: a node put a link in its place, or it cannot be made.
+    """
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise WorkerDiedError(
+            f"the working folder {folder} cannot be made: {error.strerror}",
+            hint="check the space and the permissions of the registry's folder",
+        ) from error
+    real = os.path.realpath(folder)
+    if real != os.path.join(os.path.realpath(above), folder.relative_to(above)):  # noqa: PTH118
+        raise WorkerDiedError(
+            f"there is a link in the place of the working folder {folder}",
+            hint="another call of the same node put it there",
+        )
+    return real
 
 
 def _passed() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +53,14 @@ class LoadedNode:
     def shares_process_with(self, other: LoadedNode) -> bool:
         """Whether one process may serve calls of both."""
         return self.digest == other.digest and self.rules == other.rules
+
+    def may_share_process(self, readable: Sequence[str], writable: Sequence[str]) -> bool:
+        """Whether a confined process that serves other calls may serve one that is handed files.
+
+        A node that is not trusted gets a new process each time. So does a call that is handed
+        what cannot be given to a process that is locked down already.
+        """
+        return self.is_trusted and not writable and (not readable or self.rules.asks_for_files)
 
     def at_origin(self, text: str) -> str:
         """Replace the paths of the verified files by those of the author's files."""

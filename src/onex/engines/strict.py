@@ -19,13 +19,7 @@ class StrictWorkers:
         self._confined = confined
 
     def is_warm(self, call: NodeCall) -> bool:
-        """Whether a process may serve this call and others.
-
-        A node that is not trusted gets a new one each time. So does a call that was handed files
-        which cannot be given to a process that is locked down already.
-        """
-        is_given = not call.readable or call.node.rules.asks_for_files
-        return call.node.is_trusted and is_given and not call.writable
+        return call.node.may_share_process(call.readable, call.writable)
 
     def start(self, call: NodeCall, on_end: OnWorkerEnd) -> WorkerProcess:
         node = call.node

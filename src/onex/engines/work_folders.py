@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from itertools import count
 from pathlib import Path
@@ -41,7 +42,12 @@ class WorkFolders:
             self._free.setdefault(path.rsplit("/", 2)[1], []).append(path)
             return
         try:
-            changed = os.stat(path).st_ctime_ns  # noqa: PTH116 - in the way of every call
+            status = os.lstat(path)
+            if not stat.S_ISDIR(status.st_mode):
+                # A node put something else there.
+                remove_tree(Path(path))
+                return
+            changed = status.st_ctime_ns
             # A folder that nothing changed since it was seen empty is empty still; a change soon
             # after that may bear the same time.
             if self._changed.get(path) != changed:

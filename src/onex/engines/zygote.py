@@ -96,7 +96,8 @@ class Zygote:
             (input_end, stdin), (stdout, output_end), (stderr, error_end) = pipes
             theirs = (input_end, output_end, error_end)
             try:
-                reply, handles = self._ask({"fork": start.to_json()}, (*theirs, other.fileno()))
+                reply, handles = self._ask({"fork": True}, (*theirs, other.fileno()))
+                zygote.send(channel, start.to_json())
             except OSError:
                 for descriptor in (stdin, stdout, stderr):
                     os.close(descriptor)

@@ -50,8 +50,11 @@ class CallBoundary:
     ) -> NodeCall:
         """The call as an engine is handed it, with a working folder of its own."""
         call_id = attempts.call.id
+        is_shared = node.loaded.may_share_process(attempts.readable, attempts.writable)
+        # What shares a process can write to the folder of all calls that do.
+        owner = node.folder if is_shared else f"{node.folder}-alone"
         context = self.contexts.create_context(
-            self.run_id, call_id, self.folders.take(node.folder), node.grants
+            self.run_id, call_id, self.folders.take(owner), node.grants
         )
         return NodeCall(
             id=call_id,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import InvalidResultError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.history.file_content import CHUNK_BYTES, NotAFileError, content_digest
+from onex.local_machine import open_below
 from onex.worker.context import ARTIFACT_KEY
 from onex.worker.node_code import MAXIMUM_RESULT_DEPTH
 
@@ -66,34 +69,36 @@ class ArtifactStore:
         return [self.take(member, workdir, depth + 1) for member in output]
 
     def _store(self, written: JsonValue, workdir: str | Path) -> JsonValue:
-        file = _file_below(Path(workdir), written) if isinstance(written, str) else None
-        if file is None:
+        found = _file_below(Path(workdir), written) if isinstance(written, str) else None
+        if found is None:
             raise InvalidResultError(
                 f"the artifact {written!r} is not a file of this execution",
                 hint="write it below context.workdir and return context.artifact(path)",
             )
-        size = file.stat().st_size
+        name, content = found
+        size = os.fstat(content.fileno()).st_size
         if size > MAXIMUM_ARTIFACT_BYTES:
             raise InvalidResultError(
-                f"the artifact {file.name} has {size} bytes, more than an artifact may have",
+                f"the artifact {name} has {size} bytes, more than an artifact may have",
                 hint="split it",
             )
         try:
-            digest, size = self._keep(file)
+            with content:
+                digest, size = self._keep(content, name)
         except OSError as error:
             raise InvalidResultError(
-                f"the artifact {file.name} cannot be stored: {error.strerror}",
+                f"the artifact {name} cannot be stored: {error.strerror}",
                 hint=f"check the space and the permissions of {self._folder}",
             ) from error
-        target = self._path(digest, file.name)
+        target = self._path(digest, name)
         return {
             ARTIFACT_KEY: digest,
-            "name": file.name,
+            "name": name,
             "size_bytes": size,
             "path": str(target),
         }
 
-    def _keep(self, file: Path) -> tuple[str, int]:
+    def _keep(self, content: BinaryIO, name: str) -> tuple[str, int]:
         """Copy a file to where its content says; returns its digest and size.
 
         What is hashed is what is stored, whatever still writes to the file. Each writer has a
@@ -102,8 +107,8 @@ class ArtifactStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".{uuid.uuid4().hex}"
         try:
-            digest, size = _copied(file, draft)
-            target = self._path(digest, file.name)
+            digest, size = _copied(content, draft)
+            target = self._path(digest, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             # Also if one is there: it may be damaged, and a new one is not removed as left over.
             draft.replace(target)
@@ -147,23 +152,36 @@ class ArtifactStore:
         return RemovedArtifacts(count, size)
 
 
-def _file_below(folder: Path, written: str) -> Path | None:
-    """The file that a node names, if it is one below a folder."""
+def _file_below(folder: Path, written: str) -> tuple[str, BinaryIO] | None:
+    """The name and the content of the file that a node names, if it is one below a folder.
+
+    The node may still run, and put links in the place of whatever lies below its folder or of the
+    folder itself. So names are looked up from above, where it cannot write, and no link is
+    followed.
+    """
+    base = folder.parent.parent
     try:
-        file = (folder / written).resolve()
-        is_own = file.is_relative_to(folder.resolve()) and file.is_file()
+        above = base.resolve()
+        own = PurePath(folder.parent.name, folder.name)
+        path = PurePath(os.path.normpath(above / own / written))
+        for known in (folder, above / own):
+            if path.is_relative_to(known) and path != known:
+                descriptor = open_below(above, own / path.relative_to(known))
+                return path.name, os.fdopen(descriptor, "rb")
     except (OSError, ValueError, RuntimeError):
         return None
-    return file if is_own else None
+    return None
 
 
-def _copied(file: Path, target: Path) -> tuple[str, int]:
+def _copied(source: BinaryIO, target: Path) -> tuple[str, int]:
     """Copy a file and have the copy written to the disk; returns its digest and size."""
     found, size = hashlib.sha256(), 0
-    with file.open("rb") as source, target.open("xb") as copy:
+    with target.open("xb") as copy:
         while chunk := source.read(CHUNK_BYTES):
             found.update(chunk)
             size += len(chunk)
+            if size > MAXIMUM_ARTIFACT_BYTES:
+                raise OSError(errno.EFBIG, "it grows without end")
             copy.write(chunk)
         copy.flush()
         os.fchmod(copy.fileno(), 0o444)

@@ -35,13 +35,20 @@ def open_beneath(kernel: Kernel, place: str, path: str, flags: int, mode: int = 
     # A file has no folder of its own to stay beneath.
     is_file = inner == "." and not stat.S_ISDIR(os.lstat(place).st_mode)
     root, name = os.path.split(place) if is_file else (place, inner)
-    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    # The place is a real path, unless somebody put a link into it since.
+    folder = open_without_links(kernel, root, os.O_PATH | os.O_DIRECTORY)
     try:
         resolve = _BENEATH | _NO_MAGIC_LINKS | (_NO_LINKS if is_file else 0)
         how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
         return kernel.call("openat2", folder, ctypes.c_char_p(os.fsencode(name)), how, len(how))
     finally:
         os.close(folder)
+
+
+def open_without_links(kernel: Kernel, path: str, flags: int) -> int:
+    """Open an absolute path no part of which is a link; raises OSError, ELOOP if one is."""
+    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, 0, _NO_LINKS | _NO_MAGIC_LINKS)
+    return kernel.call("openat2", -100, ctypes.c_char_p(os.fsencode(path)), how, len(how))
 
 
 def open_for_reading(

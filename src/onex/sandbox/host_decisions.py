@@ -11,21 +11,22 @@ import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from onex.sandbox import confined_files
 from onex.sandbox.network_broker import GrantedHost, NetworkBroker, address_of
 from onex.sandbox.notification import CallGoneError, Listener, WaitingCall
-from onex.sandbox.processes import count_in_session
 from onex.sandbox.rules import SandboxRules
 from onex.sandbox.system_calls import NUMBERS, Kernel, number_of
 from onex.worker.name_lookup import LOOKUP_FOLDER
 
 HOSTS_FILE = "/etc/hosts"
 SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - a name that processes use, in whose place a folder is
-MAXIMUM_WAITING_CONNECTIONS = 64
+MAXIMUM_WAITING = 16
+"""How many calls of one process may wait for the network at once."""
+
 
 _CURRENT_FOLDER = 0xFFFF_FF9C
 _NO_FOLLOW, _CREATE, _EXCLUSIVE = 0x100, os.O_CREAT, os.O_EXCL
@@ -54,20 +55,18 @@ class HostDecisions:
     def __init__(
         self,
         listener: Listener,
-        session: int,
         rules: SandboxRules,
         places: CallPlaces,
         broker: NetworkBroker,
-        waiting: Executor,
     ) -> None:
-        """``session`` is that of the process; what waits for the network is done by ``waiting``."""
+        """``places`` may change from call to call, while ``rules`` stay."""
         self.listener = listener
         self.places = places
-        self._session = session
         self._rules = rules
         self._broker = broker
-        self._waiting = waiting
-        self._connections = 0
+        self._waiting = 0
+        self._peers: set[socket.socket] = set()
+        self._lock = threading.Lock()
         self._hosts = [GrantedHost.parse(resource) for resource in rules.hosts]
         self._kernel = kernel = Kernel()
         self._handlers: Mapping[int | None, Callable[[WaitingCall], None]] = {
@@ -76,9 +75,6 @@ class HostDecisions:
                 "open": lambda call: self._open(call, _CURRENT_FOLDER, *call.arguments[:3]),
                 "openat": lambda call: self._open(call, *call.arguments[:4]),
                 "connect": self._connect,
-                "clone": self._start_process,
-                "fork": self._start_process,
-                "vfork": self._start_process,
                 "chmod": lambda call: self._chmod(call, _CURRENT_FOLDER, *call.arguments[:2]),
                 "fchmodat": lambda call: self._chmod(call, *call.arguments[:3]),
                 "fchmodat2": lambda call: self._chmod(call, *call.arguments[:3]),
@@ -107,6 +103,33 @@ class HostDecisions:
             return
         except OSError as error:
             self.listener.fail(call, error.errno or errno.EPERM)
+        except (ValueError, OverflowError, struct.error):
+            # Numbers, texts and structures that make no sense.
+            self.listener.fail(call, errno.EINVAL)
+
+    def close(self) -> None:
+        """Answer nothing any more, and end what waits for the network."""
+        self.listener.close()
+        with self._lock:
+            for peer in self._peers:
+                with contextlib.suppress(OSError):
+                    peer.shutdown(socket.SHUT_RDWR)
+
+    def _wait_for(self, act: Callable[[], None]) -> None:
+        """Do beside the run what waits for the network; raises OSError if too much does."""
+        with self._lock:
+            if self._waiting >= MAXIMUM_WAITING:
+                raise OSError(errno.EAGAIN, "too much is waiting for the network")
+            self._waiting += 1
+
+        def act_and_count() -> None:
+            try:
+                act()
+            finally:
+                with self._lock:
+                    self._waiting -= 1
+
+        threading.Thread(target=act_and_count, name="onex-network", daemon=True).start()
 
     def _path(self, call: WaitingCall, folder: int, address: int) -> str:
         """The path that a call names, from the root, without links resolved."""
@@ -137,7 +160,7 @@ class HostDecisions:
             )
             self._hand_over(call, opened, flags)
         elif self._hosts and (path == HOSTS_FILE or path.startswith(LOOKUP_FOLDER)):
-            self._waiting.submit(self._look_up, call, path, flags)
+            self._wait_for(lambda: self._look_up(call, path, flags))
         else:
             self.listener.proceed(call)
 
@@ -154,13 +177,18 @@ class HostDecisions:
             else:
                 found = self._broker.addresses(path.removeprefix(LOOKUP_FOLDER), self._hosts)
                 text = "".join(f"{address}\n" for address in found)
-            descriptor = os.memfd_create("hosts", os.MFD_CLOEXEC)
-            os.write(descriptor, text.encode())
-            os.lseek(descriptor, 0, os.SEEK_SET)
+            written = os.memfd_create("hosts", os.MFD_CLOEXEC)
+            try:
+                os.write(written, text.encode())
+                os.fchmod(written, 0o400)
+                # It is the host's, to be read alone.
+                descriptor = os.open(f"/proc/self/fd/{written}", os.O_RDONLY | os.O_CLOEXEC)
+            finally:
+                os.close(written)
             self._hand_over(call, descriptor, flags)
         except PermissionError:
             self.listener.fail(call, errno.EACCES)
-        except OSError:
+        except (OSError, ValueError):
             self.listener.fail(call, errno.ENOENT)
 
     def _connect(self, call: WaitingCall) -> None:
@@ -170,11 +198,18 @@ class HostDecisions:
         if target is None:
             raise PermissionError(errno.EPERM, "neither IPv4 nor IPv6")
         peer = self._socket_of(call, number & 0x7FFF_FFFF)
-        if self._connections >= MAXIMUM_WAITING_CONNECTIONS:
-            peer.close()
-            raise OSError(errno.EAGAIN, "too many connections are waiting")
-        self._connections += 1
-        self._waiting.submit(self._connect_socket, call, peer, target)
+        with self._lock:
+            self._peers.add(peer)
+        try:
+            self._wait_for(lambda: self._connect_socket(call, peer, target))
+        except OSError:
+            self._let_go(peer)
+            raise
+
+    def _let_go(self, peer: socket.socket) -> None:
+        with self._lock:
+            self._peers.discard(peer)
+        peer.close()
 
     def _socket_of(self, call: WaitingCall, number: int) -> socket.socket:
         """The caller's own socket, which the host shares from here on; raises OSError."""
@@ -202,18 +237,11 @@ class HostDecisions:
             address = address_of(target[0])
             if address is not None and self._broker.allows(address, target[1], self._hosts):
                 error = peer.connect_ex(target)
-        peer.close()
-        self._connections -= 1
+        self._let_go(peer)
         if error:
             self.listener.fail(call, error)
         else:
             self.listener.succeed(call)
-
-    def _start_process(self, call: WaitingCall) -> None:
-        if count_in_session(self._session) < self._rules.most_processes:
-            self.listener.proceed(call)
-        else:
-            raise BlockingIOError(errno.EAGAIN, "as many processes as the limit")
 
     def _chmod(self, call: WaitingCall, folder: int, address: int, mode: int) -> None:
         path = self._path(call, folder, address)

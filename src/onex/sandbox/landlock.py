@@ -7,16 +7,19 @@ kernel does not govern, ``seccomp_filter`` refuses.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Iterable
 from enum import IntFlag
 from typing import ClassVar
 
+from onex.sandbox.confined_files import open_without_links
 from onex.sandbox.system_calls import Kernel
 
 NEWEST_KNOWN_VERSION = 7
 _VERSION_FLAG = 1
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP)
 _PATH_BENEATH = 1
 
 
@@ -107,13 +110,21 @@ class Ruleset:
             "landlock_create_ruleset", ctypes.byref(attributes), 8 * fields, 0
         )
 
-    def allow(self, paths: Iterable[str], access: Access) -> None:
-        """Allow access to files, and to all that is below folders; paths that are not there
-        are left out."""
+    def allow(self, paths: Iterable[str], access: Access, *, real: bool = False) -> None:
+        """Allow access to files, and to all that is below folders.
+
+        Paths that are not there are left out; so are ``real`` ones into which somebody put a
+        link.
+        """
         for path in paths:
             try:
-                descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                if real:
+                    descriptor = open_without_links(self._kernel, path, os.O_PATH)
+                else:
+                    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno not in _NOT_THERE:
+                    raise
                 continue
             try:
                 self._allow(descriptor, access)

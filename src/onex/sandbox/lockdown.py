@@ -19,13 +19,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onex.sandbox import landlock, seccomp_filter
-from onex.sandbox.rules import PROGRAM_LOADERS, SYSTEM_DEVICES, SYSTEM_FILES, SandboxRules
+from onex.sandbox.rules import (
+    OWN_PROCESS_FILES,
+    PROGRAM_LOADERS,
+    SYSTEM_DEVICES,
+    SYSTEM_FILES,
+    SandboxRules,
+)
 from onex.sandbox.system_calls import Kernel
 
 _SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 1, 4, 38
 _DROP_BOUNDING, _AMBIENT, _CLEAR_ALL_AMBIENT = 24, 47, 4
 _CAPABILITY_VERSION = 0x2008_0522
-_SET_FILTER, _NEW_LISTENER = 1, 8
+_SET_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 8, 32
 _SPARE_ADDRESS_SPACE = 2 * 1024**3
 """Address space is reserved far beyond what is used: by stacks of threads, say."""
 
@@ -118,10 +124,12 @@ def _restrict_files(
     ruleset = landlock.Ruleset(kernel, version)
     python = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, *sys.path)
     searched = [path for path in python if path and not _leads_to(path, rules.hidden)]
-    own = f"/proc/{os.getpid()}"
-    ruleset.allow((*SYSTEM_FILES, *searched, *rules.read, own), landlock.READ)
+    # Not all of it: the state of the network is there, too.
+    own = [f"/proc/{os.getpid()}/{name}" for name in OWN_PROCESS_FILES]
+    ruleset.allow((*SYSTEM_FILES, *searched, *own), landlock.READ)
+    ruleset.allow(rules.read, landlock.READ, real=True)
     ruleset.allow(SYSTEM_DEVICES, landlock.Access.READ_FILE | landlock.Access.WRITE_FILE)
-    ruleset.allow((*rules.write, *folders), landlock.WRITE)
+    ruleset.allow((*rules.write, *folders), landlock.WRITE, real=True)
     if rules.execute:
         executable = landlock.Access.EXECUTE | landlock.Access.READ_FILE
         ruleset.allow((*rules.execute, *PROGRAM_LOADERS), executable)
@@ -138,7 +146,9 @@ def _filter_calls(
     kernel: Kernel, version: int, rules: SandboxRules, channel: socket.socket
 ) -> bool:
     """Put the filter on; returns whether the host listens for calls that it decides."""
-    for listens in (True, False):
+    # Without the second flag (Linux 5.19), signals interrupt calls that wait for the host.
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER, 0):
+        listens = flags != 0
         options = seccomp_filter.FilterOptions(
             architecture=kernel.architecture,
             landlock_version=version,
@@ -152,13 +162,12 @@ def _filter_calls(
         calls = seccomp_filter.allowed_calls(options)
         code = seccomp_filter.assemble(calls, kernel.architecture)
         program = _Program(len(code) // 8, code)
-        flags = _NEW_LISTENER if listens else 0
         try:
             listener = kernel.call("seccomp", _SET_FILTER, flags, ctypes.byref(program))
         except OSError:
             if not listens:
                 raise
-            # Somebody around this process listens already, and there is one listener at most.
+            # Or somebody around this process listens already, of whom there is one at most.
             continue
         if listens:
             channel.sendmsg([b"L"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _packed(listener))])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import re
+import select
 import struct
+import threading
 from dataclasses import dataclass
 
 _RECEIVE, _SEND, _IS_VALID, _ADD = 0xC050_2100, 0xC018_2101, 0x4008_2102, 0x4018_2103
@@ -40,13 +44,22 @@ class Listener:
     def __init__(self, descriptor: int) -> None:
         """``descriptor`` is that of the filter; it can be waited for, and read if a call waits."""
         self.descriptor = descriptor
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     def close(self) -> None:
         """Answer nothing any more; calls that wait fail with ENOSYS."""
-        os.close(self.descriptor)
+        with self._lock:
+            self._is_closed = True
+            os.close(self.descriptor)
 
     def receive(self) -> WaitingCall | None:
         """The next call; None if it is gone by now."""
+        waiting = select.poll()
+        waiting.register(self.descriptor, select.POLLIN)
+        if not any(events & select.POLLIN for _, events in waiting.poll(0)):
+            # Receiving would wait.
+            return None
         buffer = bytearray(_REQUEST.size)
         try:
             fcntl.ioctl(self.descriptor, _RECEIVE, buffer, True)  # noqa: FBT003 - as fcntl has it
@@ -75,6 +88,8 @@ class Listener:
         descriptor = os.open(f"/proc/{call.thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
         try:
             found = os.pread(descriptor, size, address)
+        except OverflowError as error:
+            raise OSError(errno.EFAULT, "no address") from error
         finally:
             os.close(descriptor)
         self.require(call)
@@ -109,11 +124,12 @@ class Listener:
         """
         flags = os.O_CLOEXEC if close_on_exec else 0
         request = _DESCRIPTOR.pack(call.id, _ADD_AND_SEND, descriptor, 0, flags)
-        fcntl.ioctl(self.descriptor, _ADD, request)
+        with self._lock:
+            if not self._is_closed:
+                fcntl.ioctl(self.descriptor, _ADD, request)
 
     def _send(self, answer: bytes) -> None:
-        try:
-            fcntl.ioctl(self.descriptor, _SEND, answer)
-        except OSError:
-            # Whoever asked is gone.
-            return
+        # By several threads, and after the end of the process its number may be another's.
+        with self._lock, contextlib.suppress(OSError):
+            if not self._is_closed:
+                fcntl.ioctl(self.descriptor, _SEND, answer)

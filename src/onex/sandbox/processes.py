@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,11 +22,6 @@ class Usage:
     threads: int = 0
     memory_bytes: int = 0
     cpu_seconds: float = 0.0
-
-
-def count_in_session(session: int) -> int:
-    """How many processes a session has that are not at their end."""
-    return sum(1 for _ in _in_session(session))
 
 
 def usage_of(session: int, *, alone: bool) -> Usage:
@@ -53,11 +51,15 @@ def _status_of(name: str) -> list[bytes] | None:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[_STATE] in (b"Z", b"X") else fields
+    # One at its end counts as long as nobody asked how it ended; other threads of it may go on.
+    return None if fields[_STATE] == b"X" else fields
 
 
 def size_of_tree(folder: str, enough: int) -> int:
-    """Bytes that files below a folder take, at least a block for each; counts up to ``enough``."""
+    """Bytes that files below a folder take, at least a block for each; counts up to ``enough``.
+
+    What is too deep to be named counts as more than enough.
+    """
     total, pending = 0, [folder]
     while pending and total <= enough:
         try:
@@ -67,6 +69,21 @@ def size_of_tree(folder: str, enough: int) -> int:
                     total += max(status.st_blocks * 512, 512)
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return enough + 1
+    return total
+
+
+def size_of_unlinked(session: int) -> int:
+    """Bytes of the files that a process has open and that have no name any more."""
+    total, seen, folder = 0, set(), f"/proc/{session}/fd"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 - by the number of the process
+            with contextlib.suppress(OSError):
+                status = os.stat(f"{folder}/{name}")  # noqa: PTH116
+                key = (status.st_dev, status.st_ino)
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and key not in seen:
+                    seen.add(key)
+                    total += status.st_blocks * 512
     return total

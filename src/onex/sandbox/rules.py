@@ -43,6 +43,9 @@ SYSTEM_FILES = (
 )
 """What every program may need to start and to compute: public files of the system."""
 
+OWN_PROCESS_FILES = ("cmdline", "comm", "fd", "limits", "maps", "stat", "statm", "status")
+"""What a process may read of itself below ``/proc``."""
+
 SYSTEM_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 """Devices that swallow what is written to them."""
 

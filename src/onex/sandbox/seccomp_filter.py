@@ -8,8 +8,8 @@ this list cannot know yet with ENOSYS, so that libraries fall back to older ones
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from onex.sandbox.system_calls import number_of
 
@@ -85,7 +85,7 @@ _ALWAYS = _names("""
     fsync fdatasync sync_file_range fadvise64 readahead flock sendfile copy_file_range splice tee
     statfs fstatfs mmap munmap mremap mprotect brk madvise mincore msync mlock munlock mlock2
     membarrier rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigpending rt_sigtimedwait
-    sigaltstack pause exit exit_group wait4 waitid set_tid_address set_robust_list get_robust_list
+    sigaltstack pause exit exit_group wait4 waitid set_tid_address set_robust_list
     rseq futex futex_waitv arch_prctl gettid getpid getppid getpgid getpgrp getsid getuid geteuid
     getgid getegid getresuid getresgid getgroups getrlimit setrlimit getrusage times uname sysinfo
     getcpu getpriority sched_yield sched_getaffinity sched_getparam sched_getscheduler
@@ -115,11 +115,13 @@ _DEVICE_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x802C_542A)
 _PROCESS_OPTIONS = (3, 15, 16, 21, 23, 39, 0x5356_4D41)
 """Options of prctl(2): names, what the kernel says of the process, names of memory."""
 
-_SOCKET_OPTIONS = (2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 18, 20, 21, 29, 35)
-"""Options of SOL_SOCKET: none that loads programs into the kernel."""
-
-_SOCKET_LEVELS = (0, 6, 41)
-"""Levels of setsockopt(2) beside SOL_SOCKET: IP, TCP, IPv6."""
+_SOCKET_OPTIONS = {
+    0: (1, 2),
+    1: (2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 18, 20, 21, 29, 35),
+    6: (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 18),
+    41: (16, 26, 67),
+}
+"""Options of setsockopt(2) for sockets, IP, TCP and IPv6: none that routes, connects or loads."""
 
 _UNIX, _INTERNET, _INTERNET_6, _TCP = 1, 2, 10, 6
 _STREAM_ONLY = Argument(1, (1,), 0xF)
@@ -127,14 +129,15 @@ _OWN_PROCESS = Argument(0, (0,))
 _FAST_OPEN = 0x2000_0000
 _THREAD, _NAMESPACES = 0x0001_0000, 0x7E02_8080
 """Flags of clone(2): a thread; new namespaces, and a process that is nobody's child here."""
+_PIPE, _KIND_MASK = 0o010000, 0o170000
+_RUNS_AS_OWNER, _MAKES_FILES = 0o6000, 0o20000100
 _TRUNCATE, _ACCESS_MODE = 0o1000, 0o3
 _TRUNCATE_VERSION, _SCOPE_VERSION = 3, 6
 
-CHANGE_CALLS = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat")
+CHANGE_CALLS = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat")
 """Calls that change modes and times of files, which Landlock does not govern."""
 
 OPEN_CALLS = ("open", "openat")
-PROCESS_CALLS = ("fork", "vfork")
 NAME_CALLS = ("link", "linkat", "unlink", "unlinkat")
 """Calls by which semaphores and shared memory get and lose their names."""
 
@@ -156,11 +159,19 @@ def allowed_calls(options: FilterOptions) -> CallRules:
         "sendmsg": _if(_no_fast_open(2)),
         "sendmmsg": _if(_no_fast_open(3)),
         "clone": _if(Argument(0, (_THREAD,), _THREAD | _NAMESPACES)),
-        "setsockopt": (
-            *_if(Argument(1, _SOCKET_LEVELS)),
-            *_if(Argument(1, (1,)), Argument(2, _SOCKET_OPTIONS)),
+        "setsockopt": tuple(
+            Answer(ALLOW, (Argument(1, (level,)), Argument(2, names)))
+            for level, names in _SOCKET_OPTIONS.items()
         ),
     }
+    for name, index in (("mknod", 1), ("mknodat", 2)):
+        rules[name] = _if(Argument(index, (_PIPE,), _KIND_MASK))
+    for name, index in (("open", 1), ("openat", 2)):
+        # A file that runs as its owner, whoever starts it.
+        rules[name] = (
+            *_if(Argument(index + 1, (0,), _RUNS_AS_OWNER)),
+            *_if(Argument(index, (0,), _MAKES_FILES)),
+        )
     rules |= _where_landlock_is_old(options)
     if options.connects and options.listens:
         families = Argument(0, (_INTERNET, _INTERNET_6))
@@ -168,20 +179,15 @@ def allowed_calls(options: FilterOptions) -> CallRules:
         rules["connect"] = (Answer(NOTIFY),)
     if options.executes:
         rules["execve"] = (Answer(),)
-    else:
-        # What is in memory alone could be executed whatever Landlock says.
-        rules["memfd_create"] = (Answer(),)
     if options.listens:
         rules |= dict.fromkeys(CHANGE_CALLS, (Answer(NOTIFY),))
         if options.asks_for_files:
-            rules |= dict.fromkeys(OPEN_CALLS, (Answer(NOTIFY),))
+            rules |= _notified(rules, OPEN_CALLS)
     if options.starts_processes:
-        action = NOTIFY if options.listens else ALLOW
-        forks = Answer(action, (Argument(0, (0,), _THREAD | _NAMESPACES),))
-        rules["clone"] = (*rules["clone"], forks)
-        rules |= dict.fromkeys(PROCESS_CALLS, (Answer(action),))
+        rules["clone"] = (*rules["clone"], *_if(Argument(0, (0,), _THREAD | _NAMESPACES)))
+        rules |= dict.fromkeys(("fork", "vfork"), (Answer(),))
         if options.listens:
-            rules |= dict.fromkeys((*OPEN_CALLS, *NAME_CALLS), (Answer(NOTIFY),))
+            rules |= _notified(rules, (*OPEN_CALLS, *NAME_CALLS))
     return rules
 
 
@@ -198,10 +204,15 @@ def _where_landlock_is_old(options: FilterOptions) -> CallRules:
         return rules | {"truncate": (Answer(),)}
     for name, index in (("open", 1), ("openat", 2)):
         rules[name] = (
-            *_if(Argument(index, (0,), _TRUNCATE)),
-            *_if(Argument(index, (1, 2), _ACCESS_MODE)),
+            *_if(Argument(index, (0,), _TRUNCATE | _MAKES_FILES)),
+            *_if(Argument(index, (1, 2), _ACCESS_MODE), Argument(index + 1, (0,), _RUNS_AS_OWNER)),
         )
     return rules
+
+
+def _notified(rules: CallRules, names: Iterable[str]) -> CallRules:
+    """The rules of some calls, with a question to the host in place of what they allow."""
+    return {name: tuple(replace(a, action=NOTIFY) for a in rules[name]) for name in names}
 
 
 def _if(*conditions: Argument) -> tuple[Answer, ...]:

@@ -73,7 +73,7 @@ def serve(host: socket.socket) -> None:
     while (received := receive(host)) is not None:
         request, descriptors = received
         if "fork" in request:
-            process_id = _fork(host, as_object(request["fork"]), descriptors)
+            process_id = _fork(host, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
             children.add(process_id)
@@ -96,14 +96,14 @@ def _end_session(process_id: int) -> None:
         os.killpg(process_id, signal.SIGKILL)
 
 
-def _fork(host: socket.socket, request: JsonObject, descriptors: list[int]) -> int:
+def _fork(host: socket.socket, descriptors: list[int]) -> int:
     parent = os.getpid()
     process_id = os.fork()
     if process_id:
         return process_id
     try:
         host.detach()
-        _become(request, descriptors, parent)
+        _become(descriptors, parent)
     except BaseException as error:  # noqa: BLE001 - nothing may return into the zygote's loop
         reason = f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
@@ -114,11 +114,20 @@ def _fork(host: socket.socket, request: JsonObject, descriptors: list[int]) -> i
     os._exit(127)
 
 
-def _become(request: JsonObject, descriptors: list[int], parent: int) -> NoReturn:
-    """Turn this new process into that of a node."""
+def _become(descriptors: list[int], parent: int) -> NoReturn:
+    """Turn this new process into that of a node.
+
+    What it is to run, and the variables that it is given, come by its own channel: the zygote
+    never has them, whose memory every later process gets a copy of.
+    """
     os.setsid()
-    _reset_signals(is_python=request["kind"] != "program")
     _take_descriptors(descriptors)
+    channel = socket.socket(fileno=CHANNEL)
+    received = receive(channel)
+    if received is None:
+        os._exit(127)
+    request = received[0]
+    _reset_signals(is_python=request["kind"] != "program")
     variables = {name: as_text(v) for name, v in as_object(request["variables"]).items()}
     os.environ.clear()
     os.environ.update(variables)
@@ -127,7 +136,6 @@ def _become(request: JsonObject, descriptors: list[int], parent: int) -> NoRetur
     for folder in folders:
         Path(folder).mkdir(parents=True, exist_ok=True)
     os.chdir(as_text(request["folder"]))
-    channel = socket.socket(fileno=CHANNEL)
     rules = SandboxRules.from_json(as_object(request["rules"]))
     if request["kind"] != "program":
         _prepare_python(rules)
