@@ -275,6 +275,8 @@ class HostDecisions:
         first, first_part, second, second_part = struct.unpack("=4q", body)
         if {first_part, second_part} & {_NOW, _UNCHANGED}:
             return None
+        if not all(0 <= part < 1_000_000_000 for part in (first_part, second_part)):
+            raise ValueError("no parts of a second")
         return first * 1_000_000_000 + first_part, second * 1_000_000_000 + second_part
 
     def _writable(self, path: str) -> str:
