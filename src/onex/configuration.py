@@ -87,6 +87,12 @@ class Configuration:
     secrets_file: Path | None = None
     workspace: str | None = None
 
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """The real paths of what no confined node may reach: the state, and the secrets."""
+        places = (self.home, *(() if self.secrets_file is None else (self.secrets_file,)))
+        return tuple(os.path.realpath(place) for place in places)
+
 
 def load_configuration(
     start: Path, environment: Mapping[str, str], home: Path | None = None

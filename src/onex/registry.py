@@ -163,7 +163,6 @@ class Registry:
             self.history,
             self.storage.files_at,
             self.sources.workspace.name,
-            self._protected,
         )
 
     @cached_property
@@ -171,29 +170,13 @@ class Registry:
         """What nodes were granted by somebody, and what they ask for."""
         from onex.trust.grants import Grants
 
-        return Grants(
-            self.storage,
-            self.configuration,
-            self.sources.workspace.name,
-            self._protected,
-            self._actor,
-        )
+        workspace = self.sources.workspace.name
+        return Grants(self.storage, self.configuration, workspace, self._actor)
 
-    @property
-    def _protected(self) -> tuple[str, ...]:
-        """The real paths of what no confined node may reach."""
-        secrets = self.configuration.secrets_file
-        places = (self.configuration.home, *(() if secrets is None else (secrets,)))
-        return tuple(os.path.realpath(place) for place in places)
-
-    def _policy(self, access: RunAccess) -> PlanPolicy:
+    def _policy(self, access: RunAccess | None) -> PlanPolicy:
         from onex.execution.plan import PlanPolicy
-        from onex.sandbox.availability import why_not_strict
-        from onex.trust.access import AccessDecisions
 
-        settings = self.configuration
-        decisions = AccessDecisions(self.grants, access, settings.isolation, why_not_strict)
-        return PlanPolicy(access, decisions, settings.limits, settings.ceilings)
+        return PlanPolicy.of(self.configuration, self.grants, access or RunAccess())
 
     def scan(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False
@@ -369,7 +352,7 @@ class Registry:
         with broken_manifests_told(problems):
             resolution = self._resolver.resolve(references, lock, forced)
         given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
-        policy = self._policy(access or RunAccess())
+        policy = self._policy(access)
         return self._orchestrator.plan(workflow, given, resolution, lock, policy)
 
     def run(
@@ -414,7 +397,7 @@ class Registry:
             if lock is not None:
                 requests = lock.requests
                 locked = frozenset(node.digest for r in requests for node in r.nodes.values())
-        policy = self._policy(access or RunAccess())
+        policy = self._policy(access)
         return self._orchestrator.resume(
             run_id, self._resolver.node, policy, options, observer, locked
         )
@@ -431,7 +414,7 @@ class Registry:
 
         Raises as ``ExecutionOrchestrator.replay``.
         """
-        policy = self._policy(access or RunAccess())
+        policy = self._policy(access)
         return self._orchestrator.replay(
             run_id, self._resolver.node, policy, _options(how), observer
         )

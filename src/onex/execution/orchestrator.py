@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -81,15 +81,14 @@ class ExecutionOrchestrator:
         history: RunHistory,
         listing_at: Callable[[Origin], str],
         workspace: str,
-        hidden: Sequence[str],
     ) -> None:
         """Prepare for runs, which are recorded in ``history``.
 
         ``environment`` has secrets and declared variables; ``listing_at`` gives the files that a
         scan saw at an origin. What ``workspace`` found is run before what others found that
-        share the registry. ``hidden`` are folders and files that no confined node may read.
+        share the registry.
         """
-        self._hidden = hidden
+        self._hidden = configuration.protected
         self._workspace = workspace
         self._listing_at = listing_at
         self._sources = {source.name: source for source in configuration.sources}

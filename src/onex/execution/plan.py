@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from onex.configuration import Configuration
 from onex.domain.errors import (
     DigestMismatchError,
     LimitRefusedError,
@@ -34,12 +35,13 @@ from onex.history.journal import RunRecord
 from onex.manifests.override import OVERRIDE_SOURCE, read_override
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LockedRequest, Lockfile
+from onex.sandbox.availability import why_not_strict
 from onex.schemas.absolute_paths import with_absolute_paths
 from onex.schemas.given_inputs import GivenInputs
 from onex.schemas.node_schemas import complete_inputs, object_schema
 from onex.schemas.state_contract import read_state_contract
 from onex.trust.access import AccessDecisions, NodeAccess
-from onex.trust.grants import PendingGrant
+from onex.trust.grants import Grants, PendingGrant
 
 FindNode = Callable[[NodeRef], RegisteredNode]
 """Finds the node that a reference means; raises NodeNotFoundError if there is none."""
@@ -80,6 +82,12 @@ class PlanPolicy:
     decisions: AccessDecisions
     limits: Limits
     ceilings: Mapping[str, int]
+
+    @classmethod
+    def of(cls, configuration: Configuration, grants: Grants, access: RunAccess) -> PlanPolicy:
+        """The policy of a project, with what the user of a run says."""
+        decisions = AccessDecisions(grants, access, configuration.isolation, why_not_strict)
+        return cls(access, decisions, configuration.limits, configuration.ceilings)
 
     def limits_of(self, step: Step) -> Limits:
         """The limits of a step; raises LimitRefusedError if the policy does not allow them."""

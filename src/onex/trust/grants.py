@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +56,6 @@ class Grants:
         storage: StorageBackend,
         configuration: Configuration,
         workspace: str,
-        protected: Collection[str],
         actor: str | None = None,
     ) -> None:
         """Read and change the grants of a registry.
@@ -65,14 +64,13 @@ class Grants:
             storage: whose log has them.
             configuration: the declared sources, some of which are trusted.
             workspace: whose sources those are.
-            protected: folders and files that no permission may open.
             actor: who decides, as the log names them.
         """
         self._storage = storage
         self._sources = {source.name: source for source in configuration.sources}
         self._project = configuration.project
         self._workspace = workspace
-        self._protected = protected
+        self._protected = configuration.protected
         self._actor = actor
 
     @cached_property

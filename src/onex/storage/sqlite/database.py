@@ -13,6 +13,7 @@ from onex.domain.errors import FutureDatabaseError, OldDatabaseError, StorageErr
 from onex.local_machine import create_file, make_folder
 from onex.storage.migrations import read_migrations
 
+_BUSY_PAUSE_SECONDS = 0.01
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 # Transactions of a scan touch all indexes: the default of 2 MiB would read their pages again.
 CACHE_KIBIBYTES = 32_768
@@ -118,7 +119,7 @@ def _open_for_writing(path: Path, migrations: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
@@ -128,6 +129,23 @@ def _open_for_writing(path: Path, migrations: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Have a database keep a log beside it (WAL), as it does from the first time on.
+
+    SQLite does not wait then for others that open a new database at the same moment.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_BUSY_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _open_read_only(path: Path, migrations: str) -> sqlite3.Connection:
