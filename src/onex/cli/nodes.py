@@ -14,6 +14,7 @@ from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
+from onex.manifests.code_hints import code_hints
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
 
@@ -30,7 +31,7 @@ def summary(node: RegisteredNode) -> dict[str, JsonValue]:
         "description": metadata.description,
         "tags": list(metadata.tags),
         "capabilities": list(metadata.capabilities),
-        "permissions": [str(permission) for permission in metadata.permissions],
+        "permissions": [str(permission) for permission in metadata.requests],
         "source": node.source,
         "digest": node.digest,
         "trust": "local",
@@ -218,6 +219,12 @@ def show(output: Output, reference: str, home: Path | None) -> None:
         dependents = registry.storage.dependents(node.metadata.node)
         workspace = registry.sources.workspace.name
     metadata = node.metadata
+    hints = [
+        hint
+        for origin in node.origins_from(workspace)[:1]
+        if origin.workspace == workspace
+        for hint in code_hints(Path(origin.path), metadata)
+    ]
     body = (
         metadata.to_json()
         | summary(node)
@@ -228,6 +235,7 @@ def show(output: Output, reference: str, home: Path | None) -> None:
             "origins": [origin.to_json() for origin in node.origins],
             "registered_at": node.registered_at,
             "yanked": node.yanked,
+            "hints": [hint.in_words() for hint in hints],
         }
     )
 
@@ -243,7 +251,8 @@ def show(output: Output, reference: str, home: Path | None) -> None:
             ("outputs", ", ".join(metadata.outputs)),
             ("tags", ", ".join(metadata.tags)),
             ("capabilities", ", ".join(metadata.capabilities)),
-            ("permissions", ", ".join(map(str, metadata.permissions))),
+            ("permissions", ", ".join(map(str, metadata.requests))),
+            ("its code", "; ".join(hint.what for hint in hints)),
             ("dependencies", ", ".join(str(d.reference) for d in metadata.dependencies)),
             ("libraries", ", ".join(metadata.libraries)),
             ("dependents", ", ".join(map(str, dependents))),

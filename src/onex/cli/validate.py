@@ -22,6 +22,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Entrypoint
 from onex.engines.engine import RUNNABLE
+from onex.manifests.code_hints import code_hints
 from onex.manifests.ignore_rules import rules_in
 from onex.manifests.local_node import link_problems, read_manifest_content
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
@@ -138,6 +139,7 @@ def _check(file: Path) -> tuple[str, list[Problem]]:
                 places = _document(file, content)
                 found += tuple(_schemas(places, "MAN014", members))
                 found += tuple(_entry_point(file, places, metadata.entrypoint))
+                found += tuple(hint.to_problem() for hint in code_hints(file, metadata))
     except DocumentError as error:
         return "rejected", list(error.problems)
     if is_template:

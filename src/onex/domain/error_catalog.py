@@ -148,6 +148,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "EXE014": "A secret that a node declares is not set. Nothing was run.",
     "EXE013": "A node declares a Python library that is not installed, or in no version that fits."
     " Install it into the environment that onex runs in.",
+    "MAN016": "The code of a node does what its manifest asks no permission for, or what cannot be"
+    " judged by reading it. This is a hint: that there is none says nothing.",
     "SEC001": "Something was refused because it cannot be trusted or confined.",
     "SEC002": "A node's files are not those that were registered. Look at the change, then run"
     " onex scan to accept it.",
