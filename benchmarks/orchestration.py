@@ -25,6 +25,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from onex import NodeRef, Registry, Workflow
+from onex.domain.grant import RunAccess
 from onex.domain.result import IsolationLevel
 from onex.domain.workflow import Step
 from onex.worker import main as worker
@@ -106,10 +107,11 @@ def compare_graphs(registry: Registry) -> None:
     print(f"{STEPS} no-op steps, inline, journaled; microseconds a step")
     print(f"{'':10} {'onex':>7} {'bare':>7} {'Dask':>7}   onex / bare")
     for name, graph in graphs(STEPS).items():
-        plan = registry.plan(workflow(name, graph), {})
+        access = RunAccess(IsolationLevel.INLINE)
+        plan = registry.plan(workflow(name, graph), {}, access=access)
 
         def ours(plan=plan) -> float:
-            return registry.run(plan, isolation=IsolationLevel.INLINE, jobs=JOBS).seconds
+            return registry.run(plan, jobs=JOBS).seconds
 
         ours()
         mine, theirs, others = (
@@ -123,8 +125,8 @@ def compare_graphs(registry: Registry) -> None:
 
 def fan_out(registry: Registry, node: str, calls: int, level: IsolationLevel, jobs: int):
     step = Step("s", NodeRef.parse(f"tool://{node}"), foreach=list(range(calls)))
-    plan = registry.plan(Workflow(node, {"s": step}), {})
-    return registry.run(plan, isolation=level, jobs=jobs)
+    plan = registry.plan(Workflow(node, {"s": step}), {}, access=RunAccess(level))
+    return registry.run(plan, jobs=jobs)
 
 
 def bare_selector(file: Path, calls: int) -> float:
@@ -235,8 +237,9 @@ def measure_large(name: str) -> None:
         with Registry.open(Path(folder, "home")) as registry:
             registry.scan([Path(folder, "nodes")])
             started = time.perf_counter()
-            plan = registry.plan(workflow(name, graph), {})
-            result = registry.run(plan, isolation=IsolationLevel.INLINE, jobs=JOBS)
+            access = RunAccess(IsolationLevel.INLINE)
+            plan = registry.plan(workflow(name, graph), {}, access=access)
+            result = registry.run(plan, jobs=JOBS)
             whole = time.perf_counter() - started
             assert result.success
     peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
