@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Project
 
-LEVELS = ["inline", "process"]
+LEVELS = ["inline", "process", "strict"]
 
 
 def run(project: Project, node: str, isolation: str) -> object:

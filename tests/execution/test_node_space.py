@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Project
 
-LEVELS = ["inline", "process"]
+LEVELS = ["inline", "process", "strict"]
 
 
 def result(project: Project, target: str | Path, *arguments: str) -> object:

@@ -16,7 +16,7 @@ from onex.engines.redaction import MAXIMUM_LOG_BYTES, LogTail, Redaction
 from tests.conftest import CommandResult, Project
 
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nBAQEFAASCBKcwggSjAgEAAo\n-----END KEY-----\n"
-LEVELS = ["process", "inline"]
+LEVELS = ["strict", "process", "inline"]
 
 
 def granted(project: Project, name: str, code: str, secret: str, **fields: object) -> None:
