@@ -39,6 +39,7 @@ WORKLOADS = {
     "numpy": "import numpy\nnumpy.random.rand(300, 300).dot(numpy.ones((300, 300))).sum()",
 }  # fmt: skip
 KEPT_FOR_OTHERS = """
+    mbind get_mempolicy set_mempolicy
     access alarm arch_prctl capget chdir chmod clock_getres clock_gettime clone close_range
     copy_file_range creat dup dup2 dup3 epoll_create epoll_pwait epoll_pwait2 eventfd eventfd2
     exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2

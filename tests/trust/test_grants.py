@@ -105,6 +105,9 @@ def test_what_is_allowed_or_denied_for_a_run_holds_for_it_alone_and_is_recorded(
     error = denied["steps"]["node"]["error"]
     assert error["code"] == "EXE001"
     assert f"file.read:{data}/x.txt" in error["hint"]
+    (stranger.root / "alias").symlink_to(data)
+    denied = run(stranger, "--deny", f"file.read:{stranger.root}/alias/x.txt").json
+    assert denied["status"] == "failed", "a link is another name of the same"
 
 
 @needs_strict

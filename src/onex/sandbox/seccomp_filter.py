@@ -95,6 +95,7 @@ _ALWAYS = _names("""
     select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
     epoll_pwait2 eventfd eventfd2 recvfrom recvmsg recvmmsg shutdown getsockname getpeername
     getsockopt getrandom restart_syscall capget signalfd signalfd4
+    mbind get_mempolicy set_mempolicy
 """)
 
 _FALLBACK = ("clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")
