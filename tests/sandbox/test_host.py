@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from onex.domain.errors import WorkerDiedError
+from onex.engines.supervisor import Supervisor
+from onex.engines.zygote import ConfinedStart, Zygote
 from onex.local_machine import remove_tree
 from onex.sandbox.availability import why_not_strict
+from onex.sandbox.rules import SandboxRules
 from tests.conftest import Project
 from tests.sandbox.escapes import PRELUDE
 
@@ -251,3 +255,27 @@ def test_shells_with_pipes_work_for_programs_that_are_granted(project: Project) 
     (project.nodes / "more-1.0.0" / "node.py").chmod(0o755)
     project.scan()
     assert outcome(project, "more")["outputs"] != {"result": 10}
+
+
+def test_a_zygote_that_was_killed_is_started_anew(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    zygote = Zygote(supervisor)
+    rules = SandboxRules(execute=("/bin/cat",))
+    start = ConfinedStart("program", ("/bin/cat",), str(tmp_path), (str(tmp_path),), rules, {})
+    try:
+        first, channel = zygote.fork(start)
+        channel.close()
+        killed = zygote._group
+        assert killed is not None
+        os.kill(killed.process_id, signal.SIGKILL)
+        first.wait_for_end()
+        with pytest.raises(WorkerDiedError):
+            zygote.fork(start)
+        second, channel = zygote.fork(start)
+        second.stdin.close()
+        second.wait_for_end()
+        channel.close()
+        assert second.exit_code == 0
+    finally:
+        zygote.close()
+        supervisor.close()

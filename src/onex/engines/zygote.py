@@ -147,13 +147,18 @@ class Zygote:
     ) -> tuple[JsonObject, list[int]]:
         if self._peer is None:
             raise OSError("the zygote is not there")
-        zygote.send(self._peer, request, descriptors)
         try:
+            zygote.send(self._peer, request, descriptors)
             received = zygote.receive(self._peer)
-        except protocol.FrameError as error:
-            raise OSError(str(error)) from error
+        except (protocol.FrameError, OSError) as error:
+            self.close()
+            raise OSError(f"the zygote cannot be reached: {error}") from error
         if received is None:
+            # The next fork starts another one.
+            self.close()
             raise OSError("the zygote ended")
+        if "error" in received[0]:
+            raise OSError(str(received[0]["error"]))
         return received
 
 

@@ -73,11 +73,16 @@ def serve(host: socket.socket) -> None:
     while (received := receive(host)) is not None:
         request, descriptors = received
         if "fork" in request:
-            process_id = _fork(host, descriptors)
-            for descriptor in descriptors:
-                os.close(descriptor)
-            children.add(process_id)
-            handle = os.pidfd_open(process_id)
+            try:
+                process_id = _fork(host, descriptors)
+                children.add(process_id)
+                handle = os.pidfd_open(process_id)
+            except OSError as error:
+                send(host, {"error": error.strerror or str(error)})
+                continue
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
             send(host, {"process": process_id}, (handle,))
             os.close(handle)
         else:
