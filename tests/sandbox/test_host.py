@@ -261,8 +261,10 @@ def test_shells_with_pipes_work_for_programs_that_are_granted(project: Project) 
 def test_a_zygote_that_was_killed_is_started_anew(tmp_path: Path) -> None:
     supervisor = Supervisor()
     zygote = Zygote(supervisor)
-    rules = SandboxRules(execute=("/bin/cat",))
-    start = ConfinedStart("program", ("/bin/cat",), str(tmp_path), (str(tmp_path),), rules, {})
+    file = tmp_path / "node.py"
+    file.write_text("def execute(context):\n    return 1\n")
+    folder, rules = str(tmp_path), SandboxRules(read=(str(tmp_path),))
+    start = ConfinedStart("python", (folder, str(file), "execute"), folder, (folder,), rules, {})
     try:
         first, channel = zygote.fork(start)
         channel.close()
