@@ -18,7 +18,7 @@ BOMBS = {
     "cpu": ("while True:\n        pass", 1),
     "output": ("while True:\n        print('x' * 10_000)", "1 MB"),
     "written": ("n = 0\n    while True:\n        n += 1\n        open(str(n), 'w').write('x' * 10**6)", "10 MB"),
-    "threads": ("import threading, time\n    while True:\n        threading.Thread(target=time.sleep, args=(9,)).start()", 20),
+    "threads": ("import threading, time\n    while True:\n        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n        time.sleep(0.002)", 20),
 }  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def test_a_bomb_ends_by_its_limit_and_nothing_else_does(project: Project, name: 
 ("import os\n    os.fork()", {}, "limits: {processes: ...}"),
         ("open('f', 'wb').write(b'x' * 2_000_000)", {"file_size": "1 MB"}, ""),
         ("keep = [open(__file__) for _ in range(50)]", {"open_files": 32}, ""),
+        ("import threading, time\n    while True:\n        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", {"memory": "64 MiB", "threads": 100_000}, "limits: {threads: ...}"),
         ("bytearray(2**33)", {"memory": "64 MiB"}, "limits: {memory: ...}"),
     ],
 )  # fmt: skip

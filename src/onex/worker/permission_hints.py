@@ -38,6 +38,8 @@ class PermissionHints:
                 return "limits:processes"
             if isinstance(error, MemoryError):
                 return "limits:memory"
+            if isinstance(error, RuntimeError) and "start new thread" in str(error):
+                return "limits:threads"
             if error is None:
                 return None
             error = error.__cause__ or error.__context__
