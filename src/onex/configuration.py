@@ -30,6 +30,8 @@ _KNOWN_TABLES = frozenset(
 )
 _SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces", "trusted"})
 _LOCAL_KINDS = ("filesystem", "package")
+_RESERVED_NAME = "override"
+"""The source of nodes that are forced by a path."""
 
 
 class TrustPolicy(StrEnum):
@@ -240,6 +242,8 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         raise _refuse(file, "kind, path and name of a source must be text")
     if path is not None and "\0" in path:
         raise _refuse(file, "the path of a source holds a NUL character")
+    if name == _RESERVED_NAME:
+        raise _refuse(file, f"{name!r} cannot be the name of a source", "choose another")
     if not kind or not name or path == "" or (kind == "filesystem" and path is None):
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     if not isinstance(blocks, bool):

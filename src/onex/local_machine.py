@@ -187,6 +187,7 @@ def _empty(root: int, name: str) -> list[str]:
             except OSError:
                 draft = f".removed-{uuid.uuid4().hex}"
                 with contextlib.suppress(OSError):
+                    _open_up(entry, descriptor)
                     os.rename(entry, draft, src_dir_fd=descriptor, dst_dir_fd=root)
                     moved.append(draft)
     except OSError:

@@ -398,6 +398,7 @@ class Registry:
                 requests = lock.requests
                 locked = frozenset(node.digest for r in requests for node in r.nodes.values())
         policy = self._policy(access)
+        self.grants.note_run(run_id, policy.access, ())
         return self._orchestrator.resume(
             run_id, self._resolver.node, policy, options, observer, locked
         )
@@ -415,6 +416,7 @@ class Registry:
         Raises as ``ExecutionOrchestrator.replay``.
         """
         policy = self._policy(access)
+        self.grants.note_run(run_id, policy.access, ())
         return self._orchestrator.replay(
             run_id, self._resolver.node, policy, _options(how), observer
         )

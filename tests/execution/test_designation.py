@@ -139,3 +139,62 @@ def test_artifacts_are_readable_where_they_are_passed_and_nowhere_else(project: 
     assert {name: step["status"] for name, step in steps.items()} == {
         "make": "succeeded", "first": "succeeded", "second": "succeeded", "steal": "failed",
     }  # fmt: skip
+
+
+def test_a_file_that_is_not_there_yet_may_be_written(project: Project) -> None:
+    (project.root / "out").mkdir()
+    granted, handed = project.root / "out" / "granted", project.root / "out" / "handed"
+    write = "def execute(context, *, file):\n    open(file, 'w').write('x')\n    return 1\n"
+    project.add(
+        "granted",
+        write,
+        inputs={"file": {"type": "string"}},
+        capabilities=[f"file.write:{granted}"],
+    )
+    project.add("handed", write, inputs={"file": PATH | {"x-onex-access": "write"}})
+    project.scan()
+    for name, path in (("granted", granted), ("handed", handed)):
+        assert run(project, name, "-i", f"file={path}")["status"] == "succeeded"
+        assert path.read_text() == "x"
+
+
+def test_a_step_may_hand_on_what_its_manifest_was_granted(project: Project) -> None:
+    data = make(project, trusted=True)
+    project.add(
+        "find",
+        f"def execute(context):\n    return {str(data / 'a.txt')!r}\n",
+        capabilities=[f"file.read:{data}/**"],
+    )
+    project.scan()
+    project.workflow({
+        "find": {"node": "find"}, "read": {"node": "read", "with": {"file": "${{ steps.find }}"}},
+    }, outputs={"text": "${{ steps.read }}"})  # fmt: skip
+    assert run(project, "test.workflow.yaml")["outputs"] == {"text": "a"}
+
+
+@pytest.mark.parametrize("trusted", TRUSTED)
+def test_links_that_lead_to_what_is_handed_over_are_other_names_of_it(
+    project: Project, trusted: bool
+) -> None:
+    data = make(project, trusted)
+    (project.root / "link").symlink_to(data)
+    link = project.root / "link"
+    assert run(project, "read", "-i", f"file={link}/a.txt")["outputs"] == {"result": "a"}
+    listed = run(project, "list", "-i", f"folder={link}")["outputs"]["result"]
+    assert [Path(name).name for name in listed] == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("trusted", TRUSTED)
+def test_the_folder_of_the_registry_may_be_behind_a_link(project: Project, trusted: bool) -> None:
+    make(project, trusted)
+    (project.root / "real").mkdir()
+    (project.root / "state-link").symlink_to(project.root / "real")
+    project.environment["ONEX_HOME"] = str(project.root / "state-link")
+    code = "import os\ndef execute(context):\n    p = context.workdir / 'f'\n    p.write_text('x')\n    p.chmod(0o600)\n    return context.artifact(p)\n"
+    project.add("make", code)
+    if trusted:
+        project.onex_here("scan", "nodes")
+    project.workflow({
+        "make": {"node": "make"}, "read": {"node": "read", "with": {"file": "${{ steps.make }}"}},
+    }, outputs={"text": "${{ steps.read }}"})  # fmt: skip
+    assert run(project, "test.workflow.yaml")["outputs"] == {"text": "x"}

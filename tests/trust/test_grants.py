@@ -217,3 +217,58 @@ def test_grants_survive_a_copy_and_a_rebuild(stranger: Project, tmp_path: Path) 
     assert stranger.onex_here("storage", "rebuild").code == 0
     assert stranger.onex_here("storage", "check").code == 0
     assert stranger.onex_here("grant", "list", "--json").json == before
+
+
+@needs_strict
+def test_a_source_stays_what_it_was_declared_to_be(stranger: Project) -> None:
+    """Also if its folder, or one above, is scanned by its path."""
+    for place in ("nodes", "."):
+        stranger.onex_here("scan", place)
+        assert run(stranger).code == 5
+    stranger.write("onex.toml", UNTRUSTED.replace("path", 'name = "override"\npath'))
+    assert stranger.onex_here("list", "--format", "json").json["error"]["code"] == "CFG001"
+
+
+@needs_strict
+@pytest.mark.parametrize(
+    ("granted", "denied"),
+    [
+        ("file.read:DATA/**", "file.read:DATA/x.txt"),
+        ("file.write:DATA/**", "file.read:DATA/x.txt"),
+        ("network.connect:*.a.com:443", "network.connect:b.a.com"),
+        ("network.connect:b.a.com", "network.connect:*.a.com:443"),
+        ("process.execute:git", "process.execute:/usr/bin/git"),
+    ],
+)
+def test_what_is_denied_takes_all_that_would_allow_it(granted: str, denied: str) -> None:
+    one, other = (Permission.parse(t.replace("DATA", "/data")) for t in (granted, denied))
+    assert one.overlaps(other)
+    assert other.overlaps(one)
+    found = decide([one], trusted=True, for_run=RunGrants(denied=(other,)))
+    assert found.granted == ()
+    assert not one.overlaps(Permission.parse("file.read:/other"))
+
+
+@needs_strict
+def test_a_folder_is_granted_as_a_tree_or_not_at_all(project: Project) -> None:
+    project.add("a", capabilities=[f"file.read:{project.root}"])
+    project.scan()
+    refused = project.onex_here("run", "a", "--format", "json")
+    assert refused.json["error"]["code"] == "SEC007"
+    assert f"file.read:{project.root}/**" in refused.json["error"]["message"]
+
+
+@needs_strict
+def test_what_was_denied_to_a_run_stays_denied_when_it_goes_on(project: Project) -> None:
+    data = project.write("data/x.txt", "ex").parent
+    project.add("read", READ, capabilities=[f"file.read:{data}/**"])
+    project.scan()
+    failed = run(project, "--deny", f"file.read:{data}/**").json
+    again = project.onex_here("run", "--resume", failed["run_id"], "--format", "json").json
+    assert again["status"] == "failed"
+    project.add("read", READ + "\n", capabilities=[f"file.read:{data}/**"])
+    project.scan()
+    accepted = project.onex_here(
+        "run", "--resume", failed["run_id"], "--accept-changed", "node", "--format", "json"
+    ).json
+    assert accepted["status"] == "failed"

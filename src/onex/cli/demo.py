@@ -19,7 +19,7 @@ from onex.configuration import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.reference import NodeRef
-from onex.domain.result import RunResult
+from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.workflow import Workflow, is_child
 from onex.history.artifacts import is_artifact
 from onex.manifests.node_files import is_pruned
@@ -85,7 +85,10 @@ def demo(
                 output.line(f"  {name} is run every time: {step.cache_note}", "dim")
         for name, path in files.items():
             output.line(f"{name}: {path}", "bold")
-        output.line(f"{_CURIOUS} has no permissions, and tried all the same to")
+        if tried:
+            output.line(f"{_CURIOUS} has no permissions, and tried all the same to")
+        else:
+            output.line("nodes are not confined on this machine; onex doctor says why")
         for attempt, outcome in tried.items():
             output.line(f"  {attempt}: {outcome}")
 
@@ -94,11 +97,15 @@ def demo(
 
 
 def _try_what_is_forbidden(registry: Registry) -> JsonObject:
-    """What a node without permissions tried, and what came of it."""
+    """What a node without permissions tried, and what came of it; nothing if it is not confined."""
     inputs = {"home": str(Path.home())}
     plan = registry.plan(Workflow.of_node(NodeRef.parse(_CURIOUS), inputs), inputs)
-    outputs = registry.run(plan, use_cache=False).outputs
-    return as_object(as_object(as_object(outputs)["result"])["tried"])
+    if any(planned.isolation is not IsolationLevel.STRICT for planned in plan.nodes.values()):
+        return {}
+    result = registry.run(plan, use_cache=False)
+    if not result.success:
+        return {"anything": "the node failed"}
+    return as_object(as_object(as_object(result.outputs)["result"])["tried"])
 
 
 def _root(inputs: tuple[str, ...]) -> Path:

@@ -93,7 +93,7 @@ def ask_for_grants(output: Output, registry: Registry, pending: Sequence[Pending
             click.echo(printable(line), err=True)
         if not click.confirm("Grant it that?", default=False, err=True):
             return False
-        registry.grants.approve(request.node)
+        registry.grants.approve(request.node, request.missing)
     return True
 
 

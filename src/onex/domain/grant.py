@@ -7,7 +7,7 @@ any other is granted what somebody approved for its type and namespace.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import JsonObject, as_text, as_texts
@@ -104,13 +104,9 @@ def decide(
     """
     for_run = for_run or RunGrants()
     held = (*(grant.permissions if grant else ()), *for_run.allowed)
-    asked = [p for p in requested if not any(_overlap(p, denied) for denied in for_run.denied)]
+    asked = [p for p in requested if not any(p.overlaps(denied) for denied in for_run.denied)]
     granted = [p for p in asked if trusted or any(holding.covers(p) for holding in held)]
     return GrantDecision(tuple(granted), tuple(p for p in asked if p not in granted))
-
-
-def _overlap(one: Permission, other: Permission) -> bool:
-    return one.covers(other) or other.covers(one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +132,11 @@ class RunAccess:
         """Read what was given as texts; raises InvalidPermissionError."""
         grants = RunGrants(tuple(map(Permission.parse, allow)), tuple(map(Permission.parse, deny)))
         return cls(isolation, grants, frozenset(unsandboxed))
+
+    def denying(self, permissions: Iterable[Permission]) -> RunAccess:
+        """The same, with further permissions that are denied."""
+        denied = tuple(dict.fromkeys((*self.grants.denied, *permissions)))
+        return replace(self, grants=replace(self.grants, denied=denied))
 
     @property
     def is_default(self) -> bool:

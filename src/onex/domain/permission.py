@@ -113,6 +113,25 @@ class Permission:
             return _network_covers(self.resource, other.resource)
         return False
 
+    def overlaps(self, other: Permission) -> bool:
+        """Whether there is anything that both allow; writing a file allows reading it."""
+        if self.kind != other.kind:
+            return {self.kind, other.kind} == {"file.read", "file.write"} and self.overlaps(
+                Permission(self.kind, other.resource)
+            )
+        if self.covers(other) or other.covers(self):
+            return True
+        if self.kind == "process.execute":
+            return posixpath.basename(self.resource) == posixpath.basename(other.resource)
+        if self.kind != "network.connect":
+            return False
+        one, two = _HOST.fullmatch(self.resource), _HOST.fullmatch(other.resource)
+        if one is None or two is None or not _same_or_none(one["port"], two["port"]):
+            return False
+        return _network_covers(one["host"], two["host"]) or _network_covers(
+            two["host"], one["host"]
+        )
+
     @property
     def path(self) -> str:
         """The file, or the folder of a tree, of ``file.read`` and ``file.write``."""
@@ -154,6 +173,10 @@ def _network_resource(resource: str) -> str:
             f"{resource!r} is not a host", hint="write host, host:port or *.host:port"
         )
     return resource.lower()
+
+
+def _same_or_none(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
 
 
 def _network_covers(granted: str, wanted: str) -> bool:

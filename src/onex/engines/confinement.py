@@ -7,6 +7,7 @@ calls that need a decision, and watches the limits that the kernel does not.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 import time
@@ -20,6 +21,7 @@ from onex.engines.engine import NodeCall
 from onex.engines.process_group import ProcessGroup
 from onex.engines.reactor import Reactor
 from onex.engines.supervisor import Supervisor
+from onex.engines.work_folders import SHARED_SUFFIX
 from onex.engines.zygote import ConfinedStart, Zygote
 from onex.local_machine import make_folder
 from onex.sandbox.host_decisions import CallPlaces, HostDecisions
@@ -199,7 +201,8 @@ class Confinement:
         if now - self._measured_at < 10 * self._measuring_seconds:
             return 0
         enough = self._rules.limits.written
-        folders = (*self.places.write, self.places.shared)
+        # The first is its own; what it may write to elsewhere is as large as it is.
+        folders = (self.places.write[0], self.places.shared)
         total = sum(size_of_tree(folder, enough) for folder in folders)
         total += size_of_unlinked(self._group.process_id)
         self._measured_at = time.perf_counter()
@@ -256,6 +259,8 @@ class ConfinedProcesses:
                 asks_for_files=bool(rules.hosts),
             )
         folder = _own_folder(Path(folder), Path(call.context.workdir).parents[1])
+        for path in (*rules.made, *call.writable):
+            _make_file(path)
         environment = {
             **_passed(),
             **rules.environment(folder, call.node.variables),
@@ -263,7 +268,7 @@ class ConfinedProcesses:
         }
         start = ConfinedStart(kind, command, folder, (folder,), rules, environment)
         group, channel = self.zygote.fork(start)
-        places = CallPlaces(write=(folder, *rules.write), shared=f"{folder}.shared")
+        places = CallPlaces(write=(folder, *rules.write), shared=folder + SHARED_SUFFIX)
         return group, Confinement(group, channel, rules, places, self)
 
 
@@ -287,6 +292,12 @@ def _own_folder(folder: Path, above: Path) -> str:
             hint="another call of the same node put it there",
         )
     return real
+
+
+def _make_file(path: str) -> None:
+    """Make an empty file that may be written to, if nothing is there; in vain without a folder."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
 
 def _passed() -> dict[str, str]:

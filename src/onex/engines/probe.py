@@ -79,7 +79,7 @@ def refused_to_node(level: IsolationLevel) -> tuple[tuple[str, ...], tuple[str, 
 
 def _run(code: str, level: IsolationLevel, inputs: JsonObject) -> JsonValue:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         file = folder / "node.py"
         file.write_text(code, encoding="utf-8")
         node = LoadedNode(
@@ -101,7 +101,7 @@ def _run(code: str, level: IsolationLevel, inputs: JsonObject) -> JsonValue:
         until = time.perf_counter() + LIMIT_SECONDS
         try:
             engine = engines.engine_for(node.kind, level)
-            context = ContextSpec("probe", f"{name}/work/1")
+            context = ContextSpec("probe", f"{folder}/work/1")
             engine.start(NodeCall("probe", node, inputs, context, on_end))
             while not ends and time.perf_counter() < until:
                 reactor.wait(until)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from onex.local_machine import remove_tree
 
+SHARED_SUFFIX = ".shared"
+"""What the folder in the place of a call's shared memory is called, after its working folder."""
+
 _CLOCK_STEP_NANOSECONDS = 100_000_000
 """Longer than the steps in which file systems tell the time."""
 
@@ -41,6 +44,8 @@ class WorkFolders:
         if path not in self._changed and not os.access(path, os.F_OK):
             self._free.setdefault(path.rsplit("/", 2)[1], []).append(path)
             return
+        if os.path.lexists(f"{path}{SHARED_SUFFIX}"):
+            remove_tree(Path(f"{path}{SHARED_SUFFIX}"))
         try:
             status = os.lstat(path)
             if not stat.S_ISDIR(status.st_mode):

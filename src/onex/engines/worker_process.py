@@ -216,7 +216,8 @@ class WorkerProcess:
                 return
             self._drain_printed()
             if self._confinement is not None and not self._confinement.is_certain():
-                self._die("it answered before it was confined")
+                if not self.is_closed:
+                    self._die("it answered before it was confined")
                 return
             self.is_spent = message.get("is_spent") is not False
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from onex.domain.errors import WorkerDiedError
 from onex.domain.json_value import JsonObject
 from onex.engines.process_group import ProcessGroup
 from onex.engines.supervisor import Supervisor
@@ -62,7 +64,7 @@ class Zygote:
         """Start the process, if it does not run; raises WorkerDiedError if that fails."""
         if self._peer is not None:
             return
-        own, other = socket.socketpair()
+        own, other = _socket_pair()
         package_folder = Path(zygote.__file__).parents[2]
         try:
             self._group = ProcessGroup.of_command(
@@ -89,22 +91,27 @@ class Zygote:
             WorkerDiedError: that failed.
         """
         self.start()
-        channel, other = socket.socketpair()
+        channel, other = _socket_pair()
 
-        def fork(_: str) -> ForkedProcess:
-            pipes = [os.pipe() for _ in range(3)]
-            (input_end, stdin), (stdout, output_end), (stderr, error_end) = pipes
-            theirs = (input_end, output_end, error_end)
-            try:
+        def fork(_mark: str) -> ForkedProcess:
+            with contextlib.ExitStack() as kept, contextlib.ExitStack() as handed_over:
+                pipes = []
+                for _ in range(3):
+                    ends = os.pipe()
+                    pipes.append(ends)
+                    for end in ends:
+                        kept.callback(os.close, end)
+                (input_end, stdin), (stdout, output_end), (stderr, error_end) = pipes
+                theirs = (input_end, output_end, error_end)
                 reply, handles = self._ask({"fork": True}, (*theirs, other.fileno()))
+                for handle in handles:
+                    kept.callback(os.close, handle)
+                if len(handles) != 1:
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 zygote.send(channel, start.to_json())
-            except OSError:
-                for descriptor in (stdin, stdout, stderr):
-                    os.close(descriptor)
-                raise
-            finally:
-                for descriptor in theirs:
-                    os.close(descriptor)
+                kept.pop_all()
+                for end in theirs:
+                    handed_over.callback(os.close, end)
             return ForkedProcess(
                 int(str(reply["process"])),
                 handles[0],
@@ -200,3 +207,13 @@ class ForkedProcess:
         self.returncode = self._zygote.reap(self.pid)
         os.close(self._handle)
         return self.returncode
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair()
+    except OSError as error:
+        raise WorkerDiedError(
+            f"the process could not be started: {error.strerror}",
+            hint="check the limit on open files",
+        ) from error

@@ -19,15 +19,21 @@ class CacheLookup:
     """Looks up calls of one run; files that do not change are read once."""
 
     def __init__(
-        self, journal: RunJournal, artifacts: ArtifactStore, *, has_artifacts: bool
+        self,
+        journal: RunJournal,
+        artifacts: ArtifactStore,
+        nodes: Mapping[str, PreparedNode],
+        *,
+        has_artifacts: bool,
     ) -> None:
-        """``has_artifacts`` says whether artifacts may be among what the run is given."""
+        """``nodes`` are those of the steps; ``has_artifacts`` says whether artifacts may be among
+        what the run is given."""
         self._has_artifacts = has_artifacts
         self._journal = journal
         self._artifacts = artifacts
         self._files = FileDigests()
         self._whole: set[str] = set()
-        self._designations = Designations()
+        self._designations = Designations(nodes)
         self._seen: dict[str, Mapping[str, Signature]] = {}
 
     def facts_of(

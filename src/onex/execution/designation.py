@@ -8,7 +8,7 @@ what it may read itself. Artifacts may be read wherever they are passed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from onex.domain.errors import PathNotEntitledError
@@ -38,6 +38,7 @@ NOTHING_DESIGNATED = Designated()
 class Designations:
     """What was handed over in one run, and what each step may hand on."""
 
+    nodes: Mapping[str, PreparedNode]
     _entitled: dict[str, set[str]] = field(default_factory=dict)
 
     def of_call(self, call: Call, step: Step, node: PreparedNode, inputs: JsonObject) -> Designated:
@@ -58,7 +59,7 @@ class Designations:
         hidden = node.loaded.rules.hidden
         readable = [os.path.realpath(path) for path in sorted(artifacts)]
         writable: list[str] = []
-        entitled = self._entitled_of(step.id, node)
+        entitled = self._entitled_of(step.id)
         writing = node.written_paths.places_in(inputs).places if node.written_paths else ()
         for place in node.paths.places_in(inputs).places if node.paths else ():
             text = value_at(inputs, place)
@@ -70,17 +71,19 @@ class Designations:
             (writable if place in writing else readable).extend(readable_places(path, hidden))
         return Designated(tuple(readable), tuple(writable))
 
-    def _entitled_of(self, step_id: str, node: PreparedNode) -> set[str]:
+    def _entitled_of(self, step_id: str) -> set[str]:
         """What a step may read: what it is granted, and what was handed over to it."""
         if step_id not in self._entitled:
+            node = self.nodes[step_id]
             rules = node.loaded.rules
-            self._entitled[step_id] = {*rules.read, *rules.write}
+            is_confined = node.facts.isolation is IsolationLevel.STRICT
+            self._entitled[step_id] = {*rules.read, *rules.write} if is_confined else {"/"}
         return self._entitled[step_id]
 
     def _require_entitled(self, path: str, step: Step, name: str, place: str) -> None:
         """Refuse a path that steps made none of which may read it."""
         makers = sorted(_makers(step, step.arguments.get(name)))
-        if not makers or any(_is_within(path, self._entitled.get(m, ())) for m in makers):
+        if not makers or any(_is_within(path, self._entitled_of(m)) for m in makers):
             return
         raise PathNotEntitledError(
             f"the input {place} of {step.id} is {path}, which was made by the step"
@@ -99,7 +102,7 @@ def _makers(step: Step, template: JsonValue) -> Iterator[str]:
             yield from (str(r.parts[1]) for r in references_in(step.foreach) if r.root == "steps")
 
 
-def _is_within(path: str, places: Iterable[str]) -> bool:
+def _is_within(path: str, places: Collection[str]) -> bool:
     while path not in places:
         parent = os.path.dirname(path)  # noqa: PTH120 - in the way of every call
         if parent == path:

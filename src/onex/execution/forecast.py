@@ -152,7 +152,7 @@ def forecast_run(
     prepared: PreparedPlan, options: RunOptions, journal: RunJournal, artifacts: ArtifactStore
 ) -> RunForecast:
     """Simulate a run: calls with cached results succeed, all others fail."""
-    lookup = CacheLookup(journal, artifacts, has_artifacts=True)
+    lookup = CacheLookup(journal, artifacts, prepared.nodes, has_artifacts=True)
     cache = _walk(prepared, options, lookup)
     steps = forecast_steps(prepared, journal)
     expected: dict[str, StepForecast] = {}

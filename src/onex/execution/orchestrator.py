@@ -92,7 +92,8 @@ class ExecutionOrchestrator:
         self._workspace = workspace
         self._listing_at = listing_at
         self._sources = {source.name: source for source in configuration.sources}
-        self._home = configuration.home
+        # What confines nodes knows real paths alone.
+        self._home = configuration.home.resolve()
         self._environment = environment
         self._history = history
         self._contexts = ExecutionContextFactory(
@@ -372,7 +373,9 @@ class _Run:
             journal=journal,
             observer=observer,
             engines=self.engines,
-            lookup=CacheLookup(journal, artifacts, has_artifacts=any(artifacts_in(given))),
+            lookup=CacheLookup(
+                journal, artifacts, prepared.nodes, has_artifacts=any(artifacts_in(given))
+            ),
         )
 
     def _record_breakdown(self, run_id: str, error: BaseException) -> None:

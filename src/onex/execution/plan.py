@@ -222,6 +222,8 @@ def recorded_plan(
         DigestMismatchError: the files of a node are not what they were.
     """
     nodes = {}
+    said = as_object(record.plan.get("access") or {})
+    denied = [Permission.parse(text) for text in as_texts(said.get("denied", ()))]
     for step_id, step in as_object(record.plan["steps"]).items():
         planned = as_object(step)
         node = _recorded_node(planned, workflow, step_id, find, is_accepted=step_id in accepted)
@@ -235,7 +237,13 @@ def recorded_plan(
         access = policy.decisions.decide(node, level)
         before = set(as_texts(planned["permissions"]))
         # What was denied to the run, or not known then, is not had by going on with it.
-        kept = tuple(p for p in access.permissions if str(p) in before or is_free)
+        kept = tuple(
+            p
+            for p in access.permissions
+            if (str(p) in before or is_free) and not any(p.overlaps(d) for d in denied)
+        )
+        if step_id in settled:
+            access = replace(access, pending=None)
         nodes[step_id] = PlannedNode(
             node, replace(access, permissions=kept), policy.limits_of(workflow.steps[step_id])
         )
@@ -245,7 +253,8 @@ def recorded_plan(
         nodes,
         record.inputs,
         lock_digest=as_optional_text(record.plan.get("lock_digest")),
-        access=policy.access,
+        # What was denied once stays denied however often the run goes on.
+        access=policy.access.denying(denied),
     )
 
 

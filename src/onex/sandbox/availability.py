@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
-
-from onex.sandbox.landlock import NEWEST_KNOWN_VERSION, SCOPE_VERSION, landlock_version
-from onex.sandbox.system_calls import Kernel, machine
 
 _GET_ACTION_AVAILABLE = 2
 _KILL_PROCESS = 0x8000_0000
@@ -14,6 +10,9 @@ _KILL_PROCESS = 0x8000_0000
 
 def offered() -> str:
     """What confines nodes here, in words."""
+    from onex.sandbox.landlock import NEWEST_KNOWN_VERSION, SCOPE_VERSION, landlock_version
+    from onex.sandbox.system_calls import Kernel
+
     version = landlock_version(Kernel())
     known = min(version, NEWEST_KNOWN_VERSION)
     parts = [f"Landlock {version}" + (f" (used as {known})" if known < version else "")]
@@ -26,6 +25,12 @@ def why_not_strict() -> str | None:
     """Why strict isolation cannot be had here, in words; None if it can."""
     if sys.platform != "linux":
         return f"{sys.platform} has neither Landlock nor seccomp"
+    # Other systems have none of what these modules name.
+    import ctypes
+
+    from onex.sandbox.landlock import landlock_version
+    from onex.sandbox.system_calls import Kernel, machine
+
     if machine() is None:
         return "the system calls of this processor are not known to onex"
     kernel = Kernel()

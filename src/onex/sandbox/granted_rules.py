@@ -38,7 +38,10 @@ def granted_rules(
         SandboxError: a program that was granted is not there.
     """
     by_kind: dict[str, list[str]] = {}
+    made: list[str] = []
     for permission in permissions:
+        if permission.kind == "file.write" and permission.path == permission.resource:
+            made.append(permission.path)
         is_file = permission.kind.startswith("file.")
         by_kind.setdefault(permission.kind, []).append(
             permission.path if is_file else permission.resource
@@ -56,6 +59,7 @@ def granted_rules(
     return SandboxRules(
         read=tuple(by_kind.get("file.read", ())),
         write=tuple(by_kind.get("file.write", ())),
+        made=tuple(made),
         execute=tuple(dict.fromkeys(execute)),
         hosts=tuple(hosts),
         hidden=tuple(hidden),

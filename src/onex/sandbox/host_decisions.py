@@ -129,7 +129,12 @@ class HostDecisions:
                 with self._lock:
                     self._waiting -= 1
 
-        threading.Thread(target=act_and_count, name="onex-network", daemon=True).start()
+        try:
+            threading.Thread(target=act_and_count, name="onex-network", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._waiting -= 1
+            raise OSError(errno.EAGAIN, "no thread can be started") from error
 
     def _path(self, call: WaitingCall, folder: int, address: int) -> str:
         """The path that a call names, from the root, without links resolved."""
@@ -147,7 +152,8 @@ class HostDecisions:
         path, flags = self._path(call, folder, address), flags & 0xFFFF_FFFF
         if flags & os.O_PATH:
             self.listener.proceed(call)
-        elif (place := confined_files.place_of(path, self.places.read)) is not None:
+        elif (found := self._handed_over(path)) is not None:
+            place, path = found
             hidden = self._rules.hidden
             opened = confined_files.open_for_reading(self._kernel, place, path, flags, hidden)
             self._hand_over(call, opened, flags)
@@ -163,6 +169,17 @@ class HostDecisions:
             self._wait_for(lambda: self._look_up(call, path, flags))
         else:
             self.listener.proceed(call)
+
+    def _handed_over(self, path: str) -> tuple[str, str] | None:
+        """The place that was handed over and leads to a path, and the path without links."""
+        if not self.places.read:
+            return None
+        place = confined_files.place_of(path, self.places.read)
+        if place is None:
+            # Places are real paths, and the node was told another that leads there.
+            path = os.path.realpath(path)
+            place = confined_files.place_of(path, self.places.read)
+        return None if place is None else (place, path)
 
     def _hand_over(self, call: WaitingCall, descriptor: int, flags: int) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -11,7 +10,9 @@ from dataclasses import dataclass
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_STATE, _SESSION, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _RESIDENT = 0, 3, 11, 12, 17, 21
+_STATE, _SESSION, _THREADS, _RESIDENT = 0, 3, 17, 21
+_FIRST_TICKS = 11
+"""Of its own in user and system mode, then of those that it started and asked for their end."""
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ def usage_of(session: int, *, alone: bool) -> Usage:
         usage.processes += 1
         usage.threads += int(status[_THREADS])
         usage.memory_bytes += int(status[_RESIDENT]) * _PAGE_BYTES
-        ticks = int(status[_USER_TICKS]) + int(status[_SYSTEM_TICKS])
+        ticks = sum(map(int, status[_FIRST_TICKS : _FIRST_TICKS + 4]))
         usage.cpu_seconds += ticks / _TICKS_PER_SECOND
     return usage
 
@@ -58,20 +59,22 @@ def _status_of(name: str) -> list[bytes] | None:
 def size_of_tree(folder: str, enough: int) -> int:
     """Bytes that files below a folder take, at least a block for each; counts up to ``enough``.
 
-    What is too deep to be named counts as more than enough.
+    What cannot be looked into, or is too deep to be named, counts as more than enough.
     """
     total, pending = 0, [folder]
     while pending and total <= enough:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
-                    total += max(status.st_blocks * 512, 512)
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return enough + 1
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        total += max(status.st_blocks * 512, 512)
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return enough + 1
     return total
 
 

@@ -66,7 +66,9 @@ class SandboxRules:
     """What a process may do beside computing.
 
     ``read``, ``write`` and ``execute`` are absolute paths of files, and of folders with all that
-    is below them; ``hosts`` are the resources of ``network.connect``. ``hidden`` folders stay
+    is below them; ``made`` are files that are made, empty, if
+    they are not there, since only what is there can be allowed; ``hosts`` are the resources of
+    ``network.connect``. ``hidden`` folders stay
     unreadable though Python's search path may lead to them. ``asks_for_files`` says that opening
     a file may be decided call by call.
     """
@@ -74,6 +76,7 @@ class SandboxRules:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     execute: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -97,6 +100,7 @@ class SandboxRules:
             "read": self.read,
             "write": self.write,
             "execute": self.execute,
+            "made": self.made,
             "hosts": self.hosts,
             "hidden": self.hidden,
             "limits": self.limits.to_json(),
@@ -110,6 +114,7 @@ class SandboxRules:
             read=as_texts(body["read"]),
             write=as_texts(body["write"]),
             execute=as_texts(body["execute"]),
+            made=as_texts(body["made"]),
             hosts=as_texts(body["hosts"]),
             hidden=as_texts(body["hidden"]),
             limits=Limits().with_table(as_object(body["limits"])),

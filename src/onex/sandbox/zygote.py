@@ -188,6 +188,8 @@ def _take_descriptors(descriptors: list[int]) -> None:
 
 def main() -> None:
     """Serve the host whose socket is named on the command line."""
+    # How processes ended is to be known, whatever the host does.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A key pressed in the host's terminal is the host's to answer.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -10,6 +10,7 @@ from onex.domain.errors import IsolationUnavailableError, UsageError
 from onex.domain.grant import RunAccess, RunGrants
 from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
+from onex.domain.reference import NodeId
 from onex.domain.result import IsolationLevel
 from onex.trust.grants import Grants, PendingGrant
 
@@ -47,7 +48,7 @@ class AccessDecisions:
         self._default = default
         self._access = access
         self._why_not_strict = why_not_strict
-        self._named: set[str] = set()
+        self._named: dict[str, set[NodeId]] = {}
         self.warnings: list[str] = []
 
     def decide(self, node: RegisteredNode, recorded: IsolationLevel | None = None) -> NodeAccess:
@@ -71,12 +72,18 @@ class AccessDecisions:
 
     def check_names(self) -> None:
         """Raise UsageError if a node that may run unconfined is none of the run's."""
-        unknown = sorted(self._access.unsandboxed - self._named)
+        unknown = sorted(self._access.unsandboxed - self._named.keys())
         if unknown:
             raise UsageError(
                 f"no node of this run is called {unknown[0]}",
                 hint="--allow-unsandboxed takes the name or type://namespace of a node that runs",
             )
+        for name, nodes in self._named.items():
+            if len(nodes) > 1:
+                raise UsageError(
+                    f"{name} is the name of several nodes of this run",
+                    hint="name one in full: " + " or ".join(sorted(map(str, nodes))),
+                )
 
     def _level(
         self, node: RegisteredNode, asked: IsolationLevel | None, *, trusted: bool
@@ -84,15 +91,21 @@ class AccessDecisions:
         metadata = node.metadata
         names = {metadata.name, metadata.node.namespace, str(metadata.node)}
         named = self._access.unsandboxed & {*names, str(metadata.node_version)}
-        self._named |= named
+        for name in named:
+            self._named.setdefault(name, set()).add(metadata.node)
         wanted = asked or IsolationLevel.STRICT
         if named:
             return IsolationLevel.PROCESS if wanted is IsolationLevel.STRICT else wanted
         why_not = None
         if wanted is IsolationLevel.STRICT:
             why_not = self._why_not_strict()
-            if why_not is None or asked is not None:
+            if why_not is None:
                 return wanted
+            if asked is not None:
+                raise IsolationUnavailableError(
+                    f"strict isolation cannot be had here: {why_not}",
+                    hint="use --isolation process for nodes that you trust",
+                )
         if not trusted:
             reason = (
                 f"strict isolation cannot be had here: {why_not}"

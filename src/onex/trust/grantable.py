@@ -23,6 +23,8 @@ def refusal_of(permission: Permission, protected: Collection[str]) -> str | None
         return None
     path = permission.path
     real = os.path.realpath(path)
+    if Path(path).is_dir() and permission.resource == path:
+        return f"it is a folder, so write {permission.kind}:{path}/**"
     if real != path:
         return f"{path} leads through a link to {real}, so name that"
     if path == "/":

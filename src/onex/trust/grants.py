@@ -89,15 +89,22 @@ class Grants:
         return any(self._is_trusted(origin) for origin in node.origins)
 
     def _is_trusted(self, origin: Origin) -> bool:
-        if origin.source == OVERRIDE_SOURCE:
-            return True
         if origin.workspace not in ("", self._workspace):
             return False
+        if origin.source == OVERRIDE_SOURCE:
+            return True
         source = self._sources.get(origin.source)
         if source is not None:
             return source.trusted
-        # A folder that was scanned by name: what lies within the project is the user's own.
-        path = Path(origin.source)
+        # A folder that was scanned by name: it may be, or hold, one that is declared.
+        path = Path(origin.path)
+        declared = [
+            source
+            for source in self._sources.values()
+            if source.path is not None and path.is_relative_to(source.path)
+        ]
+        if declared:
+            return all(source.trusted for source in declared)
         return self._project is not None and path.is_relative_to(self._project)
 
     def decide(self, node: RegisteredNode, for_run: RunGrants | None = None) -> GrantDecision:
@@ -145,13 +152,15 @@ class Grants:
                     hint="it asks for: " + (", ".join(map(str, metadata.requests)) or "nothing"),
                 )
             self.require_grantable(permission)
-        before = self._current.get(metadata.node)
-        held = (*(before.permissions if before else ()), *chosen)
-        kept = [p for p in dict.fromkeys(held) if not any(o != p and o.covers(p) for o in held)]
-        self._storage.write(
-            lambda writer: writer.approve_grant(metadata.node_version, node.digest, kept),
-            self._actor,
-        )
+
+        def add(writer: StorageWriter) -> None:
+            # What was decided meanwhile counts.
+            before = current_grants(self._storage.grant_events()).get(metadata.node)
+            held = (*(before.permissions if before else ()), *chosen)
+            kept = [p for p in dict.fromkeys(held) if not any(o != p and o.covers(p) for o in held)]
+            writer.approve_grant(metadata.node_version, node.digest, kept)
+
+        self._storage.write(add, self._actor)
         self.__dict__.pop("_current", None)
         return self._current[metadata.node]
 
