@@ -40,7 +40,7 @@ from onex.schemas.absolute_paths import with_absolute_paths
 from onex.schemas.given_inputs import GivenInputs
 from onex.schemas.node_schemas import complete_inputs, object_schema
 from onex.schemas.state_contract import read_state_contract
-from onex.trust.access import AccessDecisions, NodeAccess
+from onex.trust.access import AccessDecisions, NodeAccess, with_real_paths
 from onex.trust.grants import Grants, PendingGrant
 
 FindNode = Callable[[NodeRef], RegisteredNode]
@@ -86,6 +86,7 @@ class PlanPolicy:
     @classmethod
     def of(cls, configuration: Configuration, grants: Grants, access: RunAccess) -> PlanPolicy:
         """The policy of a project, with what the user of a run says."""
+        access = with_real_paths(access)
         decisions = AccessDecisions(grants, access, configuration.isolation, why_not_strict)
         return cls(access, decisions, configuration.limits, configuration.ceilings)
 

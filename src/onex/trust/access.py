@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from onex.domain.errors import IsolationUnavailableError, UsageError
-from onex.domain.grant import RunAccess, RunGrants
+from onex.domain.grant import RunAccess
 from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeId
@@ -44,7 +44,6 @@ class AccessDecisions:
             why_not_strict: says why this machine cannot confine, None if it can.
         """
         self._grants = grants
-        self._for_run = _without_links(access.grants)
         self._default = default
         self._access = access
         self._why_not_strict = why_not_strict
@@ -59,7 +58,7 @@ class AccessDecisions:
             GrantRefusedError: it is granted what can be granted to nobody.
         """
         trusted = self._grants.is_trusted(node)
-        decision = self._grants.decide(node, self._for_run)
+        decision = self._grants.decide(node, self._access.grants)
         asked = self._access.isolation or recorded or (self._default if trusted else None)
         level = self._level(node, asked, trusted=trusted)
         if level is IsolationLevel.STRICT:
@@ -124,10 +123,10 @@ class AccessDecisions:
         return IsolationLevel.PROCESS
 
 
-def _without_links(grants: RunGrants) -> RunGrants:
+def with_real_paths(access: RunAccess) -> RunAccess:
     """The same, where what is denied is denied by its real path, too: grants have real paths."""
-    files = [p for p in grants.denied if p.kind.startswith("file.")]
-    real = [
-        Permission(p.kind, p.resource.replace(p.path, os.path.realpath(p.path), 1)) for p in files
-    ]
-    return replace(grants, denied=tuple(dict.fromkeys((*grants.denied, *real))))
+    return access.denying(
+        Permission(p.kind, p.resource.replace(p.path, os.path.realpath(p.path), 1))
+        for p in access.grants.denied
+        if p.kind.startswith("file.")
+    )
