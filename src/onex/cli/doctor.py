@@ -214,20 +214,25 @@ def _strict_isolation() -> _Check:
             "nodes of trusted sources run in plain processes; others only by --allow-unsandboxed",
         )
     try:
-        stopped, possible = refused_to_node(IsolationLevel.STRICT)
+        found = refused_to_node(IsolationLevel.STRICT)
     except OnexError as error:
         return _Check(name, "failed", error.message, error.hint)
-    if possible:
+    if found.possible:
         return _Check(
             name,
             "failed",
-            f"a node without permissions could do what it must not: {', '.join(possible)}",
+            f"a node without permissions could do what it must not: {', '.join(found.possible)}",
             "please report this, with the version of the kernel",
         )
+    answered = (
+        ", and the host's answers"
+        if found.is_answered
+        else ", without the host's answers: another program listens, so nothing can be connected"
+    )
     return _Check(
         name,
         "ok",
-        f"by {offered()}; a node tried in vain: {', '.join(stopped)}",
+        f"by {offered()}{answered}; a node tried in vain: {', '.join(found.stopped)}",
         "not covered: that files exist, their sizes and times; time of the processor that others"
         " lack; defects of the kernel",
     )

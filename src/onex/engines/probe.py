@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from onex.domain.errors import WorkerDiedError
@@ -50,8 +51,26 @@ def execute(context, *, outside):
             possible.append(name)
         else:
             possible.append(name)
-    return {"stopped": stopped, "possible": possible}
+    open("own", "w").close()
+    try:
+        os.chmod("own", 0o600)
+    except PermissionError:
+        return {"stopped": stopped, "possible": possible, "answered": False}
+    return {"stopped": stopped, "possible": possible, "answered": True}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedConfinement:
+    """What came of attempts by a node without permissions.
+
+    ``stopped`` are those in vain; ``possible`` are those that worked, though they must not;
+    ``is_answered`` says whether the host answers calls that need a decision.
+    """
+
+    stopped: tuple[str, ...]
+    possible: tuple[str, ...]
+    is_answered: bool
 
 
 def process_of_node(level: IsolationLevel) -> JsonValue:
@@ -66,15 +85,17 @@ def process_of_node(level: IsolationLevel) -> JsonValue:
     return process_id
 
 
-def refused_to_node(level: IsolationLevel) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a node without permissions tried in vain, and what it could do though it must not.
+def refused_to_node(level: IsolationLevel) -> ProbedConfinement:
+    """What a node without permissions can do, found by trying.
 
     Raises:
         OnexError: it does not run at that level.
     """
     with tempfile.NamedTemporaryFile() as outside:
         found = as_object(_run(_FORBIDDEN, level, {"outside": outside.name}))
-    return as_texts(found["stopped"]), as_texts(found["possible"])
+    return ProbedConfinement(
+        as_texts(found["stopped"]), as_texts(found["possible"]), found["answered"] is True
+    )
 
 
 def _run(code: str, level: IsolationLevel, inputs: JsonObject) -> JsonValue:
