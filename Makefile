@@ -7,18 +7,20 @@ WHEELS ?= $(HOME)/.cache/onex-registry/wheels
 BIN := .venv/bin
 INSTALL := scripts/install $(BIN)/python $(WHEELS)
 
-.PHONY: demo test check crash fuzz lint format requirements clean
+.PHONY: demo test check slow fuzz lint format requirements clean
 
 demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
 
 test: .venv/dev .venv/corpus
-	$(BIN)/pytest --numprocesses=logical --dist=worksteal --ignore=tests/crash --cov --cov-report=term
+	$(BIN)/pytest -m 'not slow' --ignore=tests/crash --numprocesses=logical --dist=worksteal \
+		--cov --cov-report=term
 
-check: lint demo test crash
+check: lint demo test slow
 
-# Kills and writes for minutes.
-crash: .venv/dev
+# What takes seconds, and kills and writes for minutes.
+slow: .venv/dev .venv/corpus
+	$(BIN)/pytest -m slow --numprocesses=logical
 	ONEX_TEST_KILLS=200 ONEX_TEST_SECONDS=30 $(BIN)/pytest tests/crash -o timeout=900
 
 # Longer than make test does it: odd files, random trees, random histories.

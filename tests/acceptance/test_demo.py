@@ -7,6 +7,8 @@ import sysconfig
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Project
 
 
@@ -16,6 +18,7 @@ def demo(project: Project, *arguments: str | Path) -> dict:
     return result.json
 
 
+@pytest.mark.slow
 def test_the_standard_library_is_mapped_and_a_second_run_is_faster(project: Project) -> None:
     first = demo(project)
     assert first["outputs"]["files"] >= 500

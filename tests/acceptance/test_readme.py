@@ -45,6 +45,7 @@ def run(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tour(tmp_path: Path, environment: dict[str, str]) -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
     assert len(commands) > 20

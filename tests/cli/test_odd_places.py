@@ -275,6 +275,7 @@ def test_two_new_nodes_of_one_name_do_not_undo_each_other(project: Project) -> N
     assert (project.nodes / "fresh").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.skipif(sys.platform == "darwin", reason="names must be UTF-8 on macOS")
 def test_a_project_whose_name_is_not_utf8(

@@ -26,6 +26,7 @@ def listed(project: Project) -> dict[str, str]:
     return {f"{n['namespace']}@{n['version']}": n["source"] for n in nodes}
 
 
+@pytest.mark.slow
 def test_scans_at_once_while_versions_change_leave_no_ghost(project: Project) -> None:
     chance = random.Random(7)
     for _ in range(4):
@@ -128,6 +129,7 @@ def test_any_interleaving_of_two_scans_ends_as_one_scan_would(
     other.close()
 
 
+@pytest.mark.slow
 def test_decisions_outlive_an_absence(project: Project) -> None:
     project.write("onex.toml", '[[sources]]\nname = "a"\npath = "nodes"\n')
     project.add("a")

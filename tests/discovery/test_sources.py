@@ -278,6 +278,7 @@ def watch():
         found.process.communicate()
 
 
+@pytest.mark.slow
 def test_a_watch_hears_of_folders_that_are_replaced_absent_and_declared(
     project: Project, watch
 ) -> None:

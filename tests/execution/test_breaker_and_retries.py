@@ -60,6 +60,7 @@ def test_a_node_that_never_works_is_given_a_rest_and_the_cause_is_named(project:
     assert all("exit code 7" in error["message"] for error in refused)
 
 
+@pytest.mark.slow
 def test_a_call_with_attempts_left_waits_for_the_rest_to_end(project: Project) -> None:
     gate = project.root / "gate"
     project.add(

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -129,3 +130,4 @@ class StorageMachine(RuleBasedStateMachine):
 
 TestStorage = StorageMachine.TestCase
 TestStorage.settings = fuzzing
+TestStorage.pytestmark = [pytest.mark.slow]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +78,7 @@ def answer(resolution: CachedResolver, references: list[str]) -> object:
         return error.code, error.message
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150,
     deadline=None,

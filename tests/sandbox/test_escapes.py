@@ -162,6 +162,7 @@ def test_a_node_of_an_untrusted_source_reaches_nothing(project: Project, targets
     targets.check()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     os.getuid() != 0 or shutil.which("unshare") is None,
     reason="ONLY THIS USER WAS TRIED: becoming another one needs root and unshare",

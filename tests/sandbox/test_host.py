@@ -192,6 +192,7 @@ def test_a_node_finds_nothing_of_what_others_were_given(project: Project) -> Non
     assert outcome(project, "test.workflow.yaml")["outputs"] == {"found": 0}
 
 
+@pytest.mark.slow
 def test_connections_that_nobody_answers_hold_up_nobody(project: Project) -> None:
     """Sixteen threads wait for a server whose queue is full; another node connects meanwhile."""
     full = socket.create_server(("127.0.0.1", 0), backlog=0)
@@ -222,7 +223,7 @@ def test_connections_that_nobody_answers_hold_up_nobody(project: Project) -> Non
             f"            socket.socket().connect(('127.0.0.1', {ports[0]}))\n"
             "        except OSError:\n            pass\n"
             "    for _ in range(20):\n        threading.Thread(target=wait, daemon=True).start()\n"
-            "    time.sleep(2)\n    return 1\n"
+            "    time.sleep(6)\n    return 1\n"
         )
         connect = f"import socket, time\ndef execute(context):\n    time.sleep(0.5)\n    started = time.time()\n    socket.create_connection(('127.0.0.1', {ports[1]}), 5)\n    return time.time() - started\n"
         project.add("stuck", stuck, capabilities=[f"network.connect:127.0.0.1:{ports[0]}"])
@@ -233,8 +234,8 @@ def test_connections_that_nobody_answers_hold_up_nobody(project: Project) -> Non
         started = time.monotonic()
         done = project.onex("run", "test.workflow.yaml", "--jobs", "2", "--format", "json")
         assert done.json["status"] == "succeeded"
-        assert done.json["outputs"]["seconds"] < 1.5
-        assert time.monotonic() - started < 30, "it ends though connections wait"
+        assert done.json["outputs"]["seconds"] < 4
+        assert time.monotonic() - started < 60, "it ends though connections wait"
     finally:
         stop.set()
         server.join()

@@ -515,6 +515,7 @@ def test_a_registry_that_is_made_during_a_snapshot_is_seen_after_it(tmp_path: Pa
     reader.close()
 
 
+@pytest.mark.slow
 def test_many_large_manifests_are_stored_at_once(backend: SqlBackend) -> None:
     large = [replace(node(f"n{number}"), description="x" * 1_000_000) for number in range(40)]
     with backend.writing() as writer:
