@@ -38,10 +38,10 @@ _SHARED_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC
 
 @dataclass(slots=True)
 class CallPlaces:
-    """Where one process may read and write by the host's hands.
+    """The files and folders that the host opens and changes for one process.
 
-    ``read``: what was handed over to the call that runs. ``write``: its working folders.
-    ``shared``: the folder in the place of shared memory.
+    ``read``: those that were handed over to the call that runs. ``write``: its own folder first,
+    then those that it is granted. ``shared``: the folder that stands for shared memory.
     """
 
     write: tuple[str, ...]

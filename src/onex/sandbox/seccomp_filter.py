@@ -173,7 +173,7 @@ def allowed_calls(options: FilterOptions) -> CallRules:
             *_if(Argument(index + 1, (0,), _RUNS_AS_OWNER)),
             *_if(Argument(index, (0,), _MAKES_FILES)),
         )
-    rules |= _where_landlock_is_old(options)
+    rules |= _depending_on_landlock(options)
     if options.connects and options.listens:
         families = Argument(0, (_INTERNET, _INTERNET_6))
         rules["socket"] = _if(families, _STREAM_ONLY, Argument(2, (0, _TCP)))
@@ -192,8 +192,8 @@ def allowed_calls(options: FilterOptions) -> CallRules:
     return rules
 
 
-def _where_landlock_is_old(options: FilterOptions) -> CallRules:
-    """What depends on how much Landlock governs: signals, and cutting files off."""
+def _depending_on_landlock(options: FilterOptions) -> CallRules:
+    """Rules for what older versions of Landlock do not govern: signals, and cutting files off."""
     if options.landlock_version >= _SCOPE_VERSION:
         # The kernel says that signalling everybody succeeded though it reached nobody.
         everybody = Answer(EPERM, (Argument(0, (0xFFFF_FFFF,)),))

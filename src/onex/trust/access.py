@@ -124,7 +124,7 @@ class AccessDecisions:
 
 
 def with_real_paths(access: RunAccess) -> RunAccess:
-    """The same, where what is denied is denied by its real path, too: grants have real paths."""
+    """The same access, with denied files denied by their real paths too, which grants name."""
     return access.denying(
         Permission(p.kind, p.resource.replace(p.path, os.path.realpath(p.path), 1))
         for p in access.grants.denied
