@@ -41,6 +41,7 @@ def test_the_standard_library_is_mapped_and_a_second_run_is_faster(project: Proj
     assert "http" not in report.replace("http://www.w3.org/2000/svg", "").split("<script>")[1]
 
 
+@pytest.mark.slow
 def test_another_tree_and_its_facts(project: Project) -> None:
     """A small tree whose graph, cycle and complexity are known by hand."""
     project.write("tree/pkg/__init__.py", "from . import a\n")

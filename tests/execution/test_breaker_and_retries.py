@@ -14,6 +14,7 @@ def run(project: Project, *arguments: str) -> CommandResult:
     return project.onex_here("run", "test.workflow.yaml", *arguments, "--format", "json")
 
 
+@pytest.mark.slow
 def test_every_attempt_of_a_crashing_call_is_made(project: Project) -> None:
     count = project.root / "count"
     count.mkdir()

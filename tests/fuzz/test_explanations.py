@@ -186,6 +186,7 @@ _ASKED = r"(\S+(?: or \S+)*?)"
 _WHY = r"( and no node has that name| and only .* exist)?"
 
 
+@pytest.mark.slow
 @settings(fuzzing, max_examples=5 * EXAMPLES)
 @given(registries(), requests)
 def test_every_step_follows(registry: Registry, request: dict[str, str]) -> None:

@@ -98,6 +98,7 @@ def test_agrees_with_brute_force(registry: Registry, requirements: dict[str, str
         assert caught.value.explanation
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(registries, requests)
 def test_no_node_alone_could_be_a_better_version(registry, requirements) -> None:
@@ -126,6 +127,7 @@ def holds(registry: Registry, requirements: Mapping[str, str], chosen: Mapping[s
     ) and is_acyclic({node: set(registry[node][version]) for node, version in chosen.items()})
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(registries, requests, st.randoms(use_true_random=False))
 def test_order_of_discovery_does_not_matter(registry, requirements, random) -> None:

@@ -293,6 +293,7 @@ def test_names_found_by_one_writer_are_there_for_another(filled: str) -> None:
     other.close()
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_no_password(project: Project, postgres: str) -> None:
     project.add("a")
     url = f"{postgres}&password=SECRETWORD"
