@@ -1,7 +1,8 @@
-"""Paths that are not UTF-8, as text that databases and JSON in UTF-8 can hold.
+"""Paths as text: which lies below which, and how those that are not UTF-8 are stored.
 
-Python marks each byte of a path that is not UTF-8 by half of a surrogate pair. In what is stored
-a character of the last plane for private use stands for each, which no real name has.
+Databases and JSON hold UTF-8 alone. Python marks each byte of a path that is not UTF-8 by half of
+a surrogate pair. In what is stored a character of the last plane for private use stands for each,
+which no real name has.
 """
 
 from __future__ import annotations
@@ -24,3 +25,8 @@ def stored_path(path: str) -> str:
 def read_path(text: str) -> str:
     """The path that ``stored_path`` was given."""
     return text.translate(_FROM_STORED) if not text.isascii() and _STORED.search(text) else text
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies below it; both are compared as they are written."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -122,7 +122,7 @@ def _run(code: str, level: IsolationLevel, inputs: JsonObject) -> JsonValue:
         until = time.perf_counter() + LIMIT_SECONDS
         try:
             engine = engines.engine_for(node.kind, level)
-            context = ContextSpec("probe", f"{folder}/work/1")
+            context = ContextSpec("probe", f"{folder}/calls/1")
             engine.start(NodeCall("probe", node, inputs, context, on_end))
             while not ends and time.perf_counter() < until:
                 reactor.wait(until)

@@ -90,14 +90,8 @@ class PlainWorkers:
         try:
             group = ProcessGroup.of_command(
                 [
-                    *(
-                        sys.executable,
-                        "-I",
-                        "-X",
-                        "utf8",
-                        script,
-                        str(Path(script).parents[2]),
-                    ),
+                    *(sys.executable, "-I", "-X", "utf8"),
+                    *(script, str(Path(script).parents[2])),
                     *(str(node.folder), str(node.file), node.callable_name, str(lifeline)),
                 ],
                 node.folder,

@@ -9,6 +9,7 @@ import stat
 import struct
 from collections.abc import Iterable, Sequence
 
+from onex.domain.path_text import is_within
 from onex.sandbox.system_calls import Kernel
 
 _BENEATH, _NO_MAGIC_LINKS, _NO_LINKS = 0x08, 0x02, 0x04
@@ -19,10 +20,7 @@ PERMISSION_BITS = 0o777
 
 def place_of(path: str, places: Iterable[str]) -> str | None:
     """Of some files and folders, the one that a path is, or lies below; None if in none."""
-    for place in places:
-        if path == place or path.startswith(place.rstrip("/") + "/"):
-            return place
-    return None
+    return next((place for place in places if is_within(path, place)), None)
 
 
 def open_beneath(kernel: Kernel, place: str, path: str, flags: int, mode: int = 0) -> int:

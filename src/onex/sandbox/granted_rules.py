@@ -9,10 +9,10 @@ from pathlib import Path
 
 from onex.domain.errors import SandboxError
 from onex.domain.limits import Limits
+from onex.domain.path_text import is_within
 from onex.domain.permission import Permission
-from onex.sandbox.rules import SandboxRules
+from onex.sandbox.rules import SEARCH_PATH, SandboxRules
 
-SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 _FIRST_LINE_BYTES = 256
 _MAXIMUM_INTERPRETERS = 4
 
@@ -99,9 +99,9 @@ def readable_places(place: str, hidden: Sequence[str]) -> tuple[str, ...]:
     The rules of the kernel cannot leave anything out of a folder, so that what is beside a hidden
     one is named in its place.
     """
-    inside = [h for h in hidden if h == place or h.startswith(place.rstrip("/") + "/")]
+    inside = [h for h in hidden if is_within(h, place)]
     if not inside:
-        return () if any(place.startswith(h.rstrip("/") + "/") for h in hidden) else (place,)
+        return () if any(is_within(place, h) for h in hidden) else (place,)
     if place in inside:
         return ()
     found: list[str] = []

@@ -27,11 +27,10 @@ SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - a name that processes use, in whose 
 MAXIMUM_WAITING = 16
 """How many calls of one process may wait for the network at once."""
 
-
 _CURRENT_FOLDER = 0xFFFF_FF9C
-_NO_FOLLOW, _CREATE, _EXCLUSIVE = 0x100, os.O_CREAT, os.O_EXCL
+_NO_FOLLOW = 0x100
 _NOW, _UNCHANGED = (1 << 30) - 1, (1 << 30) - 2
-_PROTOCOL, _DOMAIN, _TCP = 38, 39, 6
+_PROTOCOL, _TCP = 38, 6
 _MAXIMUM_ADDRESS_BYTES = 128
 _SHARED_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC
 

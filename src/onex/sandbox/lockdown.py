@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
+from onex.domain.path_text import is_within
 from onex.sandbox import landlock, seccomp_filter
 from onex.sandbox.rules import (
     OWN_PROCESS_FILES,
@@ -139,7 +140,7 @@ def _restrict_files(
 def _leads_to(path: str, hidden: tuple[str, ...]) -> bool:
     """Whether reading a folder would show one that is to stay hidden."""
     real = os.path.realpath(path)
-    return any(folder == real or folder.startswith(real.rstrip("/") + "/") for folder in hidden)
+    return any(is_within(folder, real) for folder in hidden)
 
 
 def _filter_calls(

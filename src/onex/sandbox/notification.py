@@ -108,9 +108,9 @@ class Listener:
         """Let the kernel make the call, under all its other rules."""
         self._send(_ANSWER.pack(call.id, 0, 0, _CONTINUE))
 
-    def succeed(self, call: WaitingCall, value: int = 0) -> None:
+    def succeed(self, call: WaitingCall) -> None:
         """Answer in the kernel's place that the call succeeded."""
-        self._send(_ANSWER.pack(call.id, value, 0, 0))
+        self._send(_ANSWER.pack(call.id, 0, 0, 0))
 
     def fail(self, call: WaitingCall, error: int) -> None:
         """Answer with an error, such as EPERM."""

@@ -40,7 +40,7 @@ def usage_of(session: int, *, alone: bool) -> Usage:
 
 def _in_session(session: int) -> Iterator[list[bytes]]:
     wanted = str(session).encode()
-    for name in os.listdir("/proc"):  # noqa: PTH208 - at every fork of a node
+    for name in os.listdir("/proc"):  # noqa: PTH208 - twenty times a second
         if name.isdigit() and (status := _status_of(name)) and status[_SESSION] == wanted:
             yield status
 

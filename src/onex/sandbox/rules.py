@@ -57,6 +57,9 @@ PROGRAM_LOADERS = (
 )
 """What the kernel executes to load any program that is linked dynamically."""
 
+SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""The folders in which programs are found by their names."""
+
 PROCESSES_OF_PROGRAMS = 32
 """How many processes there may be if programs are granted and no other limit is set."""
 
@@ -124,4 +127,4 @@ class SandboxRules:
     def environment(self, folder: str, variables: Mapping[str, str]) -> dict[str, str]:
         """The environment of a process whose own files are in a folder."""
         own = {"HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        return {"PATH": "/usr/local/bin:/usr/bin:/bin", **own, **variables}
+        return {"PATH": SEARCH_PATH, **own, **variables}

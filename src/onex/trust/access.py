@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from onex.domain.errors import IsolationUnavailableError, UsageError
 from onex.domain.grant import RunAccess
@@ -46,7 +47,8 @@ class AccessDecisions:
         self._grants = grants
         self._default = default
         self._access = access
-        self._why_not_strict = why_not_strict
+        # The machine is asked once for all nodes of a run.
+        self._why_not_strict = cache(why_not_strict)
         self._named: dict[str, set[NodeId]] = {}
         self.warnings: list[str] = []
 
@@ -109,7 +111,7 @@ class AccessDecisions:
             reason = (
                 f"strict isolation cannot be had here: {why_not}"
                 if why_not
-                else (f"{wanted} isolation does not confine it")
+                else f"{wanted} isolation does not confine it"
             )
             raise IsolationUnavailableError(
                 f"{metadata.node_version} comes from a source that is not trusted, and {reason}",

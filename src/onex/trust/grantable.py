@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from onex.domain.path_text import is_within
 from onex.domain.permission import Permission
 
 SYSTEM_FOLDERS = ("/proc", "/sys", "/dev", "/run")
@@ -29,13 +30,13 @@ def refusal_of(permission: Permission, protected: Collection[str]) -> str | None
         return f"{path} leads through a link to {real}, so name that"
     if path == "/":
         return "it is the whole machine"
-    if any(path == folder or path.startswith(folder + "/") for folder in SYSTEM_FOLDERS):
+    if any(is_within(path, folder) for folder in SYSTEM_FOLDERS):
         return "it is a folder of the system through which other processes can be reached"
     for home in _homes():
-        if _is_within(home, path):
+        if is_within(home, path):
             return "it is a whole home folder"
     for place in protected:
-        if _is_within(place, path) or _is_within(path, place):
+        if is_within(place, path) or is_within(path, place):
             return f"it would open {place}, which belongs to the registry"
     return None
 
@@ -45,7 +46,3 @@ def _homes() -> list[str]:
         return [os.path.realpath(Path.home())]
     except (RuntimeError, KeyError):
         return []
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
