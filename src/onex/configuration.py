@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.limits import Limits
 from onex.domain.result import IsolationLevel
+from onex.local_machine import user_name
 
 PROJECT_FILE = "onex.toml"
 STATE_FOLDER = ".onex"
@@ -25,11 +27,29 @@ WORKSPACE_VARIABLE = "ONEX_WORKSPACE"
 MAXIMUM_TIMEOUT_SECONDS = 86_400
 MAXIMUM_WORKSPACE_BYTES = 100
 
+CACHE_FOLDER_VARIABLE = "ONEX_CACHE_FOLDER"
+SETTINGS_FOLDER_VARIABLE = "ONEX_SETTINGS_FOLDER"
+
 _KNOWN_TABLES = frozenset(
-    {"sources", "config", "overrides", "policy", "storage", "cache", "secrets", "limits"}
+    {"sources", "config", "overrides", "policy", "storage", "cache", "secrets", "limits", "server"}
 )
-_SOURCE_KEYS = frozenset({"name", "kind", "path", "blocks", "timeout", "namespaces", "trusted"})
+_SOURCE_KEYS = frozenset(
+    {
+        "name",
+        "kind",
+        "path",
+        "blocks",
+        "timeout",
+        "namespaces",
+        "trusted",
+        "url",
+        "sync",
+        "priority",
+    }
+)
 _LOCAL_KINDS = ("filesystem", "package")
+_URL_SCHEMES = ("http://", "https://")
+REMOTE_KIND = "remote"
 _RESERVED_NAME = "override"
 """The source of nodes that are forced by a path."""
 
@@ -42,18 +62,30 @@ class TrustPolicy(StrEnum):
     REMOTE_PREFER = "remote_prefer"
 
 
+class Sync(StrEnum):
+    """How much of a remote's index is kept here: what is needed, or all of it."""
+
+    NEEDED = "needed"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class SourceConfiguration:
     """One declared source of nodes.
 
     ``path`` is absolute, None if the kind needs none; ``namespaces`` may come from this
     source alone; nodes of a ``trusted`` one are granted what they declare; ``options`` are
-    further keys, for kinds that a third party adds.
+    further keys, for kinds that a third party adds. A remote has a ``url``, or the ``path`` of a
+    folder with its tree; of several remotes the one of the highest ``priority`` that has a node
+    supplies it, among equals the one that is declared first.
     """
 
     name: str
     kind: str
     path: Path | None
+    url: str | None = None
+    sync: Sync = Sync.NEEDED
+    priority: int = 0
     blocks: bool = False
     timeout_seconds: float | None = None
     namespaces: tuple[str, ...] = ()
@@ -72,7 +104,9 @@ class Configuration:
     ``limits`` are those of calls whose step sets none, and ``ceilings`` what no step may go beyond;
     ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
     this project is called here among those that share a registry, None for a name that
-    follows from the machine and the folder.
+    follows from the machine and the folder; ``cache_folder`` and ``settings_folder`` are the
+    user's own, for all registries; ``private_namespaces`` are shown to those alone who have a
+    token for them, if this registry is served.
     """
 
     home: Path
@@ -88,11 +122,21 @@ class Configuration:
     cache: str | None = None
     secrets_file: Path | None = None
     workspace: str | None = None
+    cache_folder: Path = Path()
+    settings_folder: Path = Path()
+    private_namespaces: tuple[str, ...] = ()
+
+    @property
+    def remotes(self) -> tuple[SourceConfiguration, ...]:
+        """The declared remotes, in the order in which they supply nodes."""
+        found = [source for source in self.sources if source.kind == REMOTE_KIND]
+        return tuple(sorted(found, key=lambda source: -source.priority))
 
     @property
     def protected(self) -> tuple[str, ...]:
         """The real paths of what no confined node may reach: the state, and the secrets."""
-        places = (self.home, *(() if self.secrets_file is None else (self.secrets_file,)))
+        secrets = () if self.secrets_file is None else (self.secrets_file,)
+        places = (self.home, self.cache_folder, self.settings_folder, *secrets)
         return tuple(os.path.realpath(place) for place in places)
 
 
@@ -129,7 +173,21 @@ def load_configuration(
         storage=environment.get(STORAGE_VARIABLE) or found.storage,
         cache=environment.get(CACHE_VARIABLE) or found.cache,
         workspace=_workspace(environment.get(WORKSPACE_VARIABLE) or None),
+        cache_folder=_folder(environment.get(CACHE_FOLDER_VARIABLE), platformdirs.user_cache_dir),
+        settings_folder=_folder(
+            environment.get(SETTINGS_FOLDER_VARIABLE), platformdirs.user_config_dir
+        ),
     )
+
+
+def _folder(given: str | None, default: Callable[..., str]) -> Path:
+    """A folder of the user's own; below the temporary folder for a user who has no home."""
+    if given:
+        return Path(given).absolute()
+    try:
+        return Path(default("onex", appauthor=False)).expanduser()
+    except (RuntimeError, KeyError):
+        return Path(tempfile.gettempdir()) / f"onex-{user_name()}"
 
 
 def check_configuration(file: Path, text: str) -> None:
@@ -155,7 +213,18 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         storage=_url(file, "storage", body.get("storage")),
         cache=_url(file, "cache", body.get("cache")),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
+        private_namespaces=_private(file, _table(file, "server", body.get("server", {}))),
     )
+
+
+def _private(file: Path, table: JsonObject) -> tuple[str, ...]:
+    names = table.get("private_namespaces", [])
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if set(table) - {"private_namespaces"} or not is_list:
+        raise _refuse(
+            file, "the [server] table is not valid", 'write private_namespaces = ["acme.*"]'
+        )
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _workspace(name: str | None) -> str | None:
@@ -244,6 +313,11 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         raise _refuse(file, "the path of a source holds a NUL character")
     if name == _RESERVED_NAME:
         raise _refuse(file, f"{name!r} cannot be the name of a source", "choose another")
+    url, sync, priority = table.get("url"), table.get("sync", Sync.NEEDED), table.get("priority", 0)
+    if kind == REMOTE_KIND:
+        _check_remote(file, table)
+        if isinstance(url, str) and not url.startswith(_URL_SCHEMES):
+            path, url = url, None
     if not kind or not name or path == "" or (kind == "filesystem" and path is None):
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     if not isinstance(blocks, bool):
@@ -262,12 +336,29 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         name=name,
         kind=kind,
         path=None if path is None else Path(os.path.normpath(file.parent / path)),
+        url=url if isinstance(url, str) else None,
+        sync=Sync(str(sync)) if kind == REMOTE_KIND else Sync.NEEDED,
+        priority=priority if isinstance(priority, int) else 0,
         blocks=blocks,
         timeout_seconds=None if timeout is None else float(timeout),
         namespaces=tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
         trusted=trusted,
         options={key: value for key, value in table.items() if key not in _SOURCE_KEYS},
     )
+
+
+def _check_remote(file: Path, table: JsonObject) -> None:
+    url, priority = table.get("url"), table.get("priority", 0)
+    if not isinstance(url, str) or not url:
+        raise _refuse(
+            file, "a remote needs a url", 'write url = "https://...", or the path of a folder'
+        )
+    if "://" in url and not url.startswith(_URL_SCHEMES):
+        raise _refuse(file, "the url of a remote must begin with http:// or https://")
+    if table.get("sync", Sync.NEEDED) not in list(Sync):
+        raise _refuse(file, "sync of a remote must be one of " + ", ".join(Sync))
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise _refuse(file, "priority of a remote must be a whole number")
 
 
 def _url(file: Path, name: str, value: JsonValue) -> str | None:

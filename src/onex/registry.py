@@ -11,6 +11,7 @@ Its methods are what one does with a registry; ``sources``, ``storage``, ``cache
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +42,7 @@ from onex.resolution.caches import ResolutionCaches
 from onex.resolution.decisions import VersionDecisions
 from onex.resolution.impact import VersionImpact
 from onex.resolution.locking import find_lockfile, locked_request, read_lockfile
+from onex.resolution.node_details import NodeDetails
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LockedRequest, Lockfile
@@ -56,11 +58,14 @@ if TYPE_CHECKING:
     from onex.execution.plan import ExecutionPlan, PlanPolicy
     from onex.history.replay import ReplayReport
     from onex.history.run_history import RunHistory
+    from onex.remote.publication import Publications, Published
+    from onex.remote.remotes import Remotes
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend
     from onex.trust.grants import Grants
+    from onex.trust.tokens import Tokens
 
-_PARTS = ("caches", "storage", "history")
+_PARTS = ("caches", "storage", "history", "remotes")
 
 
 class Registry:
@@ -119,12 +124,28 @@ class Registry:
         for part in opened:
             part.close()
 
+    def acting_as(self, actor: str) -> Registry:
+        """The same registry, used in the name of somebody else; it lives as long as this one."""
+        self._resolver.resolver  # noqa: B018 - opened here, so that both share it
+        other = copy.copy(self)
+        for name in ("sources", "grants"):
+            other.__dict__.pop(name, None)
+        other._actor = actor
+        return other
+
     @cached_property
     def sources(self) -> RegisteredSources:
         """Where nodes come from."""
         return RegisteredSources(
-            self.configuration, self._environment, lambda: self.storage, self._actor
+            self.configuration, self._environment, lambda: self.storage, self.remotes, self._actor
         )
+
+    @cached_property
+    def remotes(self) -> Remotes:
+        """The remote registries that are declared."""
+        from onex.remote.remotes import Remotes
+
+        return Remotes(self.configuration, self._environment)
 
     @cached_property
     def storage(self) -> StorageBackend:
@@ -151,7 +172,7 @@ class Registry:
     @cached_property
     def _resolver(self) -> CachedResolver:
         host = HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
-        return CachedResolver(self.storage, host, self.caches)
+        return CachedResolver(self.storage, host, self.caches, self.sources.meet)
 
     @cached_property
     def _orchestrator(self) -> ExecutionOrchestrator:
@@ -163,6 +184,7 @@ class Registry:
             self.history,
             self.storage.files_at,
             self.sources.workspace.name,
+            self.remotes.archived,
         )
 
     @cached_property
@@ -216,6 +238,12 @@ class Registry:
         """
         return self._resolver.node(reference)
 
+    def details(self, reference: NodeRef) -> NodeDetails:
+        """Everything that is known of the version that a reference means; raises as ``node``."""
+        node = self.node(reference)
+        identity = node.metadata.node
+        return NodeDetails(node, self.storage.versions(identity), self.storage.dependents(identity))
+
     def compatibility(self, node: RegisteredNode) -> Sequence[VersionCompatibility]:
         """Every version of a node, newest first, against everyone who asks for it."""
         return VersionImpact(self.storage, self._resolver).compatibility(node.metadata.node)
@@ -265,6 +293,49 @@ class Registry:
     @property
     def _decisions(self) -> VersionDecisions:
         return VersionDecisions(self.storage, self._resolver, self._actor)
+
+    def publish(
+        self,
+        manifest: Path,
+        remote: str | None = None,
+        *,
+        override: str | None = None,
+        dry_run: bool = False,
+    ) -> Published:
+        """Publish the node that a manifest describes; nothing is stored if anything is wrong.
+
+        Args:
+            manifest: its file.
+            remote: where to, by the name of a remote; None for the only one there is, and an
+                empty text for this registry itself, which may be served to others.
+            override: why a release may break those who call it.
+            dry_run: check alone.
+
+        Raises as ``pack_folder``, ``Publications.publish`` and ``Publisher.publish``.
+        """
+        from onex.remote.publisher import Publisher, pack_folder
+
+        packed = pack_folder(manifest)
+        if remote == "":
+            return self.published.publish(
+                packed.archive, packed.place.manifest, override=override, dry_run=dry_run
+            )
+        to = Publisher(self.remotes, self.remotes.remote(remote))
+        return to.publish(packed, override=override, dry_run=dry_run)
+
+    @property
+    def published(self) -> Publications:
+        """What was published to this registry, which it serves to others."""
+        from onex.remote.publication import Publications
+
+        return Publications(self.storage, self.remotes.published, self._actor)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens with which others may use this registry when it is served."""
+        from onex.trust.tokens import Tokens
+
+        return Tokens(self.storage, self._actor)
 
     def resolve(
         self,

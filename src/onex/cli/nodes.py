@@ -19,25 +19,6 @@ from onex.registry import Registry
 from onex.storage.query import MetadataQuery
 
 
-def summary(node: RegisteredNode) -> dict[str, JsonValue]:
-    """A node version in the shape that ``list`` prints."""
-    metadata = node.metadata
-    return {
-        "type": metadata.node.type,
-        "namespace": metadata.node.namespace,
-        "name": metadata.name,
-        "version": str(metadata.version),
-        "lifecycle": metadata.lifecycle.value,
-        "description": metadata.description,
-        "tags": list(metadata.tags),
-        "capabilities": list(metadata.capabilities),
-        "permissions": [str(permission) for permission in metadata.requests],
-        "source": node.source,
-        "digest": node.digest,
-        "trust": "local",
-    }
-
-
 @click.command("list")
 @click.argument("pattern", required=False)
 @click.option("--type", "node_type", help="Only nodes of this type, such as tool.")
@@ -102,7 +83,7 @@ def list_nodes(
             return
         page = registry.query(query)
     body: JsonValue = {
-        "nodes": [summary(node) for node in page.nodes],
+        "nodes": [node.summary() for node in page.nodes],
         "total": page.total,
         "next": page.next,
     }
@@ -179,7 +160,7 @@ def search(
     with Registry.open(home) as registry:
         result = registry.search(" ".join(words), query)
     body: JsonValue = {
-        "nodes": [summary(hit.node) | {"score": hit.score} for hit in result.hits],
+        "nodes": [hit.node.summary() | {"score": hit.score} for hit in result.hits],
         "total": len(result.hits),
         "next": None,
         "did_you_mean": result.did_you_mean,
@@ -214,10 +195,9 @@ def show(output: Output, reference: str, home: Path | None) -> None:
     """Show one node with its versions, dependencies and origins."""
     with Registry.open(home) as registry:
         wanted = NodeRef.parse(reference)
-        node = registry.node(wanted)
-        versions = registry.versions(wanted)
-        dependents = registry.storage.dependents(node.metadata.node)
+        details = registry.details(wanted)
         workspace = registry.sources.workspace.name
+    node, versions, dependents = details.node, details.versions, details.dependents
     metadata = node.metadata
     hints = [
         hint
@@ -225,19 +205,7 @@ def show(output: Output, reference: str, home: Path | None) -> None:
         if origin.workspace == workspace
         for hint in code_hints(Path(origin.path), metadata)
     ]
-    body = (
-        metadata.to_json()
-        | summary(node)
-        | {
-            "versions": [str(other.metadata.version) for other in reversed(versions)],
-            "dependencies": [dependency.to_json() for dependency in metadata.dependencies],
-            "dependents": [str(dependent) for dependent in dependents],
-            "origins": [origin.to_json() for origin in node.origins],
-            "registered_at": node.registered_at,
-            "yanked": node.yanked,
-            "hints": [hint.in_words() for hint in hints],
-        }
-    )
+    body = details.to_json() | {"hints": [hint.in_words() for hint in hints]}
 
     def human() -> None:
         output.line(str(metadata.node_version), "bold")

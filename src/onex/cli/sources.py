@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.configuration import PROJECT_FILE, SourceConfiguration, check_configuration
+from onex.cli.project_file import declare_source, project_file, remove_source
+from onex.configuration import SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import SourceId
-from onex.local_machine import locked_folder, replace_text
 from onex.registry import Registry
-
-_SOURCES_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*sources[ \t]*\]\][^\n]*\n", re.MULTILINE)
 
 
 @click.group()
@@ -87,9 +83,6 @@ def add(
     home: Path | None,
 ) -> None:
     """Declare a source in onex.toml."""
-    import tomlkit
-
-    table = tomlkit.table()
     given = {
         "name": name or path or kind,
         "kind": None if kind == "filesystem" else kind,
@@ -98,22 +91,7 @@ def add(
         "blocks": blocks or None,
         "timeout": timeout,
     }
-    for key, value in given.items():
-        if value is not None:
-            table.add(key, value)
-
-    def append(text: str) -> str:
-        document = tomlkit.parse(text)
-        declared = document.setdefault("sources", tomlkit.aot())
-        if isinstance(declared, tomlkit.items.Array):
-            inline = tomlkit.inline_table()
-            inline.update(table)
-            declared.append(inline)
-        else:
-            declared.append(table)
-        return tomlkit.dumps(document)
-
-    _edit(_project_file(home), append)
+    declare_source(project_file(home), given)
     output.emit({"added": str(given["name"])}, lambda: output.line(f"added {given['name']}"))
 
 
@@ -123,7 +101,7 @@ def add(
 @output_options
 def remove(output: Output, name: str, home: Path | None) -> None:
     """Take a source out of onex.toml, and its nodes out of the registry."""
-    file = _project_file(home)
+    file = project_file(home)
 
     with Registry.open(home) as registry:
         names = [source.name for source in registry.sources.declared]
@@ -131,7 +109,7 @@ def remove(output: Output, name: str, home: Path | None) -> None:
             raise UsageError(
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
-        _edit(file, lambda text: _without(text, name))
+        remove_source(file, name)
         source = SourceId(name, registry.sources.workspace.name)
         dropped = registry.sources.forget(source) if registry.sources.knows(source) else 0
     body: JsonValue = {"removed": name, "nodes": dropped}
@@ -186,56 +164,6 @@ def check(output: Output, home: Path | None) -> int:
     output.emit(body, human)
     has_failed = any(error is not None for _, error in found)
     return ExitCode.USAGE if has_failed else ExitCode.SUCCESS
-
-
-def _project_file(home: Path | None) -> Path:
-    with Registry.open(home) as registry:
-        project = registry.configuration.project
-    if project is None:
-        raise UsageError(f"there is no {PROJECT_FILE} here", hint="run onex init first")
-    return project / PROJECT_FILE
-
-
-def _edit(file: Path, edit: Callable[[str], str]) -> None:
-    """Edit onex.toml; a result that is not valid is not written.
-
-    Others that edit it at the same time wait, so that no edit is lost.
-    """
-    with locked_folder(file.parent):
-        text = file.read_bytes().decode("utf-8")
-        edited = edit(text.replace("\r\n", "\n"))
-        check_configuration(file, edited)
-        replace_text(file, edited)
-
-
-def _without(text: str, name: str) -> str:
-    """The text of onex.toml without a source, and with every comment that is not the source's."""
-    import tomlkit
-
-    document = tomlkit.parse(text)
-    sources = document["sources"]
-    headers = list(_SOURCES_HEADER.finditer(text))
-    for position, source in enumerate(sources):
-        if source.get("name", source.get("path", source.get("kind"))) != name:
-            continue
-        table = source.as_string()
-        if len(headers) == len(sources) and text.startswith(table, headers[position].end()):
-            start, end = headers[position].start(), headers[position].end() + len(table)
-            return text[:start] + _after(table) + text[end:]
-        del sources[position]
-        break
-    if not sources:
-        del document["sources"]
-    return tomlkit.dumps(document)
-
-
-def _after(table: str) -> str:
-    """What stands behind a table and belongs to the next: comments behind an empty line."""
-    lines = table.splitlines(keepends=True)
-    last = max((i for i, line in enumerate(lines) if line.strip()[:1] not in ("", "#")), default=-1)
-    behind = lines[last + 1 :]
-    empty = next((i for i, line in enumerate(behind) if not line.strip()), len(behind))
-    return "".join(behind[empty:]).lstrip("\n")
 
 
 def _described(source: SourceConfiguration) -> dict[str, JsonValue]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from onex.configuration import TrustPolicy
 from onex.discovery.source import Finding
 from onex.domain.errors import Location, Problem, Severity
-from onex.domain.metadata import Origin, SourceId
+from onex.domain.metadata import Origin, SourceId, VersionState
 from onex.domain.reference import NodeVersion
 from onex.domain.workspace import Workspace
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
@@ -167,6 +167,7 @@ class Merge:
         existing = self._writer.find(identity)
         if existing is None:
             self._writer.insert(node, origin)
+            self._follow(identity, finding.state)
             self.counts.added += 1
             return file
         rivals: list[Origin] = []
@@ -185,8 +186,14 @@ class Merge:
             self._writer.add_origin(identity, origin)
         for rival in rivals:
             self._set_aside(rival, node, origin)
+        self._follow(identity, finding.state)
         self._drop_left_behind(identity, origin)
         return file
+
+    def _follow(self, node: NodeVersion, state: VersionState | None) -> None:
+        """Decide of a version what its source decided, which holds until one of them changes it."""
+        if state is not None and self._writer.follow(node, state):
+            self.counts.updated += 1
 
     def _leave(self, origin: Origin, now: NodeVersion | None, *, is_left_out: bool = False) -> None:
         """Remove a place from the version that it offered, unless it still offers that version.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from onex.domain.errors import Problem, SourceTimeoutError
+from onex.domain.metadata import VersionState
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
@@ -45,23 +46,29 @@ class SourceSnapshot:
 
     ``fingerprints`` gives for the path of each manifest what it had then; an empty
     one asks for the manifest to be read again. ``folders`` is there for sources
-    that walk.
+    that walk, and for remotes, whose files of the index they are; ``known_folders`` are their
+    paths, also if they are to be read again.
     """
 
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, FolderSnapshot] = field(default_factory=dict)
+    known_folders: frozenset[str] = frozenset()
 
     def without_fingerprints(self) -> SourceSnapshot:
         """The same manifests, each to be read again."""
-        return SourceSnapshot(dict.fromkeys(self.fingerprints, ""))
+        return SourceSnapshot(dict.fromkeys(self.fingerprints, ""), {}, frozenset(self.folders))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a source says of one manifest; ``node`` is None for one rejected or skipped."""
+    """What a source says of one manifest; ``node`` is None for one rejected or skipped.
+
+    ``state`` is what the source decided of the version; None if it decides nothing.
+    """
 
     file: SeenFile
     node: NodeRecord | None = None
+    state: VersionState | None = None
 
 
 @dataclass(frozen=True, slots=True)

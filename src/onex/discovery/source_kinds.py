@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from onex.configuration import SourceConfiguration, TrustPolicy
+from onex.configuration import REMOTE_KIND, SourceConfiguration, TrustPolicy
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.merge import MergeRules
 from onex.discovery.source import DiscoverySource
 from onex.domain.errors import ConfigurationError
 
 SOURCE_GROUP = "onex.sources"
-REMOTE_KIND = "remote"
 
 
-def make_source(declared: SourceConfiguration) -> DiscoverySource:
-    """The source that a declaration means.
+def make_source(
+    declared: SourceConfiguration, remote: Callable[[SourceConfiguration], DiscoverySource]
+) -> DiscoverySource:
+    """The source that a declaration means; ``remote`` makes those that are remotes.
 
     A kind that is not built in is looked up among the entry points of ``onex.sources``. Its
     value is called with the SourceConfiguration and returns a DiscoverySource; naming
@@ -27,6 +28,8 @@ def make_source(declared: SourceConfiguration) -> DiscoverySource:
     path = declared.path
     if declared.kind == "filesystem" and path is not None:
         return FileSystemDiscovery(path, declared.name, blocks=declared.blocks)
+    if declared.kind == REMOTE_KIND:
+        return remote(declared)
     if declared.kind == "package":
         from onex.discovery.packages import PluginDiscovery
 
@@ -36,7 +39,7 @@ def make_source(declared: SourceConfiguration) -> DiscoverySource:
     found = {point.name: point for point in metadata.entry_points(group=SOURCE_GROUP)}
     point = found.get(declared.kind)
     if point is None:
-        known = ", ".join(["filesystem", "package", *sorted(found)])
+        known = ", ".join(["filesystem", "package", REMOTE_KIND, *sorted(found)])
         raise ConfigurationError(
             f"{declared.kind!r} is not a kind of source", hint=f"the kinds here are: {known}"
         )

@@ -179,4 +179,23 @@ ERROR_CATALOG: Mapping[str, str] = {
     " times that it was tried. Try again when they have ended.",
     "STO003": "A storage could not be copied: the other one is not empty, or does not say the same"
     " afterwards.",
+    "REM001": "A remote registry does not answer. What is known of it is used meanwhile, and it is"
+    " passed over for a minute.",
+    "REM002": "What a remote answered is not what the index protocol has. It may be the page of a"
+    " proxy or of a network that asks for a login, or another program's server.",
+    "REM003": "No remote has the name that was given. onex remote list shows those there are.",
+    "SEC010": "An archive holds something else than the plain files of its node, is larger than it"
+    " may be, or is not what the index of its registry says. Nothing of it was unpacked.",
+    "PUB001": "A node cannot be published as it is. Each reason is listed; nothing was stored.",
+    "PUB002": "A version was published before with other files. Published versions never change:"
+    " give the node a new version.",
+    "PUB003": "A patch or minor release breaks those who call the node, or asks for more"
+    " permissions. Publish it as a major version, or with --override REASON, which is shown with"
+    " the version for ever.",
+    "ACC001": "A request needs a token, or came with one that is unknown, expired or revoked. See"
+    " onex login.",
+    "ACC002": "The token of a request does not allow what was asked. An admin of the registry can"
+    " create another one: onex token create.",
+    "AUD001": "A log is not the one that was written: an entry was changed, left out or moved, or"
+    " entries at its end are missing.",
 }

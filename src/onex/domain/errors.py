@@ -254,7 +254,8 @@ class ResolutionError(OnexError):
     """No choice of versions meets every constraint.
 
     ``explanation`` is the argument; ``facts`` are the constraints it starts from;
-    ``remedies`` are edits that were found to unblock it, each in words.
+    ``remedies`` are edits that were found to unblock it, each in words; ``consulted`` are the
+    nodes that were looked at.
     """
 
     code = "RES001"
@@ -272,6 +273,7 @@ class ResolutionError(OnexError):
         self.explanation = explanation
         self.facts = tuple(facts)
         self.remedies: tuple[str, ...] = ()
+        self.consulted: frozenset[str] = frozenset()
 
     def extend(self, heading: str, lines: Sequence[str]) -> None:
         """Add a section to the explanation."""

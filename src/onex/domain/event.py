@@ -43,6 +43,20 @@ class Event(NamedTuple):
         """The body, read."""
         return as_object(json.loads(self.body))
 
+    def to_json(self) -> JsonObject:
+        """The entry in the shape that ``audit log`` prints."""
+        return {
+            "serial": self.serial,
+            "time": self.time,
+            "actor": self.actor,
+            "action": self.action,
+            "object": self.object,
+            "outcome": self.outcome,
+            "body": self.facts,
+            "previous_hash": self.previous_hash,
+            "hash": self.hash,
+        }
+
     def sealed(self) -> Event:
         """The same event with the hash of its content and of the event before it."""
         content = canonical_json(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from onex.domain.archive_place import ArchivePlace
 from onex.domain.json_value import (
     JsonObject,
     JsonValue,
@@ -231,6 +232,28 @@ class RegisteredNode:
     yanked: bool = False
     yank_reason: str | None = None
 
+    def summary(self) -> dict[str, JsonValue]:
+        """The node version in the shape that ``list`` prints."""
+        metadata = self.metadata
+        return {
+            "type": metadata.node.type,
+            "namespace": metadata.node.namespace,
+            "name": metadata.name,
+            "version": str(metadata.version),
+            "lifecycle": metadata.lifecycle.value,
+            "description": metadata.description,
+            "tags": list(metadata.tags),
+            "capabilities": list(metadata.capabilities),
+            "permissions": [str(permission) for permission in metadata.requests],
+            "source": self.source,
+            "digest": self.digest,
+            "trust": "local" if self._is_in_folder else "unverified",
+        }
+
+    @property
+    def _is_in_folder(self) -> bool:
+        return any(ArchivePlace.parse(origin.path) is None for origin in self.origins)
+
     def origins_from(self, workspace: str) -> list[Origin]:
         """The places that give the node, those of a workspace first."""
         return sorted(self.origins, key=lambda origin: origin.workspace != workspace)
@@ -241,6 +264,23 @@ class RegisteredNode:
         return self.origins[0].source if self.origins else ""
 
 
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """What was decided of a version beside its manifest.
+
+    ``decision`` is what ``write_decision`` wrote, read; None without one.
+    """
+
+    yanked: bool = False
+    yank_reason: str | None = None
+    decision: JsonObject | None = None
+
+    def applied_to(self, metadata: NodeMetadata) -> NodeMetadata:
+        """Metadata in the lifecycle state that was decided; raises ValueError if it is none."""
+        return decided(metadata, self.decision)
+
+
+NOTHING_DECIDED = VersionState()
 NO_DECISION = "null"
 
 

@@ -22,6 +22,7 @@ from onex.domain.metadata import (
     Origin,
     RegisteredNode,
     SourceId,
+    VersionState,
     decided,
 )
 from onex.domain.path_text import read_path
@@ -84,6 +85,11 @@ class NodeState:
     decision: JsonObject | None
     registered_at: str
     origins: tuple[Origin, ...]
+
+    @property
+    def state(self) -> VersionState:
+        """What was decided of the version."""
+        return VersionState(self.yanked, self.yank_reason, self.decision)
 
     def registered(self) -> RegisteredNode:
         """The node version as the registry shows it."""

@@ -7,8 +7,15 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from onex.domain.archive_place import ArchivePlace
 from onex.domain.digest import DIGEST_PREFIX, differences, write_listing
-from onex.domain.errors import DigestMismatchError, NodeLoadError, OnexError
+from onex.domain.errors import (
+    DigestMismatchError,
+    NodeLoadError,
+    OnexError,
+    SecurityError,
+    SourceError,
+)
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.engines.engine import PROGRAM, RUNNABLE, LoadedNode
 from onex.local_machine import locked_folder, make_folder, remove_tree
@@ -20,6 +27,7 @@ from onex.manifests.node_files import (
     is_owned_file,
     locate_target,
     read_node_files,
+    target_among,
 )
 from onex.worker.node_modules import PACKAGE_PREFIX
 
@@ -40,18 +48,20 @@ class NodeLoader:
         workspace: str,
         listing_at: Callable[[Origin], str],
         rules_at: Callable[[Origin], IgnoreRules],
+        archived: Callable[[Origin, RegisteredNode], NodeFiles],
     ) -> None:
         """``folder`` holds one folder for each digest.
 
         Files that ``workspace`` found are tried before those that others did.
         ``listing_at`` gives the files that a scan saw at an origin, as ``write_listing``
         wrote them; an empty text if that is not known. ``rules_at`` gives the ignore rules
-        that hold there.
+        that hold there. ``archived`` gives the files of a node that an origin offers in an archive.
         """
         self._folder = folder
         self._workspace = workspace
         self._listing_at = listing_at
         self._rules_at = rules_at
+        self._archived = archived
         self._loaded: dict[str, LoadedNode] = {}
 
     def load_node(self, node: RegisteredNode) -> LoadedNode:
@@ -86,7 +96,7 @@ class NodeLoader:
         for origin in node.origins_from(self._workspace):
             try:
                 return self._load_from(origin, node)
-            except (NodeLoadError, DigestMismatchError) as problem:
+            except (NodeLoadError, SecurityError, SourceError) as problem:
                 first_problem = first_problem or problem
         raise first_problem or NodeLoadError(
             f"{node.metadata.node_version} has no origin", hint="run onex scan"
@@ -96,7 +106,11 @@ class NodeLoader:
         identity = str(node.metadata.node_version)
         entrypoint = node.metadata.entrypoint
         manifest = Path(origin.path)
-        files = _read(manifest, node, self._rules_at(origin))
+        is_archived = ArchivePlace.parse(origin.path) is not None
+        if is_archived:
+            files = self._archived(origin, node)
+        else:
+            files = _read(manifest, node, self._rules_at(origin))
         if files.digest != node.digest:
             changed = self._changes(origin, files)
             raise DigestMismatchError(
@@ -104,7 +118,11 @@ class NodeLoader:
                 hint=f"look at {manifest.parent}, then run onex scan to accept the change",
                 details={"expected": node.digest, "found": files.digest, "changes": changed},
             )
-        target = locate_target(manifest, entrypoint)
+        target = (
+            target_among(files.contents, entrypoint)
+            if is_archived
+            else locate_target(manifest, entrypoint)
+        )
         if target is None:
             raise NodeLoadError(
                 f"the entry point {entrypoint.target} of {identity} is not there",
@@ -121,7 +139,7 @@ class NodeLoader:
             folder=folder,
             file=folder / target,
             callable_name=entrypoint.callable_name,
-            origin=manifest.parent,
+            origin=folder if is_archived else manifest.parent,
         )
 
     def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:

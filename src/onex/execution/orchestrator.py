@@ -65,6 +65,7 @@ from onex.history.replay import ReplayReport, compare_runs
 from onex.history.run_history import RunHistory
 from onex.local_machine import remove_tree
 from onex.manifests.ignore_rules import NO_RULES, IgnoreRules, rules_in
+from onex.remote.archived_files import ArchivedFiles
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LockedRequest
 from onex.schemas.given_inputs import GivenInputs
@@ -81,13 +82,15 @@ class ExecutionOrchestrator:
         history: RunHistory,
         listing_at: Callable[[Origin], str],
         workspace: str,
+        archived: ArchivedFiles,
     ) -> None:
         """Prepare for runs, which are recorded in ``history``.
 
         ``environment`` has secrets and declared variables; ``listing_at`` gives the files that a
         scan saw at an origin. What ``workspace`` found is run before what others found that
-        share the registry.
+        share the registry. ``archived`` brings the files of nodes that remotes offer.
         """
+        self._archived = archived
         self._hidden = configuration.protected
         self._workspace = workspace
         self._listing_at = listing_at
@@ -252,8 +255,13 @@ class ExecutionOrchestrator:
         engines = Engines(EngineHost(options.jobs, reactor, supervisor))
         try:
             loader = NodeLoader(
-                self._home / NODES_FOLDER, self._workspace, self._listing_at, self._rules_at
+                self._home / NODES_FOLDER,
+                self._workspace,
+                self._listing_at,
+                self._rules_at,
+                self._archived.files_of,
             )
+            self._archived.fetch([planned.node for planned in plan.nodes.values()])
             prepared = prepare(
                 plan,
                 loader,

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
@@ -129,14 +129,25 @@ def locate_target(manifest: Path, entrypoint: Entrypoint) -> str | None:
     return None
 
 
-def _locate_module(folder: str, module: str) -> str | None:
-    """A dotted module that lies in the manifest's folder, found by the tail of its name."""
+def target_among(names: Container[str], entrypoint: Entrypoint) -> str | None:
+    """The file an entry point names, among files by their paths; None without one."""
+    if entrypoint.is_file and entrypoint.target:
+        target = os.path.normpath(entrypoint.target)
+        return target if target in names else None
+    return next((c for c in _module_files(entrypoint.target) if c in names), None)
+
+
+def _module_files(module: str) -> Iterator[str]:
+    """The files that a dotted module may be, by the tails of its name, the longest first."""
     parts = module.split(".")
     for start in range(len(parts)):
-        candidate = "/".join(parts[start:]) + ".py"
-        if all(parts[start:]) and _is_regular(folder, candidate):
-            return candidate
-    return None
+        if all(parts[start:]):
+            yield "/".join(parts[start:]) + ".py"
+
+
+def _locate_module(folder: str, module: str) -> str | None:
+    """A dotted module that lies in the manifest's folder, found by the tail of its name."""
+    return next((c for c in _module_files(module) if _is_regular(folder, c)), None)
 
 
 def _is_regular(folder: str, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import (
@@ -33,9 +33,18 @@ class CachedResolver:
     """Answers about versions from what is registered. One object serves one thread."""
 
     def __init__(
-        self, storage: StorageBackend, host: HostEnvironment, caches: ResolutionCaches
+        self,
+        storage: StorageBackend,
+        host: HostEnvironment,
+        caches: ResolutionCaches,
+        meet: Callable[[Iterable[str]], bool] = lambda names: False,
     ) -> None:
-        """``host`` is where nodes will run; ``caches`` keep answers for others."""
+        """``host`` is where nodes will run; ``caches`` keep answers for others.
+
+        ``meet`` registers what remotes know of nodes by these names, and says whether that
+        changed anything.
+        """
+        self._meet = meet
         self._storage = storage
         self._host = host
         self._caches = caches
@@ -54,6 +63,7 @@ class CachedResolver:
         Raises:
             NodeNotFoundError, AmbiguousNodeError: it means none, or several.
         """
+        self._meet([_name(reference)])
         self._follow_log()
         return self._resolver.identify(reference)
 
@@ -91,18 +101,21 @@ class CachedResolver:
             NodeNotFoundError, AmbiguousNodeError: a reference does not name one node.
             DocumentError: the manifest of an override cannot be used.
         """
+        self._meet([_name(reference) for reference in _parsed(references)])
         self._follow_log()
         if overrides:
             # Files of an override may change at any time, unseen by the log.
-            request = self._resolver.request(_parsed(references), lock, self._forced(overrides))
-            return self._solve(self._resolver, request)[0]
+            forced = self._forced(overrides)
+            return self._solve_meeting(
+                lambda: self._resolver.request(_parsed(references), lock, forced)
+            )[0]
         key = _key(references, lock, self._host)
         known = self._caches.dependencies.get(
             key, lambda stored: self._assemble(self._request(references, lock), stored)
         )
         if known is not None:
             return known
-        found, names = self._solve(self._resolver, self._request(references, lock))
+        found, names = self._solve_meeting(lambda: self._request(references, lock))
         self._caches.dependencies.put(key, found, names, self._head)
         return found
 
@@ -150,6 +163,21 @@ class CachedResolver:
             forced[found.metadata.node] = found
         return forced
 
+    def _solve_meeting(
+        self, make_request: Callable[[], DependencyRequest]
+    ) -> tuple[DependencyResolution, frozenset[str]]:
+        """Choose versions, again and again until every node that was looked at has been met."""
+        while True:
+            try:
+                answer = self._solve(self._resolver, make_request())
+            except ResolutionError as error:
+                if not self._meet(error.consulted):
+                    raise
+            else:
+                if not self._meet(answer[1]):
+                    return answer
+            self._follow_log()
+
     def _solve(
         self, resolver: DependencyResolver, request: DependencyRequest
     ) -> tuple[DependencyResolution, frozenset[str]]:
@@ -164,6 +192,10 @@ class CachedResolver:
             if error.remedies:
                 error.hint = "make one of the edits that the explanation ends with"
             raise
+
+
+def _name(reference: NodeRef) -> str:
+    return str(reference.node or reference.name)
 
 
 def _parsed(references: Iterable[NodeRef | str]) -> Iterator[NodeRef]:

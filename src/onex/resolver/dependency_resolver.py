@@ -136,6 +136,7 @@ class DependencyResolver:
         try:
             chosen = solve_with(matrix, request.requirements)
         except ResolutionError as error:
+            error.consulted = frozenset(matrix.nodes)
             self._require_clear_names(error)
             remedies = find_remedies(request.requirements, matrix, error.facts)
             error.remedies = tuple(" and ".join(map(str, edits)) for edits in remedies)

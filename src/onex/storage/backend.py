@@ -13,7 +13,7 @@ from onex.domain.event import Event, LogHead
 from onex.domain.grant import Grant
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
-from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId
+from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId, VersionState
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeId, NodeVersion
 from onex.storage.node_record import NodeRecord
@@ -100,6 +100,13 @@ class StorageWriter(Protocol):
         """Take a node version to another state; raises LifecycleError if the rules forbid it."""
         ...
 
+    def follow(self, node: NodeVersion, state: VersionState) -> bool:
+        """Decide of a version what the registry it comes from decided; returns whether it changed.
+
+        The rules of transitions are that registry's.
+        """
+        ...
+
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         """Note a further place that offers the same node version."""
         ...
@@ -165,6 +172,10 @@ class StorageWriter(Protocol):
         """Append to the log that an action was refused, and why; nothing else changes."""
         ...
 
+    def note_token_uses(self, uses: Mapping[str, str]) -> None:
+        """Store when tokens were used last, by their identifiers; the log has no entry of it."""
+        ...
+
     def finish(self) -> None:
         """Write what was gathered, so that questions to the backend see it."""
         ...
@@ -219,8 +230,13 @@ class StorageBackend(Protocol):
         """The node versions that match a query, ordered by namespace, type and version."""
         ...
 
-    def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
-        """For each kind (type, lifecycle, tag, capability, permission) its values and how many."""
+    def facets(
+        self, kinds: Iterable[str], hidden: Sequence[str] = ()
+    ) -> Mapping[str, Mapping[str, int]]:
+        """For each kind (type, lifecycle, tag, capability, permission) its values and how many.
+
+        Nodes in ``hidden`` namespaces and below them do not count.
+        """
         ...
 
     def search(self, text: str, query: MetadataQuery) -> SearchResult:
@@ -295,6 +311,18 @@ class StorageBackend(Protocol):
 
     def grant_events(self) -> Sequence[Event]:
         """The entries of the log about grants, oldest first."""
+        ...
+
+    def token_events(self) -> Sequence[Event]:
+        """The entries of the log about tokens, oldest first."""
+        ...
+
+    def token_uses(self) -> Mapping[str, str]:
+        """When each token was used last (RFC 3339), by its identifier."""
+        ...
+
+    def nodes_from(self, source: SourceId, beginning: str) -> Mapping[str, NodeVersion]:
+        """The versions that a source offers at paths that begin so, by their paths."""
         ...
 
     @property

@@ -20,7 +20,7 @@ class MetadataQuery:
     ``latest`` means, or where ``lifecycle``, ``version`` or ``source`` is given, the best
     that fits; archived versions are hidden unless ``lifecycle`` asks for them.
     ``after`` is the ``next`` of the page before; ``with_total`` asks for the number
-    of all that match, on every page.
+    of all that match, on every page. Nodes in ``hidden`` namespaces and below them are left out.
     """
 
     pattern: str | None = None
@@ -38,6 +38,7 @@ class MetadataQuery:
     limit: int | None = None
     after: str | None = None
     with_total: bool = True
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,14 +95,11 @@ def conditions_of(
     if query.pattern is not None:
         _add_pattern(found, storable(query.pattern), connection)
     if query.namespace is not None:
-        # Listings are in the order of namespaces: what is between the two belongs to neither.
-        namespace = storable(query.namespace)
-        own, below = f"{namespace}\x01", f"{namespace}."
-        key = found.sort_key
-        found.add(
-            f"{key} >= ? AND {key} < ? AND NOT ({key} >= ? AND {key} < ?)",
-            own, _after(below), _after(own), below,
-        )  # fmt: skip
+        within = _in_namespace(query.namespace, found.sort_key)
+        found.add(within.text, *within.parameters)
+    if query.hidden:
+        outside = outside_of(query.hidden, found.sort_key)
+        found.add(outside.text, *outside.parameters)
     for column, value in (("type", query.type), ("author", query.author)):
         if value is not None:
             found.add(f"nodes.{column} = ?", storable(value))
@@ -121,6 +118,24 @@ def conditions_of(
             storable(query.source),
         )
     return found
+
+
+def _in_namespace(name: str, key: str) -> Condition:
+    """A namespace and all below it, by the column that orders listings."""
+    # Listings are in the order of namespaces: what is between the two belongs to neither.
+    namespace = storable(name)
+    own, below = f"{namespace}\x01", f"{namespace}."
+    text = f"{key} >= ? AND {key} < ? AND NOT ({key} >= ? AND {key} < ?)"
+    return Condition(text, (own, _after(below), _after(own), below))
+
+
+def outside_of(namespaces: Sequence[str], key: str) -> Condition:
+    """What lies in none of some namespaces; ``*`` among them leaves nothing."""
+    if "*" in namespaces:
+        return Condition("1 = 0", ())
+    parts = [_in_namespace(name, key) for name in namespaces]
+    text = " AND ".join(f"NOT ({part.text})" for part in parts)
+    return Condition(text or "1 = 1", tuple(p for part in parts for p in part.parameters))
 
 
 _HAS_LABEL = (

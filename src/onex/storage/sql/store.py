@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from onex.domain.access_control import TOKEN_CREATED, TOKEN_REVOKED
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import StorageError, read_problems
 from onex.domain.event import ALLOWED, GENESIS_HASH, Event, LogHead, first_broken_link
@@ -29,6 +30,7 @@ from onex.storage.scan_memory import FolderSnapshot
 from onex.storage.sql.connection import Parameter, Row, SqlConnection
 from onex.storage.sql.listing import (
     conditions_of,
+    outside_of,
     picks_among_fitting,
     read_cursor,
     write_cursor,
@@ -196,21 +198,29 @@ class SqlBackend:
             following = write_cursor(keys[-1])
         return Page(self._with_origins([found[key] for key in keys]), total, following)
 
-    def facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+    def facets(
+        self, kinds: Iterable[str], hidden: Sequence[str] = ()
+    ) -> Mapping[str, Mapping[str, int]]:
         wanted = list(kinds)
-        return self._read(lambda: self._facets(wanted))
+        return self._read(lambda: self._facets(wanted, hidden))
 
-    def _facets(self, kinds: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+    def _facets(
+        self, kinds: Iterable[str], hidden: Sequence[str]
+    ) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {}
+        shown = outside_of(hidden, "sort_key")
         for kind in kinds:
             if kind in ("type", "lifecycle"):
-                statement = f"SELECT {kind}, count(*) FROM nodes WHERE is_best = 1 GROUP BY {kind}"
-                rows = self._connection.rows(statement)
+                rows = self._connection.rows(
+                    f"SELECT {kind}, count(*) FROM nodes WHERE is_best = 1 AND {shown.text}"
+                    f" GROUP BY {kind}",
+                    shown.parameters,
+                )
             else:
                 rows = self._connection.rows(
                     "SELECT value, count(*) FROM labels WHERE kind = ? AND is_best = 1"
-                    " GROUP BY value",
-                    (kind,),
+                    f" AND {shown.text} GROUP BY value",
+                    (kind, *shown.parameters),
                 )
             found[kind] = dict(sorted((str(v), int(n)) for v, n in rows))
         return found
@@ -444,12 +454,33 @@ class SqlBackend:
         ]
 
     def grant_events(self) -> Sequence[Event]:
-        # The condition is that of an index of these entries alone.
+        return self._events_with(APPROVED, REVOKED)
+
+    def token_events(self) -> Sequence[Event]:
+        return self._events_with(TOKEN_CREATED, TOKEN_REVOKED)
+
+    def _events_with(self, *actions: str) -> list[Event]:
+        """The entries with these actions, for which there must be an index of just these."""
+        named = ", ".join(f"'{action}'" for action in actions)
         rows = self._connection.rows(
-            f"SELECT {_EVENT_COLUMNS} FROM events"
-            f" WHERE action IN ('{APPROVED}', '{REVOKED}') ORDER BY serial"
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE action IN ({named}) ORDER BY serial"
         )
         return [Event(*row) for row in rows]
+
+    def token_uses(self) -> Mapping[str, str]:
+        return dict(self._connection.rows("SELECT token, used_at FROM token_uses"))
+
+    def nodes_from(self, source: SourceId, beginning: str) -> Mapping[str, NodeVersion]:
+        start = stored_path(beginning)
+        rows = self._connection.rows(
+            "SELECT path, type, namespace, version FROM origins JOIN nodes ON nodes.id = node_id"
+            " WHERE source = ? AND workspace = ? AND path >= ? AND path < ?",
+            (*source_key(source), start, f"{start}\U0010ffff"),
+        )
+        return {
+            read_path(path): NodeVersion(NodeId(node_type, namespace), Version.parse(version))
+            for path, node_type, namespace, version in rows
+        }
 
     @property
     def identity(self) -> str:

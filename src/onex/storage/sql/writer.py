@@ -16,6 +16,7 @@ from onex.domain.metadata import (
     AbsentDecision,
     Origin,
     SourceId,
+    VersionState,
     decided,
     write_decision,
 )
@@ -73,6 +74,10 @@ _PUT_FOLDER = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, workspace, path) DO UPDATE SET"
     " stamp = excluded.stamp, rules = excluded.rules, files = excluded.files,"
     " folders = excluded.folders, fingerprint = excluded.fingerprint"
+)
+_PUT_TOKEN_USE = (
+    "INSERT INTO token_uses (token, used_at) VALUES (?, ?)"
+    " ON CONFLICT (token) DO UPDATE SET used_at = excluded.used_at"
 )
 _DROP_FOLDER = "DELETE FROM folders WHERE source = ? AND workspace = ? AND path = ?"
 _PUT_SCAN = (
@@ -250,6 +255,16 @@ class SqlWriter:
         )
         self._change("node.lifecycle", row, row._replace(decision=decision), reason=reason)
 
+    def follow(self, node: NodeVersion, state: VersionState) -> bool:
+        row = self._row(node)
+        reason = None if state.yank_reason is None else storable(state.yank_reason)
+        decision = NO_DECISION if state.decision is None else canonical_json(state.decision)
+        after = row._replace(yanked=int(state.yanked), yank_reason=reason, decision=decision)
+        if after == row:
+            return False
+        self._change("node.followed", row, after, reason=reason)
+        return True
+
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         row = self._row(node)
         if not self._vacate(origin, node):
@@ -385,6 +400,10 @@ class SqlWriter:
         self._last_id = len(states)
         self.flush()
         return len(states)
+
+    def note_token_uses(self, uses: Mapping[str, str]) -> None:
+        for use in sorted(uses.items()):
+            self._gather(_PUT_TOKEN_USE, use)
 
     def finish(self) -> None:
         """Write all that was gathered, and mark the best version of each node that changed."""

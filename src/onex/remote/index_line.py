@@ -1,0 +1,185 @@
+"""IndexLine: what the index of a registry says of one published version.
+
+The lines of a node follow from the entries of the log about it and from nothing else: what was
+published never changes, and of what was decided afterwards the last decision holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
+
+from onex.domain.archive_place import ArchivePlace
+from onex.domain.digest import is_digest
+from onex.domain.errors import OnexError
+from onex.domain.event import ALLOWED, Event
+from onex.domain.json_value import (
+    JsonObject,
+    JsonValue,
+    as_number,
+    as_object,
+    as_optional_text,
+    as_text,
+    canonical_json,
+    find_unwritable,
+    parse_json,
+)
+from onex.domain.metadata import NOTHING_DECIDED, NodeMetadata, VersionState
+from onex.domain.projection import Projection
+from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.remote_errors import RemoteProtocolError
+
+LINE_SCHEMA = 1
+RELEASED = "release.published"
+"""The action of the log by which a version is published."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexLine:
+    """One published version.
+
+    ``metadata`` is its manifest as it was published; ``state`` is what was decided of it since;
+    ``published_at`` and ``yanked_at`` are RFC 3339 timestamps in UTC; ``override`` is the reason
+    that was given for a release that breaks others; ``serial`` is that of the last entry of the
+    log that is about the version.
+    """
+
+    metadata: NodeMetadata
+    digest: str
+    place: ArchivePlace
+    published_at: str
+    serial: int
+    state: VersionState = NOTHING_DECIDED
+    yanked_at: str | None = None
+    override: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The line as JSON; ``parse`` reads it back unchanged."""
+        state = self.state
+        return {
+            "schema": LINE_SCHEMA,
+            "node": str(self.metadata.node),
+            "version": str(self.metadata.version),
+            "digest": self.digest,
+            "archive": {
+                "sha256": self.place.sha256,
+                "size": self.place.size_bytes,
+                "manifest": self.place.manifest,
+            },
+            "metadata": self.metadata.to_json(),
+            "published_at": self.published_at,
+            "yanked": {"reason": state.yank_reason, "time": self.yanked_at}
+            if state.yanked
+            else None,
+            "decision": state.decision,
+            "override": self.override,
+            "serial": self.serial,
+        }
+
+    def __str__(self) -> str:
+        return canonical_json(self.to_json())
+
+    @classmethod
+    def parse(cls, text: str, node: NodeId) -> Self | None:
+        """Read a line of the index file of a node, which may be hostile.
+
+        Returns:
+            None if the line has a schema that is newer than this program.
+
+        Raises:
+            RemoteProtocolError: it is not a line of this node.
+        """
+        try:
+            body = as_object(parse_json(text))
+            if as_number(body["schema"]) != LINE_SCHEMA:
+                return None
+            line = cls._of_json(body)
+        except (KeyError, TypeError, ValueError, OnexError) as error:
+            raise _refused(node, f"{type(error).__name__}: {error}") from error
+        if line.metadata.node != node or body["version"] != str(line.metadata.version):
+            raise _refused(node, "it is about another node or version")
+        return line
+
+    @classmethod
+    def _of_json(cls, body: JsonObject) -> Self:
+        unwritable = find_unwritable(body)
+        if unwritable is not None:
+            raise ValueError(unwritable)
+        metadata = NodeMetadata.from_json(as_object(body["metadata"]))
+        for member in (*metadata.inputs.values(), *metadata.outputs.values()):
+            as_object(member)
+        archive, digest = as_object(body["archive"]), as_text(body["digest"])
+        size = as_number(archive["size"])
+        manifest = as_text(archive["manifest"])
+        place = ArchivePlace.parse(f"archive:{as_text(archive['sha256'])}:{size}/{manifest}")
+        if place is None or not is_digest(digest):
+            raise ValueError("its digest or its archive is not written as one")
+        yanked = None if body["yanked"] is None else as_object(body["yanked"])
+        decision = None if body["decision"] is None else as_object(body["decision"])
+        state = VersionState(
+            yanked is not None, as_optional_text(yanked["reason"]) if yanked else None, decision
+        )
+        # Raises for a state that is none.
+        state.applied_to(metadata)
+        return cls(
+            metadata=metadata,
+            digest=digest,
+            place=place,
+            published_at=_time(as_text(body["published_at"])),
+            serial=int(as_number(body["serial"])),
+            state=state,
+            yanked_at=_time(as_text(yanked["time"])) if yanked else None,
+            override=as_optional_text(body["override"]),
+        )
+
+
+def index_lines(events: Iterable[Event]) -> list[IndexLine]:
+    """The lines of a node, oldest version first, after the entries of the log about it."""
+    projection = Projection()
+    lines: dict[NodeVersion, IndexLine] = {}
+    for event in events:
+        projection.apply(event)
+        if event.outcome != ALLOWED:
+            continue
+        version = NodeVersion.parse(event.object)
+        registered = projection.states.get(version)
+        if event.action == RELEASED and registered is not None:
+            facts = event.facts
+            place = ArchivePlace.parse(as_text(facts["place"]))
+            if place is not None and version not in lines:
+                lines[version] = IndexLine(
+                    metadata=registered.metadata,
+                    digest=as_text(facts["digest"]),
+                    place=place,
+                    published_at=event.time,
+                    serial=event.serial,
+                    override=as_optional_text(facts["override"]),
+                )
+        line = lines.get(version)
+        if line is not None and registered is not None:
+            lines[version] = _decided(line, registered.state, event)
+    return [lines[version] for version in sorted(lines, key=lambda v: v.version)]
+
+
+def _decided(line: IndexLine, state: VersionState, event: Event) -> IndexLine:
+    if line.state == state:
+        return line
+    at = line.yanked_at if line.state.yanked else event.time
+    return replace(line, state=state, yanked_at=at if state.yanked else None, serial=event.serial)
+
+
+def _time(text: str) -> str:
+    if not _TIME.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a time")
+    return text
+
+
+def _refused(node: NodeId, reason: str) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"the index has a line for {node} that cannot be used: {reason}"[:500],
+        hint="tell those who run the registry; its other nodes can be used",
+    )

@@ -1,0 +1,238 @@
+"""Publications: takes archives into a registry, after everything about them was checked.
+
+Specification: metadata validation before storage. What was published is never overwritten: the
+same bytes again are a success, other bytes of the same version a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from onex.domain.constraint import LATEST
+from onex.domain.errors import DocumentError, Severity
+from onex.domain.event import Event
+from onex.domain.json_value import JsonObject
+from onex.domain.metadata import NodeMetadata, Origin
+from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.remote_errors import BreakingReleaseError, NotPublishableError, VersionTakenError
+from onex.manifests.node_files import target_among
+from onex.remote.archive_store import ArchiveStore
+from onex.remote.archived_node import ArchivedNode, read_archive
+from onex.remote.index_line import RELEASED, IndexLine, index_lines
+from onex.remote.remotes import PUBLISHED_SOURCE
+from onex.remote.tree import MAXIMUM_PART_BYTES
+from onex.schemas.node_schemas import schema_problems
+from onex.schemas.release_check import added_permissions, breaking_changes, is_compatible_step
+from onex.storage.backend import StorageBackend, StorageWriter
+from onex.storage.node_record import NodeRecord
+
+CALLERS_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a publication.
+
+    ``serial`` is one at which the log has it; ``created`` is false if the same was there before;
+    ``warnings`` are what its manifest might do better.
+    """
+
+    node: NodeVersion
+    digest: str
+    serial: int
+    created: bool
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """The answer in the shape that ``publish`` prints."""
+        return {
+            "node": str(self.node),
+            "digest": self.digest,
+            "serial": self.serial,
+            "created": self.created,
+            "warnings": list(self.warnings),
+        }
+
+
+class Publications:
+    """What was published to one registry."""
+
+    def __init__(
+        self, storage: StorageBackend, store: ArchiveStore, actor: str | None = None
+    ) -> None:
+        """``store`` keeps the archives; ``actor`` is who publishes, as the log names them."""
+        self._storage = storage
+        self._store = store
+        self._actor = actor
+
+    def lines(self, node: NodeId) -> list[IndexLine]:
+        """The index lines of a node, oldest version first."""
+        return index_lines(self._events(node))
+
+    def publish(
+        self,
+        archive: bytes,
+        manifest: str,
+        *,
+        expected: NodeVersion | None = None,
+        override: str | None = None,
+        dry_run: bool = False,
+    ) -> Published:
+        """Check an archive, and store it; nothing is stored if anything is wrong.
+
+        Args:
+            archive: the canonical archive of a node.
+            manifest: the name of the manifest in it.
+            expected: what the publisher says that it is.
+            override: why a release may break others, if it does.
+            dry_run: check alone.
+
+        Raises:
+            ArchiveRefusedError: the archive is not canonical.
+            NotPublishableError: the node cannot be published; BreakingReleaseError if it breaks
+                its callers.
+            VersionTakenError: the version is there with other files.
+        """
+        found = _readable(archive, manifest)
+        metadata, digest = found.metadata, found.files.digest
+        version = metadata.node_version
+        if expected is not None and expected != version:
+            raise NotPublishableError(
+                f"the archive holds {version}, not {expected}",
+                hint="publish it as what its manifest says",
+            )
+        lines = self.lines(metadata.node)
+        line = next((one for one in lines if one.metadata.node_version == version), None)
+        warnings = tuple(p.message for p in found.problems)
+        if line is not None:
+            _require_same(line, digest)
+            return Published(version, digest, line.serial, created=False, warnings=warnings)
+        _require_valid(found)
+        self._require_compatible(metadata, lines, override)
+        if dry_run:
+            serial = self._storage.serial()
+            return Published(version, digest, serial, created=True, warnings=warnings)
+        self._store.put(found.place.sha256, archive)
+        created = self._storage.write(lambda w: self._store_node(w, found, override), self._actor)
+        return Published(version, digest, self._storage.serial(), created, warnings)
+
+    def _store_node(self, writer: StorageWriter, found: ArchivedNode, override: str | None) -> bool:
+        metadata, digest = found.metadata, found.files.digest
+        version = metadata.node_version
+        # Others may have published it since it was looked up.
+        for line in index_lines(self._events(metadata.node)):
+            if line.metadata.node_version == version:
+                _require_same(line, digest)
+                return False
+        origin = Origin(PUBLISHED_SOURCE, str(found.place))
+        record = NodeRecord.of(metadata, digest, found.readme)
+        existing = writer.find(version)
+        if existing is None:
+            writer.insert(record, origin)
+        elif existing.digest != digest:
+            raise VersionTakenError(
+                f"{version} is registered here from {existing.origins[0].path} with other files",
+                hint="give the node a new version",
+            )
+        else:
+            writer.add_origin(version, origin)
+        facts: JsonObject = {"digest": digest, "place": str(found.place), "override": override}
+        writer.note(RELEASED, str(version), facts)
+        return True
+
+    def _events(self, node: NodeId) -> Iterator[Event]:
+        return iter(self._storage.changes_of(node, LATEST))
+
+    def _require_compatible(
+        self, metadata: NodeMetadata, lines: list[IndexLine], override: str | None
+    ) -> None:
+        """Refuse a patch or minor release that breaks callers, unless a reason is given."""
+        earlier = [
+            line.metadata
+            for line in lines
+            if not line.metadata.version.is_prerelease
+            and line.metadata.version < metadata.version
+            and is_compatible_step(line.metadata.version, metadata.version)
+        ]
+        if not earlier or override:
+            return
+        before = earlier[-1]
+        reasons = breaking_changes(before, metadata)
+        asked = added_permissions(before, metadata)
+        reasons += [f"it asks for {permission}, which it did not" for permission in asked]
+        if not reasons:
+            return
+        callers = self._callers(metadata)
+        raise BreakingReleaseError(
+            f"{metadata.node_version} is no compatible release after {before.version}:"
+            f" {'; '.join(reasons)}" + (f". Callers: {', '.join(callers)}" if callers else ""),
+            reasons,
+            hint="publish it as a new major version, or with --override REASON",
+        )
+
+    def _callers(self, metadata: NodeMetadata) -> list[str]:
+        """The node versions whose constraints would take a version."""
+        found: list[str] = []
+        for dependent in self._storage.dependents(metadata.node):
+            registered = self._storage.node(dependent)
+            if registered is None:
+                continue
+            names = (str(metadata.node), metadata.node.namespace, metadata.name)
+            if any(
+                str(d.reference.node or d.reference.name) in names
+                and d.reference.constraint.admits(metadata.version)
+                for d in registered.metadata.dependencies
+            ):
+                found.append(str(dependent))
+        more = len(found) - CALLERS_NAMED
+        return [*found[:CALLERS_NAMED], *([f"{more} more"] if more > 0 else [])]
+
+
+def _readable(archive: bytes, manifest: str) -> ArchivedNode:
+    try:
+        return read_archive(archive, manifest)
+    except DocumentError as error:
+        reasons = [
+            f"{problem.location}: {problem.message}"
+            for problem in error.problems
+            if problem.severity is Severity.ERROR
+        ]
+        raise NotPublishableError(
+            f"the manifest cannot be used: {'; '.join(reasons[:5]) or error.message}",
+            reasons,
+            hint="correct the manifest: onex validate",
+        ) from error
+
+
+def _require_same(line: IndexLine, digest: str) -> None:
+    if line.digest != digest:
+        raise VersionTakenError(
+            f"{line.metadata.node_version} was published on {line.published_at[:10]} with other"
+            f" files",
+            hint="published versions never change; give the node a new version",
+        )
+
+
+def _require_valid(found: ArchivedNode) -> None:
+    """Refuse a node that could not be used by anybody."""
+    metadata = found.metadata
+    reasons = [
+        f"{kind} {name}: {reason}"
+        for kind, members in (("input", metadata.inputs), ("output", metadata.outputs))
+        for name, reason in schema_problems(members)
+    ]
+    if target_among(found.files.contents, metadata.entrypoint) is None:
+        reasons.append(
+            f"its entry point {metadata.entrypoint.target} is not among its files; write it from"
+            " the folder of the manifest"
+        )
+    too_long = [p for p in metadata.node.namespace.split(".") if len(p) > MAXIMUM_PART_BYTES]
+    if too_long:
+        reasons.append(f"a part of its namespace has more than {MAXIMUM_PART_BYTES} characters")
+    if reasons:
+        raise NotPublishableError(
+            f"{metadata.node_version} cannot be published: {'; '.join(reasons)}",
+            reasons,
+            hint="correct it, and try again: onex publish DIR --dry-run",
+        )

@@ -1,0 +1,142 @@
+"""Remotes: the remote registries that are declared here, each with its tree."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from onex.configuration import Configuration, SourceConfiguration
+from onex.domain.errors import OnexError
+from onex.domain.remote_errors import RemoteUnavailableError, UnknownRemoteError
+from onex.local_machine import make_folder
+from onex.remote.archive_store import ArchiveStore
+from onex.remote.archived_files import ArchivedFiles
+from onex.remote.credentials import Credentials
+from onex.remote.folder_tree import FolderTree
+from onex.remote.tree import Tree
+
+PASSED_OVER_SECONDS = 60.0
+PUBLISHED_SOURCE = "published"
+"""The source of what was published to this registry itself."""
+
+
+class Remotes:
+    """The remotes of one registry, opened when they are asked for."""
+
+    def __init__(self, configuration: Configuration, environment: Mapping[str, str]) -> None:
+        self._configuration = configuration
+        self.credentials = Credentials(configuration.settings_folder, environment)
+        self._trees: dict[str, Tree] = {}
+
+    @property
+    def declared(self) -> Sequence[SourceConfiguration]:
+        """The remotes in the order in which they supply nodes."""
+        return self._configuration.remotes
+
+    @cached_property
+    def store(self) -> ArchiveStore:
+        """The archives that this user's projects share."""
+        return ArchiveStore(self._configuration.cache_folder / "archives")
+
+    @cached_property
+    def published(self) -> ArchiveStore:
+        """The archives of what was published to this registry."""
+        return ArchiveStore(self._configuration.home / "published")
+
+    @cached_property
+    def archived(self) -> ArchivedFiles:
+        """The files of nodes that remotes offer."""
+        return ArchivedFiles(self.store, self._tree_of_source)
+
+    def remote(self, name: str | None) -> SourceConfiguration:
+        """A declared remote by its name; the only one if no name is given.
+
+        Raises:
+            UnknownRemoteError: there is none of that name, or not just one.
+        """
+        names = [remote.name for remote in self.declared]
+        found = [r for r in self.declared if name is None or r.name == name]
+        if len(found) == 1:
+            return found[0]
+        if name is not None:
+            message = f"no remote is called {name!r}"
+        else:
+            message = "several remotes are declared" if names else "no remote is declared"
+        raise UnknownRemoteError(
+            message,
+            hint="the remotes are: " + ", ".join(names)
+            if names
+            else "declare one: onex remote add URL",
+        )
+
+    def tree(self, remote: SourceConfiguration) -> Tree:
+        """The tree of a declared remote; one object for all who ask."""
+        tree = self._trees.get(remote.name)
+        if tree is None:
+            tree = self._trees[remote.name] = self._open(remote)
+        return tree
+
+    def failed(self, remote: SourceConfiguration, error: OnexError) -> None:
+        """Note that a remote does not answer, so that it is passed over for a while."""
+        file = self._note_file("unavailable", remote)
+        make_folder(file.parent)
+        file.write_text(error.message, encoding="utf-8")
+
+    def answered(self, remote: SourceConfiguration) -> None:
+        """Note that a remote answers."""
+        self._note_file("unavailable", remote).unlink(missing_ok=True)
+
+    def require_promising(self, remote: SourceConfiguration) -> None:
+        """Raise RemoteUnavailableError if a remote did not answer a moment ago."""
+        file = self._note_file("unavailable", remote)
+        try:
+            age = time.time() - file.stat().st_mtime
+            reason = file.read_text(encoding="utf-8")
+        except OSError:
+            return
+        if 0 <= age < PASSED_OVER_SECONDS:
+            raise RemoteUnavailableError(
+                f"{reason} ({age:.0f} s ago; it is passed over for"
+                f" {PASSED_OVER_SECONDS - age:.0f} s more)",
+                hint=f"ask at once: onex remote check {remote.name}",
+            )
+
+    def close(self) -> None:
+        """Release connections."""
+        for tree in self._trees.values():
+            tree.close()
+        self._trees.clear()
+
+    def _open(self, remote: SourceConfiguration) -> Tree:
+        if remote.url is None:
+            return FolderTree(remote.path or Path())
+        from onex.remote.http_tree import HttpTree
+
+        token = self.credentials.token(remote.name, remote.url)
+        return HttpTree(remote.url, token, self._configuration.cache_folder)
+
+    def published_serial(self, remote: SourceConfiguration) -> int:
+        """The serial of what this user published there last, so that reads are not older."""
+        try:
+            return int(self._note_file("serials", remote).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return 0
+
+    def note_published(self, remote: SourceConfiguration, serial: int) -> None:
+        """Note the serial that a publication was answered with."""
+        file = self._note_file("serials", remote)
+        make_folder(file.parent)
+        file.write_text(str(serial), encoding="utf-8")
+
+    def _tree_of_source(self, name: str) -> Tree | None:
+        if name == PUBLISHED_SOURCE:
+            return FolderTree(self.published.folder)
+        found = next((remote for remote in self.declared if remote.name == name), None)
+        return None if found is None else self.tree(found)
+
+    def _note_file(self, kind: str, remote: SourceConfiguration) -> Path:
+        name = hashlib.sha256(str(remote.url or remote.path).encode()).hexdigest()[:32]
+        return self._configuration.cache_folder / kind / name

@@ -1,0 +1,256 @@
+"""The tree of files that a registry is over the wire: the same over HTTP, in a folder, on a stick.
+
+::
+
+    config.json                        what the registry is, and how far its log goes
+    index/TYPE/NAME/SPACE.jsonl        the versions of TYPE://NAME.SPACE, a line each
+    names/NAME.jsonl                   the nodes that go by a short name, a UUID or a namespace
+    blobs/sha256/AB/ABCD...            archives, by their own digests
+    changes                            which node changed with which entry of the log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from onex.domain.errors import InvalidReferenceError
+from onex.domain.json_value import (
+    JsonValue,
+    as_number,
+    as_object,
+    as_optional_text,
+    as_text,
+    canonical_json,
+    parse_json,
+)
+from onex.domain.reference import NAMESPACE, NodeId
+from onex.domain.remote_errors import RemoteProtocolError
+
+PROTOCOL = "onex-index"
+PROTOCOL_VERSION = 1
+
+CONFIG_PATH = "config.json"
+CHANGES_PATH = "changes"
+LINES_SUFFIX = ".jsonl"
+MAXIMUM_PART_BYTES = 200
+
+MAXIMUM_CONFIG_BYTES = 64 * 1024
+MAXIMUM_INDEX_BYTES = 32 * 1024 * 1024
+MAXIMUM_NAMES_BYTES = 1024 * 1024
+MAXIMUM_CHANGES_BYTES = 64 * 1024 * 1024
+
+
+def index_path(node: NodeId) -> str:
+    """The path of the index file of a node."""
+    return f"index/{node.type}/{node.namespace.replace('.', '/')}{LINES_SUFFIX}"
+
+
+def node_of_path(path: str) -> NodeId | None:
+    """The node whose index file has a path; None for any other path."""
+    start, _, rest = path.partition("/")
+    node_type, _, name = rest.partition("/")
+    if start != "index" or not name.endswith(LINES_SUFFIX) or "." in name[: -len(LINES_SUFFIX)]:
+        return None
+    try:
+        return NodeId.parse(f"{node_type}://{name[: -len(LINES_SUFFIX)].replace('/', '.')}")
+    except InvalidReferenceError:
+        return None
+
+
+def names_path(name: str) -> str:
+    """The path of the file that says which nodes go by a name."""
+    return f"names/{name.replace('.', '/')}{LINES_SUFFIX}"
+
+
+def name_of_path(path: str) -> str | None:
+    """The name that a file of names is about; None for any other path."""
+    name = path.removeprefix("names/").removesuffix(LINES_SUFFIX).replace("/", ".")
+    return name if NAMESPACE.fullmatch(name) and path == names_path(name) else None
+
+
+def blob_path(sha256: str) -> str:
+    """The path of a blob, by its SHA-256 in hexadecimal."""
+    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeConfig:
+    """What ``config.json`` says.
+
+    ``registry`` identifies the registry, wherever its tree is; ``serial`` is that of the last
+    entry of its log; ``has_interface`` says that ``/api/v1`` takes publications and searches.
+    """
+
+    registry: str
+    serial: int
+    has_interface: bool = False
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "protocol": PROTOCOL,
+            "version": PROTOCOL_VERSION,
+            "registry": self.registry,
+            "serial": self.serial,
+            "api": "api/v1" if self.has_interface else None,
+        }
+
+    @classmethod
+    def parse(cls, content: bytes, place: str) -> Self:
+        """Read ``config.json``; raises RemoteProtocolError if it is none."""
+        try:
+            body = as_object(parse_json(content))
+            if body["protocol"] != PROTOCOL:
+                raise ValueError(f"its protocol is {body['protocol']!r}")  # noqa: TRY301
+            version = as_number(body["version"])
+            found = cls(
+                as_text(body["registry"])[:200],
+                int(as_number(body["serial"])),
+                as_optional_text(body.get("api")) is not None,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RemoteProtocolError(
+                f"{place} is not a registry: its {CONFIG_PATH} cannot be used: {error}"[:500],
+                hint="check the URL; a proxy or a network that asks for a login may have answered",
+            ) from error
+        if version != PROTOCOL_VERSION:
+            raise RemoteProtocolError(
+                f"{place} speaks version {version} of the protocol, and this onex"
+                f" {PROTOCOL_VERSION}",
+                hint="install a newer onex",
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry of the log as the feed tells it.
+
+    ``node`` is None if it changes no node, or one that the reader may not see.
+    """
+
+    serial: int
+    node: NodeId | None = None
+    version: str | None = None
+    action: str | None = None
+    time: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        if self.node is None:
+            return {"serial": self.serial}
+        return {
+            "serial": self.serial,
+            "node": str(self.node),
+            "version": self.version,
+            "action": self.action,
+            "time": self.time,
+        }
+
+
+def write_lines(lines: Iterable[object]) -> bytes:
+    """Texts as the lines of a file."""
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def read_lines(content: bytes) -> Iterator[str]:
+    """The lines of a file of the tree; raises RemoteProtocolError for what is not UTF-8."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise RemoteProtocolError(
+            "a file of the index is not UTF-8", hint="tell those who run the registry"
+        ) from error
+    return (line for line in text.split("\n") if line)
+
+
+def write_changes(changes: Iterable[Change]) -> bytes:
+    """Entries of the feed as lines."""
+    return write_lines(canonical_json(change.to_json()) for change in changes)
+
+
+def read_changes(content: bytes, since: int) -> list[Change]:
+    """The entries of a feed after a serial.
+
+    Raises:
+        RemoteProtocolError: a line cannot be read, or an entry is missing between two.
+    """
+    changes: list[Change] = []
+    for line in read_lines(content):
+        change = _read_change(line)
+        if changes and change.serial != changes[-1].serial + 1:
+            raise RemoteProtocolError(
+                f"the feed of changes has a gap before entry {change.serial}",
+                hint="tell those who run the registry",
+            )
+        changes.append(change)
+    after = [change for change in changes if change.serial > since]
+    if after and changes[0].serial > since + 1:
+        raise RemoteProtocolError(
+            f"the feed of changes begins at entry {changes[0].serial}, after {since + 1}",
+            hint="tell those who run the registry",
+        )
+    return after
+
+
+def _read_change(line: str) -> Change:
+    try:
+        body = as_object(parse_json(line))
+        serial = int(as_number(body["serial"]))
+        if body.get("node") is None:
+            return Change(serial)
+        return Change(
+            serial,
+            NodeId.parse(as_text(body["node"])),
+            as_optional_text(body.get("version")),
+            as_optional_text(body.get("action")),
+            as_optional_text(body.get("time")),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RemoteProtocolError(
+            f"a line of the feed of changes cannot be read: {error}"[:300],
+            hint="tell those who run the registry",
+        ) from error
+
+
+def read_names(content: bytes) -> list[NodeId]:
+    """The nodes that a file of names lists; raises RemoteProtocolError."""
+    try:
+        return [NodeId.parse(line) for line in read_lines(content)]
+    except InvalidReferenceError as error:
+        raise RemoteProtocolError(
+            f"a file of names cannot be read: {error}", hint="tell those who run the registry"
+        ) from error
+
+
+Progress = Callable[[int], None]
+"""Is told how many further bytes have arrived."""
+
+
+class Tree(Protocol):
+    """Reads the files of a tree. Raises RemoteUnavailableError, RemoteProtocolError."""
+
+    @property
+    def place(self) -> str:
+        """Where the tree is, as messages name it; never with a password."""
+        ...
+
+    def at_least(self, serial: int) -> None:
+        """Have the next reads answered from a state that has this entry of the log."""
+        ...
+
+    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[bytes | None]:
+        """The content of files, in the order of the paths; None for one that is not there."""
+        ...
+
+    def changes(self, since: int) -> list[Change]:
+        """The entries of the log after a serial, without a gap."""
+        ...
+
+    def blob(self, sha256: str, size_bytes: int, told: Progress) -> bytes:
+        """A blob, of which the size and the digest were checked."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...

@@ -1,0 +1,129 @@
+"""The ASGI application of a registry: guards, then the index protocol or the interface."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from onex import __version__
+from onex.configuration import load_configuration
+from onex.domain.access_control import NamespaceRules
+from onex.domain.errors import OnexError
+from onex.domain.remote_errors import NotAuthenticatedError, NotPermittedError
+from onex.remote.archive_store import ArchiveStore
+from onex.server.administration_routes import administration_routes
+from onex.server.asgi import REFUSED, Application, Receive, Scope, Send
+from onex.server.change_routes import change_routes
+from onex.server.gate import Gate, HiddenNodeError
+from onex.server.guards import Guards, RateLimits
+from onex.server.index_routes import IndexRoutes, is_of_tree
+from onex.server.problem import PROBLEM_TYPE, problem, problem_of
+from onex.server.published_index import PublishedIndex
+from onex.server.read_routes import read_routes
+from onex.server.registry_pool import RegistryPool
+from onex.server.requests import Requests
+
+THREADS = 8
+LOGGER = logging.getLogger("onex.server")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a server is started with; ``hosts`` are the names that it answers for."""
+
+    home: Path
+    start: Path
+    hosts: Sequence[str] = ("127.0.0.1", "localhost", "::1")
+    limits: RateLimits = field(default_factory=RateLimits)
+
+
+def create_app(
+    settings: ServerSettings,
+    environment: Mapping[str, str] | None = None,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> Application:
+    """The application of the registry in a folder.
+
+    Args:
+        settings: where it is, and what it is guarded by.
+        environment: what the registry is opened with; by default the process's own.
+        is_ending: says that the server is about to end.
+
+    Raises:
+        ConfigurationError: ``onex.toml`` is not valid.
+    """
+    found = dict(os.environ) if environment is None else dict(environment)
+    configuration = load_configuration(settings.start, found, settings.home)
+    rules = NamespaceRules(configuration.private_namespaces)
+    gate = Gate(rules)
+    pool = RegistryPool(settings.home, settings.start, found)
+    index = PublishedIndex(pool.open, gate)
+    store = ArchiveStore(configuration.home / "published")
+    tree = IndexRoutes(index, store, rules, is_ending)
+    api = _interface(Requests(pool, gate), index)
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_of_tree(scope["path"]):
+            await tree(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return Guards(route, settings.hosts, settings.limits)
+
+
+def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        import anyio.to_thread
+
+        # Each thread has a connection to the database of its own.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        yield
+        await index.close()
+
+    app = FastAPI(
+        title="onex registry",
+        version=__version__,
+        summary="Nodes, their versions, and what is decided of them.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    for routes in (read_routes(api), change_routes(api), administration_routes(api)):
+        app.include_router(routes, prefix="/api/v1")
+
+    @app.exception_handler(OnexError)
+    async def refused(request: Request, error: OnexError) -> Response:
+        if isinstance(error, NotAuthenticatedError | NotPermittedError | HiddenNodeError):
+            request.scope[REFUSED] = True
+        status, body = problem_of(error)
+        headers = {"www-authenticate": "Bearer"} if status == 401 else None
+        return Response(body, status, headers, PROBLEM_TYPE)
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(request: Request, error: RequestValidationError) -> Response:
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        return Response(problem(422, "USE001", told), 422, media_type=PROBLEM_TYPE)
+
+    @app.exception_handler(HTTPException)
+    async def failed(request: Request, error: HTTPException) -> Response:
+        code = "RES003" if error.status_code == 404 else "USE001"
+        body = problem(error.status_code, code, str(error.detail))
+        return Response(body, error.status_code, error.headers, PROBLEM_TYPE)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> Response:
+        LOGGER.exception("a request failed", exc_info=error)
+        body = problem(500, "ONEX002", "the server failed; its log says why")
+        return Response(body, 500, media_type=PROBLEM_TYPE)
+
+    return app

@@ -1,0 +1,133 @@
+"""The routes that change nodes: publishing, yanking, the lifecycle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from onex.domain.access_control import Action
+from onex.domain.errors import UsageError
+from onex.domain.lifecycle import Lifecycle
+from onex.domain.metadata import RegisteredNode
+from onex.domain.reference import NodeRef
+from onex.registry import Registry
+from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
+from onex.server.models import (
+    Json,
+    Transition,
+    Yank,
+)
+from onex.server.problem import UnsupportedContentError
+from onex.server.requests import (
+    Namespace,
+    Requests,
+    TypeName,
+    VersionText,
+    problems,
+    version_of,
+)
+
+ARCHIVE_TYPES = ("application/x-tar", "application/octet-stream")
+
+
+def change_routes(api: Requests) -> APIRouter:
+    """The routes of publishers and maintainers."""
+    router = APIRouter()
+
+    @router.put("/nodes/{node_type}/{namespace}/{version}",
+                     responses=problems(403, 404, 409, 413, 415, 422),
+                     status_code=201, tags=["publishing"])  # fmt: skip
+    def publish(
+        request: Request,
+        response: Response,
+        node_type: TypeName,
+        namespace: Namespace,
+        version: VersionText,
+        archive: Annotated[bytes, Depends(_archive)],
+        onex_manifest: Annotated[
+            str, Header(max_length=255, examples=["node.onex.yaml"])
+        ] = "node.onex.yaml",
+        override: Annotated[str | None, Query(min_length=1, max_length=2_000)] = None,
+        dry_run: bool = False,
+    ) -> Json:
+        """Publish a version: the body is its archive.
+
+        The same bytes again are a success, so a request can be repeated whose answer was lost.
+        """
+        wanted = version_of(node_type, namespace, version)
+        caller = api.caller(request)
+        api.require(caller, Action.PUBLISH, wanted)
+        published = api.registry(caller).published.publish(
+            archive, onex_manifest, expected=wanted, override=override, dry_run=dry_run
+        )
+        response.status_code = 201 if published.created and not dry_run else 200
+        return dict(published.to_json())
+
+    @router.post("/nodes/{node_type}/{namespace}/{version}/yank",
+                      responses=problems(403, 404, 422), tags=["decisions"])  # fmt: skip
+    def yank(
+        request: Request,
+        node_type: TypeName,
+        namespace: Namespace,
+        version: VersionText,
+        decision: Yank,
+    ) -> Json:
+        """Withdraw a version from new resolutions, or bring it back."""
+        wanted = version_of(node_type, namespace, version)
+        caller = api.caller(request)
+        api.require(caller, Action.DECIDE, wanted)
+        registry = api.existing(caller, wanted)
+        node = registry.yank(
+            NodeRef.parse(str(wanted)), yanked=decision.yanked, reason=decision.reason
+        )
+        return _decided(node, registry)
+
+    @router.post("/nodes/{node_type}/{namespace}/{version}/lifecycle",
+                      responses=problems(403, 404, 409, 422), tags=["decisions"])  # fmt: skip
+    def lifecycle(
+        request: Request,
+        node_type: TypeName,
+        namespace: Namespace,
+        version: VersionText,
+        transition: Transition,
+    ) -> Json:
+        """Take a version to another state of its lifecycle."""
+        wanted = version_of(node_type, namespace, version)
+        caller = api.caller(request)
+        api.require(caller, Action.DECIDE, wanted)
+        registry = api.existing(caller, wanted)
+        node = registry.set_lifecycle(
+            NodeRef.parse(str(wanted)),
+            Lifecycle(transition.lifecycle),
+            deprecated_by=transition.deprecated_by,
+            reason=transition.reason,
+        )
+        return _decided(node, registry)
+
+    return router
+
+
+def _decided(node: RegisteredNode, registry: Registry) -> Json:
+    metadata = node.metadata
+    return {
+        "node": str(metadata.node_version),
+        "yanked": node.yanked,
+        "yank_reason": node.yank_reason,
+        "lifecycle": metadata.lifecycle.value,
+        "deprecated_by": metadata.deprecated_by,
+        "serial": registry.storage.serial(),
+    }
+
+
+async def _archive(request: Request) -> bytes:
+    """The body of a publication."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ARCHIVE_TYPES:
+        raise UnsupportedContentError(
+            f"the body must be {ARCHIVE_TYPES[0]}", hint="publish with onex publish"
+        )
+    body = await request.body()
+    if len(body) > MAXIMUM_ARCHIVE_BYTES:
+        raise UsageError("the archive is too large", hint="see the limits of a node")
+    return body

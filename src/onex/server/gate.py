@@ -1,0 +1,127 @@
+"""Gate: who asks, and what they may; every refusal is an entry of the log."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from onex.domain.access_control import Action, NamespaceRules, Token
+from onex.domain.errors import NodeNotFoundError
+from onex.domain.remote_errors import NotAuthenticatedError, NotPermittedError
+from onex.storage.backend import StorageBackend
+from onex.trust.tokens import find_token
+
+SCHEME = "bearer "
+ANONYMOUS = "anonymous"
+MAXIMUM_KNOWN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request: the token, None without one, and the address it comes from."""
+
+    token: Token | None
+    address: str
+
+    @property
+    def actor(self) -> str:
+        """The caller as the log names them."""
+        return f"{self.token.id if self.token else ANONYMOUS}@{self.address}"
+
+
+class Gate:
+    """Decides about requests to one registry. One object serves all threads of a process."""
+
+    def __init__(self, rules: NamespaceRules) -> None:
+        self.rules = rules
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[int, Token]] = {}
+        self._uses: dict[str, str] = {}
+        self._written = 0.0
+
+    def caller(self, authorization: str | None, address: str, storage: StorageBackend) -> Caller:
+        """Who sends these headers.
+
+        Raises:
+            NotAuthenticatedError: there is a token, and it is good for nothing.
+        """
+        if not authorization:
+            return Caller(None, address)
+        if authorization[: len(SCHEME)].lower() != SCHEME:
+            raise NotAuthenticatedError(
+                "the header Authorization has no token", hint="send Authorization: Bearer TOKEN"
+            )
+        text = authorization[len(SCHEME) :].strip()
+        key = hashlib.sha256(text.encode()).hexdigest()
+        events = storage.token_events()
+        # A token is looked up again as soon as any token was created or revoked.
+        last = events[-1].serial if events else 0
+        known = self._known.get(key)
+        token = known[1] if known and known[0] == last else find_token(events, text)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        refusal = token.refusal(now)
+        if refusal is not None:
+            raise NotAuthenticatedError(refusal, hint="ask for another: onex token create")
+        with self._lock:
+            if len(self._known) >= MAXIMUM_KNOWN:
+                self._known.clear()
+            self._known[key] = (last, token)
+            self._uses[token.id] = f"{now[:16]}:00+00:00"
+        return Caller(token, address)
+
+    def require(
+        self,
+        caller: Caller,
+        action: Action,
+        namespace: str | None,
+        storage: StorageBackend,
+        object_name: str = "",
+    ) -> None:
+        """Let an action pass, or refuse it and record that.
+
+        Raises:
+            NodeNotFoundError: a reader may not know that it is there.
+            NotAuthenticatedError, NotPermittedError: it is refused.
+        """
+        decision = self.rules.decide(caller.token, action, namespace)
+        if decision.allowed:
+            return
+        name = object_name or namespace or "registry"
+        record_refusal(storage, caller, action, name, decision.reason)
+        if decision.is_hidden:
+            raise hidden(name)
+        if caller.token is None:
+            raise NotAuthenticatedError("this needs a token", hint="see onex login")
+        raise NotPermittedError(
+            f"the token does not allow to {action} {namespace or 'the whole registry'}",
+            hint="an admin of the registry can create another: onex token create",
+        )
+
+    def take_uses(self) -> Mapping[str, str]:
+        """The uses of tokens to be stored: at most once a minute, and none twice."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._uses or now - self._written < 60:
+                return {}
+            uses, self._uses, self._written = self._uses, {}, now
+        return uses
+
+
+def record_refusal(
+    storage: StorageBackend, caller: Caller, action: Action, name: str, reason: str
+) -> None:
+    """Write to the log that somebody was refused, and why."""
+    storage.write(lambda writer: writer.refused(f"access.{action}", name, reason), caller.actor)
+
+
+class HiddenNodeError(NodeNotFoundError):
+    """The answer for what is not there, and for what the caller may not know to be there."""
+
+
+def hidden(name: str) -> HiddenNodeError:
+    """The one answer of both kinds."""
+    return HiddenNodeError(f"no node is called {name!r}", hint="see what there is: /api/v1/nodes")

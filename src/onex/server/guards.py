@@ -1,0 +1,180 @@
+"""Guards in front of every request: its host and origin, its size, its pace, and how many."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
+from onex.remote.tree import CHANGES_PATH
+from onex.server.asgi import REFUSED, Application, Headers, Message, Receive, Scope, Send
+from onex.server.index_routes import STREAM_TYPE
+from onex.server.problem import PROBLEM_TYPE, problem
+
+MAXIMUM_BODY_BYTES = 1024 * 1024
+REQUEST_SECONDS = 60.0
+UPLOAD_SECONDS = 600.0
+MAXIMUM_CALLERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How many requests a token, or an address without one, may make at once and a second."""
+
+    burst: int = 2_000
+    per_second: float = 500.0
+    refused_burst: int = 60
+    refused_per_second: float = 1.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Tokens of a bucket that fills by itself (the token bucket of RFC 2697 with one rate)."""
+
+    level: float
+    at: float
+
+    def take(self, burst: float, per_second: float) -> float:
+        """Take one; returns 0, or in how many seconds there is one again."""
+        now = time.monotonic()
+        self.level = min(burst, self.level + (now - self.at) * per_second)
+        self.at = now
+        if self.level >= 1:
+            self.level -= 1
+            return 0.0
+        return (1 - self.level) / per_second
+
+
+class Guards:
+    """An ASGI application around another, which sees only what passes."""
+
+    def __init__(self, inner: Application, hosts: Iterable[str], limits: RateLimits) -> None:
+        """``hosts`` are the names that the server answers for, without ports; ``*`` is any."""
+        self._inner = inner
+        self._hosts = frozenset(hosts)
+        self._limits = limits
+        self._callers: OrderedDict[str, _Bucket] = OrderedDict()
+        self._refused: OrderedDict[str, _Bucket] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        headers: dict[bytes, str] = {n: value.decode("latin-1") for n, value in scope["headers"]}
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _refuse(send, *refusal)
+            return
+        is_upload = scope["method"] == "PUT"
+        limit = MAXIMUM_ARCHIVE_BYTES if is_upload else MAXIMUM_BODY_BYTES
+        announced = headers.get(b"content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            await _refuse(send, 413, "USE001", f"the body has more than {limit} bytes")
+            return
+        is_stream = scope["path"] == f"/{CHANGES_PATH}" and STREAM_TYPE in headers.get(
+            b"accept", ""
+        )
+        seconds = None if is_stream else UPLOAD_SECONDS if is_upload else REQUEST_SECONDS
+        exchange = _Exchange(receive, send, limit)
+        address = scope["client"][0] if scope.get("client") else "local"
+        try:
+            async with asyncio.timeout(seconds):
+                await self._inner(scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            await exchange.end(503, f"the request took more than {seconds:g} seconds")
+        except _BodyTooLargeError:
+            await exchange.end(413, f"the body has more than {limit} bytes")
+        if scope.get(REFUSED):
+            self._bucket(self._refused, address, self._limits.refused_burst).take(
+                self._limits.refused_burst, self._limits.refused_per_second
+            )
+
+    def _refusal(
+        self, scope: Scope, headers: dict[bytes, str]
+    ) -> tuple[int, str, str, Headers] | None:
+        host = headers.get(b"host", "")
+        if "*" not in self._hosts and _hostname(host) not in self._hosts:
+            return 421, "ACC002", f"this server does not answer for the host {host[:100]!r}", []
+        origin = headers.get(b"origin")
+        # A page of another site must not use a browser that happens to be able to come here.
+        if origin is not None and urlsplit(origin).netloc != host:
+            return 403, "ACC002", "requests of pages of other sites are refused", []
+        address = scope["client"][0] if scope.get("client") else "local"
+        limits = self._limits
+        who = headers.get(b"authorization", address)
+        wait = self._bucket(self._callers, who, limits.burst).take(limits.burst, limits.per_second)
+        known = self._refused.get(address)
+        if known is not None and known.level < 1:
+            refilled = known.level + (time.monotonic() - known.at) * limits.refused_per_second
+            wait = max(wait, (1 - refilled) / limits.refused_per_second)
+        if wait > 0:
+            later = str(int(wait) + 1).encode()
+            return 429, "ACC002", "there were too many requests", [(b"retry-after", later)]
+        return None
+
+    def _bucket(self, buckets: OrderedDict[str, _Bucket], who: str, burst: float) -> _Bucket:
+        bucket = buckets.get(who)
+        if bucket is None:
+            bucket = buckets[who] = _Bucket(burst, time.monotonic())
+            if len(buckets) > MAXIMUM_CALLERS:
+                buckets.popitem(last=False)
+        else:
+            buckets.move_to_end(who)
+        return bucket
+
+
+class _BodyTooLargeError(Exception):
+    """The body of a request is larger than it may be."""
+
+
+class _Exchange:
+    """One request and its answer: counts what comes in, and knows what went out."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._limit = limit
+        self._size = 0
+        self.status: int | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            raise _BodyTooLargeError
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = int(str(message["status"]))
+        await self._send(message)
+
+    async def end(self, status: int, detail: str) -> None:
+        """Answer with a problem, if nothing was answered yet."""
+        if self.status is None:
+            self.status = status
+            await _refuse(self._send, status, "ACC002", detail, [(b"connection", b"close")])
+
+
+def _hostname(host: str) -> str:
+    """The name in a header Host, without the port and the brackets of an address."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+async def _refuse(
+    send: Send, status: int, code: str, detail: str, headers: Headers | None = None
+) -> None:
+    body = problem(status, code, detail)
+    found = [
+        (b"content-type", PROBLEM_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *(headers or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": found})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,262 @@
+"""The routes of the index protocol, as a plain ASGI application: bytes that are kept, and blobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from onex.domain.access_control import AccessDecision, Action, NamespaceRules
+from onex.domain.errors import OnexError
+from onex.domain.remote_errors import NotAuthenticatedError
+from onex.remote.archive_store import ArchiveStore
+from onex.remote.tree import CHANGES_PATH, CONFIG_PATH, blob_path, node_of_path, write_changes
+from onex.server.asgi import REFUSED, Headers, Receive, Scope, Send
+from onex.server.gate import Caller
+from onex.server.problem import PROBLEM_TYPE, problem, problem_of
+from onex.server.published_index import PublishedIndex, TreeFile
+
+SERIAL_HEADER = b"onex-at-least-serial"
+STREAM_TYPE = "text/event-stream"
+MAXIMUM_CHANGES = 10_000
+HEARTBEAT_SECONDS = 15.0
+POLL_SECONDS = 0.2
+
+_PREFIXES = ("/index/", "/names/", "/blobs/")
+_LINES = b"application/jsonl; charset=utf-8"
+_SAFE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"accept-encoding, authorization"),
+    (b"cache-control", b"private, no-cache"),
+]
+
+
+def is_of_tree(path: str) -> bool:
+    """Whether a path of a request is one of the tree."""
+    return path.startswith(_PREFIXES) or path in (f"/{CONFIG_PATH}", f"/{CHANGES_PATH}")
+
+
+class IndexRoutes:
+    """Answers GET and HEAD for the files of the tree."""
+
+    def __init__(
+        self,
+        index: PublishedIndex,
+        store: ArchiveStore,
+        rules: NamespaceRules,
+        is_ending: Callable[[], bool],
+    ) -> None:
+        """``is_ending`` says that the server is about to end, and streams with it."""
+        self._index = index
+        self._store = store
+        self._rules = rules
+        self._is_ending = is_ending
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        except OnexError as error:
+            scope[REFUSED] = isinstance(error, NotAuthenticatedError)
+            status, body = problem_of(error)
+            await _send_problem(send, status, body)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            body = problem(405, "USE001", "the files of the tree are only read")
+            await _send_problem(send, 405, body, [(b"allow", b"GET, HEAD")])
+            return
+        headers = _Headers(scope["headers"])
+        address = scope["client"][0] if scope.get("client") else "local"
+        caller = await self._index.caller(headers.text(b"authorization"), address)
+        path = str(scope["path"])[1:]
+        if path.startswith("blobs/"):
+            await self._send_blob(scope, receive, send, path, caller)
+        elif path == CHANGES_PATH:
+            await self._send_changes(scope, headers, send, caller)
+        else:
+            node = node_of_path(path)
+            if node is not None:
+                decision = self._rules.decide(caller.token, Action.READ, node.namespace)
+                if not decision.allowed:
+                    # Whether there is such a node is not even looked up.
+                    await self._refuse(scope, send, path, caller, decision)
+                    return
+            file = await self._index.file(path, headers.number(SERIAL_HEADER))
+            await self._send_file(scope, headers, send, path, file, caller)
+
+    async def _send_file(
+        self,
+        scope: Scope,
+        headers: _Headers,
+        send: Send,
+        path: str,
+        file: TreeFile | None,
+        caller: Caller,
+    ) -> None:
+        if path.startswith("names/") and file is not None:
+            file = self._visible(file, caller)
+        if file is None:
+            await _send_missing(send, path)
+            return
+        is_smaller = file.compressed is not None and b"gzip" in headers.value(b"accept-encoding")
+        etag = f'"{file.etag}{"-gzip" if is_smaller else ""}"'.encode()
+        kind = b"application/json" if path == CONFIG_PATH else _LINES
+        found: Headers = [*_SAFE, (b"etag", etag), (b"content-type", kind)]
+        if _matches(headers.value(b"if-none-match"), etag):
+            await _send(send, 304, found, b"", is_head=True)
+            return
+        content = file.content
+        if is_smaller and file.compressed is not None:
+            found.append((b"content-encoding", b"gzip"))
+            content = file.compressed
+        await _send(send, 200, found, content, is_head=scope["method"] == "HEAD")
+
+    def _visible(self, file: TreeFile, caller: Caller) -> TreeFile | None:
+        """The lines of a file of names that a caller may see; None for none."""
+        lines = file.content.splitlines(keepends=True)
+        shown = [
+            line
+            for line, namespace in zip(lines, file.namespaces, strict=True)
+            if self._rules.decide(caller.token, Action.READ, namespace).allowed
+        ]
+        if len(shown) == len(lines):
+            return file
+        return TreeFile.of(b"".join(shown)) if shown else None
+
+    async def _refuse(
+        self, scope: Scope, send: Send, path: str, caller: Caller, decision: AccessDecision
+    ) -> None:
+        """Answer as for what is not there, and only then record that it was refused."""
+        scope[REFUSED] = True
+        await _send_missing(send, path)
+        await self._index.refused(caller, path, decision.reason)
+
+    async def _send_blob(
+        self, scope: Scope, receive: Receive, send: Send, path: str, caller: Caller
+    ) -> None:
+        from starlette.responses import FileResponse
+
+        sha256 = path.rpartition("/")[2]
+        found = await self._index.place_of_blob(sha256) if path == blob_path(sha256) else None
+        if found is not None:
+            decision = self._rules.decide(caller.token, Action.READ, found[1])
+            if not decision.allowed:
+                await self._refuse(scope, send, path, caller, decision)
+                return
+        file = self._store.path_of(sha256) if found is not None else None
+        if file is None or not file.is_file():
+            await _send_missing(send, path)
+            return
+        kept = "private, max-age=31536000, immutable"
+        response = FileResponse(
+            file,
+            media_type="application/x-tar",
+            headers={
+                "etag": f'"{sha256}"',
+                "cache-control": kept,
+                "x-content-type-options": "nosniff",
+            },
+        )
+        await response(scope, receive, send)
+
+    async def _send_changes(
+        self, scope: Scope, headers: _Headers, send: Send, caller: Caller
+    ) -> None:
+        query = _query(scope)
+        since, limit = _whole(query.get("since", "0")), _whole(query.get("limit", "10000"))
+        if since is None or limit is None or not limit >= 1:
+            body = problem(400, "USE001", "since and limit must be whole numbers")
+            await _send_problem(send, 400, body)
+            return
+        hidden = self._rules.hidden_from(caller.token)
+        if STREAM_TYPE.encode() in headers.value(b"accept"):
+            last = headers.text(b"last-event-id")
+            start = _whole(last) if last else None
+            await self._stream(send, since if start is None else start, hidden)
+            return
+        await self._index.serial(headers.number(SERIAL_HEADER))
+        changes = await self._index.changes(since, min(limit, MAXIMUM_CHANGES), hidden)
+        found: Headers = [*_SAFE, (b"content-type", _LINES)]
+        is_head = scope["method"] == "HEAD"
+        await _send(send, 200, found, write_changes(changes), is_head=is_head)
+
+    async def _stream(self, send: Send, since: int, hidden: tuple[str, ...]) -> None:
+        """Server-sent events, each with the serial of an entry as its identifier, without end."""
+        kind = f"{STREAM_TYPE}; charset=utf-8".encode()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [*_SAFE, (b"content-type", kind)],
+            }
+        )
+        quiet = 0.0
+        while not self._is_ending():
+            text = b""
+            if await self._index.serial() > since:
+                for change in await self._index.changes(since, 500, hidden):
+                    data = write_changes([change]).decode().strip()
+                    text += f"id: {change.serial}\nevent: change\ndata: {data}\n\n".encode()
+                    since = change.serial
+            elif quiet >= HEARTBEAT_SECONDS:
+                # Finds out that the reader has gone.
+                text = b": still here\n\n"
+            if text:
+                quiet = 0.0
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+            else:
+                quiet += POLL_SECONDS
+                await asyncio.sleep(POLL_SECONDS)
+        await send({"type": "http.response.body", "body": b""})
+
+
+class _Headers:
+    """The headers of a request by their names in lower case."""
+
+    def __init__(self, raw: Headers) -> None:
+        self._found = dict(raw)
+
+    def value(self, name: bytes) -> bytes:
+        return self._found.get(name, b"")
+
+    def text(self, name: bytes) -> str | None:
+        found = self._found.get(name)
+        return None if found is None else found.decode("latin-1")
+
+    def number(self, name: bytes) -> int:
+        return _whole(self.value(name).decode("latin-1")) or 0
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+
+
+def _matches(wanted: bytes, etag: bytes) -> bool:
+    """Whether a header If-None-Match has an entity tag (RFC 9110, section 13.1.2)."""
+    tags = {tag.strip().removeprefix(b"W/") for tag in wanted.split(b",")}
+    return etag in tags or b"*" in tags
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes, *, is_head: bool) -> None:
+    if status != 304:
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else body})
+
+
+async def _send_problem(
+    send: Send, status: int, body: bytes, headers: Headers | None = None
+) -> None:
+    more = [*(headers or []), (b"content-type", PROBLEM_TYPE.encode())]
+    if status == 401:
+        more.append((b"www-authenticate", b"Bearer"))
+    await _send(send, status, [*_SAFE, *more], body, is_head=False)
+
+
+async def _send_missing(send: Send, path: str) -> None:
+    await _send_problem(send, 404, problem(404, "RES003", f"there is no {path}"))

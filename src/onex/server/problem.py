@@ -1,0 +1,94 @@
+"""Errors as problem details (RFC 9457), with the codes and hints of onex."""
+
+from __future__ import annotations
+
+import json
+
+from onex.domain.errors import (
+    AmbiguousNodeError,
+    InternalError,
+    LifecycleError,
+    NodeNotFoundError,
+    OnexError,
+    ResolutionError,
+    RunNotFoundError,
+    StorageError,
+    UsageError,
+)
+from onex.domain.remote_errors import (
+    ArchiveRefusedError,
+    NotAuthenticatedError,
+    NotPermittedError,
+    NotPublishableError,
+    VersionTakenError,
+)
+
+
+class UnsupportedContentError(UsageError):
+    """The body of a request has a type that is not taken."""
+
+
+PROBLEM_TYPE = "application/problem+json"
+_STATUS: tuple[tuple[type[OnexError], int], ...] = (
+    (NotAuthenticatedError, 401),
+    (NotPermittedError, 403),
+    (NodeNotFoundError, 404),
+    (RunNotFoundError, 404),
+    (VersionTakenError, 409),
+    (LifecycleError, 409),
+    (AmbiguousNodeError, 409),
+    (NotPublishableError, 422),
+    (ArchiveRefusedError, 422),
+    (ResolutionError, 422),
+    (StorageError, 503),
+    (InternalError, 500),
+    (UnsupportedContentError, 415),
+    (UsageError, 400),
+)
+
+
+def status_of(error: OnexError) -> int:
+    """The status that an error is answered with."""
+    if isinstance(error, ValueError):
+        # What is not a version, a constraint, a reference or a permission.
+        return 400
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def problem(
+    status: int, code: str, detail: str, hint: str | None = None, **members: object
+) -> bytes:
+    """Problem details as JSON; ``members`` are further ones, as RFC 9457 allows."""
+    body = {
+        "type": f"urn:onex:{code}",
+        "title": _TITLES.get(status, "The request failed"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "hint": hint,
+    }
+    extra = {k: v for k, v in members.items() if k not in body}
+    return json.dumps(body | extra, ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+def problem_of(error: OnexError) -> tuple[int, bytes]:
+    """The status and the problem details of an error."""
+    status = status_of(error)
+    return status, problem(status, error.code, error.message, error.hint, **error.details)
+
+
+_TITLES = {
+    400: "The request cannot be understood",
+    401: "A token is needed",
+    403: "The token does not allow this",
+    404: "There is no such thing",
+    405: "The method is not allowed here",
+    409: "It contradicts what is there",
+    413: "The request is too large",
+    415: "The content has another type than it must",
+    421: "This server does not answer for that host",
+    422: "It cannot be accepted as it is",
+    429: "Too many requests",
+    500: "The server failed",
+    503: "The server cannot answer now",
+}

@@ -1,0 +1,245 @@
+"""PublishedIndex: the files of the tree as bytes, kept until the log says that they changed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from onex.domain.archive_place import ArchivePlace
+from onex.domain.event import Event
+from onex.domain.json_value import canonical_json
+from onex.domain.metadata import SourceId
+from onex.domain.reference import NodeId, NodeVersion
+from onex.registry import Registry
+from onex.remote.publication import Publications
+from onex.remote.remotes import PUBLISHED_SOURCE
+from onex.remote.tree import (
+    CONFIG_PATH,
+    Change,
+    TreeConfig,
+    name_of_path,
+    node_of_path,
+    write_lines,
+)
+from onex.server.gate import Caller, Gate
+
+CHECK_SECONDS = 0.02
+MAXIMUM_KEPT_BYTES = 64 * 1024 * 1024
+MINIMUM_COMPRESSED_BYTES = 512
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A file of the tree: its bytes, its strong entity tag, and the same compressed.
+
+    ``namespaces`` are those of which a reader must be allowed to see one.
+    """
+
+    content: bytes
+    etag: str
+    compressed: bytes | None
+    namespaces: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, content: bytes, namespaces: tuple[str, ...] = ()) -> TreeFile:
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        smaller = None
+        if len(content) >= MINIMUM_COMPRESSED_BYTES:
+            # The same bytes every time, so that the entity tag stays true.
+            smaller = gzip.compress(content, 6, mtime=0)
+        return cls(content, digest, smaller, namespaces)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content) + len(self.compressed or b"")
+
+
+class PublishedIndex:
+    """Answers from one registry, read in a thread of its own. For one event loop."""
+
+    def __init__(self, open_registry: Callable[[], Registry], gate: Gate) -> None:
+        self._open = open_registry
+        self._gate = gate
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="onex-index")
+        self._registry: Registry | None = None
+        self._kept: OrderedDict[str, TreeFile | None] = OrderedDict()
+        self._kept_bytes = 0
+        self._serial = -1
+        self._checked = 0.0
+        self._checking: asyncio.Task[None] | None = None
+
+    async def file(self, path: str, at_least: int) -> TreeFile | None:
+        """A file of the tree at some serial from ``at_least`` on; None if it is not there."""
+        if at_least > self._serial or time.monotonic() - self._checked > CHECK_SECONDS:
+            await self._check()
+        if path in self._kept:
+            self._kept.move_to_end(path)
+            return self._kept[path]
+        serial = self._serial
+        file = await self._read(lambda registry: self._make(registry, path))
+        if serial == self._serial:
+            self._keep(path, file)
+        return file
+
+    async def serial(self, at_least: int = 0) -> int:
+        """The serial of the last entry of the log."""
+        if at_least > self._serial or time.monotonic() - self._checked > CHECK_SECONDS:
+            await self._check()
+        return self._serial
+
+    async def changes(self, since: int, limit: int, hidden: tuple[str, ...]) -> list[Change]:
+        """The entries of the log after a serial, without the names of what is hidden."""
+        from onex.domain.access_control import covers
+
+        def read(registry: Registry) -> list[Change]:
+            found = []
+            for event in registry.storage.events(since):
+                change = change_of(event)
+                node = change.node
+                if node is not None and any(p == "*" or covers(p, node.namespace) for p in hidden):
+                    change = Change(change.serial)
+                found.append(change)
+                if len(found) >= limit:
+                    break
+            return found
+
+        return await self._read(read)
+
+    async def place_of_blob(self, sha256: str) -> tuple[ArchivePlace, str] | None:
+        """Where a published archive is, and the namespace of its node; None without one."""
+
+        def read(registry: Registry) -> tuple[ArchivePlace, str] | None:
+            found = registry.storage.nodes_from(SourceId(PUBLISHED_SOURCE), f"archive:{sha256}:")
+            for path, version in found.items():
+                place = ArchivePlace.parse(path)
+                if place is not None:
+                    return place, version.node.namespace
+            return None
+
+        return await self._read(read)
+
+    async def caller(self, authorization: str | None, address: str) -> Caller:
+        """Who sends these headers; raises as ``Gate.caller``."""
+        if not authorization:
+            return Caller(None, address)
+        return await self._read(
+            lambda registry: self._gate.caller(authorization, address, registry.storage)
+        )
+
+    async def refused(self, caller: Caller, name: str, reason: str) -> None:
+        """Record that a reader was refused."""
+        from onex.domain.access_control import Action
+        from onex.server.gate import record_refusal
+
+        await self._read(
+            lambda registry: record_refusal(registry.storage, caller, Action.READ, name, reason)
+        )
+
+    async def close(self) -> None:
+        """Release the registry."""
+
+        def close() -> None:
+            if self._registry is not None:
+                self._registry.close()
+                self._registry = None
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+        self._thread.shutdown()
+
+    async def _check(self) -> None:
+        """Learn what changed; those who ask at the same time wait for one answer."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._follow())
+        # One who leaves must not end what the others wait for.
+        await asyncio.shield(self._checking)
+
+    async def _follow(self) -> None:
+        serial, names = await self._read(self._news)
+        if names is None:
+            self._kept.clear()
+            self._kept_bytes = 0
+        else:
+            for path in [p for p in self._kept if _is_about(p, names)]:
+                self._drop(path)
+        self._serial, self._checked = serial, time.monotonic()
+
+    def _news(self, registry: Registry) -> tuple[int, frozenset[str] | None]:
+        serial = registry.storage.serial()
+        if serial == self._serial:
+            return serial, frozenset()
+        if self._serial < 0:
+            return serial, None
+        changed = {
+            name
+            for event in registry.storage.events(self._serial)
+            for name in (event.object.partition("@")[0],)
+        }
+        return serial, frozenset(changed)
+
+    async def _read(self, question: Callable[[Registry], Result]) -> Result:
+        def ask() -> Result:
+            if self._registry is None:
+                self._registry = self._open()
+            uses = self._gate.take_uses()
+            if uses:
+                self._registry.storage.write(lambda writer: writer.note_token_uses(uses))
+            return question(self._registry)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+
+    def _make(self, registry: Registry, path: str) -> TreeFile | None:
+        storage = registry.storage
+        if path == CONFIG_PATH:
+            config = TreeConfig(storage.identity, storage.serial(), has_interface=True)
+            return TreeFile.of((canonical_json(config.to_json()) + "\n").encode())
+        node, name = node_of_path(path), name_of_path(path)
+        published = Publications(storage, registry.remotes.published)
+        if node is not None:
+            lines = published.lines(node)
+            return TreeFile.of(write_lines(lines), (node.namespace,)) if lines else None
+        if name is not None:
+            nodes = [found for found in storage.find_nodes(name) if published.lines(found)]
+            spaces = tuple(found.namespace for found in nodes)
+            return TreeFile.of(write_lines(nodes), spaces) if nodes else None
+        return None
+
+    def _keep(self, path: str, file: TreeFile | None) -> None:
+        self._drop(path)
+        self._kept[path] = file
+        self._kept_bytes += file.size_bytes if file else len(path)
+        while self._kept_bytes > MAXIMUM_KEPT_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, path: str) -> None:
+        if path in self._kept:
+            file = self._kept.pop(path)
+            self._kept_bytes -= file.size_bytes if file else len(path)
+
+
+def _is_about(path: str, changed: frozenset[str]) -> bool:
+    """Whether a kept file may be another one after changes of some nodes, by their full names."""
+    if not changed:
+        return False
+    node = node_of_path(path)
+    return node is None or str(node) in changed
+
+
+def change_of(event: Event) -> Change:
+    """An entry of the log as the feed tells it."""
+    if not event.action.startswith(("node.", "release.")) or event.outcome != "allowed":
+        return Change(event.serial)
+    try:
+        version = NodeVersion.parse(event.object)
+    except ValueError:
+        return Change(event.serial)
+    node: NodeId = version.node
+    return Change(event.serial, node, str(version.version), event.action, event.time)

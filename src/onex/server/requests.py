@@ -1,0 +1,89 @@
+"""Requests: what every route of the interface needs to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request
+
+from onex.domain.access_control import Action
+from onex.domain.errors import NodeNotFoundError
+from onex.domain.metadata import RegisteredNode
+from onex.domain.reference import NodeId, NodeVersion
+from onex.registry import Registry
+from onex.server.gate import Caller, Gate, hidden
+from onex.server.models import Problem
+from onex.server.registry_pool import RegistryPool
+from onex.server.visible_catalog import VisibleCatalog
+from onex.storage.backend import StorageBackend
+
+MAXIMUM_PAGE = 1_000
+
+TypeName = Annotated[str, Path(max_length=64, examples=["tool"])]
+Namespace = Annotated[str, Path(max_length=255, examples=["atlas.parse"])]
+VersionText = Annotated[str, Path(max_length=128, examples=["1.2.0"])]
+Limit = Annotated[int, Query(ge=1, le=MAXIMUM_PAGE)]
+
+
+class Requests:
+    """Finds out who asks, has the gate decide, and hands out the registry in their name."""
+
+    def __init__(self, pool: RegistryPool, gate: Gate) -> None:
+        self._pool = pool
+        self._gate = gate
+
+    @property
+    def storage(self) -> StorageBackend:
+        """The storage of this thread."""
+        return self._pool.here().storage
+
+    def registry(self, caller: Caller) -> Registry:
+        return self._pool.here().acting_as(caller.actor)
+
+    def caller(self, request: Request) -> Caller:
+        address = request.client.host if request.client else "local"
+        storage = self._pool.here().storage
+        return self._gate.caller(request.headers.get("authorization"), address, storage)
+
+    def hidden(self, caller: Caller) -> tuple[str, ...]:
+        return self._gate.rules.hidden_from(caller.token)
+
+    def require(self, caller: Caller, action: Action, node: NodeId | NodeVersion | None) -> None:
+        storage = self._pool.here().storage
+        identity = node.node if isinstance(node, NodeVersion) else node
+        namespace = None if identity is None else identity.namespace
+        self._gate.require(caller, action, namespace, storage, "" if node is None else str(node))
+
+    def versions(self, caller: Caller, node: NodeId) -> Sequence[RegisteredNode]:
+        """The versions of a node that a caller may see; raises NodeNotFoundError for none."""
+        # First, so that an answer takes no longer for what is there and hidden.
+        self.require(caller, Action.READ, node)
+        found = self._pool.here().storage.versions(node)
+        if not found:
+            raise hidden(str(node))
+        return found
+
+    def visible(self, caller: Caller) -> VisibleCatalog:
+        """The registered nodes that a caller may see."""
+        return VisibleCatalog(self.storage, self.hidden(caller))
+
+    def existing(self, caller: Caller, wanted: NodeVersion) -> Registry:
+        """The registry, if it has a version; raises NodeNotFoundError."""
+        registry = self.registry(caller)
+        if registry.storage.node(wanted) is None:
+            raise NodeNotFoundError(f"{wanted} is not registered here", hint="see /api/v1/nodes")
+        return registry
+
+
+def version_of(node_type: str, namespace: str, version: str) -> NodeVersion:
+    """The version that the path of a request names; raises InvalidReferenceError, VersionError."""
+    return NodeVersion.parse(f"{node_type}://{namespace}@{version}")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The answers with problem details that a route may give, for the OpenAPI document."""
+    return {
+        status: {"model": Problem, "description": "It is refused; `detail` says why."}
+        for status in (400, 401, 421, 429, 503, *statuses)
+    }
