@@ -15,6 +15,7 @@ import copy
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from onex.history.replay import ReplayReport
     from onex.history.run_history import RunHistory
     from onex.remote.publication import Publications, Published
+    from onex.remote.publisher import Publisher
     from onex.remote.remotes import Remotes
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend
@@ -172,7 +174,7 @@ class Registry:
     @cached_property
     def _resolver(self) -> CachedResolver:
         host = HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
-        return CachedResolver(self.storage, host, self.caches, self.sources.meet)
+        return CachedResolver(self.storage, host, self.caches, self.sources.remote_nodes.meet)
 
     @cached_property
     def _orchestrator(self) -> ExecutionOrchestrator:
@@ -313,15 +315,25 @@ class Registry:
 
         Raises as ``pack_folder``, ``Publications.publish`` and ``Publisher.publish``.
         """
-        from onex.remote.publisher import Publisher, pack_folder
+        from onex.remote.publisher import pack_folder
 
         packed = pack_folder(manifest)
         if remote == "":
             return self.published.publish(
                 packed.archive, packed.place.manifest, override=override, dry_run=dry_run
             )
-        to = Publisher(self.remotes, self.remotes.remote(remote))
-        return to.publish(packed, override=override, dry_run=dry_run)
+        return self.publisher(remote).publish(packed, override=override, dry_run=dry_run)
+
+    def publisher(self, remote: str | None = None) -> Publisher:
+        """What publishes to a remote, by its name, or to the only one there is.
+
+        Raises:
+            UnknownRemoteError: there is no such remote.
+            NotPublishableError: it is a folder.
+        """
+        from onex.remote.publisher import Publisher
+
+        return Publisher(self.remotes, self.remotes.remote(remote))
 
     @property
     def published(self) -> Publications:
@@ -358,7 +370,18 @@ class Registry:
         """
         if as_of is not None:
             return self._resolver.resolve_as_of(references, as_of)
-        return self._resolver.resolve(references, lock, self._overrides(overrides))
+        return self._resolve(references, lock, self._overrides(overrides))
+
+    def _resolve(
+        self,
+        references: Sequence[NodeRef | str],
+        lock: Lockfile | LockedRequest | None,
+        overrides: Sequence[Override],
+    ) -> DependencyResolution:
+        """Resolve, and warn of remotes that could not be asked."""
+        found = self._resolver.resolve(references, lock, overrides)
+        told = [problem.message for problem in self.sources.remote_nodes.problems.values()]
+        return replace(found, warnings=[*told, *found.warnings]) if told else found
 
     def _overrides(self, given: Sequence[Override]) -> tuple[Override, ...]:
         """The overrides of ``onex.toml``, then those given."""
@@ -421,7 +444,7 @@ class Registry:
             names = {override.reference.without_constraint() for override in forced}
             references = lock.held(references, names)
         with broken_manifests_told(problems):
-            resolution = self._resolver.resolve(references, lock, forced)
+            resolution = self._resolve(references, lock, forced)
         given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
         policy = self._policy(access)
         return self._orchestrator.plan(workflow, given, resolution, lock, policy)

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from onex.discovery.scan_report import SourceReport
+from onex.domain.audit import audit
 from onex.domain.errors import PathNotReadableError
-from onex.domain.event import first_broken_link
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
 from tests.conftest import Project
@@ -222,7 +222,7 @@ def test_every_change_is_an_event_of_one_chain(project: Project) -> None:
     assert [event.action for event in events] == ["node.registered", "node.updated", "node.removed"]
     assert {event.object for event in events} == {"tool://test.a@1.0.0"}
     assert [event.serial for event in events] == [1, 2, 3]
-    assert first_broken_link(events) is None
+    assert audit(events).reason is None
     assert events[1].facts["before"] == events[0].facts["after"]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import onex
 from onex import NodeId, NodeRef
+from onex.domain.audit import audit
 from onex.domain.error_catalog import ERROR_CATALOG
 from onex.domain.errors import (
     ConstraintError,
@@ -17,7 +18,7 @@ from onex.domain.errors import (
     InvalidReferenceError,
     LifecycleError,
 )
-from onex.domain.event import GENESIS_HASH, Event, first_broken_link
+from onex.domain.event import GENESIS_HASH, Event, LogHead
 from onex.domain.lifecycle import ALLOWED_TRANSITIONS, Lifecycle, check_transition
 from onex.domain.permission import Permission
 
@@ -127,11 +128,26 @@ def chain(length: int) -> list[Event]:
 
 def test_a_chain_of_events_shows_any_change() -> None:
     events = chain(5)
-    assert first_broken_link(events) is None
-    assert first_broken_link([*events[:2], events[2]._replace(actor="you"), *events[3:]]) == 3
-    assert first_broken_link([*events[:2], *events[3:]]) == 4
-    assert first_broken_link(events[1:]) == 2
-    assert first_broken_link([events[0]._replace(body="{}").sealed(), *events[1:]]) == 2
+    head = LogHead(events[-1].serial, events[-1].hash)
+    assert audit(events).reason is None
+    assert audit(events, head).reason is None
+    edited = [*events[:2], events[2]._replace(actor="you"), *events[3:]]
+    assert audit(edited).reason == "entry 3 was changed after it was written"
+    resealed = [*events[:2], events[2]._replace(actor="you").sealed(), *events[3:]]
+    assert audit(resealed).reason == "entry 4 does not follow from the one before it"
+    assert audit([*events[:2], *events[3:]]).reason == "entry 3 is not there; entry 4 follows"
+    swapped = [events[0], events[2], events[1], *events[3:]]
+    assert audit(swapped).reason == "entry 2 is not there; entry 3 follows"
+    assert audit(events[1:]).reason == "entry 1 is not there; entry 2 follows"
+    assert audit(events[:-1]).reason is None
+    told = audit(events[:-1], head).reason
+    assert (
+        told
+        == f"the log ends at entry {head.serial - 1}, and entry {head.serial} was exported before"
+    )
+    other = LogHead(2, "f" * 64)
+    assert audit(events, other).reason == "entry 2 is another one than that which was exported"
+    assert audit([events[0]._replace(body="{}").sealed(), *events[1:]]).reason is not None
 
 
 def test_every_code_in_the_source_is_explained_and_no_other() -> None:

@@ -68,6 +68,7 @@ def status(output: Output, reference: str, home: Path | None) -> None:
 @click.argument("state", type=click.Choice([state.value for state in Lifecycle]))
 @click.option("--by", "deprecated_by", metavar="REF", help="What replaces a deprecated version.")
 @click.option("--reason", help="Why; needed to archive an active version.")
+@click.option("--to", "remote", metavar="REMOTE", help="Decide there, not here alone.")
 @home_option
 @output_options
 def transition(
@@ -76,12 +77,21 @@ def transition(
     state: str,
     deprecated_by: str | None,
     reason: str | None,
+    remote: str | None,
     home: Path | None,
 ) -> None:
     """Take a version to another state.
 
     The state holds whatever the manifest says, until its author changes the state there.
     """
+    if remote is not None:
+        with Registry.open(home) as registry:
+            version = NodeRef.parse(reference).whole_version()
+            answer = registry.publisher(remote).set_lifecycle(
+                version, Lifecycle(state), deprecated_by=deprecated_by, reason=reason
+            )
+        output.emit(answer, lambda: output.line(f"{version} is {state} on {remote} now"))
+        return
     with Registry.open(home) as registry:
         node = registry.set_lifecycle(
             NodeRef.parse(reference), Lifecycle(state), deprecated_by=deprecated_by, reason=reason

@@ -10,7 +10,7 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.domain.constraint import VersionConstraint
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonValue, as_list, as_number, as_object
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
@@ -140,6 +140,7 @@ def _state(node: RegisteredNode) -> str:
 @click.option("--tag", "tags", multiple=True, help="Only nodes with this tag; may be repeated.")
 @click.option("--all-versions", is_flag=True, help="Every version, not only the best of each node.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--remote", metavar="REMOTE", help="Search there.")
 @home_option
 @output_options
 def search(
@@ -149,6 +150,7 @@ def search(
     tags: tuple[str, ...],
     all_versions: bool,
     limit: int,
+    remote: str | None,
     home: Path | None,
 ) -> None:
     """Search names, tags, capabilities, descriptions and READMEs.
@@ -156,35 +158,34 @@ def search(
     Every word must begin a word of the node. A spelling that is found nowhere is
     replaced by the closest that is.
     """
-    query = MetadataQuery(type=node_type, tags=tags, all_versions=all_versions, limit=limit)
+    text = " ".join(words)
     with Registry.open(home) as registry:
-        result = registry.search(" ".join(words), query)
-    body: JsonValue = {
-        "nodes": [hit.node.summary() | {"score": hit.score} for hit in result.hits],
-        "total": len(result.hits),
-        "next": None,
-        "did_you_mean": result.did_you_mean,
-    }
+        if remote is not None:
+            found = registry.publisher(remote).search(text, limit)
+        else:
+            query = MetadataQuery(type=node_type, tags=tags, all_versions=all_versions, limit=limit)
+            found = registry.search(text, query).to_json()
+    nodes = [as_object(node) for node in as_list(found["nodes"])]
 
     def human() -> None:
-        if result.did_you_mean:
-            output.note(f"searched for {result.did_you_mean}")
+        if found["did_you_mean"]:
+            output.note(f"searched for {found['did_you_mean']}")
         output.table(
             ("NODE", "VERSION", "SCORE", "DESCRIPTION"),
             [
                 (
-                    str(hit.node.metadata.node),
-                    str(hit.node.metadata.version),
-                    f"{hit.score:.2f}",
-                    hit.node.metadata.description,
+                    f"{node['type']}://{node['namespace']}",
+                    str(node["version"]),
+                    f"{as_number(node['score']):.2f}",
+                    str(node["description"]),
                 )
-                for hit in result.hits
+                for node in nodes
             ],
         )
-        if not result.hits:
+        if not nodes:
             output.note("no node has these words")
 
-    output.emit(body, human)
+    output.emit(found, human)
 
 
 @click.command()

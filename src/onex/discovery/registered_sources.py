@@ -17,6 +17,7 @@ from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, adop
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.local_workspace import local_workspace
 from onex.discovery.merge import Merge, MergeRules
+from onex.discovery.remote_nodes import RemoteNodes
 from onex.discovery.scan_report import ScanReport
 from onex.discovery.source import DiscoverySource
 from onex.discovery.source_kinds import make_source, merge_rules
@@ -26,11 +27,9 @@ from onex.domain.errors import (
     OnexError,
     Problem,
     Severity,
-    SourceError,
     UsageError,
 )
 from onex.domain.metadata import SourceId
-from onex.domain.reference import NodeId
 from onex.remote.remotes import Remotes
 from onex.storage.backend import StorageBackend, StorageWriter
 
@@ -57,14 +56,14 @@ class RegisteredSources:
             remotes: the trees of those sources that are remotes.
             actor: who scans and forgets, as the log names them.
         """
-        self._remotes = remotes
         self._configuration = configuration
         self._environment = environment
         self._open_storage = storage
         self._actor = actor
         self.workspace = local_workspace(configuration)
-        self.remote_problems: dict[str, Problem] = {}
-        self._visited: set[str] = set()
+        self.remote_nodes = RemoteNodes(
+            remotes, self.workspace.name, storage, self._rules, self._scan_remote
+        )
 
     @property
     def _storage(self) -> StorageBackend:
@@ -94,9 +93,14 @@ class RegisteredSources:
                 "there is nothing to scan",
                 hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
             )
+        report = self._engine(sources).scan(force=force)
         if not paths:
-            self._visited |= {remote.name for remote in self._remotes.declared}
-        return self._engine(sources).scan(force=force)
+            self.remote_nodes.note_scan(report.problems)
+        return report
+
+    def _scan_remote(self, source: DiscoverySource, declared: SourceConfiguration) -> ScanReport:
+        limit = declared.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+        return self._engine([(source, limit)]).scan()
 
     def _engine(self, sources: Sequence[tuple[DiscoverySource, float]]) -> DiscoveryEngine:
         """What scans these sources, each within its seconds."""
@@ -116,79 +120,7 @@ class RegisteredSources:
         return merge_rules(self.declared, self._configuration.trust_policy, scanned)
 
     def _made(self, declared: SourceConfiguration) -> DiscoverySource:
-        return make_source(declared, self._remote)
-
-    def _remote(self, declared: SourceConfiguration, wanted: Iterable[str] = ()) -> DiscoverySource:
-        """A remote, which is asked for no namespace that is another source's."""
-        from onex.discovery.remote import RemoteRegistryDiscovery
-
-        taken: set[str] = set()
-        for other in self._remotes.declared:
-            if other.name == declared.name:
-                break
-            taken |= self._supplied_by(other)
-        bound_to = self._rules().bound_to
-
-        def is_elsewhere(namespace: str) -> bool:
-            owner = bound_to(namespace)
-            return namespace in taken if owner is None else owner != declared.name
-
-        return RemoteRegistryDiscovery(declared, self._remotes, wanted, is_elsewhere)
-
-    def _supplied_by(self, remote: SourceConfiguration) -> set[str]:
-        """The namespaces of the nodes that a remote is known to have."""
-        from onex.remote.tree import node_of_path
-
-        folders = self._storage.folders(SourceId(remote.name, self.workspace.name))
-        nodes = (node_of_path(path) for path, folder in folders.items() if folder.files)
-        return {node.namespace for node in nodes if node is not None}
-
-    def meet(self, names: Iterable[str]) -> bool:
-        """Have the remotes say what they know of nodes, and of those that these need.
-
-        A node comes from the first remote that has it. If one does not answer, those after it are
-        not asked for what it may have, unless the namespace is bound to them. Problems are kept in
-        ``remote_problems``.
-
-        Args:
-            names: names of nodes, short or with their types.
-
-        Returns:
-            whether anything changed in the registry.
-        """
-        if not self._remotes.declared:
-            return False
-        before = self._storage.head()
-        unsettled = {name for name in names if "://" in name or not self._storage.find_nodes(name)}
-        blocked: set[str] = set()
-        for remote in self._remotes.declared:
-            source = SourceId(remote.name, self.workspace.name)
-            known = self._storage.folders(source)
-            paths = {name: _index_file(name) for name in unsettled}
-            wanted = [name for name, path in paths.items() if path not in known]
-            wanted = [n for n in wanted if n not in blocked or self._is_bound(n, remote)]
-            if wanted or remote.name not in self._visited:
-                self._visit(remote, wanted)
-                known = self._storage.folders(source)
-            blocked |= {name for name in wanted if paths[name] not in known}
-            unsettled -= {n for n, path in paths.items() if path in known and known[path].files}
-        return self._storage.head() != before
-
-    def _is_bound(self, name: str, remote: SourceConfiguration) -> bool:
-        return self._rules().bound_to(name.rpartition("://")[2]) == remote.name
-
-    def _visit(self, remote: SourceConfiguration, wanted: Sequence[str]) -> None:
-        self._visited.add(remote.name)
-        limit = remote.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
-        try:
-            report = self._engine([(self._remote(remote, wanted), limit)]).scan()
-            problems = [p for p in report.problems if p.location.path == remote.name]
-        except SourceError as error:
-            place = Location(remote.name)
-            problems = [Problem(error.code, Severity.WARNING, error.message, place, error.hint)]
-        self.remote_problems.pop(remote.name, None)
-        if problems:
-            self.remote_problems[remote.name] = problems[0]
+        return make_source(declared, self.remote_nodes.source)
 
     def watch(self, paths: Sequence[str | Path] = ()) -> Iterator[ScanReport]:
         """Scan again whenever a file of a source changes, without end.
@@ -231,15 +163,15 @@ class RegisteredSources:
 
     def check(self) -> Sequence[tuple[SourceConfiguration, OnexError | None]]:
         """Try each declared source; with each stands what is wrong, None if nothing is."""
-        found: list[tuple[SourceConfiguration, OnexError | None]] = []
-        for declared in self.declared:
-            try:
-                self._made(declared).health_check()
-            except OnexError as error:
-                found.append((declared, error))
-            else:
-                found.append((declared, None))
-        return found
+        return [(declared, self.try_source(declared)) for declared in self.declared]
+
+    def try_source(self, declared: SourceConfiguration) -> OnexError | None:
+        """Ask a source whether it answers, also one that is passed over; returns why not."""
+        try:
+            self._made(declared).health_check()
+        except OnexError as error:
+            return error
+        return None
 
     def known(self) -> Mapping[SourceId, int]:
         """The sources of all workspaces, declared or not, and how many manifests each gives."""
@@ -285,10 +217,3 @@ class RegisteredSources:
             return Path(name)
         declared = {source.name: source.path for source in self.declared}
         return declared.get(name, self._configuration.project)
-
-
-def _index_file(name: str) -> str:
-    """The file of an index that is about a name."""
-    from onex.remote.tree import index_path, names_path
-
-    return index_path(NodeId.parse(name)) if "://" in name else names_path(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from onex.domain.json_value import JsonObject, as_object, canonical_json, sha256_of
@@ -72,17 +71,3 @@ class Event(NamedTuple):
             ]
         )
         return self._replace(hash=sha256_of(content))
-
-
-def first_broken_link(events: Iterable[Event]) -> int | None:
-    """The serial of the first event that does not follow from the one before, or None."""
-    expected_serial, previous_hash = 1, GENESIS_HASH
-    for event in events:
-        if (
-            event.serial != expected_serial
-            or event.previous_hash != previous_hash
-            or event.sealed().hash != event.hash
-        ):
-            return event.serial
-        expected_serial, previous_hash = event.serial + 1, event.hash
-    return None

@@ -107,6 +107,15 @@ class NodeRef:
             raise UsageError(f"{str(self)!r} does not name one version", hint="write REF@1.2.3")
         return version
 
+    def whole_version(self) -> NodeVersion:
+        """The version of a node that the reference names in full; raises UsageError if not."""
+        node = self.node
+        if node is None:
+            raise UsageError(
+                f"{str(self)!r} does not name a node in full", hint="write type://namespace@1.2.3"
+            )
+        return NodeVersion(node, self.one_version())
+
     def without_constraint(self) -> str:
         """The name as it is written, without the constraint."""
         return self.name if self.type is None else f"{self.type}://{self.name}"

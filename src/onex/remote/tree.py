@@ -96,6 +96,10 @@ class TreeConfig:
             "api": "api/v1" if self.has_interface else None,
         }
 
+    def content(self) -> bytes:
+        """The bytes of ``config.json``."""
+        return (canonical_json(self.to_json()) + "\n").encode()
+
     @classmethod
     def parse(cls, content: bytes, place: str) -> Self:
         """Read ``config.json``; raises RemoteProtocolError if it is none."""

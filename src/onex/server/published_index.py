@@ -10,25 +10,20 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
+from onex.domain.access_control import Action
 from onex.domain.archive_place import ArchivePlace
-from onex.domain.event import Event
-from onex.domain.json_value import canonical_json
 from onex.domain.metadata import SourceId
-from onex.domain.reference import NodeId, NodeVersion
 from onex.registry import Registry
-from onex.remote.publication import Publications
+from onex.remote.local_tree import LocalTree, changes_of
 from onex.remote.remotes import PUBLISHED_SOURCE
 from onex.remote.tree import (
-    CONFIG_PATH,
     Change,
-    TreeConfig,
-    name_of_path,
     node_of_path,
-    write_lines,
 )
-from onex.server.gate import Caller, Gate
+from onex.server.gate import Caller, Gate, record_refusal
 
 CHECK_SECONDS = 0.02
 MAXIMUM_KEPT_BYTES = 64 * 1024 * 1024
@@ -98,19 +93,9 @@ class PublishedIndex:
 
     async def changes(self, since: int, limit: int, hidden: tuple[str, ...]) -> list[Change]:
         """The entries of the log after a serial, without the names of what is hidden."""
-        from onex.domain.access_control import covers
 
         def read(registry: Registry) -> list[Change]:
-            found = []
-            for event in registry.storage.events(since):
-                change = change_of(event)
-                node = change.node
-                if node is not None and any(p == "*" or covers(p, node.namespace) for p in hidden):
-                    change = Change(change.serial)
-                found.append(change)
-                if len(found) >= limit:
-                    break
-            return found
+            return list(islice(changes_of(registry.storage.events(since), hidden), limit))
 
         return await self._read(read)
 
@@ -137,9 +122,6 @@ class PublishedIndex:
 
     async def refused(self, caller: Caller, name: str, reason: str) -> None:
         """Record that a reader was refused."""
-        from onex.domain.access_control import Action
-        from onex.server.gate import record_refusal
-
         await self._read(
             lambda registry: record_refusal(registry.storage, caller, Action.READ, name, reason)
         )
@@ -178,12 +160,8 @@ class PublishedIndex:
             return serial, frozenset()
         if self._serial < 0:
             return serial, None
-        changed = {
-            name
-            for event in registry.storage.events(self._serial)
-            for name in (event.object.partition("@")[0],)
-        }
-        return serial, frozenset(changed)
+        events = registry.storage.events(self._serial)
+        return serial, frozenset(event.object.partition("@")[0] for event in events)
 
     async def _read(self, question: Callable[[Registry], Result]) -> Result:
         def ask() -> Result:
@@ -197,20 +175,9 @@ class PublishedIndex:
         return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
 
     def _make(self, registry: Registry, path: str) -> TreeFile | None:
-        storage = registry.storage
-        if path == CONFIG_PATH:
-            config = TreeConfig(storage.identity, storage.serial(), has_interface=True)
-            return TreeFile.of((canonical_json(config.to_json()) + "\n").encode())
-        node, name = node_of_path(path), name_of_path(path)
-        published = Publications(storage, registry.remotes.published)
-        if node is not None:
-            lines = published.lines(node)
-            return TreeFile.of(write_lines(lines), (node.namespace,)) if lines else None
-        if name is not None:
-            nodes = [found for found in storage.find_nodes(name) if published.lines(found)]
-            spaces = tuple(found.namespace for found in nodes)
-            return TreeFile.of(write_lines(nodes), spaces) if nodes else None
-        return None
+        store = registry.remotes.published
+        found = LocalTree(registry.storage, store, has_interface=True).make(path)
+        return None if found is None else TreeFile.of(found.content, found.namespaces)
 
     def _keep(self, path: str, file: TreeFile | None) -> None:
         self._drop(path)
@@ -231,15 +198,3 @@ def _is_about(path: str, changed: frozenset[str]) -> bool:
         return False
     node = node_of_path(path)
     return node is None or str(node) in changed
-
-
-def change_of(event: Event) -> Change:
-    """An entry of the log as the feed tells it."""
-    if not event.action.startswith(("node.", "release.")) or event.outcome != "allowed":
-        return Change(event.serial)
-    try:
-        version = NodeVersion.parse(event.object)
-    except ValueError:
-        return Change(event.serial)
-    node: NodeId = version.node
-    return Change(event.serial, node, str(version.version), event.action, event.time)

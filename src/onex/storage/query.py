@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onex.domain.constraint import VersionConstraint
+from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 
@@ -72,3 +73,12 @@ class SearchResult:
 
     hits: Sequence[SearchHit]
     did_you_mean: str | None = None
+
+    def to_json(self) -> JsonObject:
+        """The result in the shape that ``search`` prints."""
+        return {
+            "nodes": [hit.node.summary() | {"score": hit.score} for hit in self.hits],
+            "total": len(self.hits),
+            "next": None,
+            "did_you_mean": self.did_you_mean,
+        }

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from onex.domain.access_control import TOKEN_CREATED, TOKEN_REVOKED
+from onex.domain.audit import audit
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import StorageError, read_problems
-from onex.domain.event import ALLOWED, GENESIS_HASH, Event, LogHead, first_broken_link
+from onex.domain.event import ALLOWED, GENESIS_HASH, Event, LogHead
 from onex.domain.grant import APPROVED, REVOKED
 from onex.domain.metadata import AbsentDecision, Origin, RegisteredNode, SourceId
 from onex.domain.path_text import read_path, stored_path
@@ -521,10 +522,10 @@ class SqlBackend:
                 f"{self.place} is damaged: {finding}",
                 hint="keep it, and restore a backup: onex storage restore FILE --home FOLDER",
             )
-        broken = first_broken_link(self.events())
+        broken = audit(self.events()).reason
         if broken is not None:
             raise StorageError(
-                f"entry {broken} of the log in {self.place} was changed after it was written",
+                f"the log in {self.place} is not the one that was written: {broken}",
                 hint="restore it from a backup",
             )
         difference = self._departure_from_log()

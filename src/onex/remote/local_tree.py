@@ -1,0 +1,123 @@
+"""LocalTree: what was published to a registry, as the tree that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from onex.domain.access_control import covers
+from onex.domain.event import ALLOWED, Event
+from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.remote_errors import RemoteProtocolError
+from onex.remote.archive_store import ArchiveStore
+from onex.remote.index_line import RELEASED
+from onex.remote.publication import Publications
+from onex.remote.tree import (
+    CONFIG_PATH,
+    Change,
+    Progress,
+    TreeConfig,
+    name_of_path,
+    node_of_path,
+    write_lines,
+)
+from onex.storage.backend import StorageBackend
+
+
+@dataclass(frozen=True, slots=True)
+class TreeContent:
+    """A file of the tree; ``namespaces`` are those of the nodes in its lines, a name each."""
+
+    content: bytes
+    namespaces: tuple[str, ...] = ()
+
+
+class LocalTree:
+    """Makes each file of the tree when it is asked for. One object serves one thread."""
+
+    def __init__(
+        self,
+        storage: StorageBackend,
+        store: ArchiveStore,
+        *,
+        hidden: Sequence[str] = (),
+        has_interface: bool = False,
+    ) -> None:
+        """``hidden`` are the namespaces that are left out, with all below them."""
+        self._storage = storage
+        self._store = store
+        self._published = Publications(storage, store)
+        self._hidden = hidden
+        self._has_interface = has_interface
+
+    @property
+    def place(self) -> str:
+        return self._storage.place
+
+    def at_least(self, serial: int) -> None:
+        """The registry itself is never behind."""
+
+    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[bytes | None]:
+        found = [self.make(path) for path in paths]
+        return [None if file is None else file.content for file in found]
+
+    def make(self, path: str) -> TreeContent | None:
+        """One file of the tree; None if there is no such file."""
+        if path == CONFIG_PATH:
+            serial = self._storage.serial()
+            config = TreeConfig(self._storage.identity, serial, self._has_interface)
+            return TreeContent(config.content())
+        node, name = node_of_path(path), name_of_path(path)
+        if node is not None:
+            lines = self._published.lines(node) if self._shows(node) else []
+            return TreeContent(write_lines(lines), (node.namespace,)) if lines else None
+        if name is not None:
+            nodes = [
+                found
+                for found in self._storage.find_nodes(name)
+                if self._shows(found) and self._published.lines(found)
+            ]
+            spaces = tuple(found.namespace for found in nodes)
+            return TreeContent(write_lines(nodes), spaces) if nodes else None
+        return None
+
+    def changes(self, since: int) -> list[Change]:
+        return list(changes_of(self._storage.events(since), self._hidden))
+
+    def blob(self, sha256: str, size_bytes: int, told: Progress) -> bytes:
+        content = self._store.read(sha256)
+        if content is None:
+            raise RemoteProtocolError(
+                f"the archive {sha256[:16]}... is not in {self._store.folder}, or is damaged",
+                hint="restore it from a backup or a mirror",
+            )
+        told(len(content))
+        return content
+
+    def close(self) -> None:
+        """The storage belongs to whoever opened it."""
+
+    def _shows(self, node: NodeId) -> bool:
+        return not is_hidden(node, self._hidden)
+
+
+def is_hidden(node: NodeId, hidden: Iterable[str]) -> bool:
+    """Whether a node lies in one of the namespaces that are hidden."""
+    return any(covers(pattern, node.namespace) for pattern in hidden)
+
+
+def changes_of(events: Iterable[Event], hidden: Sequence[str]) -> Iterator[Change]:
+    """Entries of the log as the feed tells them: those about published nodes by name."""
+    for event in events:
+        node = _node_of(event)
+        if node is None or is_hidden(node.node, hidden):
+            yield Change(event.serial)
+        else:
+            version = str(node.version)
+            yield Change(event.serial, node.node, version, event.action, event.time)
+
+
+def _node_of(event: Event) -> NodeVersion | None:
+    if event.outcome != ALLOWED or not event.action.startswith(("node.", RELEASED)):
+        return None
+    return NodeVersion.parse(event.object)

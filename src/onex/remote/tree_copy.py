@@ -1,0 +1,159 @@
+"""Copying a tree to a folder: a mirror of a remote, or an export of a registry.
+
+Files are replaced whole, and ``config.json`` last of all, so that a copy that breaks off is taken
+up where it ended, and a reader of the folder sees what was there before or what is there now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from onex.domain.errors import FolderNotEmptyError
+from onex.domain.reference import NodeId
+from onex.local_machine import make_folder, replace_file
+from onex.remote.archive_store import ArchiveStore
+from onex.remote.deadline_calls import call_all
+from onex.remote.folder_tree import FolderTree
+from onex.remote.index_line import IndexLine
+from onex.remote.tree import (
+    CHANGES_PATH,
+    CONFIG_PATH,
+    MAXIMUM_CHANGES_BYTES,
+    MAXIMUM_CONFIG_BYTES,
+    MAXIMUM_INDEX_BYTES,
+    Change,
+    Progress,
+    Tree,
+    TreeConfig,
+    index_path,
+    names_path,
+    read_changes,
+    read_lines,
+    write_changes,
+)
+
+NODES_AT_ONCE = 500
+WORKERS = 8
+COPY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TreeCopy:
+    """What was copied; ``serial`` is that of the copy now."""
+
+    nodes: int
+    archives: int
+    archive_bytes: int
+    serial: int
+
+
+def copy_tree(
+    source: Tree, folder: Path, told: Progress = lambda size: None, *, concurrent: bool = True
+) -> TreeCopy:
+    """Bring a folder up to date with a tree.
+
+    Args:
+        source: what is copied.
+        folder: an empty folder, or an earlier copy of the same registry.
+        told: is told how many further bytes of archives arrived.
+        concurrent: whether the source may be asked by several threads.
+
+    Raises:
+        FolderNotEmptyError: the folder has something else.
+        RemoteUnavailableError, RemoteProtocolError: the source cannot be read.
+        FileNotWrittenError, OSError: the folder cannot be written.
+    """
+    (content,) = source.read([CONFIG_PATH], MAXIMUM_CONFIG_BYTES)
+    config = TreeConfig.parse(content or b"", source.place)
+    before = _copied(folder)
+    if before is not None and before.registry != config.registry:
+        raise FolderNotEmptyError(
+            f"{folder} is a copy of another registry", hint="name another folder"
+        )
+    source.at_least(config.serial)
+    since = 0 if before is None else before.serial
+    changes = [c for c in source.changes(since) if c.serial <= config.serial]
+    nodes = list(dict.fromkeys(c.node for c in changes if c.node is not None))
+    workers = WORKERS if concurrent else 1
+    archives = archive_bytes = 0
+    make_folder(folder)
+    for start in range(0, len(nodes), NODES_AT_ONCE):
+        some = nodes[start : start + NODES_AT_ONCE]
+        count, size = _copy_nodes(source, folder, some, workers, told)
+        archives, archive_bytes = archives + count, archive_bytes + size
+    _write(folder, CHANGES_PATH, write_changes([*_known_changes(folder, since), *changes]))
+    _write(folder, CONFIG_PATH, TreeConfig(config.registry, config.serial).content())
+    return TreeCopy(len(nodes), archives, archive_bytes, config.serial)
+
+
+def _copy_nodes(
+    source: Tree, folder: Path, nodes: Sequence[NodeId], workers: int, told: Progress
+) -> tuple[int, int]:
+    """Copy some nodes, with their archives first; returns how many those were, and their bytes."""
+    store = ArchiveStore(folder)
+    paths = [index_path(node) for node in nodes]
+    contents = source.read(paths, MAXIMUM_INDEX_BYTES)
+    lines = [
+        line
+        for node, content in zip(nodes, contents, strict=True)
+        for text in read_lines(content or b"")
+        for line in (IndexLine.parse(text, node),)
+        if line is not None
+    ]
+    missing = {
+        line.place.sha256: line.place.size_bytes
+        for line in lines
+        if not store.has(line.place.sha256, line.place.size_bytes)
+    }
+
+    def copy_archive(sha256: str, size_bytes: int) -> None:
+        store.put(sha256, source.blob(sha256, size_bytes, told))
+
+    call_all([partial(copy_archive, *item) for item in missing.items()], workers, COPY_SECONDS)
+    for path, content in zip(paths, contents, strict=True):
+        if content is not None:
+            _write(folder, path, content)
+    _copy_names(source, folder, lines)
+    return len(missing), sum(missing.values())
+
+
+def _copy_names(source: Tree, folder: Path, lines: Iterable[IndexLine]) -> None:
+    names = dict.fromkeys(
+        name
+        for line in lines
+        for name in (line.metadata.name, line.metadata.node.namespace, line.metadata.uuid)
+        if name is not None
+    )
+    paths = [names_path(name) for name in names]
+    for path, content in zip(paths, source.read(paths, MAXIMUM_INDEX_BYTES), strict=True):
+        if content is not None:
+            _write(folder, path, content)
+
+
+def _copied(folder: Path) -> TreeConfig | None:
+    """What a folder is a copy of; None for an empty one."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    (content,) = FolderTree(folder).read([CONFIG_PATH], MAXIMUM_CONFIG_BYTES)
+    if content is not None:
+        return TreeConfig.parse(content, str(folder))
+    others = {path.name for path in folder.iterdir()} - {"blobs", "index", "names", CHANGES_PATH}
+    if others:
+        raise FolderNotEmptyError(
+            f"{folder} holds other files, such as {min(others)}", hint="name an empty folder"
+        )
+    return None
+
+
+def _known_changes(folder: Path, since: int) -> list[Change]:
+    (content,) = FolderTree(folder).read([CHANGES_PATH], MAXIMUM_CHANGES_BYTES)
+    return [c for c in read_changes(content or b"", 0) if c.serial <= since]
+
+
+def _write(folder: Path, path: str, content: bytes) -> None:
+    target = folder / path
+    make_folder(target.parent)
+    replace_file(target, content)
