@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,12 @@ class Project:
         # Without bytecode each of the hundreds of processes would compile everything anew.
         dropped = ("ONEX_", "COLUMNS", "PYTHONDONTWRITEBYTECODE")
         base = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
-        self.environment = base | {"HOME": str(self.root / "home"), "ONEX_HOME": str(self.home)}
+        self.environment = base | {
+            "HOME": str(self.root / "home"),
+            "ONEX_HOME": str(self.home),
+            "ONEX_CACHE_FOLDER": str(self.root / "home" / "cache"),
+            "ONEX_SETTINGS_FOLDER": str(self.root / "home" / "settings"),
+        }
         if not (self.root / "onex.toml").exists():
             # What lies in a project is its user's own.
             self.write("onex.toml", "")
@@ -165,6 +171,113 @@ class Project:
         )  # fmt: skip
         stderr, _, peak = done.stderr.rstrip().rpartition("\n")
         return CommandResult(done.returncode, done.stdout, stderr), int(peak) * 1024
+
+
+class RegistryServer:
+    """``onex serve`` of a project, in a process of its own, on a free port of loopback."""
+
+    def __init__(self, project: Project, options: Sequence[str] = ()) -> None:
+        self.project = project
+        self.options = list(options)
+        self.url = ""
+        self.token = ""
+        self.process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def start(self) -> None:
+        """Start it, with a first admin token; again, on the port that it had."""
+        init = [] if self.token else ["--init"]
+        log = self.project.root / "serve.log"
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                self.project.command("serve", "--port", str(self._port), "--json", *init, *self.options),
+                cwd=self.project.root, env=self.project.environment,
+                stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, log.read_text()
+        ready = json.loads(line)
+        self.url, self.token = ready["url"], ready.get("token", self.token)
+        self._port = int(self.url.rstrip("/").rpartition(":")[2])
+
+    def stop(self) -> None:
+        """End it as a user does; returns when it has ended."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.stop()
+
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        token: str | None = None,
+        body: object = None,
+        content: bytes | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request, by the client of the standard library."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            sent["authorization"] = f"Bearer {token}"
+        if body is not None:
+            content = json.dumps(body).encode()
+            sent["content-type"] = "application/json"
+        host, _, port = self.url.rstrip("/").rpartition("://")[2].rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        try:
+            connection.request(method, f"/{path}", content, sent)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+        finally:
+            connection.close()
+
+    def declare(
+        self, client: Project, *, name: str = "hub", token: bool = True, **members: object
+    ) -> None:
+        """Make the server a remote of a project, with the admin token if it may publish."""
+        lines = [
+            f'[[sources]]\nname = {json.dumps(name)}\nkind = "remote"\nurl = {json.dumps(self.url)}\n'
+        ]
+        lines += [f"{key} = {json.dumps(value)}\n" for key, value in members.items()]
+        file = client.root / "onex.toml"
+        file.write_text("".join(lines) + file.read_text())
+        if token:
+            client.environment[f"ONEX_TOKEN_{name.upper()}"] = self.token
+
+
+@dataclass
+class Answer:
+    """The answer to a request."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.content.splitlines()]
 
 
 @pytest.fixture(scope="session")
@@ -295,6 +408,35 @@ def own_valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Callable[[str], Project]:
+    """Makes projects, each a user's of its own, below the folder of the test."""
+
+    def make(name: str) -> Project:
+        root = tmp_path / name
+        for folder in ("nodes", "home"):
+            (root / folder).mkdir(parents=True)
+        return Project(root)
+
+    return make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RegistryServer]]:
+    """Serves projects, until the test ends."""
+    servers: list[RegistryServer] = []
+
+    def start(project: Project, *options: str) -> RegistryServer:
+        server = RegistryServer(project, options)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture

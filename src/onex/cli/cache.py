@@ -78,6 +78,22 @@ def clear(output: Output, home: Path | None) -> None:
     output.emit({"cleared": True}, lambda: output.line("the caches are empty"))
 
 
+@cache.command()
+@click.option("--unused-days", type=click.FloatRange(0), default=30, show_default=True)
+@home_option
+@output_options
+def collect(output: Output, unused_days: float, home: Path | None) -> None:
+    """Remove the archives of remote nodes that no project used for some days."""
+    with Registry.open(home) as registry:
+        found = registry.remotes.store.collect(unused_days)
+    body: JsonValue = {
+        "removed": found.removed,
+        "removed_bytes": found.removed_bytes,
+        "kept": found.kept,
+    }
+    output.emit(body, lambda: output.line(f"removed {found.removed} archives, kept {found.kept}"))
+
+
 def _require(registry: Registry, *, is_dropped: bool) -> None:
     if not is_dropped:
         reason = registry.caches.failure or "another process is writing"

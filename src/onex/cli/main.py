@@ -150,6 +150,8 @@ def _system_refused(error: OSError) -> SystemRefusedError:
 
 def _output_for_errors(arguments: Sequence[str]) -> Output:
     """The format asked for, found without parsing, since parsing may be what fails."""
+    if "--json" in arguments:
+        return Output("json")
     for position, argument in enumerate(arguments):
         following = arguments[position + 1] if position + 1 < len(arguments) else ""
         value = following if argument == "--format" else argument.removeprefix("--format=")
