@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 _PLACE = re.compile(
-    r"archive:(?P<sha256>[0-9a-f]{64}):(?P<size>[1-9][0-9]{0,11})/(?P<manifest>[^/\0]{1,255})"
+    r"archive:(?P<sha256>[0-9a-f]{64}):(?P<size>[1-9][0-9]{0,11})/(?P<manifest>[^/\x00-\x1f\x7f]{1,255})"
 )
 
 

@@ -215,7 +215,8 @@ class HttpTree:
                 del content[:]
             if "content-encoding" in response.headers:
                 raise self._strange("an archive in another encoding than was asked for")
-            for part in response.iter_raw(_CHUNK_BYTES):
+            # As it arrives: what is gathered first would be lost with the connection.
+            for part in response.iter_raw():
                 content += part
                 told(len(part))
                 if len(content) > size_bytes:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
+from uuid import UUID
 
 from onex.domain.archive_place import ArchivePlace
 from onex.domain.digest import is_digest
@@ -26,6 +27,7 @@ from onex.domain.json_value import (
     find_unwritable,
     parse_json,
 )
+from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NOTHING_DECIDED, NodeMetadata, VersionState
 from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeVersion
@@ -35,6 +37,8 @@ LINE_SCHEMA = 1
 RELEASED = "release.published"
 """The action of the log by which a version is published."""
 
+# As the reader of manifests has it.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
 
 
@@ -98,10 +102,10 @@ class IndexLine:
             if as_number(body["schema"]) != LINE_SCHEMA:
                 return None
             line = cls._of_json(body)
+            if line.metadata.node != node or body["version"] != str(line.metadata.version):
+                raise ValueError("it is about another node or version")  # noqa: TRY301
         except (KeyError, TypeError, ValueError, OnexError) as error:
             raise _refused(node, f"{type(error).__name__}: {error}") from error
-        if line.metadata.node != node or body["version"] != str(line.metadata.version):
-            raise _refused(node, "it is about another node or version")
         return line
 
     @classmethod
@@ -110,6 +114,10 @@ class IndexLine:
         if unwritable is not None:
             raise ValueError(unwritable)
         metadata = NodeMetadata.from_json(as_object(body["metadata"]))
+        if not _NAME.fullmatch(metadata.name):
+            raise ValueError("its name is none that a manifest may have")
+        if metadata.uuid is not None and str(UUID(metadata.uuid)) != metadata.uuid:
+            raise ValueError("its UUID is not written as one")
         for member in (*metadata.inputs.values(), *metadata.outputs.values()):
             as_object(member)
         archive, digest = as_object(body["archive"]), as_text(body["digest"])
@@ -118,13 +126,11 @@ class IndexLine:
         place = ArchivePlace.parse(f"archive:{as_text(archive['sha256'])}:{size}/{manifest}")
         if place is None or not is_digest(digest):
             raise ValueError("its digest or its archive is not written as one")
-        yanked = None if body["yanked"] is None else as_object(body["yanked"])
-        decision = None if body["decision"] is None else as_object(body["decision"])
-        state = VersionState(
-            yanked is not None, as_optional_text(yanked["reason"]) if yanked else None, decision
-        )
-        # Raises for a state that is none.
-        state.applied_to(metadata)
+        yank_reason, yanked_at = None, None
+        if body["yanked"] is not None:
+            yank = as_object(body["yanked"])
+            yank_reason, yanked_at = as_optional_text(yank["reason"]), _time(as_text(yank["time"]))
+        state = VersionState(yanked_at is not None, yank_reason, _decision(body["decision"]))
         return cls(
             metadata=metadata,
             digest=digest,
@@ -132,7 +138,7 @@ class IndexLine:
             published_at=_time(as_text(body["published_at"])),
             serial=int(as_number(body["serial"])),
             state=state,
-            yanked_at=_time(as_text(yanked["time"])) if yanked else None,
+            yanked_at=yanked_at,
             override=as_optional_text(body["override"]),
         )
 
@@ -170,6 +176,18 @@ def _decided(line: IndexLine, state: VersionState, event: Event) -> IndexLine:
         return line
     at = line.yanked_at if line.state.yanked else event.time
     return replace(line, state=state, yanked_at=at if state.yanked else None, serial=event.serial)
+
+
+def _decision(value: JsonValue) -> JsonObject | None:
+    """A decision about the lifecycle, with the members that ``write_decision`` gives it."""
+    if value is None:
+        return None
+    found = as_object(value)
+    return {
+        "lifecycle": Lifecycle(as_text(found["lifecycle"])).value,
+        "deprecated_by": as_optional_text(found["deprecated_by"]),
+        "archived_reason": as_optional_text(found["archived_reason"]),
+    }
 
 
 def _time(text: str) -> str:

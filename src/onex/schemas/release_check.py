@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.metadata import NodeMetadata
 from onex.domain.version import Version
-from onex.schemas.node_schemas import is_required
+from onex.schemas.node_schemas import first_problem_of, is_required
 
 MAXIMUM_DEPTH = 32
 # Members of a schema that say nothing about which values are valid.
@@ -95,34 +95,33 @@ def _narrowed(
     if depth > MAXIMUM_DEPTH:
         yield f"{said} it is nested too deeply to be compared"
         return
+    choices = _choices(wide)
+    if choices is not None:
+        lost = [choice for choice in choices if first_problem_of(narrow, choice) is not None]
+        if lost:
+            named = ", ".join(map(repr, lost[:5]))
+            yield f"{said} {named} is " + ("refused now" if values == "inputs" else "new")
+        return
+    if _choices(narrow) is not None:
+        yield f"{said} only some values are allowed where any were"
+        return
     types, allowed = _types(wide), _types(narrow)
-    lost = {t for t in types if t not in allowed and not (t == "integer" and "number" in allowed)}
-    if lost:
-        kinds = ", ".join(sorted(lost))
+    lost_types = {
+        t for t in types if t not in allowed and not (t == "integer" and "number" in allowed)
+    }
+    if lost_types:
+        kinds = ", ".join(sorted(lost_types))
         yield (
             f"{said} {kinds} is not taken any more"
             if values == "inputs"
             else f"{said} it may be {kinds} now"
         )
         return
-    yield from _narrowed_choices(wide, narrow, said)
     yield from _narrowed_bounds(wide, narrow, said)
     yield from _narrowed_members(wide, narrow, place, values, depth)
     for key in sorted({*wide, *narrow} - _COMPARED):
         if key in narrow and wide.get(key) != narrow[key]:
             yield f"{said} {key} differs, which may break {values}"
-
-
-def _narrowed_choices(wide: JsonObject, narrow: JsonObject, said: str) -> Iterator[str]:
-    choices, allowed = _choices(wide), _choices(narrow)
-    if allowed is None:
-        return
-    if choices is None:
-        yield f"{said} only some values are allowed where any were"
-        return
-    lost = [choice for choice in choices if choice not in allowed]
-    if lost:
-        yield f"{said} {', '.join(map(repr, lost[:5]))} is not among the values"
 
 
 def _choices(schema: JsonObject) -> list[JsonValue] | None:
