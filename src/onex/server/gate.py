@@ -51,6 +51,14 @@ class Gate:
         """
         if not authorization:
             return Caller(None, address)
+        try:
+            return Caller(self._token(authorization, storage), address)
+        except NotAuthenticatedError as error:
+            anonymous = Caller(None, address)
+            record_refusal(storage, anonymous, "authenticate", "registry", error.message)
+            raise
+
+    def _token(self, authorization: str, storage: StorageBackend) -> Token:
         if authorization[: len(SCHEME)].lower() != SCHEME:
             raise NotAuthenticatedError(
                 "the header Authorization has no token", hint="send Authorization: Bearer TOKEN"
@@ -71,7 +79,7 @@ class Gate:
                 self._known.clear()
             self._known[key] = (last, token)
             self._uses[token.id] = f"{now[:16]}:00+00:00"
-        return Caller(token, address)
+        return token
 
     def require(
         self,
@@ -112,7 +120,7 @@ class Gate:
 
 
 def record_refusal(
-    storage: StorageBackend, caller: Caller, action: Action, name: str, reason: str
+    storage: StorageBackend, caller: Caller, action: str, name: str, reason: str
 ) -> None:
     """Write to the log that somebody was refused, and why."""
     storage.write(lambda writer: writer.refused(f"access.{action}", name, reason), caller.actor)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
 
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
@@ -18,6 +21,7 @@ from onex.server.problem import PROBLEM_TYPE, problem
 MAXIMUM_BODY_BYTES = 1024 * 1024
 REQUEST_SECONDS = 60.0
 UPLOAD_SECONDS = 600.0
+DRAIN_SECONDS = 2.0
 MAXIMUM_CALLERS = 10_000
 
 
@@ -86,8 +90,6 @@ class Guards:
                 await self._inner(scope, exchange.receive, exchange.send)
         except TimeoutError:
             await exchange.end(503, f"the request took more than {seconds:g} seconds")
-        except _BodyTooLargeError:
-            await exchange.end(413, f"the body has more than {limit} bytes")
         if scope.get(REFUSED):
             self._bucket(self._refused, address, self._limits.refused_burst).take(
                 self._limits.refused_burst, self._limits.refused_per_second
@@ -127,10 +129,6 @@ class Guards:
         return bucket
 
 
-class _BodyTooLargeError(Exception):
-    """The body of a request is larger than it may be."""
-
-
 class _Exchange:
     """One request and its answer: counts what comes in, and knows what went out."""
 
@@ -145,13 +143,22 @@ class _Exchange:
         message = await self._receive()
         self._size += len(message.get("body", b""))
         if self._size > self._limit:
-            raise _BodyTooLargeError
+            await self._drain()
+            # The one exception that the routes let pass.
+            raise HTTPException(413, f"the body has more than {self._limit} bytes")
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = int(str(message["status"]))
         await self._send(message)
+
+    async def _drain(self) -> None:
+        """Take a little more of the body, since an answer is lost if the peer still sends."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while (await self._receive()).get("more_body"):
+                    pass
 
     async def end(self, status: int, detail: str) -> None:
         """Answer with a problem, if nothing was answered yet."""

@@ -247,7 +247,9 @@ class SqlBackend:
         if corrected == words:
             return SearchResult([])
         typed = " ".join(corrected)
-        return SearchResult(self._hits(typed, corrected, query), typed)
+        hits = self._hits(typed, corrected, query)
+        # A spelling that leads nowhere may be that of a node which the reader may not see.
+        return SearchResult(hits, typed if hits else None)
 
     def _hits(self, text: str, words: Sequence[str], query: MetadataQuery) -> list[SearchHit]:
         """The nodes of that name, then those that begin so, have it as a tag, or have its words."""

@@ -1,0 +1,230 @@
+"""Who may do what on a server: private namespaces, roles, tokens that end, and the log of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Answer, Project, RegistryServer
+
+Make = Callable[[str], Project]
+Serve = Callable[..., RegistryServer]
+
+
+@pytest.fixture
+def server(make_project: Make, serve: Serve) -> RegistryServer:
+    """A server with a public and a private node, the second of which needs the first."""
+    project = make_project("server")
+    project.write("onex.toml", '[server]\nprivate_namespaces = ["test.secret.*"]\n')
+    project.onex_here("publish", "--here", project.add("open").parent)
+    for name, namespace in (("hush", "test.secret.hush"), ("deep", "test.secret.x.deep")):
+        manifest = project.add(
+            name, namespace=namespace, description="confidential", tags=["whisper"],
+            dependencies=["tool://test.open"],
+        )  # fmt: skip
+        assert project.onex_here("publish", "--here", manifest.parent).code == 0
+    return serve(project)
+
+
+def new_token(server: RegistryServer, role: str, *namespaces: str, **members: object) -> str:
+    body = {"name": role, "role": role, "namespaces": list(namespaces) or ["*"]} | members
+    answer = server.ask("api/v1/tokens", method="POST", token=server.token, body=body)
+    assert answer.status == 201, answer.content
+    return str(answer.json["token"])
+
+
+def everything(server: RegistryServer, token: str | None) -> dict[str, Answer]:
+    """Every way in which a reader could learn of the private nodes."""
+    asked = [
+        "config.json", "changes?since=0", "index/tool/test/secret/hush.jsonl",
+        "index/tool/test/secret/absent.jsonl", "names/hush.jsonl", "names/test/secret/hush.jsonl",
+        "api/v1", "api/v1/nodes", "api/v1/nodes?pattern=hush", "api/v1/nodes?tag=whisper",
+        "api/v1/nodes?all_versions=true&limit=1", "api/v1/nodes?namespace=test.secret",
+        "api/v1/search?q=confidential", "api/v1/search?q=hush", "api/v1/search?q=husj",
+        "api/v1/facets", "api/v1/nodes/tool/test.open", "api/v1/nodes/tool/test.secret.hush",
+        "api/v1/nodes/tool/test.secret.hush/1.0.0", "api/v1/nodes/tool/test.secret.hush/1.0.0/history",
+        "api/v1/nodes/tool/test.secret.hush/1.0.0/impact", "api/v1/nodes/tool/test.open/1.0.0/impact",
+    ]  # fmt: skip
+    answers = {path: server.ask(path, token=token) for path in asked}
+    for reference in ("hush", "tool://test.secret.hush", "husk"):
+        answers[f"resolve {reference}"] = server.ask(
+            "api/v1/resolve", method="POST", token=token, body={"references": [reference]}
+        )
+    return answers
+
+
+def test_a_private_node_shows_nowhere_to_those_without_a_token_for_it(
+    server: RegistryServer,
+) -> None:
+    reader = new_token(server, "reader", "test.secret")
+    seen = everything(server, reader)
+    assert seen["index/tool/test/secret/hush.jsonl"].status == 200
+    assert seen["resolve hush"].json["selected"]["tool://test.secret.hush"] == "1.0.0"
+    blob = seen["index/tool/test/secret/hush.jsonl"].lines[0]["archive"]["sha256"]
+    assert server.ask(f"blobs/sha256/{blob[:2]}/{blob}", token=reader).status == 200
+    assert server.ask(f"blobs/sha256/{blob[:2]}/{blob}").status == 404
+    for stranger in (
+        None,
+        new_token(server, "admin", "other"),
+        new_token(server, "reader", "test.open"),
+    ):
+        for path, answer in everything(server, stranger).items():
+            told = answer.content.decode()
+            for secret in ("confidential", "whisper", "deep", "secret.x", blob):
+                assert secret not in told, (path, told)
+            # What was asked may be said again, and nothing else.
+            if "hush" not in path and "secret" not in path:
+                assert "hush" not in told, (path, told)
+            assert answer.status < 500
+
+
+def test_forbidden_and_absent_have_one_answer(server: RegistryServer) -> None:
+    for path in (
+        "index/tool/test/secret/{}.jsonl", "names/{}.jsonl", "api/v1/nodes/tool/test.secret.{}",
+        "api/v1/nodes/tool/test.secret.{}/1.0.0", "api/v1/nodes/tool/test.secret.{}/1.0.0/impact",
+    ):  # fmt: skip
+        there, absent = server.ask(path.format("hush")), server.ask(path.format("hist"))
+        assert there.status == absent.status == 404
+        assert there.content.replace(b"hush", b"hist") == absent.content
+        volatile = {"date"}
+        assert {k: v for k, v in there.headers.items() if k not in volatile} == {
+            k: v for k, v in absent.headers.items() if k not in volatile
+        }
+
+
+def test_each_role_does_what_it_may_and_nothing_more(server: RegistryServer) -> None:
+    project = server.project
+    archive = publishable(project, "fresh")
+    tokens = {
+        role: new_token(server, role, "test") for role in ("reader", "publisher", "maintainer")
+    }
+    tokens["elsewhere"] = new_token(server, "admin", "other")
+
+    def publish(token: str | None) -> int:
+        return server.ask(
+            "api/v1/nodes/tool/test.fresh/1.0.0", method="PUT", token=token, content=archive,
+            content_type="application/x-tar",
+        ).status  # fmt: skip
+
+    def decide(token: str | None) -> int:
+        path = "api/v1/nodes/tool/test.open/1.0.0/yank"
+        return server.ask(path, method="POST", token=token, body={"yanked": True}).status
+
+    def administer(token: str | None) -> int:
+        return server.ask("api/v1/tokens", token=token).status
+
+    assert [publish(tokens["reader"]), publish(tokens["elsewhere"]), publish(None)] == [
+        403,
+        403,
+        401,
+    ]
+    assert [publish(tokens["publisher"]), publish(tokens["publisher"])] == [201, 200]
+    assert [decide(tokens["publisher"]), decide(None), decide(tokens["maintainer"])] == [
+        403,
+        401,
+        200,
+    ]
+    assert [administer(t) for t in (*tokens.values(), None)] == [403, 403, 403, 403, 401]
+    assert administer(server.token) == 200
+
+
+def publishable(project: Project, name: str) -> bytes:
+    from onex.remote.publisher import pack_folder
+
+    return pack_folder(project.add(name)).archive
+
+
+def test_a_token_is_good_for_nothing_at_once_when_it_is_revoked(server: RegistryServer) -> None:
+    token = new_token(server, "reader", "test.secret")
+    (found,) = [
+        t
+        for t in server.ask("api/v1/tokens", token=server.token).json["tokens"]
+        if t["role"] == "reader"
+    ]
+    path = "index/tool/test/secret/hush.jsonl"
+    assert server.ask(path, token=token).status == 200
+    answer = server.ask(f"api/v1/tokens/{found['id']}", method="DELETE", token=server.token)
+    assert answer.json["revoked"]
+    for asked in (path, "api/v1/nodes", "config.json", "changes?since=0"):
+        assert server.ask(asked, token=token).status == 401
+    # As well if it is revoked by a command on the machine itself.
+    other = new_token(server, "reader", "test.secret")
+    (found,) = [t for t in server.project.onex_here("token", "list", "--json").json["tokens"]
+                if t["role"] == "reader" and not t["revoked"]]  # fmt: skip
+    assert server.project.onex_here("token", "revoke", found["id"]).code == 0
+    assert server.ask("api/v1/nodes", token=other).status == 401
+
+
+def test_every_refusal_is_in_the_log_with_its_reason_and_its_address(
+    server: RegistryServer,
+) -> None:
+    server.ask("index/tool/test/secret/hush.jsonl")
+    server.ask("api/v1/nodes/tool/test.secret.hush")
+    server.ask("api/v1/tokens", token=new_token(server, "reader", "test"))
+    server.ask("api/v1/nodes/tool/test.open/1.0.0/yank", method="POST", body={})
+    server.ask("api/v1/nodes", token="onex_nonsense")
+    done = server.project.onex_here("audit", "log", "--outcome", "refused", "--json")
+    told = [(e["actor"].partition("@")[0], e["action"], e["object"]) for e in done.json["events"]]
+    assert ("anonymous", "access.read", "index/tool/test/secret/hush.jsonl") in told
+    assert ("anonymous", "access.read", "tool://test.secret.hush") in told
+    assert ("anonymous", "access.decide", "tool://test.open@1.0.0") in told
+    assert any(
+        action == "access.administer" and actor.startswith("tok_") for actor, action, _ in told
+    )
+    assert ("anonymous", "access.authenticate", "registry") in told
+    assert all(
+        e["actor"].endswith("@127.0.0.1") and e["body"]["reason"] for e in done.json["events"]
+    )
+    assert server.project.onex_here("audit", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"host": "evil.example"}, 421), ({"host": "127.0.0.1.evil.example"}, 421), ({"host": ""}, 421),
+     ({"host": "localhost"}, 200), ({"host": "LOCALHOST:1"}, 200), ({"origin": "https://evil.example"}, 403),
+     ({"origin": "null"}, 403)],
+)  # fmt: skip
+def test_other_hosts_and_pages_of_other_sites_are_refused(
+    server: RegistryServer, headers: dict[str, str], status: int
+) -> None:
+    for path in ("config.json", "api/v1"):
+        answer = server.ask(path, **headers)
+        assert answer.status == status
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_public_address_without_tls_is_refused(project: Project) -> None:
+    done = project.onex_here("serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.code == 2
+    assert "--insecure" in done.stderr
+    assert project.onex_here("serve", "--init", "--port", "70000").code == 2
+
+
+def test_an_edited_deleted_moved_or_truncated_log_is_found(server: RegistryServer) -> None:
+    import sqlite3
+
+    project = server.project
+    server.stop()
+    exported = project.root / "log.jsonl"
+    assert project.onex_here("audit", "export", exported).code == 0
+    assert project.onex_here("audit", "verify", "--head", exported).code == 0
+    whole = (project.home / "registry.db").read_bytes()
+    spoilings = {
+        "UPDATE events SET actor = 'nobody' WHERE serial = 2": "entry 2 was changed",
+        "DELETE FROM events WHERE serial = 2": "entry 2 is not there",
+        "UPDATE events SET serial = CASE serial WHEN 2 THEN 3 ELSE 2 END + 1000 WHERE serial IN (2, 3);"
+        "UPDATE events SET serial = serial - 1000 WHERE serial > 1000": "entry 2",
+        "DELETE FROM events WHERE serial = (SELECT max(serial) FROM events)": "was exported before",
+    }
+    for statement, told in spoilings.items():
+        for leftover in project.home.glob("registry.db-*"):
+            leftover.unlink()
+        (project.home / "registry.db").write_bytes(whole)
+        with sqlite3.connect(project.home / "registry.db") as connection:
+            connection.executescript(statement)
+        connection.close()
+        done = project.onex_here("audit", "verify", "--head", exported, "--json")
+        assert done.code == 5, statement
+        assert done.json["valid"] is False
+        assert told in done.json["reason"]

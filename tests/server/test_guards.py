@@ -1,0 +1,150 @@
+"""What stands in front of every request: sizes, pace, and answers that are always problems."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Project, RegistryServer
+
+Make = Callable[[str], Project]
+Serve = Callable[..., RegistryServer]
+
+
+@pytest.fixture
+def server(make_project: Make, serve: Serve) -> RegistryServer:
+    project = make_project("server")
+    project.onex_here("publish", "--here", project.add("greeter").parent)
+    return serve(project)
+
+
+def raw(server: RegistryServer, sent: bytes, seconds: float = 20) -> bytes:
+    """What a server answers to bytes, until it closes the connection."""
+    host, _, port = server.url.rstrip("/").rpartition("://")[2].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=seconds) as connection:
+        connection.sendall(sent)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(server: RegistryServer) -> None:
+    head = b"POST /api/v1/resolve HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    assert b" 413 " in raw(server, head + b"Content-Length: 999999999\r\n\r\n")
+    chunk = b"100000\r\n" + b"a" * 0x100000 + b"\r\n"
+    told = raw(server, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 2 + b"0\r\n\r\n")
+    assert b" 413 " in told
+
+
+@pytest.mark.slow
+def test_a_head_that_dribbles_in_is_hung_up_on(server: RegistryServer) -> None:
+    host, _, port = server.url.rstrip("/").rpartition("://")[2].rpartition(":")
+    started = time.monotonic()
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        assert connection.recv(100) == b""
+    assert time.monotonic() - started < 40
+    assert server.ask("config.json").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "status"),
+    [
+        ("api/v1/absent", "GET", None, 404),
+        ("absent", "GET", None, 404),
+        ("api/v1/nodes", "DELETE", None, 405),
+        ("config.json", "POST", {}, 405),
+        ("api/v1/nodes?limit=0", "GET", None, 422),
+        ("api/v1/nodes?limit=99999999999999999999", "GET", None, 422),
+        ("api/v1/nodes?cursor=nonsense", "GET", None, 400),
+        ("api/v1/nodes?lifecycle=unborn", "GET", None, 422),
+        ("api/v1/nodes/tool/..", "GET", None, 400),
+        ("api/v1/nodes/TOOL/a", "GET", None, 400),
+        ("api/v1/nodes/tool/test.greeter/one", "GET", None, 400),
+        ("api/v1/nodes/tool/test.absent", "GET", None, 404),
+        ("api/v1/resolve", "POST", {"references": []}, 422),
+        ("api/v1/resolve", "POST", {"references": ["@@"]}, 400),
+        ("api/v1/resolve", "POST", {"references": ["greeter"], "as_of": "yesterday"}, 400),
+        ("api/v1/resolve", "POST", {"references": ["greeter"], "more": 1}, 422),
+        ("api/v1/resolve", "POST", {"references": ["absent"]}, 404),
+        ("changes?since=x", "GET", None, 400),
+        ("blobs/sha256/aa/" + "a" * 64, "GET", None, 404),
+        ("blobs/sha256/../../registry.db", "GET", None, 404),
+        ("index/tool/%2e%2e/registry.jsonl", "GET", None, 404),
+        ("index/tool/test/greeter.jsonl%00", "GET", None, 404),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_a_problem_with_a_code(
+    server: RegistryServer, path: str, method: str, body: object, status: int
+) -> None:
+    answer = server.ask(path, method=method, body=body)
+    assert answer.status == status, answer.content
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json
+    assert problem["status"] == status
+    assert problem["type"] == f"urn:onex:{problem['code']}"
+    assert problem["title"]
+    assert problem["detail"]
+
+
+def test_compressed_and_conditional_answers(server: RegistryServer) -> None:
+    import gzip
+
+    plain = server.ask("index/tool/test/greeter.jsonl")
+    packed = server.ask("index/tool/test/greeter.jsonl", accept_encoding="gzip")
+    assert gzip.decompress(packed.content) == plain.content
+    assert packed.headers["etag"] != plain.headers["etag"]
+    assert "accept-encoding" in packed.headers["vary"]
+    head = server.ask("index/tool/test/greeter.jsonl", method="HEAD")
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(plain.content)))
+
+
+def test_too_many_refusals_from_one_address_are_put_off(server: RegistryServer) -> None:
+    statuses = [server.ask("api/v1/tokens").status for _ in range(80)]
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+    answer = server.ask("config.json")
+    assert int(answer.headers["retry-after"]) >= 1
+    refused = server.project.onex_here(
+        "audit", "log", "--outcome", "refused", "--limit", "500", "--json"
+    )
+    assert len(refused.json["events"]) == statuses.count(401)
+
+
+def test_the_feed_as_server_sent_events_ends_with_the_server(server: RegistryServer) -> None:
+    host, _, port = server.url.rstrip("/").rpartition("://")[2].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(
+            b"GET /changes?since=0 HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+        )
+        stream = connection.makefile("rb")
+        assert b" 200 " in stream.readline()
+        while stream.readline().strip():
+            pass
+        seen = read_events(stream, 3)
+        assert [int(event["id"]) for event in seen] == [1, 2, 3]
+        server.project.onex_here("yank", "tool://test.greeter@1.0.0")
+        (event,) = read_events(stream, 1)
+        assert json.loads(event["data"])["action"] == "node.yanked"
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 8
+
+
+def read_events(stream: object, count: int) -> list[dict[str, str]]:
+    events: list[dict[str, str]] = []
+    event: dict[str, str] = {}
+    while len(events) < count:
+        line = stream.readline().decode().strip()  # type: ignore[attr-defined]
+        name, separator, value = line.partition(": ")
+        if separator and name:
+            event[name] = value
+        elif not line and "id" in event:
+            events.append(event)
+            event = {}
+    return events
