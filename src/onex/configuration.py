@@ -12,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.limits import Limits
@@ -50,8 +51,8 @@ _SOURCE_KEYS = frozenset(
 _LOCAL_KINDS = ("filesystem", "package")
 _URL_SCHEMES = ("http://", "https://")
 REMOTE_KIND = "remote"
-_RESERVED_NAME = "override"
-"""The source of nodes that are forced by a path."""
+_RESERVED_NAMES = ("override", PUBLISHED_SOURCE)
+"""The sources of nodes that are forced by a path, and of those that were published here."""
 
 
 class TrustPolicy(StrEnum):
@@ -311,7 +312,7 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         raise _refuse(file, "kind, path and name of a source must be text")
     if path is not None and "\0" in path:
         raise _refuse(file, "the path of a source holds a NUL character")
-    if name == _RESERVED_NAME:
+    if name in _RESERVED_NAMES:
         raise _refuse(file, f"{name!r} cannot be the name of a source", "choose another")
     url, sync, priority = table.get("url"), table.get("sync", Sync.NEEDED), table.get("priority", 0)
     if kind == REMOTE_KIND:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from onex.configuration import TrustPolicy
 from onex.discovery.source import Finding
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import Location, Problem, Severity
 from onex.domain.metadata import Origin, SourceId, VersionState
 from onex.domain.reference import NodeVersion
@@ -236,6 +237,8 @@ class Merge:
 
         The rules of this workspace speak of its own sources, and of nobody else's.
         """
+        if any(rival.source == PUBLISHED_SOURCE for rival in rivals):
+            return False
         name = self._source.name
         own = [rival.source for rival in rivals if rival.workspace == origin.workspace]
         is_preferred = all(self._rules.prefers(name, rival) for rival in own)
@@ -270,6 +273,8 @@ class Merge:
 
     def _is_active(self, origin: Origin) -> bool:
         """Whether the source of an origin may be scanned again, seen from this workspace."""
+        if origin.source == PUBLISHED_SOURCE:
+            return True
         is_own = origin.workspace == self._source.workspace
         return not is_own or self._rules.is_active(origin.source)
 

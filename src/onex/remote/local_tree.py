@@ -75,7 +75,7 @@ class LocalTree:
             nodes = [
                 found
                 for found in self._storage.find_nodes(name)
-                if self._shows(found) and self._published.lines(found)
+                if self._shows(found) and self._published.has(found)
             ]
             spaces = tuple(found.namespace for found in nodes)
             return TreeContent(write_lines(nodes), spaces) if nodes else None

@@ -6,12 +6,12 @@ same bytes again are a success, other bytes of the same version a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.constraint import LATEST
 from onex.domain.errors import DocumentError, Severity
-from onex.domain.event import Event
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import NodeMetadata, Origin
 from onex.domain.reference import NodeId, NodeVersion
@@ -20,12 +20,12 @@ from onex.manifests.node_files import target_among
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_node import ArchivedNode, read_archive
 from onex.remote.index_line import RELEASED, IndexLine, index_lines
-from onex.remote.remotes import PUBLISHED_SOURCE
 from onex.remote.tree import MAXIMUM_PART_BYTES
 from onex.schemas.node_schemas import schema_problems
 from onex.schemas.release_check import added_permissions, breaking_changes, is_compatible_step
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.storage.node_record import NodeRecord
+from onex.storage.query import MetadataQuery
 
 CALLERS_NAMED = 10
 
@@ -68,7 +68,19 @@ class Publications:
 
     def lines(self, node: NodeId) -> list[IndexLine]:
         """The index lines of a node, oldest version first."""
-        return index_lines(self._events(node))
+        return index_lines(self._storage.changes_of(node, LATEST))
+
+    def has(self, node: NodeId) -> bool:
+        """Whether any version of a node was published here."""
+        query = MetadataQuery(
+            namespace=node.namespace,
+            type=node.type,
+            source=PUBLISHED_SOURCE,
+            all_versions=True,
+            limit=1,
+            with_total=False,
+        )
+        return any(found.metadata.node == node for found in self._storage.query(query).nodes)
 
     def publish(
         self,
@@ -102,14 +114,14 @@ class Publications:
                 f"the archive holds {version}, not {expected}",
                 hint="publish it as what its manifest says",
             )
-        lines = self.lines(metadata.node)
-        line = next((one for one in lines if one.metadata.node_version == version), None)
         warnings = tuple(p.message for p in found.problems)
-        if line is not None:
-            _require_same(line, digest)
-            return Published(version, digest, line.serial, created=False, warnings=warnings)
+        registered = self._storage.node(version)
+        if registered is not None and _is_published(registered.origins):
+            _require_same(version, registered.digest, digest)
+            serial = self._storage.serial()
+            return Published(version, digest, serial, created=False, warnings=warnings)
         _require_valid(found)
-        self._require_compatible(metadata, lines, override)
+        self._require_compatible(metadata, override)
         if dry_run:
             serial = self._storage.serial()
             return Published(version, digest, serial, created=True, warnings=warnings)
@@ -120,14 +132,13 @@ class Publications:
     def _store_node(self, writer: StorageWriter, found: ArchivedNode, override: str | None) -> bool:
         metadata, digest = found.metadata, found.files.digest
         version = metadata.node_version
-        # Others may have published it since it was looked up.
-        for line in index_lines(self._events(metadata.node)):
-            if line.metadata.node_version == version:
-                _require_same(line, digest)
-                return False
         origin = Origin(PUBLISHED_SOURCE, str(found.place))
         record = NodeRecord.of(metadata, digest, found.readme)
+        # Others may have published it since it was looked up.
         existing = writer.find(version)
+        if existing is not None and _is_published(existing.origins):
+            _require_same(version, existing.digest, digest)
+            return False
         if existing is None:
             writer.insert(record, origin)
         elif existing.digest != digest:
@@ -141,23 +152,11 @@ class Publications:
         writer.note(RELEASED, str(version), facts)
         return True
 
-    def _events(self, node: NodeId) -> Iterator[Event]:
-        return iter(self._storage.changes_of(node, LATEST))
-
-    def _require_compatible(
-        self, metadata: NodeMetadata, lines: list[IndexLine], override: str | None
-    ) -> None:
+    def _require_compatible(self, metadata: NodeMetadata, override: str | None) -> None:
         """Refuse a patch or minor release that breaks callers, unless a reason is given."""
-        earlier = [
-            line.metadata
-            for line in lines
-            if not line.metadata.version.is_prerelease
-            and line.metadata.version < metadata.version
-            and is_compatible_step(line.metadata.version, metadata.version)
-        ]
-        if not earlier or override:
+        before = None if override else self._version_before(metadata)
+        if before is None:
             return
-        before = earlier[-1]
         reasons = breaking_changes(before, metadata)
         asked = added_permissions(before, metadata)
         reasons += [f"it asks for {permission}, which it did not" for permission in asked]
@@ -170,6 +169,16 @@ class Publications:
             reasons,
             hint="publish it as a new major version, or with --override REASON",
         )
+
+    def _version_before(self, metadata: NodeMetadata) -> NodeMetadata | None:
+        """The last published version of which a version is a compatible release."""
+        for number in reversed(self._storage.version_numbers(metadata.node)):
+            is_earlier = not number.is_prerelease and number < metadata.version
+            if is_earlier and is_compatible_step(number, metadata.version):
+                found = self._storage.node(NodeVersion(metadata.node, number))
+                if found is not None and _is_published(found.origins):
+                    return found.metadata
+        return None
 
     def _callers(self, metadata: NodeMetadata) -> list[str]:
         """The node versions whose constraints would take a version."""
@@ -205,11 +214,14 @@ def _readable(archive: bytes, manifest: str) -> ArchivedNode:
         ) from error
 
 
-def _require_same(line: IndexLine, digest: str) -> None:
-    if line.digest != digest:
+def _is_published(origins: Iterable[Origin]) -> bool:
+    return any(origin.source == PUBLISHED_SOURCE for origin in origins)
+
+
+def _require_same(version: NodeVersion, digest: str, offered: str) -> None:
+    if digest != offered:
         raise VersionTakenError(
-            f"{line.metadata.node_version} was published on {line.published_at[:10]} with other"
-            f" files",
+            f"{version} was published before with other files, as {digest}",
             hint="published versions never change; give the node a new version",
         )
 

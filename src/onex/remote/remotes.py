@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from onex.configuration import Configuration, SourceConfiguration
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import OnexError
 from onex.domain.remote_errors import RemoteUnavailableError, UnknownRemoteError
 from onex.local_machine import make_folder
@@ -19,8 +20,6 @@ from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import Tree
 
 PASSED_OVER_SECONDS = 60.0
-PUBLISHED_SOURCE = "published"
-"""The source of what was published to this registry itself."""
 
 
 class Remotes:

@@ -6,6 +6,8 @@ up where it ended, and a reader of the folder sees what was there before or what
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,15 +26,19 @@ from onex.remote.tree import (
     MAXIMUM_CHANGES_BYTES,
     MAXIMUM_CONFIG_BYTES,
     MAXIMUM_INDEX_BYTES,
+    MAXIMUM_NAMES_BYTES,
     Change,
     Progress,
     Tree,
     TreeConfig,
+    blob_path,
     index_path,
     names_path,
     read_changes,
     read_lines,
+    read_names,
     write_changes,
+    write_lines,
 )
 
 NODES_AT_ONCE = 500
@@ -85,7 +91,10 @@ def copy_tree(
         count, size = _copy_nodes(source, folder, some, workers, told)
         archives, archive_bytes = archives + count, archive_bytes + size
     _write(folder, CHANGES_PATH, write_changes([*_known_changes(folder, since), *changes]))
-    _write(folder, CONFIG_PATH, TreeConfig(config.registry, config.serial).content())
+    # All that ``config.json`` promises must be on the disk before it is.
+    if hasattr(os, "sync"):
+        os.sync()
+    replace_file(folder / CONFIG_PATH, TreeConfig(config.registry, config.serial).content())
     return TreeCopy(len(nodes), archives, archive_bytes, config.serial)
 
 
@@ -110,27 +119,31 @@ def _copy_nodes(
     }
 
     def copy_archive(sha256: str, size_bytes: int) -> None:
-        store.put(sha256, source.blob(sha256, size_bytes, told))
+        _write(folder, blob_path(sha256), source.blob(sha256, size_bytes, told))
 
     call_all([partial(copy_archive, *item) for item in missing.items()], workers, COPY_SECONDS)
     for path, content in zip(paths, contents, strict=True):
         if content is not None:
             _write(folder, path, content)
-    _copy_names(source, folder, lines)
+    _note_names(folder, lines)
     return len(missing), sum(missing.values())
 
 
-def _copy_names(source: Tree, folder: Path, lines: Iterable[IndexLine]) -> None:
-    names = dict.fromkeys(
-        name
-        for line in lines
-        for name in (line.metadata.name, line.metadata.node.namespace, line.metadata.uuid)
-        if name is not None
-    )
-    paths = [names_path(name) for name in names]
-    for path, content in zip(paths, source.read(paths, MAXIMUM_INDEX_BYTES), strict=True):
-        if content is not None:
-            _write(folder, path, content)
+def _note_names(folder: Path, lines: Iterable[IndexLine]) -> None:
+    """Add nodes to the files of their names, from which none is ever taken."""
+    called: dict[str, set[NodeId]] = {}
+    for line in lines:
+        metadata = line.metadata
+        for name in (metadata.name, metadata.node.namespace, metadata.uuid):
+            if name is not None:
+                called.setdefault(name, set()).add(metadata.node)
+    paths = {names_path(name): nodes for name, nodes in called.items()}
+    known = FolderTree(folder).read(list(paths), MAXIMUM_NAMES_BYTES)
+    for (path, nodes), content in zip(paths.items(), known, strict=True):
+        before = read_names(content or b"")
+        if not nodes <= set(before):
+            listed = sorted({*before, *nodes}, key=lambda node: (node.namespace, node.type))
+            _write(folder, path, write_lines(listed))
 
 
 def _copied(folder: Path) -> TreeConfig | None:
@@ -154,6 +167,13 @@ def _known_changes(folder: Path, since: int) -> list[Change]:
 
 
 def _write(folder: Path, path: str, content: bytes) -> None:
+    """Put a file in place whole; whether it is on the disk, is seen to once for all."""
     target = folder / path
     make_folder(target.parent)
-    replace_file(target, content)
+    draft = target.with_name(f".{uuid.uuid4().hex}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
 from onex.server.asgi import REFUSED, Application, Headers, Message, Receive, Scope, Send
-from onex.server.index_routes import STREAM_TYPE
+from onex.server.index_routes import STREAM_TYPE, is_of_tree
 from onex.server.problem import PROBLEM_TYPE, problem
 
 MAXIMUM_BODY_BYTES = 1024 * 1024
@@ -26,13 +26,23 @@ MAXIMUM_CALLERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimits:
-    """How many requests a token, or an address without one, may make at once and a second."""
+class Rate:
+    """How many requests may come at once, and how many a second after that."""
 
-    burst: int = 2_000
-    per_second: float = 500.0
-    refused_burst: int = 60
-    refused_per_second: float = 1.0
+    burst: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """The rates of one token, or of one address without one; refusals are those of an address.
+
+    Files of the tree are cheap: they are kept as bytes.
+    """
+
+    tree: Rate = Rate(20_000, 10_000)
+    interface: Rate = Rate(2_000, 300)
+    refusals: Rate = Rate(60, 1)
 
 
 @dataclass(slots=True)
@@ -42,15 +52,19 @@ class _Bucket:
     level: float
     at: float
 
-    def take(self, burst: float, per_second: float) -> float:
-        """Take one; returns 0, or in how many seconds there is one again."""
+    def wait(self, rate: Rate) -> float:
+        """In how many seconds one can be taken; 0 for at once."""
         now = time.monotonic()
-        self.level = min(burst, self.level + (now - self.at) * per_second)
+        self.level = min(rate.burst, self.level + (now - self.at) * rate.per_second)
         self.at = now
-        if self.level >= 1:
+        return 0.0 if self.level >= 1 else (1 - self.level) / rate.per_second
+
+    def take(self, rate: Rate) -> float:
+        """Take one; returns 0, or in how many seconds one can be taken."""
+        wait = self.wait(rate)
+        if wait == 0:
             self.level -= 1
-            return 0.0
-        return (1 - self.level) / per_second
+        return wait
 
 
 class Guards:
@@ -61,8 +75,7 @@ class Guards:
         self._inner = inner
         self._hosts = frozenset(hosts)
         self._limits = limits
-        self._callers: OrderedDict[str, _Bucket] = OrderedDict()
-        self._refused: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,16 +97,14 @@ class Guards:
         )
         seconds = None if is_stream else UPLOAD_SECONDS if is_upload else REQUEST_SECONDS
         exchange = _Exchange(receive, send, limit)
-        address = scope["client"][0] if scope.get("client") else "local"
         try:
             async with asyncio.timeout(seconds):
                 await self._inner(scope, exchange.receive, exchange.send)
         except TimeoutError:
             await exchange.end(503, f"the request took more than {seconds:g} seconds")
         if scope.get(REFUSED):
-            self._bucket(self._refused, address, self._limits.refused_burst).take(
-                self._limits.refused_burst, self._limits.refused_per_second
-            )
+            refusals = self._limits.refusals
+            self._bucket(f"refusals {_address(scope)}", refusals).take(refusals)
 
     def _refusal(
         self, scope: Scope, headers: dict[bytes, str]
@@ -105,28 +116,32 @@ class Guards:
         # A page of another site must not use a browser that happens to be able to come here.
         if origin is not None and urlsplit(origin).netloc != host:
             return 403, "ACC002", "requests of pages of other sites are refused", []
-        address = scope["client"][0] if scope.get("client") else "local"
-        limits = self._limits
-        who = headers.get(b"authorization", address)
-        wait = self._bucket(self._callers, who, limits.burst).take(limits.burst, limits.per_second)
-        known = self._refused.get(address)
-        if known is not None and known.level < 1:
-            refilled = known.level + (time.monotonic() - known.at) * limits.refused_per_second
-            wait = max(wait, (1 - refilled) / limits.refused_per_second)
+        address = _address(scope)
+        is_tree = is_of_tree(scope["path"])
+        rate = self._limits.tree if is_tree else self._limits.interface
+        who = f"{'tree' if is_tree else 'interface'} {headers.get(b'authorization', address)}"
+        wait = self._bucket(who, rate).take(rate)
+        refused = self._buckets.get(f"refusals {address}")
+        if refused is not None:
+            wait = max(wait, refused.wait(self._limits.refusals))
         if wait > 0:
             later = str(int(wait) + 1).encode()
             return 429, "ACC002", "there were too many requests", [(b"retry-after", later)]
         return None
 
-    def _bucket(self, buckets: OrderedDict[str, _Bucket], who: str, burst: float) -> _Bucket:
-        bucket = buckets.get(who)
+    def _bucket(self, who: str, rate: Rate) -> _Bucket:
+        bucket = self._buckets.get(who)
         if bucket is None:
-            bucket = buckets[who] = _Bucket(burst, time.monotonic())
-            if len(buckets) > MAXIMUM_CALLERS:
-                buckets.popitem(last=False)
+            bucket = self._buckets[who] = _Bucket(rate.burst, time.monotonic())
+            if len(self._buckets) > MAXIMUM_CALLERS:
+                self._buckets.popitem(last=False)
         else:
-            buckets.move_to_end(who)
+            self._buckets.move_to_end(who)
         return bucket
+
+
+def _address(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else "local"
 
 
 class _Exchange:

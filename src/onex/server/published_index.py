@@ -14,11 +14,10 @@ from itertools import islice
 from typing import TypeVar
 
 from onex.domain.access_control import Action
-from onex.domain.archive_place import ArchivePlace
+from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
 from onex.domain.metadata import SourceId
 from onex.registry import Registry
 from onex.remote.local_tree import LocalTree, changes_of
-from onex.remote.remotes import PUBLISHED_SOURCE
 from onex.remote.tree import (
     Change,
     node_of_path,

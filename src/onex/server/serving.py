@@ -76,7 +76,9 @@ class _Server(uvicorn.Server):
 def listen(listening: Listening) -> socket.socket:
     """A listening socket; raises UsageError if there can be none."""
     family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends at once (TCP_NODELAY): an answer is two writes, and the
+    # second would wait for the peer's delayed acknowledgement.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((listening.host, listening.port))

@@ -16,6 +16,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, Outcome, RegisteredNode, SourceId, VersionState
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.version import Version
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery, Page, SearchResult
 from onex.storage.scan_memory import FolderSnapshot
@@ -220,6 +221,10 @@ class StorageBackend(Protocol):
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         """Every registered version of a node, oldest version first."""
+        ...
+
+    def version_numbers(self, node: NodeId) -> Sequence[Version]:
+        """The numbers of every registered version of a node, oldest first."""
         ...
 
     def find_nodes(self, name: str) -> Sequence[NodeId]:

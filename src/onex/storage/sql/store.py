@@ -123,6 +123,13 @@ class SqlBackend:
         found = self._registered("namespace = ? AND type = ?", (node.namespace, node.type))
         return sorted(found, key=lambda version: version.metadata.version)
 
+    def version_numbers(self, node: NodeId) -> Sequence[Version]:
+        rows = self._connection.rows(
+            "SELECT version FROM nodes WHERE namespace = ? AND type = ? ORDER BY version_order",
+            (node.namespace, node.type),
+        )
+        return [Version.parse(version) for (version,) in rows]
+
     def find_nodes(self, name: str) -> Sequence[NodeId]:
         name = storable(name)
         rows = self._connection.rows(
