@@ -12,6 +12,7 @@ from onex.server.models import (
     TokenRequest,
 )
 from onex.server.requests import (
+    INTERFACE,
     Limit,
     Requests,
     problems,
@@ -22,7 +23,7 @@ MAXIMUM_SERIAL = 2**53
 
 def administration_routes(api: Requests) -> APIRouter:
     """The routes of those who look after a registry."""
-    router = APIRouter()
+    router = APIRouter(prefix=INTERFACE)
 
     @router.get("/runs", responses=problems(403, 422), tags=["runs"])
     def runs(request: Request, limit: Limit = 50) -> dict[str, list[Json]]:

@@ -8,10 +8,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from onex import __version__
 from onex.configuration import load_configuration
@@ -98,8 +100,9 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    for routes in (read_routes(api), change_routes(api), administration_routes(api)):
-        app.include_router(routes, prefix="/api/v1")
+    routers = (read_routes(api), change_routes(api), administration_routes(api))
+    for router in routers:
+        app.include_router(router)
 
     @app.exception_handler(OnexError)
     async def refused(request: Request, error: OnexError) -> Response:
@@ -118,7 +121,10 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
     async def failed(request: Request, error: HTTPException) -> Response:
         code = "RES003" if error.status_code == 404 else "USE001"
         body = problem(error.status_code, code, str(error.detail))
-        return Response(body, error.status_code, error.headers, PROBLEM_TYPE)
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if error.status_code == 405:
+            headers["allow"] = ", ".join(sorted(_methods_at(routers, request.scope)))
+        return Response(body, error.status_code, headers, PROBLEM_TYPE)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
@@ -126,4 +132,30 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
         body = problem(500, "ONEX002", "the server failed; its log says why")
         return Response(body, 500, media_type=PROBLEM_TYPE)
 
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        """The OpenAPI document, in which refusals have their own type of content."""
+        document = plain()
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for status, answer in operation["responses"].items():
+                    content = answer.get("content", {})
+                    if status >= "4" and "application/json" in content:
+                        answer["content"] = {PROBLEM_TYPE: _PROBLEM_CONTENT}
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]
     return app
+
+
+_PROBLEM_CONTENT = {"schema": {"$ref": "#/components/schemas/Problem"}}
+
+
+def _methods_at(routers: Sequence[APIRouter], scope: Scope) -> set[str]:
+    """The methods that are answered at the path of a request."""
+    found: set[str] = set()
+    for route in (route for router in routers for route in router.routes):
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found

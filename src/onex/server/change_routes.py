@@ -20,6 +20,7 @@ from onex.server.models import (
 )
 from onex.server.problem import UnsupportedContentError
 from onex.server.requests import (
+    INTERFACE,
     Namespace,
     Requests,
     TypeName,
@@ -29,11 +30,18 @@ from onex.server.requests import (
 )
 
 ARCHIVE_TYPES = ("application/x-tar", "application/octet-stream")
+_ARCHIVE_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The canonical archive of the node's files.",
+        "content": {ARCHIVE_TYPES[0]: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 def change_routes(api: Requests) -> APIRouter:
     """The routes of publishers and maintainers."""
-    router = APIRouter()
+    router = APIRouter(prefix=INTERFACE)
 
     @router.put("/nodes/{node_type}/{namespace}/{version}",
                      responses=problems(403, 404, 409, 413, 415, 422),

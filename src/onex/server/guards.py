@@ -76,6 +76,7 @@ class Guards:
         self._hosts = frozenset(hosts)
         self._limits = limits
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._good: OrderedDict[str, None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,7 +105,8 @@ class Guards:
             await exchange.end(503, f"the request took more than {seconds:g} seconds")
         if scope.get(REFUSED):
             refusals = self._limits.refusals
-            self._bucket(f"refusals {_address(scope)}", refusals).take(refusals)
+            self._bucket(f"refusals {self._blamed(scope, headers)}", refusals).take(refusals)
+        self._learn(headers, exchange.status)
 
     def _refusal(
         self, scope: Scope, headers: dict[bytes, str]
@@ -121,13 +123,29 @@ class Guards:
         rate = self._limits.tree if is_tree else self._limits.interface
         who = f"{'tree' if is_tree else 'interface'} {headers.get(b'authorization', address)}"
         wait = self._bucket(who, rate).take(rate)
-        refused = self._buckets.get(f"refusals {address}")
+        refused = self._buckets.get(f"refusals {self._blamed(scope, headers)}")
         if refused is not None:
             wait = max(wait, refused.wait(self._limits.refusals))
         if wait > 0:
             later = str(int(wait) + 1).encode()
             return 429, "ACC002", "there were too many requests", [(b"retry-after", later)]
         return None
+
+    def _learn(self, headers: dict[bytes, str], status: int | None) -> None:
+        """Remember which tokens are good, so that none pays for others at its address."""
+        authorization = headers.get(b"authorization")
+        if authorization is None or status is None:
+            return
+        self._good.pop(authorization, None)
+        if status not in (401, 429):
+            self._good[authorization] = None
+            if len(self._good) > MAXIMUM_CALLERS:
+                self._good.popitem(last=False)
+
+    def _blamed(self, scope: Scope, headers: dict[bytes, str]) -> str:
+        """Whom a refusal is counted for: a good token, or else the address."""
+        authorization = headers.get(b"authorization", "")
+        return authorization if authorization in self._good else _address(scope)
 
     def _bucket(self, who: str, rate: Rate) -> _Bucket:
         bucket = self._buckets.get(who)

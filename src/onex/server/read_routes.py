@@ -24,6 +24,7 @@ from onex.server.models import (
     Question,
 )
 from onex.server.requests import (
+    INTERFACE,
     Limit,
     Namespace,
     Requests,
@@ -42,7 +43,7 @@ Words = Annotated[list[Annotated[str, Query(max_length=500)]], Query(max_length=
 
 def read_routes(api: Requests) -> APIRouter:
     """The routes that change nothing."""
-    router = APIRouter()
+    router = APIRouter(prefix=INTERFACE)
 
     @router.get("", responses=problems(), tags=["registry"])
     def about(request: Request) -> About:

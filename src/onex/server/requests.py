@@ -18,11 +18,20 @@ from onex.server.registry_pool import RegistryPool
 from onex.server.visible_catalog import VisibleCatalog
 from onex.storage.backend import StorageBackend
 
+INTERFACE = "/api/v1"
+"""Where the interface for programs is."""
+
 MAXIMUM_PAGE = 1_000
 
-TypeName = Annotated[str, Path(max_length=64, examples=["tool"])]
-Namespace = Annotated[str, Path(max_length=255, examples=["atlas.parse"])]
-VersionText = Annotated[str, Path(max_length=128, examples=["1.2.0"])]
+_TYPE = "^[a-z][a-z0-9_-]{0,63}$"
+_NAMESPACE = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*$"
+# SemVer 2.0.0, section "Is there a suggested regular expression", with numbers of bounded length.
+_NUMBER, _PART = r"(0|[1-9]\d{0,8})", r"(0|[1-9]\d{0,8}|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
+_VERSION = rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PART}(\.{_PART})*)?$"
+
+TypeName = Annotated[str, Path(pattern=_TYPE, examples=["tool"])]
+Namespace = Annotated[str, Path(pattern=_NAMESPACE, max_length=255, examples=["atlas.parse"])]
+VersionText = Annotated[str, Path(pattern=_VERSION, max_length=128, examples=["1.2.0"])]
 Limit = Annotated[int, Query(ge=1, le=MAXIMUM_PAGE)]
 
 
