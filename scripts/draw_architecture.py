@@ -27,6 +27,7 @@ path { fill: none; stroke: #8c959f; stroke-opacity: 0.75 }
 """
 SAYS = {
     "cli": "one module a command group",
+    "server": "HTTP: index and interface",
     "registry": "the facade: verbs and parts",
     "execution": "the run: state machine and loop",
     "discovery": "sources, walks, merging",
@@ -34,6 +35,7 @@ SAYS = {
     "engines": "what drives a worker",
     "history": "journal, artifacts, replay",
     "trust": "grants, levels of isolation",
+    "remote": "trees, archives, publishing",
     "configuration": "onex.toml",
     "sandbox": "permissions to kernel rules",
     "schemas": "what goes in and comes out",
