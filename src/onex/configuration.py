@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -348,14 +349,35 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
     )
 
 
+def _check_url(file: Path, url: str) -> None:
+    if not url.startswith(_URL_SCHEMES):
+        raise _refuse(file, "the url of a remote must begin with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _refuse(file, f"the url of a remote is none: {error}") from error
+    is_host = all(part and len(part) < 64 for part in host.removesuffix(".").split("."))
+    if not (url.isprintable() and is_host) or " " in url or port == 0:
+        raise _refuse(
+            file, "the url of a remote is none", "write https://host/ or http://host:port/"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise _refuse(
+            file,
+            "the url of a remote must hold no user, no password and no query",
+            "a token is kept apart: onex login",
+        )
+
+
 def _check_remote(file: Path, table: JsonObject) -> None:
     url, priority = table.get("url"), table.get("priority", 0)
     if not isinstance(url, str) or not url:
         raise _refuse(
             file, "a remote needs a url", 'write url = "https://...", or the path of a folder'
         )
-    if "://" in url and not url.startswith(_URL_SCHEMES):
-        raise _refuse(file, "the url of a remote must begin with http:// or https://")
+    if "://" in url:
+        _check_url(file, url)
     if table.get("sync", Sync.NEEDED) not in list(Sync):
         raise _refuse(file, "sync of a remote must be one of " + ", ".join(Sync))
     if isinstance(priority, bool) or not isinstance(priority, int):

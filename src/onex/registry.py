@@ -14,7 +14,8 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,7 @@ from onex.cache.registry_cache import RegistryCache
 from onex.configuration import Configuration, load_configuration
 from onex.discovery.registered_sources import RegisteredSources
 from onex.discovery.scan_report import ScanReport, broken_manifests_told
-from onex.domain.errors import (
-    Problem,
-)
+from onex.domain.errors import NodeNotFoundError, Problem, ResolutionError
 from onex.domain.event import Event
 from onex.domain.grant import RunAccess
 from onex.domain.host import HostEnvironment
@@ -238,7 +237,8 @@ class Registry:
             NodeNotFoundError: no node, or no version of it, fits.
             AmbiguousNodeError: a short name belongs to several nodes.
         """
-        return self._resolver.node(reference)
+        with self._remotes_told():
+            return self._resolver.node(reference)
 
     def details(self, reference: NodeRef) -> NodeDetails:
         """Everything that is known of the version that a reference means; raises as ``node``."""
@@ -379,9 +379,22 @@ class Registry:
         overrides: Sequence[Override],
     ) -> DependencyResolution:
         """Resolve, and warn of remotes that could not be asked."""
-        found = self._resolver.resolve(references, lock, overrides)
+        with self._remotes_told():
+            found = self._resolver.resolve(references, lock, overrides)
         told = [problem.message for problem in self.sources.remote_nodes.problems.values()]
         return replace(found, warnings=[*told, *found.warnings]) if told else found
+
+    @contextmanager
+    def _remotes_told(self) -> Iterator[None]:
+        """Name the remotes that could not be asked when something is not found."""
+        try:
+            yield
+        except (NodeNotFoundError, ResolutionError) as error:
+            told = [p.message for p in self.sources.remote_nodes.problems.values()]
+            if told:
+                error.hint = "; ".join([*told, *([error.hint] if error.hint else [])])
+                error.details["remotes"] = told
+            raise
 
     def _overrides(self, given: Sequence[Override]) -> tuple[Override, ...]:
         """The overrides of ``onex.toml``, then those given."""

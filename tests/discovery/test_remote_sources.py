@@ -138,7 +138,7 @@ def test_equal_nodes_of_two_sources_are_one_with_two_origins(
     user = make_project("user")
     theirs = tree("tool@1.0.0")
     user.add("tool", "def execute(context):\n    return 1\n", version="1.0.0")
-    remotes(user, {"url": str(theirs)})
+    remotes(user, {"url": str(theirs)}, policy='[policy]\ntrust_policy = "remote_prefer"\n')
     user.write("onex.toml", (user.root / "onex.toml").read_text() + '[[sources]]\npath = "nodes"\n')
     user.onex_here("scan")
     user.onex_here("resolve", "tool://test.tool")

@@ -63,12 +63,13 @@ def add(
     try:
         with Registry.open(home) as registry:
             config = read_config(registry.remotes.tree(registry.remotes.remote(chosen)))
-    except OnexError:
+    except BaseException:
         remove_source(file, chosen)
         raise
+    shown = without_secrets(url) if "://" in url else url
     body: JsonValue = {"added": chosen, "registry": config.registry, "serial": config.serial}
     output.emit(
-        body, lambda: output.line(f"added {chosen}: registry {config.registry[:16]} at {url}")
+        body, lambda: output.line(f"added {chosen}: registry {config.registry[:16]} at {shown}")
     )
 
 
@@ -126,12 +127,13 @@ def sync(output: Output, name: str | None, home: Path | None) -> int:
     """Learn what changed on the remotes; exits with 1 if one did not answer."""
     with Registry.open(home) as registry:
         chosen = [registry.remotes.remote(name)] if name else list(registry.remotes.declared)
-        problems = registry.sources.remote_nodes.visit(chosen)
+        reports = registry.sources.remote_nodes.visit(chosen)
+        problems = [problem for report in reports for problem in report.problems]
         found = [_described(registry, declared) for declared in chosen]
-    for problem in problems:
-        output.warning(f"{problem.code}: {problem.message}")
+    output.problems(problems)
     _emit(output, found)
-    return ExitCode.EXECUTION_FAILED if problems else ExitCode.SUCCESS
+    has_failed = any(source.status != "ok" for report in reports for source in report.sources)
+    return ExitCode.EXECUTION_FAILED if has_failed else ExitCode.SUCCESS
 
 
 @remote.command()
@@ -176,7 +178,11 @@ def fetch(output: Output, references: tuple[str, ...], home: Path | None) -> Non
     """Fetch nodes and all that they need, so that they can be run without a network."""
     with Registry.open(home) as registry:
         resolution = registry.resolve([NodeRef.parse(reference) for reference in references])
-        fetched = registry.remotes.archived.fetch(resolution.execution_order, _progress(output))
+        chosen = resolution.execution_order
+        fetched = registry.remotes.archived.fetch(chosen, _progress(output))
+        for node in chosen:
+            # So that what is told to run offline does.
+            registry.remotes.archived.prove(node)
     nodes: list[JsonValue] = [str(n.metadata.node_version) for n in resolution.execution_order]
     body: JsonValue = {"nodes": nodes, "fetched": fetched}
     output.emit(
@@ -238,6 +244,8 @@ def _described(
     registry: Registry, declared: SourceConfiguration, error: OnexError | None = None
 ) -> dict[str, JsonValue]:
     known = registry.sources.remote_nodes.known(declared)
+    if error is None:
+        error = registry.remotes.failure(declared)
     return {
         "name": declared.name,
         "url": without_secrets(declared.url) if declared.url else str(declared.path),

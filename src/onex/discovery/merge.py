@@ -348,7 +348,9 @@ def _refused(file: SeenFile, problem: Problem) -> SeenFile:
 def _conflict(file: SeenFile, node: NodeRecord, rival: Origin, workspace: str) -> Problem:
     hint = "give one of the two another version or namespace, or remove it"
     where = rival.path
-    if rival.workspace != workspace:
+    if rival.source == PUBLISHED_SOURCE:
+        where = "what was published to this registry"
+    elif rival.workspace != workspace:
         named = f"the workspace {rival.workspace}" if rival.workspace else "another workspace"
         where = f"{rival.path} in {named}"
         hint += (

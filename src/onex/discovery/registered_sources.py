@@ -9,6 +9,7 @@ from pathlib import Path
 
 from onex.configuration import (
     PROJECT_FILE,
+    REMOTE_KIND,
     Configuration,
     SourceConfiguration,
     load_configuration,
@@ -18,9 +19,10 @@ from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.local_workspace import local_workspace
 from onex.discovery.merge import Merge, MergeRules
 from onex.discovery.remote_nodes import RemoteNodes
-from onex.discovery.scan_report import ScanReport
+from onex.discovery.scan_report import ScanReport, joined
 from onex.discovery.source import DiscoverySource
 from onex.discovery.source_kinds import make_source, merge_rules
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import (
     ConfigurationError,
     Location,
@@ -84,23 +86,33 @@ class RegisteredSources:
         """
         sources: list[tuple[DiscoverySource, float]] = [
             (FileSystemDiscovery(Path(path)), DEFAULT_TIMEOUT_SECONDS) for path in paths
-        ] or [
-            (self._made(source), source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
-            for source in self.declared
         ]
+        remotes: Sequence[SourceConfiguration] = ()
         if not sources:
+            # What sources on this machine have, remotes are not asked for.
+            remotes = self._configuration.remotes
+            sources = [
+                (self._made(source), source.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
+                for source in self.declared
+                if source.kind != REMOTE_KIND
+            ]
+        if not sources and not remotes:
             raise UsageError(
                 "there is nothing to scan",
                 hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
             )
-        report = self._engine(sources).scan(force=force)
-        if not paths:
-            self.remote_nodes.note_scan(report.problems)
-        return report
+        reports = [self._engine(sources).scan(force=force)] if sources else []
+        reports += self.remote_nodes.scan(remotes, force=force)
+        return joined(reports)
 
-    def _scan_remote(self, source: DiscoverySource, declared: SourceConfiguration) -> ScanReport:
+    def _scan_remote(
+        self,
+        source: DiscoverySource,
+        declared: SourceConfiguration,
+        force: bool,  # noqa: FBT001
+    ) -> ScanReport:
         limit = declared.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
-        return self._engine([(source, limit)]).scan()
+        return self._engine([(source, limit)]).scan(force=force)
 
     def _engine(self, sources: Sequence[tuple[DiscoverySource, float]]) -> DiscoveryEngine:
         """What scans these sources, each within its seconds."""
@@ -190,6 +202,10 @@ class RegisteredSources:
         Raises:
             UsageError: nothing is known of such a source.
         """
+        if source.name == PUBLISHED_SOURCE:
+            raise UsageError(
+                "what was published is never forgotten", hint="yank a version that is wrong"
+            )
         if not self.knows(source):
             raise UsageError(
                 f"nothing is known of a source {source.name!r}",

@@ -8,13 +8,21 @@ that are met for the first time, a level of their dependencies at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from onex.configuration import SourceConfiguration, Sync
 from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
-from onex.domain.errors import Location, OnexError, Problem, Severity
+from onex.domain.errors import (
+    ConfigurationError,
+    Location,
+    OnexError,
+    Problem,
+    Severity,
+    SourceError,
+)
 from onex.domain.lifecycle import preference
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.remote_errors import (
@@ -29,12 +37,15 @@ from onex.remote.tree import (
     MAXIMUM_CONFIG_BYTES,
     MAXIMUM_INDEX_BYTES,
     Change,
+    FileAnswer,
     Tree,
     TreeConfig,
+    fits_paths,
     index_path,
     name_of_path,
     names_path,
     node_of_path,
+    read_file,
     read_lines,
     read_names,
 )
@@ -42,8 +53,23 @@ from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
 
-PATHS_AT_ONCE = 500
-_OFFLINE_CODES = (RemoteUnavailableError, RemoteRefusedError)
+PATHS_AT_ONCE = 100
+MAXIMUM_FILES = 50_000
+MAXIMUM_BYTES = 1024 * 1024 * 1024
+NEWER = "?"
+"""Stands for the versions of a node all of whose lines are too new for this program."""
+
+
+class Territory(Protocol):
+    """Which namespaces a remote may supply."""
+
+    def is_elsewhere(self, namespace: str) -> bool:
+        """Whether a namespace is bound to another source, or supplied by one that goes before."""
+        ...
+
+    def is_contested(self, namespace: str) -> bool:
+        """Whether a source that goes before, and may supply a namespace, did not answer."""
+        ...
 
 
 class RemoteRegistryDiscovery:
@@ -55,21 +81,21 @@ class RemoteRegistryDiscovery:
         self,
         declared: SourceConfiguration,
         remotes: Remotes,
+        territory: Territory,
         wanted: Iterable[str] = (),
-        is_elsewhere: Callable[[str], bool] = lambda namespace: False,
     ) -> None:
         """Prepare; nothing is asked yet.
 
         Args:
             declared: the remote.
             remotes: opens its tree, and remembers if it did not answer.
+            territory: which namespaces it may supply.
             wanted: names of nodes that are met, short or whole, beside those known already.
-            is_elsewhere: whether a namespace is bound to another source, or supplied by one.
         """
         self._declared = declared
         self._remotes = remotes
+        self._territory = territory
         self._wanted = tuple(wanted)
-        self._is_elsewhere = is_elsewhere
 
     @property
     def name(self) -> str:
@@ -79,13 +105,15 @@ class RemoteRegistryDiscovery:
         """Say what changed; a remote that does not answer leaves what is known, with its age."""
         try:
             self._remotes.require_promising(self._declared)
-            tree = self._remotes.tree(self._declared)
-            tree.at_least(self._remotes.published_serial(self._declared))
-            visit = _Visit(tree, memory, deadline, self._is_elsewhere)
-            discovery = visit.discovery(self._wanted, self._declared.sync)
-        except _OFFLINE_CODES as error:
-            if isinstance(error, RemoteUnavailableError) and "passed over" not in error.message:
+            try:
+                tree = self._remotes.tree(self._declared)
+                tree.at_least(self._remotes.published_serial(self._declared))
+                visit = _Visit(self.name, tree, memory, deadline, self._territory)
+                discovery = visit.discovery(self._wanted, self._declared.sync)
+            except RemoteUnavailableError as error:
                 self._remotes.failed(self._declared, error)
+                raise
+        except (SourceError, RemoteRefusedError, ConfigurationError) as error:
             return Discovery(problems=[self._offline(error, memory)], is_partial=True)
         self._remotes.answered(self._declared)
         return discovery
@@ -111,7 +139,7 @@ def read_config(tree: Tree) -> TreeConfig:
         RemoteUnavailableError: it does not answer.
         RemoteProtocolError: it is no tree of a registry.
     """
-    (content,) = tree.read([CONFIG_PATH], MAXIMUM_CONFIG_BYTES)
+    content = read_file(tree, CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     if content is None:
         raise RemoteProtocolError(
             f"{tree.place} is not a registry: it has no {CONFIG_PATH}",
@@ -135,43 +163,79 @@ def known_since(memory: SourceSnapshot) -> str:
 class _Visit:
     """One visit to a remote, and what it found."""
 
+    name: str
     tree: Tree
     memory: SourceSnapshot
     deadline: Deadline
-    is_elsewhere: Callable[[str], bool]
+    territory: Territory
     findings: list[Finding] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    folders: dict[str, FolderSnapshot] = field(default_factory=dict)
+    files: dict[str, FolderSnapshot] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    listed: set[str] = field(default_factory=set)
 
     def discovery(self, wanted: Iterable[str], sync: Sync) -> Discovery:
-        config = read_config(self.tree)
+        config = self._config()
         self.tree.at_least(config.serial)
         known = {*self.memory.folders, *self.memory.known_folders} - {CONFIG_PATH}
+        known -= self._give_up(known)
         changes = self._changes(config)
         level = self._outdated(known, changes)
         met = [path for name in wanted for path in self._paths_of(NodeRef.parse(name))]
         level += [path for path in met if path not in known]
         if sync is Sync.ALL:
             feed = self.tree.changes(0) if changes is None else changes
-            level += [index_path(change.node) for change in feed if change.node is not None]
-        self._read(level, known)
+            nodes = dict.fromkeys(change.node for change in feed if change.node is not None)
+            level += [p for node in nodes for p in self._index_of(node) if p not in known]
+        self._read(list(dict.fromkeys(level)), known)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.folders[CONFIG_PATH] = FolderSnapshot(
-            CONFIG_PATH, b"", b"", str(config.serial), now, config.registry.encode()
+        serial = config.serial if not changes else changes[-1].serial
+        self.files[CONFIG_PATH] = FolderSnapshot(
+            CONFIG_PATH, b"", b"", str(serial), now, config.registry.encode()
         )
         return Discovery(
             self.findings,
             self.gone,
             self.problems,
             is_partial=any(p.severity is not Severity.INFORMATION for p in self.problems),
-            folders=list(self.folders.values()),
+            folders=list(self.files.values()),
+            gone_folders=self.dropped,
         )
+
+    def _config(self) -> TreeConfig:
+        config = read_config(self.tree)
+        seen = self.memory.folders.get(CONFIG_PATH)
+        if seen is not None and seen.fingerprint != config.registry.encode():
+            raise RemoteProtocolError(
+                f"{self.tree.place} is another registry than it was",
+                hint=f"if that is meant: onex remote remove {self.name}, and add it again",
+            )
+        return config
+
+    def _give_up(self, known: Iterable[str]) -> set[str]:
+        """Drop the nodes that this remote does not supply any more."""
+        given_up = set()
+        for path in known:
+            node = node_of_path(path)
+            if node is not None and self.territory.is_elsewhere(node.namespace):
+                given_up.add(path)
+                self.gone += self._known_places(path).values()
+        self.dropped += sorted(given_up)
+        return given_up
+
+    def _known_places(self, path: str) -> dict[str, str]:
+        """The places of the versions that are known of a file of the index, by their numbers."""
+        before = self.memory.folders.get(path)
+        if before is None or before.files in ("", NEWER):
+            return {}
+        pairs = (line.partition(" ") for line in before.files.split("\n"))
+        return {version: place for version, _, place in pairs}
 
     def _changes(self, config: TreeConfig) -> list[Change] | None:
         """What changed since the last visit; None if that cannot be said."""
         seen = self.memory.folders.get(CONFIG_PATH)
-        if seen is None or seen.fingerprint != config.registry.encode():
+        if seen is None:
             return None
         serial = int(seen.files)
         if config.serial < serial:
@@ -181,94 +245,179 @@ class _Visit:
                 "ask those who run it whether they restored a backup",
             )
             return None
-        return self.tree.changes(serial) if config.serial > serial else []
+        if config.serial == serial:
+            return []
+        changes = self.tree.changes(serial)
+        if not changes or changes[-1].serial < config.serial:
+            self._tell(
+                f"the feed of changes ends before entry {config.serial}, so there may be more",
+                "it may be a copy that is not complete yet",
+            )
+        return changes
 
     def _outdated(self, known: set[str], changes: list[Change] | None) -> list[str]:
-        if changes is None:
-            return sorted(known)
-        nodes = {index_path(change.node) for change in changes if change.node is not None}
+        """The known files that must be read again, and those that known names lead to."""
+        nodes: set[str] = set()
+        if changes is not None:
+            nodes = {index_path(change.node) for change in changes if change.node is not None}
         # A node that is new may go by any name that was looked up.
-        has_new = bool(nodes - known)
-        return sorted(p for p in known if p in nodes or (has_new and name_of_path(p) is not None))
+        has_new = changes is None or bool(nodes - known)
+        found = []
+        for path in sorted(known):
+            before = self.memory.folders.get(path)
+            is_stale = changes is None or before is None or not before.fingerprint or path in nodes
+            if is_stale or (has_new and name_of_path(path) is not None):
+                found.append(path)
+            elif before is not None and name_of_path(path) is not None:
+                listed = map(NodeId.parse, before.files.split("\n")) if before.files else ()
+                found += [p for node in listed for p in self._index_of(node) if p not in known]
+        return found
 
     def _read(self, level: list[str], known: set[str]) -> None:
         """Read files of the index, and then those of the nodes that these lead to."""
-        seen = set(level)
+        seen, size, is_first = set(level), 0, True
         while level:
-            self.deadline.check()
+            remaining = self.deadline.remaining_seconds
+            is_over = not is_first and remaining < 1
+            if is_over or len(seen) > MAXIMUM_FILES or size > MAXIMUM_BYTES:
+                self._put_off(level)
+                return
+            is_first = False
             some, level = level[:PATHS_AT_ONCE], level[PATHS_AT_ONCE:]
-            for path, content in zip(some, self.tree.read(some, MAXIMUM_INDEX_BYTES), strict=True):
-                for found in self._take(path, content or b""):
+            self.tree.allow(remaining)
+            answers = self.tree.read(some, MAXIMUM_INDEX_BYTES)
+            for path, answer in zip(some, answers, strict=True):
+                size += len(answer) if isinstance(answer, bytes) else 0
+                for found in self._take(path, answer):
                     if found not in seen and found not in known:
                         seen.add(found)
                         level.append(found)
 
-    def _take(self, path: str, content: bytes) -> list[str]:
+    def _put_off(self, level: Iterable[str]) -> None:
+        """Leave files for the next visit."""
+        for path in level:
+            self._read_again(path)
+        self._tell(
+            "there was more than one visit can read; the rest is read by the next one",
+            "run the command again, or raise timeout of the remote",
+        )
+
+    def _read_again(self, path: str) -> None:
+        """Have a known file read by the next visit whatever the feed says."""
+        before = self.memory.folders.get(path)
+        if before is not None:
+            self.files[path] = before._replace(fingerprint=b"")
+
+    def _take(self, path: str, answer: FileAnswer) -> list[str]:
         """Take a file of the index over; returns the paths of those that it leads to."""
         node = node_of_path(path)
         try:
+            if isinstance(answer, SourceError):
+                raise answer
             if node is None:
-                return self._take_names(path, content)
-            return self._take_node(path, node, content)
-        except RemoteProtocolError as error:
+                return self._take_names(path, answer or b"")
+            return self._take_node(path, node, answer)
+        except SourceError as error:
+            self._read_again(path)
             self._tell(error.message, error.hint or "")
             return []
 
     def _take_names(self, path: str, content: bytes) -> list[str]:
         nodes = read_names(content)
         listed = "\n".join(map(str, nodes))
-        self.folders[path] = FolderSnapshot(path, b"", b"", listed, "", _hash(content))
-        return [index_path(node) for node in nodes if not self.is_elsewhere(node.namespace)]
+        self.files[path] = FolderSnapshot(path, b"", b"", listed, "", _hash(content))
+        found = [path for node in nodes for path in self._index_of(node)]
+        self.listed.update(found)
+        return found
 
-    def _take_node(self, path: str, node: NodeId, content: bytes) -> list[str]:
-        if self.is_elsewhere(node.namespace):
-            return []
-        lines: dict[str, IndexLine] = {}
-        texts: dict[str, str] = {}
-        skipped = 0
-        for text in read_lines(content):
-            line = IndexLine.parse(text, node)
-            if line is None:
-                skipped += 1
-                continue
-            place = str(line.place)
-            if place in lines:
-                raise RemoteProtocolError(
-                    f"the index of {node} lists one archive twice",
-                    hint="tell those who run the registry",
-                )
-            lines[place], texts[place] = line, hashlib.sha256(text.encode()).hexdigest()
-        if skipped:
+    def _take_node(self, path: str, node: NodeId, content: bytes | None) -> list[str]:
+        before = self._known_places(path)
+        if content is None and path in self.listed:
+            raise RemoteProtocolError(
+                f"{node} is listed among names, and has no index file",
+                hint="tell those who run the registry",
+            )
+        lines, has_newer, is_whole = self._lines(node, content or b"", before)
+        places = {version: str(line.place) for version, line in lines.items()}
+        vanished = before.keys() - places.keys()
+        if vanished and is_whole:
             self._tell(
-                f"{skipped} versions of {node} are described in a way too new for this onex",
+                f"{node} was published in {min(vanished)} and other versions that are not listed"
+                " any more; they are kept here",
+                "ask those who run the registry; what is published never goes",
+            )
+        for version, line in lines.items():
+            fingerprint = _hash(str(line).encode()).hex()
+            if self.memory.fingerprints.get(places[version]) != fingerprint:
+                record = NodeRecord.of(line.metadata, line.digest)
+                seen = SeenFile(places[version], fingerprint, "node")
+                self.findings.append(Finding(seen, record, line.state))
+        kept = "\n".join(f"{version} {place}" for version, place in (before | places).items())
+        marked = kept or (NEWER if has_newer else "")
+        print_ = _hash(content or b"") if is_whole else b""
+        self.files[path] = FolderSnapshot(path, b"", b"", marked, "", print_)
+        return [path for line in _best(lines.values()) for path in self._needs(line)]
+
+    def _lines(
+        self, node: NodeId, content: bytes, before: Mapping[str, str]
+    ) -> tuple[dict[str, IndexLine], bool, bool]:
+        """The lines that can be used, by version; whether there are newer ones; whether all can."""
+        lines: dict[str, IndexLine] = {}
+        newer, is_whole = 0, True
+        for text in read_lines(content):
+            try:
+                line = IndexLine.parse(text, node)
+                if line is None:
+                    newer += 1
+                    continue
+                version = str(line.metadata.version)
+                _require_unchanged(line, lines.get(version), before.get(version))
+            except RemoteProtocolError as error:
+                is_whole = False
+                self._tell(error.message, error.hint or "")
+                continue
+            lines[version] = line
+        if newer:
+            self._tell(
+                f"{newer} versions of {node} are described in a way too new for this onex",
                 "install a newer onex",
                 Severity.INFORMATION,
             )
-        for place, line in lines.items():
-            if self.memory.fingerprints.get(place) != texts[place]:
-                record = NodeRecord.of(line.metadata, line.digest)
-                seen = SeenFile(place, texts[place], "node")
-                self.findings.append(Finding(seen, record, line.state))
-        before = self.memory.folders.get(path)
-        if before is not None and before.files:
-            self.gone += [place for place in before.files.split("\n") if place not in lines]
-        listed = "\n".join(lines)
-        self.folders[path] = FolderSnapshot(path, b"", b"", listed, "", _hash(content))
-        return [path for line in _best(lines.values()) for path in self._needs(line)]
+        return lines, newer > 0, is_whole
 
     def _needs(self, line: IndexLine) -> Iterator[str]:
         for dependency in line.metadata.dependencies:
             yield from self._paths_of(dependency.reference)
 
     def _paths_of(self, reference: NodeRef) -> list[str]:
-        if self.is_elsewhere(reference.name):
-            return []
         node = reference.node
-        return [names_path(reference.name) if node is None else index_path(node)]
+        if node is not None:
+            return self._index_of(node)
+        is_asked = fits_paths(reference.name) and not self.territory.is_elsewhere(reference.name)
+        return [names_path(reference.name)] if is_asked else []
+
+    def _index_of(self, node: NodeId) -> list[str]:
+        """The path of the index file of a node; none if this remote is not asked for it."""
+        space = node.namespace
+        is_asked = not (self.territory.is_elsewhere(space) or self.territory.is_contested(space))
+        return [index_path(node)] if is_asked and fits_paths(space) else []
 
     def _tell(self, message: str, hint: str, severity: Severity = Severity.WARNING) -> None:
-        self.problems.append(
-            Problem(RemoteProtocolError.code, severity, message, Location(self.tree.place), hint)
+        place = Location(self.name)
+        self.problems.append(Problem(RemoteProtocolError.code, severity, message, place, hint))
+
+
+def _require_unchanged(line: IndexLine, twin: IndexLine | None, known: str | None) -> None:
+    """Refuse a second line of a version, and one that has other files than the version had."""
+    version = line.metadata.node_version
+    if twin is not None:
+        raise RemoteProtocolError(
+            f"{version} is listed twice", hint="tell those who run the registry"
+        )
+    if known is not None and known != str(line.place):
+        raise RemoteProtocolError(
+            f"{version} has other files now than it was published with; they are not taken",
+            hint="ask those who run the registry; what is published never changes",
         )
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from onex.configuration import SourceConfiguration
+from onex.configuration import SourceConfiguration, TrustPolicy
 from onex.discovery.merge import MergeRules
 from onex.discovery.remote import RemoteRegistryDiscovery
 from onex.discovery.scan_report import ScanReport
 from onex.discovery.source import DiscoverySource
-from onex.domain.errors import Location, Problem, Severity, SourceError
+from onex.domain.errors import Location, Problem, Severity
+from onex.domain.event import LogHead
 from onex.domain.metadata import SourceId
 from onex.domain.reference import NodeId
 from onex.remote.remotes import Remotes
-from onex.remote.tree import CONFIG_PATH, index_path, names_path, node_of_path
+from onex.remote.tree import CONFIG_PATH, fits_paths, index_path, names_path, node_of_path
 from onex.storage.backend import StorageBackend
 from onex.storage.scan_memory import FolderSnapshot
 
@@ -41,7 +42,7 @@ class RemoteNodes:
         workspace: str,
         storage: Callable[[], StorageBackend],
         rules: Callable[[], MergeRules],
-        scan: Callable[[DiscoverySource, SourceConfiguration], ScanReport],
+        scan: Callable[[DiscoverySource, SourceConfiguration, bool], ScanReport],
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -50,7 +51,7 @@ class RemoteNodes:
             workspace: whose sources they are.
             storage: opens what is registered.
             rules: gives the rules of merging, which say what namespaces are bound to.
-            scan: has one source scanned, and stores what it gives.
+            scan: has one source scanned, and stores what it gives; by force, if the last is true.
         """
         self._remotes = remotes
         self._workspace = workspace
@@ -59,39 +60,44 @@ class RemoteNodes:
         self._scan = scan
         self._known: dict[str, Mapping[str, FolderSnapshot]] = {}
         self._visited: set[str] = set()
+        self._local: tuple[LogHead, frozenset[str]] | None = None
         self.problems: dict[str, Problem] = {}
 
     def source(
         self, declared: SourceConfiguration, wanted: Iterable[str] = ()
     ) -> RemoteRegistryDiscovery:
         """A remote as a source, which is asked for no namespace that is another source's."""
-        taken: set[str] = set()
+        taken = set(self._local_namespaces())
+        silent = False
         for other in self._remotes.declared:
             if other.name == declared.name:
                 break
             files = self._files(other).items()
             nodes = (node_of_path(path) for path, file in files if file.files)
             taken |= {node.namespace for node in nodes if node is not None}
-        bound_to = self._rules().bound_to
+            silent = silent or other.name in self.problems or other.name not in self._visited
+        territory = _RemoteTerritory(declared.name, self._rules(), taken, silent)
+        return RemoteRegistryDiscovery(declared, self._remotes, territory, wanted)
 
-        def is_elsewhere(namespace: str) -> bool:
-            owner = bound_to(namespace)
-            return namespace in taken if owner is None else owner != declared.name
-
-        return RemoteRegistryDiscovery(declared, self._remotes, wanted, is_elsewhere)
-
-    def note_scan(self, problems: Iterable[Problem]) -> None:
-        """Note that a scan visited every remote, and what it said of them."""
-        self._known.clear()
-        names = {remote.name for remote in self._remotes.declared}
-        self.problems = {p.location.path: p for p in problems if p.location.path in names}
-        self._visited |= names
+    def _local_namespaces(self) -> frozenset[str]:
+        """The namespaces that sources on this machine supply, unless remotes are preferred."""
+        rules = self._rules()
+        if rules.trust_policy is TrustPolicy.REMOTE_PREFER:
+            return frozenset()
+        storage = self._open_storage()
+        head = storage.head()
+        if self._local is None or self._local[0] != head:
+            remote = [SourceId(name, self._workspace) for name in sorted(rules.remote_sources)]
+            found = storage.namespaces_outside(remote, self._workspace)
+            self._local = (head, frozenset(found))
+        return self._local[1]
 
     def meet(self, names: Iterable[str]) -> bool:
         """Register what remotes know of nodes, and of those that these need.
 
-        A node comes from the first remote that has it. If one does not answer, those after it are
-        not asked for what it may have, unless the namespace is bound to them.
+        A node that a source on this machine has comes from there, unless the trust policy prefers
+        remotes; any other comes from the first remote that has it. If one does not answer, those
+        after it are not asked for what it may have, unless the namespace is bound to them.
 
         Args:
             names: names of nodes, short or with their types.
@@ -103,41 +109,59 @@ class RemoteNodes:
             return False
         storage = self._open_storage()
         before = storage.head()
-        unsettled = {
-            name: _index_file(name)
-            for name in names
-            # A short name that is known here means the node that has it here.
-            if "://" in name or not storage.find_nodes(name)
-        }
-        blocked: set[str] = set()
+        local = self._local_namespaces()
+        pending = {name for name in names if not self._is_settled(name, local)}
         for remote in self._remotes.declared:
-            known = self._files(remote)
-            wanted = [
-                name
-                for name, path in unsettled.items()
-                if path not in known and (name not in blocked or self._is_bound(name, remote))
-            ]
-            if wanted or remote.name not in self._visited:
-                self._visit(remote, wanted)
-                known = self._files(remote)
-            blocked |= {name for name in wanted if unsettled[name] not in known}
-            unsettled = {
-                name: path
-                for name, path in unsettled.items()
-                if path not in known or not known[path].files
-            }
+            missing = [name for name in pending if not self._is_met(name, remote)]
+            if missing or remote.name not in self._visited:
+                self._visit(remote, missing)
+            pending = {name for name in pending if not self._has(name, remote)}
         return storage.head() != before
 
-    def visit(self, remotes: Iterable[SourceConfiguration]) -> Sequence[Problem]:
-        """Learn what changed on remotes, also those that are passed over.
+    def _is_settled(self, name: str, local: frozenset[str]) -> bool:
+        """Whether nobody need be asked for a name."""
+        space = name.rpartition("://")[2]
+        if space in local or not fits_paths(space):
+            return True
+        if "://" in name:
+            return False
+        # A short name that is known here means the node that has it here.
+        return any(
+            node.namespace in local
+            or any(index_path(node) in self._files(remote) for remote in self._remotes.declared)
+            for node in self._open_storage().find_nodes(name)
+        )
 
-        Returns:
-            what went wrong, for each remote at most one problem.
-        """
+    def _is_met(self, name: str, remote: SourceConfiguration) -> bool:
+        """Whether a remote was asked for a name, and for all that goes by it."""
+        files = self._files(remote)
+        file = files.get(_index_file(name))
+        if file is None:
+            return False
+        return "://" in name or all(index_path(node) in files for node in _listed(file))
+
+    def _has(self, name: str, remote: SourceConfiguration) -> bool:
+        """Whether a remote supplies a node of a name."""
+        files = self._files(remote)
+        file = files.get(_index_file(name))
+        if file is None or not file.files:
+            return False
+        if "://" in name:
+            return True
+        found = (files.get(index_path(node)) for node in _listed(file))
+        return any(index is not None and index.files for index in found)
+
+    def scan(self, remotes: Iterable[SourceConfiguration], *, force: bool) -> Sequence[ScanReport]:
+        """Learn what changed on remotes, in their order, since each takes what others leave."""
+        return [self._visit(remote, (), force=force) for remote in remotes]
+
+    def visit(self, remotes: Iterable[SourceConfiguration]) -> Sequence[ScanReport]:
+        """Learn what changed on remotes, in their order; one that was passed over is asked too."""
+        reports = []
         for remote in remotes:
             self._remotes.answered(remote)
-            self._visit(remote, ())
-        return list(self.problems.values())
+            reports.append(self._visit(remote, ()))
+        return reports
 
     def known(self, remote: SourceConfiguration) -> KnownRemote:
         """What is known here of a remote."""
@@ -149,18 +173,18 @@ class RemoteNodes:
         age = datetime.now(UTC) - datetime.fromisoformat(seen.folders)
         return KnownRemote(int(seen.files), max(0.0, age.total_seconds()), nodes)
 
-    def _visit(self, remote: SourceConfiguration, wanted: Sequence[str]) -> None:
-        self._visited.add(remote.name)
+    def _visit(
+        self, remote: SourceConfiguration, wanted: Sequence[str], *, force: bool = False
+    ) -> ScanReport:
         place = Location(remote.name)
-        try:
-            report = self._scan(self.source(remote, wanted), remote)
-            problems = [p for p in report.problems if p.location == place]
-        except SourceError as error:
-            problems = [Problem(error.code, Severity.WARNING, error.message, place, error.hint)]
+        report = self._scan(self.source(remote, wanted), remote, force)
+        self._visited.add(remote.name)
         self._known.pop(remote.name, None)
         self.problems.pop(remote.name, None)
-        if problems:
-            self.problems[remote.name] = problems[0]
+        for problem in report.problems:
+            if problem.location == place and problem.severity is not Severity.INFORMATION:
+                self.problems.setdefault(remote.name, problem)
+        return report
 
     def _files(self, remote: SourceConfiguration) -> Mapping[str, FolderSnapshot]:
         """The files of the index of a remote that are known here."""
@@ -170,10 +194,36 @@ class RemoteNodes:
             known = self._known[remote.name] = self._open_storage().folders(source)
         return known
 
-    def _is_bound(self, name: str, remote: SourceConfiguration) -> bool:
-        return self._rules().bound_to(name.rpartition("://")[2]) == remote.name
-
 
 def _index_file(name: str) -> str:
     """The file of an index that is about a name."""
     return index_path(NodeId.parse(name)) if "://" in name else names_path(name)
+
+
+def _listed(file: FolderSnapshot) -> list[NodeId]:
+    """The nodes in a file of names."""
+    return [NodeId.parse(line) for line in file.files.split("\n") if line]
+
+
+class _RemoteTerritory:
+    """Which namespaces one remote may supply, as far as is known when it is visited."""
+
+    def __init__(
+        self,
+        remote: str,
+        rules: MergeRules,
+        taken: set[str],
+        silent: bool,  # noqa: FBT001
+    ) -> None:
+        """``taken`` are supplied by sources that go before, one of which may be ``silent``."""
+        self._remote = remote
+        self._rules = rules
+        self._taken = taken
+        self._silent = silent
+
+    def is_elsewhere(self, namespace: str) -> bool:
+        owner = self._rules.bound_to(namespace)
+        return namespace in self._taken if owner is None else owner != self._remote
+
+    def is_contested(self, namespace: str) -> bool:
+        return self._silent and self._rules.bound_to(namespace) is None

@@ -128,3 +128,16 @@ def _mentions(path: str, name: str) -> bool:
     except (OnexError, OSError):
         text = ""
     return own in text or Path(path).parent.name == own.rpartition(".")[2]
+
+
+def joined(reports: Sequence[ScanReport]) -> ScanReport:
+    """The reports of scans that followed each other, as one.
+
+    What each of them says of the registry as a whole is told once.
+    """
+    problems: list[Problem] = []
+    for report in reports:
+        told = set(problems)
+        problems += [problem for problem in report.problems if problem not in told]
+    sources = [source for report in reports for source in report.sources]
+    return ScanReport(sources, problems, reports[-1].nodes)

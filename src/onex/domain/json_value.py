@@ -127,6 +127,30 @@ def as_optional_text(value: JsonValue) -> str | None:
     return None if value is None else as_text(value)
 
 
+def as_count(value: JsonValue) -> int:
+    """The value as a whole number from 0 on that databases hold; raises TypeError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise TypeError("expected a whole number from 0 on")
+    return value
+
+
+def is_deeper(value: JsonValue, levels: int) -> bool:
+    """Whether a value is nested in more than some levels."""
+    pending = [(value, 0)]
+    while pending:
+        inner, depth = pending.pop()
+        if isinstance(inner, Mapping):
+            members: Sequence[JsonValue] = list(inner.values())
+        elif isinstance(inner, Sequence) and not isinstance(inner, str):
+            members = inner
+        else:
+            continue
+        if depth >= levels:
+            return True
+        pending += [(member, depth + 1) for member in members]
+    return False
+
+
 def as_number(value: JsonValue) -> float:
     """The value as a number; raises TypeError when it is something else."""
     if isinstance(value, bool) or not isinstance(value, int | float):

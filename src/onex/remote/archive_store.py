@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -14,6 +15,7 @@ from onex.local_machine import make_folder, replace_file
 from onex.remote.tree import blob_path
 
 UNUSED_DAYS = 30
+TOUCH_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class ArchiveStore:
         if hashlib.sha256(content).hexdigest() != sha256:
             return None
         # Garbage collection goes by when an archive was used last.
-        if time.time() - path.stat().st_mtime > 3600:
-            os.utime(path)
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > TOUCH_SECONDS:
+                os.utime(path)
         return content
 
     def put(self, sha256: str, archive: bytes) -> None:

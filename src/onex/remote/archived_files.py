@@ -49,6 +49,11 @@ class ArchivedFiles:
             archive = self._fetch(origin, place, lambda count: None)
         return _proved(archive, place, node)
 
+    def prove(self, node: RegisteredNode) -> None:
+        """Check the archive of a node, if it has no folder here; raises as ``files_of``."""
+        if node.origins and ArchivePlace.parse(node.origins[0].path) is not None:
+            self.files_of(node.origins[0], node)
+
     def fetch(self, nodes: Sequence[RegisteredNode], told: Progress = lambda size: None) -> int:
         """Fetch the archives of nodes that are not here yet, several at once.
 
@@ -65,7 +70,7 @@ class ArchivedFiles:
         for node in nodes:
             places = [ArchivePlace.parse(origin.path) for origin in node.origins]
             place = places[0] if places and None not in places else None
-            if place is not None and not self._store.has(place.sha256, place.size_bytes):
+            if place is not None and self._store.read(place.sha256) is None:
                 missing[place.sha256] = (node.origins[0], place)
         if not missing:
             return 0

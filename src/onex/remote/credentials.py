@@ -24,10 +24,28 @@ class Credentials:
         self._file = folder / FILE_NAME
         self._environment = environment
 
-    def token(self, remote: str, url: str) -> str | None:
-        """The token for a remote: ``ONEX_TOKEN_NAME``, or what ``store`` kept for its URL."""
-        variable = f"{TOKEN_VARIABLE}_{_NOT_IN_NAMES.sub('_', remote.upper())}"
-        return self._environment.get(variable) or self._read().get(_key(url))
+    def token(self, remote: str, url: str, *, is_named: bool = True) -> str | None:
+        """The token for a remote: ``ONEX_TOKEN_NAME``, or what ``store`` kept for its URL.
+
+        Without ``is_named`` the variable of its name may be meant for another remote.
+
+        Raises:
+            ConfigurationError: what is kept or set is no token, or may be another remote's.
+        """
+        variable = variable_of(remote)
+        found = self._environment.get(variable, "").strip() if variable else ""
+        if found and not is_named:
+            raise ConfigurationError(
+                f"{variable} may be meant for several remotes",
+                hint="give them names that differ in letters or digits",
+            )
+        found = found or self._read().get(_key(url), "")
+        if not (found.isascii() and found.isprintable()) or " " in found:
+            raise ConfigurationError(
+                f"what is set as the token for {remote} is none",
+                hint=f"see onex login, and {variable or TOKEN_VARIABLE}",
+            )
+        return found or None
 
     def store(self, url: str, token: str) -> None:
         """Keep a token; raises FileNotWrittenError."""
@@ -68,6 +86,12 @@ class Credentials:
                 f"{self._file} cannot be read: {error}", hint="remove it, and onex login again"
             ) from error
         return {str(k): str(v) for k, v in body.items()} if isinstance(body, dict) else {}
+
+
+def variable_of(remote: str) -> str | None:
+    """The variable with the token for a remote; None if its name has no letters and digits."""
+    name = _NOT_IN_NAMES.sub("_", remote.upper())
+    return f"{TOKEN_VARIABLE}_{name}" if name.strip("_") else None
 
 
 def _key(url: str) -> str:

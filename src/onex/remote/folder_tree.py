@@ -13,9 +13,11 @@ from onex.remote.tree import (
     CHANGES_PATH,
     MAXIMUM_CHANGES_BYTES,
     Change,
+    FileAnswer,
     Progress,
     blob_path,
     read_changes,
+    read_file,
 )
 
 
@@ -29,10 +31,13 @@ class FolderTree:
     def place(self) -> str:
         return str(self._folder)
 
+    def allow(self, seconds: float) -> None:
+        """Files are there, or not."""
+
     def at_least(self, serial: int) -> None:
         """Files are read as they are."""
 
-    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[bytes | None]:
+    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[FileAnswer]:
         if not self._folder.is_dir():
             raise RemoteUnavailableError(
                 f"{self._folder} is not there", hint="mount the share, or put the stick in"
@@ -40,11 +45,10 @@ class FolderTree:
         return [self._read(path, maximum_bytes) for path in paths]
 
     def changes(self, since: int) -> list[Change]:
-        (content,) = self.read([CHANGES_PATH], MAXIMUM_CHANGES_BYTES)
-        return read_changes(content or b"", since)
+        return read_changes(read_file(self, CHANGES_PATH, MAXIMUM_CHANGES_BYTES) or b"", since)
 
     def blob(self, sha256: str, size_bytes: int, told: Progress) -> bytes:
-        (content,) = self.read([blob_path(sha256)], size_bytes)
+        content = read_file(self, blob_path(sha256), size_bytes)
         if content is None or len(content) != size_bytes:
             raise RemoteProtocolError(
                 f"{self._folder} lacks the archive {sha256[:16]}..., or has not all of it",
@@ -61,20 +65,20 @@ class FolderTree:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _read(self, path: str, maximum_bytes: int) -> bytes | None:
+    def _read(self, path: str, maximum_bytes: int) -> FileAnswer:
         try:
-            descriptor = open_below(self._folder, PurePosixPath(path))
-        except (FileNotFoundError, NotADirectoryError):
+            with os.fdopen(open_below(self._folder, PurePosixPath(path)), "rb") as file:
+                content = file.read(maximum_bytes + 1)
+        except FileNotFoundError:
             return None
         except OSError as error:
-            raise RemoteUnavailableError(
+            # Also a link in the place of a file or of a folder, which is not followed.
+            return RemoteProtocolError(
                 f"{self._folder / path} cannot be read: {error.strerror}",
-                hint="check the folder and its permissions",
-            ) from error
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(maximum_bytes + 1)
+                hint="check the folder; no link in it is followed",
+            )
         if len(content) > maximum_bytes:
-            raise RemoteProtocolError(
+            return RemoteProtocolError(
                 f"{self._folder / path} has more than {maximum_bytes} bytes",
                 hint="tell those who run the registry",
             )

@@ -8,14 +8,13 @@ and an answer that leads elsewhere, to another host or a private address, is not
 from __future__ import annotations
 
 import hashlib
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from onex.domain.errors import ConfigurationError
+from onex.domain.errors import ConfigurationError, SourceError
 from onex.domain.json_value import JsonObject, JsonValue, as_object, parse_json
 from onex.domain.remote_errors import (
     RemoteProtocolError,
@@ -23,12 +22,12 @@ from onex.domain.remote_errors import (
     RemoteUnavailableError,
 )
 from onex.domain.url import without_secrets
-from onex.local_machine import make_folder
 from onex.remote.deadline_calls import call_all
 from onex.remote.tree import (
     CHANGES_PATH,
     MAXIMUM_CHANGES_BYTES,
     Change,
+    FileAnswer,
     Progress,
     blob_path,
     read_changes,
@@ -66,9 +65,9 @@ class HttpTree:
         Raises:
             ConfigurationError: the token would be sent over a connection that others can read.
         """
-        import hishel
         import httpx2
-        from hishel.httpx2 import CacheTransport
+
+        from onex.remote.index_transport import cached_transport, plain_transport
 
         parts = urlsplit(url)
         if token and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
@@ -78,19 +77,11 @@ class HttpTree:
             )
         self._url = url.rstrip("/") + "/"
         self._at_least = 0
-        make_folder(cache_folder)
+        self._seconds = REQUEST_SECONDS
         headers = {"user-agent": "onex", "accept-encoding": "gzip"}
-        if token:
-            headers["authorization"] = f"Bearer {token}"
-        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        # Loading the certificates of all authorities takes 18 ms, which only TLS needs.
-        trusts = True if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        plain = httpx2.HTTPTransport(verify=trusts, limits=limits)
-        # Answers to one token are not those to another.
-        who = hashlib.sha256((token or "").encode()).hexdigest()[:16]
-        storage = hishel.SqliteStorage(database_path=cache_folder / f"http-{who}.db")
-        cached = CacheTransport(plain, storage, hishel.CacheOptions(shared=False))
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
+        plain = plain_transport(url, token, CONNECTIONS)
+        cached = cached_transport(plain, token, cache_folder)
         self._plain = httpx2.Client(headers=headers, timeout=timeout, transport=plain)
         self._cached = httpx2.Client(headers=headers, timeout=timeout, transport=cached)
 
@@ -101,20 +92,25 @@ class HttpTree:
     def close(self) -> None:
         self._cached.close()
 
+    def allow(self, seconds: float) -> None:
+        self._seconds = max(0.1, min(REQUEST_SECONDS, seconds))
+
     def at_least(self, serial: int) -> None:
         self._at_least = max(self._at_least, serial)
 
-    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[bytes | None]:
+    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[FileAnswer]:
         calls = [partial(self._read, self._cached, path, maximum_bytes) for path in paths]
-        return self._call_all(calls, REQUEST_SECONDS)
+        return self._call_all(calls, self._seconds)
 
     def changes(self, since: int) -> list[Change]:
         found: list[Change] = []
         while True:
             path = f"{CHANGES_PATH}?since={since}&limit={CHANGES_PER_REQUEST}"
             call = partial(self._read, self._plain, path, MAXIMUM_CHANGES_BYTES)
-            (content,) = self._call_all([call], REQUEST_SECONDS)
-            some = read_changes(content or b"", since)
+            (answer,) = self._call_all([call], self._seconds)
+            if isinstance(answer, SourceError):
+                raise answer
+            some = read_changes(answer or b"", since)
             found += some
             if len(some) < CHANGES_PER_REQUEST:
                 return found
@@ -159,18 +155,25 @@ class HttpTree:
             raise self._unavailable("stopped answering") from error
         except httpx2.TransportError as error:
             raise self._unavailable(f"does not answer: {error or type(error).__name__}") from error
+        except httpx2.InvalidURL as error:
+            raise self._strange(f"an address that is none: {error}") from error
         except httpx2.DecodingError as error:
             raise self._strange("an answer that cannot be decoded") from error
 
-    def _read(self, client: httpx2.Client, path: str, maximum_bytes: int) -> bytes | None:
+    def _read(self, client: httpx2.Client, path: str, maximum_bytes: int) -> FileAnswer:
         headers = {SERIAL_HEADER: str(self._at_least)}
-        with client.stream("GET", self._url + path, headers=headers) as response:
-            if response.status_code == 404:
-                return None
-            self._require_success(response, path)
-            content = self._limited(response, maximum_bytes)
-        if response.headers.get("content-type", "").startswith("text/html"):
-            raise self._strange(f"a page in place of {path}")
+        try:
+            with client.stream("GET", self._url + path, headers=headers) as response:
+                if response.status_code == 404:
+                    return None
+                self._require_success(response, path)
+                if response.status_code != 200:
+                    raise self._strange(f"the status {response.status_code} for {path}")
+                content = self._limited(response, maximum_bytes)
+            if response.headers.get("content-type", "").startswith("text/html"):
+                raise self._strange(f"a page in place of {path}")
+        except RemoteProtocolError as error:
+            return error
         return content
 
     def _limited(self, response: httpx2.Response, maximum_bytes: int) -> bytes:
@@ -207,7 +210,7 @@ class HttpTree:
         with self._plain.stream("GET", url, headers=headers) as response:
             if response.status_code == 404:
                 raise self._strange(f"that it lacks the archive {sha256[:16]}... of its own index")
-            self._require_success(response, url)
+            self._require_success(response, f"the archive {sha256[:16]}...")
             is_rest = response.status_code == 206
             if is_rest and not response.headers.get("content-range", "").startswith(
                 f"bytes {len(content)}-"
@@ -260,18 +263,15 @@ class HttpTree:
         status = response.status_code
         if response.is_success:
             return
-        if response.is_redirect:
+        if response.is_redirect and "location" in response.headers:
             target = without_secrets(response.headers.get("location", "nowhere"))
             raise RemoteProtocolError(
                 f"{self.place} leads to {target[:200]}, which is not followed",
                 hint="if that is the registry, name its URL itself in onex.toml",
             )
         if status in (401, 403):
-            raise RemoteRefusedError(
-                "ACC001",
-                f"{self.place} refuses to give {path}: status {status}",
-                hint="see onex login",
-                status=status,
+            raise RemoteProtocolError(
+                f"{self.place} refuses to give {path}: status {status}", hint="see onex login"
             )
         if status == 429 or status >= 500:
             raise self._unavailable(f"cannot answer now: status {status}")

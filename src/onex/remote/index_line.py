@@ -19,12 +19,13 @@ from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import (
     JsonObject,
     JsonValue,
-    as_number,
+    as_count,
     as_object,
     as_optional_text,
     as_text,
     canonical_json,
     find_unwritable,
+    is_deeper,
     parse_json,
 )
 from onex.domain.lifecycle import Lifecycle
@@ -32,8 +33,12 @@ from onex.domain.metadata import NOTHING_DECIDED, NodeMetadata, VersionState
 from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.remote_errors import RemoteProtocolError
+from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 
 LINE_SCHEMA = 1
+# A manifest has at most 32 levels, and stands a few levels deep in a line.
+MAXIMUM_DEPTH = 48
+MAXIMUM_DEPENDENCIES = 500
 RELEASED = "release.published"
 """The action of the log by which a version is published."""
 
@@ -99,10 +104,12 @@ class IndexLine:
         """
         try:
             body = as_object(parse_json(text))
-            if as_number(body["schema"]) != LINE_SCHEMA:
+            if as_count(body["schema"]) != LINE_SCHEMA:
                 return None
             line = cls._of_json(body)
-            if line.metadata.node != node or body["version"] != str(line.metadata.version):
+            named = (body["node"], body["version"])
+            is_own = named == (str(node), str(line.metadata.version))
+            if line.metadata.node != node or not is_own:
                 raise ValueError("it is about another node or version")  # noqa: TRY301
         except (KeyError, TypeError, ValueError, OnexError) as error:
             raise _refused(node, f"{type(error).__name__}: {error}") from error
@@ -113,6 +120,8 @@ class IndexLine:
         unwritable = find_unwritable(body)
         if unwritable is not None:
             raise ValueError(unwritable)
+        if is_deeper(body, MAXIMUM_DEPTH):
+            raise ValueError(f"it is nested in more than {MAXIMUM_DEPTH} levels")
         metadata = NodeMetadata.from_json(as_object(body["metadata"]))
         if not _NAME.fullmatch(metadata.name):
             raise ValueError("its name is none that a manifest may have")
@@ -121,9 +130,12 @@ class IndexLine:
         for member in (*metadata.inputs.values(), *metadata.outputs.values()):
             as_object(member)
         archive, digest = as_object(body["archive"]), as_text(body["digest"])
-        size = as_number(archive["size"])
+        size = as_count(archive["size"])
         manifest = as_text(archive["manifest"])
         place = ArchivePlace.parse(f"archive:{as_text(archive['sha256'])}:{size}/{manifest}")
+        is_too_many = len(metadata.dependencies) > MAXIMUM_DEPENDENCIES
+        if size > MAXIMUM_ARCHIVE_BYTES or is_too_many:
+            raise ValueError("its archive or the list of its dependencies is too large")
         if place is None or not is_digest(digest):
             raise ValueError("its digest or its archive is not written as one")
         yank_reason, yanked_at = None, None
@@ -136,7 +148,7 @@ class IndexLine:
             digest=digest,
             place=place,
             published_at=_time(as_text(body["published_at"])),
-            serial=int(as_number(body["serial"])),
+            serial=as_count(body["serial"]),
             state=state,
             yanked_at=yanked_at,
             override=as_optional_text(body["override"]),

@@ -15,6 +15,7 @@ from onex.remote.publication import Publications
 from onex.remote.tree import (
     CONFIG_PATH,
     Change,
+    FileAnswer,
     Progress,
     TreeConfig,
     name_of_path,
@@ -54,10 +55,13 @@ class LocalTree:
     def place(self) -> str:
         return self._storage.place
 
+    def allow(self, seconds: float) -> None:
+        """Nothing is waited for."""
+
     def at_least(self, serial: int) -> None:
         """The registry itself is never behind."""
 
-    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[bytes | None]:
+    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[FileAnswer]:
         found = [self.make(path) for path in paths]
         return [None if file is None else file.content for file in found]
 

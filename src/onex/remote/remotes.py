@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from onex.domain.remote_errors import RemoteUnavailableError, UnknownRemoteError
 from onex.local_machine import make_folder
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_files import ArchivedFiles
-from onex.remote.credentials import Credentials
+from onex.remote.credentials import Credentials, variable_of
 from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import Tree
 
@@ -80,13 +81,20 @@ class Remotes:
 
     def failed(self, remote: SourceConfiguration, error: OnexError) -> None:
         """Note that a remote does not answer, so that it is passed over for a while."""
-        file = self._note_file("unavailable", remote)
-        make_folder(file.parent)
-        file.write_text(error.message, encoding="utf-8")
+        _write(self._note_file("unavailable", remote), error.message)
 
     def answered(self, remote: SourceConfiguration) -> None:
         """Note that a remote answers."""
-        self._note_file("unavailable", remote).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._note_file("unavailable", remote).unlink(missing_ok=True)
+
+    def failure(self, remote: SourceConfiguration) -> OnexError | None:
+        """Why a remote is passed over at the moment; None if it is not."""
+        try:
+            self.require_promising(remote)
+        except RemoteUnavailableError as error:
+            return error
+        return None
 
     def require_promising(self, remote: SourceConfiguration) -> None:
         """Raise RemoteUnavailableError if a remote did not answer a moment ago."""
@@ -114,7 +122,8 @@ class Remotes:
             return FolderTree(remote.path or Path())
         from onex.remote.http_tree import HttpTree
 
-        token = self.credentials.token(remote.name, remote.url)
+        same = [r.name for r in self.declared if variable_of(r.name) == variable_of(remote.name)]
+        token = self.credentials.token(remote.name, remote.url, is_named=len(same) == 1)
         return HttpTree(remote.url, token, self._configuration.cache_folder)
 
     def published_serial(self, remote: SourceConfiguration) -> int:
@@ -126,9 +135,7 @@ class Remotes:
 
     def note_published(self, remote: SourceConfiguration, serial: int) -> None:
         """Note the serial that a publication was answered with."""
-        file = self._note_file("serials", remote)
-        make_folder(file.parent)
-        file.write_text(str(serial), encoding="utf-8")
+        _write(self._note_file("serials", remote), str(serial))
 
     def _tree_of_source(self, name: str) -> Tree | None:
         if name == PUBLISHED_SOURCE:
@@ -139,3 +146,10 @@ class Remotes:
     def _note_file(self, kind: str, remote: SourceConfiguration) -> Path:
         name = hashlib.sha256(str(remote.url or remote.path).encode()).hexdigest()[:32]
         return self._configuration.cache_folder / kind / name
+
+
+def _write(file: Path, text: str) -> None:
+    """Note something that is nice to know; a folder that cannot be written costs no more."""
+    with contextlib.suppress(OSError):
+        make_folder(file.parent)
+        file.write_text(text, encoding="utf-8")

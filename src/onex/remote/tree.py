@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from onex.domain.errors import InvalidReferenceError
+from onex.domain.errors import InvalidReferenceError, SourceError
 from onex.domain.json_value import (
     JsonValue,
-    as_number,
+    as_count,
     as_object,
     as_optional_text,
     as_text,
     canonical_json,
+    find_unwritable,
     parse_json,
 )
 from onex.domain.reference import NAMESPACE, NodeId
@@ -38,6 +39,8 @@ MAXIMUM_PART_BYTES = 200
 
 MAXIMUM_CONFIG_BYTES = 64 * 1024
 MAXIMUM_INDEX_BYTES = 32 * 1024 * 1024
+MAXIMUM_LINES = 50_000
+MAXIMUM_IDENTITY = 200
 MAXIMUM_NAMES_BYTES = 1024 * 1024
 MAXIMUM_CHANGES_BYTES = 64 * 1024 * 1024
 
@@ -107,10 +110,13 @@ class TreeConfig:
             body = as_object(parse_json(content))
             if body["protocol"] != PROTOCOL:
                 raise ValueError(f"its protocol is {body['protocol']!r}")  # noqa: TRY301
-            version = as_number(body["version"])
+            version = as_count(body["version"])
+            registry = as_text(body["registry"])
+            if find_unwritable(registry) is not None or not 0 < len(registry) <= MAXIMUM_IDENTITY:
+                raise ValueError("the identity of its registry cannot be one")  # noqa: TRY301
             found = cls(
-                as_text(body["registry"])[:200],
-                int(as_number(body["serial"])),
+                registry,
+                as_count(body["serial"]),
                 as_optional_text(body.get("api")) is not None,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -159,6 +165,11 @@ def write_lines(lines: Iterable[object]) -> bytes:
 
 def read_lines(content: bytes) -> Iterator[str]:
     """The lines of a file of the tree; raises RemoteProtocolError for what is not UTF-8."""
+    if content.count(b"\n") > MAXIMUM_LINES:
+        raise RemoteProtocolError(
+            f"a file of the index has more than {MAXIMUM_LINES} lines",
+            hint="tell those who run the registry",
+        )
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -180,7 +191,7 @@ def read_changes(content: bytes, since: int) -> list[Change]:
         RemoteProtocolError: a line cannot be read, or an entry is missing between two.
     """
     changes: list[Change] = []
-    for line in read_lines(content):
+    for line in filter(None, content.decode("utf-8", "replace").split("\n")):
         change = _read_change(line)
         if changes and change.serial != changes[-1].serial + 1:
             raise RemoteProtocolError(
@@ -200,7 +211,7 @@ def read_changes(content: bytes, since: int) -> list[Change]:
 def _read_change(line: str) -> Change:
     try:
         body = as_object(parse_json(line))
-        serial = int(as_number(body["serial"]))
+        serial = as_count(body["serial"])
         if body.get("node") is None:
             return Change(serial)
         return Change(
@@ -227,8 +238,24 @@ def read_names(content: bytes) -> list[NodeId]:
         ) from error
 
 
+def fits_paths(name: str) -> bool:
+    """Whether the parts of a name can be names of files everywhere."""
+    return all(len(part) <= MAXIMUM_PART_BYTES for part in name.split("."))
+
+
+FileAnswer = bytes | SourceError | None
+"""The content of a file, why it cannot be used, or None if it is not there."""
+
 Progress = Callable[[int], None]
 """Is told how many further bytes have arrived."""
+
+
+def read_file(tree: Tree, path: str, maximum_bytes: int) -> bytes | None:
+    """One file of a tree, None if it is not there; raises what is wrong with it."""
+    (answer,) = tree.read([path], maximum_bytes)
+    if isinstance(answer, SourceError):
+        raise answer
+    return answer
 
 
 class Tree(Protocol):
@@ -239,12 +266,16 @@ class Tree(Protocol):
         """Where the tree is, as messages name it; never with a password."""
         ...
 
+    def allow(self, seconds: float) -> None:
+        """Let each of the next reads take so long at most."""
+        ...
+
     def at_least(self, serial: int) -> None:
         """Have the next reads answered from a state that has this entry of the log."""
         ...
 
-    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[bytes | None]:
-        """The content of files, in the order of the paths; None for one that is not there."""
+    def read(self, paths: Sequence[str], maximum_bytes: int) -> list[FileAnswer]:
+        """The content of files, in the order of the paths; one that is bad costs no other one."""
         ...
 
     def changes(self, since: int) -> list[Change]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from onex.domain.errors import FolderNotEmptyError
+from onex.domain.errors import FolderNotEmptyError, SourceError
 from onex.domain.reference import NodeId
-from onex.local_machine import make_folder, replace_file
+from onex.domain.remote_errors import RemoteProtocolError
+from onex.local_machine import locked_folder, make_folder, remove_tree, replace_file
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.deadline_calls import call_all
 from onex.remote.folder_tree import FolderTree
@@ -28,6 +29,7 @@ from onex.remote.tree import (
     MAXIMUM_INDEX_BYTES,
     MAXIMUM_NAMES_BYTES,
     Change,
+    FileAnswer,
     Progress,
     Tree,
     TreeConfig,
@@ -35,6 +37,7 @@ from onex.remote.tree import (
     index_path,
     names_path,
     read_changes,
+    read_file,
     read_lines,
     read_names,
     write_changes,
@@ -43,6 +46,7 @@ from onex.remote.tree import (
 
 NODES_AT_ONCE = 500
 WORKERS = 8
+DRAFTS = ".drafts"
 COPY_SECONDS = 86_400.0
 
 
@@ -72,20 +76,35 @@ def copy_tree(
         RemoteUnavailableError, RemoteProtocolError: the source cannot be read.
         FileNotWrittenError, OSError: the folder cannot be written.
     """
-    (content,) = source.read([CONFIG_PATH], MAXIMUM_CONFIG_BYTES)
+    make_folder(folder)
+    with locked_folder(folder):
+        return _copy(source, folder, told, WORKERS if concurrent else 1)
+
+
+def _copy(source: Tree, folder: Path, told: Progress, workers: int) -> TreeCopy:
+    content = read_file(source, CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     config = TreeConfig.parse(content or b"", source.place)
     before = _copied(folder)
     if before is not None and before.registry != config.registry:
         raise FolderNotEmptyError(
             f"{folder} is a copy of another registry", hint="name another folder"
         )
+    if before is not None and before.serial > config.serial:
+        raise RemoteProtocolError(
+            f"{source.place} went back from entry {before.serial} of its log to {config.serial}",
+            hint="ask those who run it; then copy it to an empty folder",
+        )
     source.at_least(config.serial)
     since = 0 if before is None else before.serial
     changes = [c for c in source.changes(since) if c.serial <= config.serial]
+    if since + len(changes) != config.serial:
+        raise RemoteProtocolError(
+            f"the feed of changes of {source.place} ends before entry {config.serial}",
+            hint="it may be a copy that is not complete yet; try again later",
+        )
     nodes = list(dict.fromkeys(c.node for c in changes if c.node is not None))
-    workers = WORKERS if concurrent else 1
     archives = archive_bytes = 0
-    make_folder(folder)
+    make_folder(folder / DRAFTS)
     for start in range(0, len(nodes), NODES_AT_ONCE):
         some = nodes[start : start + NODES_AT_ONCE]
         count, size = _copy_nodes(source, folder, some, workers, told)
@@ -95,6 +114,7 @@ def copy_tree(
     if hasattr(os, "sync"):
         os.sync()
     replace_file(folder / CONFIG_PATH, TreeConfig(config.registry, config.serial).content())
+    remove_tree(folder / DRAFTS)
     return TreeCopy(len(nodes), archives, archive_bytes, config.serial)
 
 
@@ -104,7 +124,7 @@ def _copy_nodes(
     """Copy some nodes, with their archives first; returns how many those were, and their bytes."""
     store = ArchiveStore(folder)
     paths = [index_path(node) for node in nodes]
-    contents = source.read(paths, MAXIMUM_INDEX_BYTES)
+    contents = list(map(_content, source.read(paths, MAXIMUM_INDEX_BYTES)))
     lines = [
         line
         for node, content in zip(nodes, contents, strict=True)
@@ -129,6 +149,13 @@ def _copy_nodes(
     return len(missing), sum(missing.values())
 
 
+def _content(answer: FileAnswer) -> bytes | None:
+    """The content of a file, all of which are needed for a copy; raises what is wrong with it."""
+    if isinstance(answer, SourceError):
+        raise answer
+    return answer
+
+
 def _note_names(folder: Path, lines: Iterable[IndexLine]) -> None:
     """Add nodes to the files of their names, from which none is ever taken."""
     called: dict[str, set[NodeId]] = {}
@@ -138,7 +165,7 @@ def _note_names(folder: Path, lines: Iterable[IndexLine]) -> None:
             if name is not None:
                 called.setdefault(name, set()).add(metadata.node)
     paths = {names_path(name): nodes for name, nodes in called.items()}
-    known = FolderTree(folder).read(list(paths), MAXIMUM_NAMES_BYTES)
+    known = map(_content, FolderTree(folder).read(list(paths), MAXIMUM_NAMES_BYTES))
     for (path, nodes), content in zip(paths.items(), known, strict=True):
         before = read_names(content or b"")
         if not nodes <= set(before):
@@ -150,10 +177,11 @@ def _copied(folder: Path) -> TreeConfig | None:
     """What a folder is a copy of; None for an empty one."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
-    (content,) = FolderTree(folder).read([CONFIG_PATH], MAXIMUM_CONFIG_BYTES)
+    content = read_file(FolderTree(folder), CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     if content is not None:
         return TreeConfig.parse(content, str(folder))
-    others = {path.name for path in folder.iterdir()} - {"blobs", "index", "names", CHANGES_PATH}
+    own = {"blobs", "index", "names", CHANGES_PATH, DRAFTS}
+    others = {path.name for path in folder.iterdir()} - own
     if others:
         raise FolderNotEmptyError(
             f"{folder} holds other files, such as {min(others)}", hint="name an empty folder"
@@ -162,7 +190,7 @@ def _copied(folder: Path) -> TreeConfig | None:
 
 
 def _known_changes(folder: Path, since: int) -> list[Change]:
-    (content,) = FolderTree(folder).read([CHANGES_PATH], MAXIMUM_CHANGES_BYTES)
+    content = read_file(FolderTree(folder), CHANGES_PATH, MAXIMUM_CHANGES_BYTES)
     return [c for c in read_changes(content or b"", 0) if c.serial <= since]
 
 
@@ -170,7 +198,7 @@ def _write(folder: Path, path: str, content: bytes) -> None:
     """Put a file in place whole; whether it is on the disk, is seen to once for all."""
     target = folder / path
     make_folder(target.parent)
-    draft = target.with_name(f".{uuid.uuid4().hex}")
+    draft = folder / DRAFTS / uuid.uuid4().hex
     try:
         draft.write_bytes(content)
         draft.replace(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import jsonschema_rs
 
@@ -151,10 +152,15 @@ def _without_boolean_required(schema: JsonObject) -> dict[str, JsonValue]:
     }
 
 
+def _refuse_to_fetch(uri: str) -> NoReturn:
+    """Answer for a reference that leads out of a schema, which a stranger may have written."""
+    raise ValueError(f"{uri[:200]} is not fetched: references must stay in their schema")
+
+
 def _validator(schema: JsonObject, mask: str | None = None) -> jsonschema_rs.Validator:
     """A compiled schema, whose messages have the mask in the place of values, if there is one."""
     try:
-        return jsonschema_rs.validator_for(dict(schema), mask=mask)
+        return jsonschema_rs.validator_for(dict(schema), mask=mask, retriever=_refuse_to_fetch)
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         first_line = str(error).splitlines()[0]
         raise InvalidSchemaError(f"a schema is not valid: {first_line}") from error

@@ -70,7 +70,7 @@ def create_app(
     index = PublishedIndex(pool.open, gate)
     store = ArchiveStore(configuration.home / "published")
     tree = IndexRoutes(index, store, rules, is_ending)
-    api = _interface(Requests(pool, gate), index)
+    api = _interface(Requests(pool, gate, index.note_change), index)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_of_tree(scope["path"]):

@@ -69,6 +69,7 @@ def change_routes(api: Requests) -> APIRouter:
         published = api.registry(caller).published.publish(
             archive, onex_manifest, expected=wanted, override=override, dry_run=dry_run
         )
+        api.note_change()
         response.status_code = 201 if published.created and not dry_run else 200
         return dict(published.to_json())
 
@@ -89,6 +90,7 @@ def change_routes(api: Requests) -> APIRouter:
         node = registry.yank(
             NodeRef.parse(str(wanted)), yanked=decision.yanked, reason=decision.reason
         )
+        api.note_change()
         return _decided(node, registry)
 
     @router.post("/nodes/{node_type}/{namespace}/{version}/lifecycle",
@@ -111,6 +113,7 @@ def change_routes(api: Requests) -> APIRouter:
             deprecated_by=transition.deprecated_by,
             reason=transition.reason,
         )
+        api.note_change()
         return _decided(node, registry)
 
     return router

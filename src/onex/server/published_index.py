@@ -84,6 +84,10 @@ class PublishedIndex:
             self._keep(path, file)
         return file
 
+    def note_change(self) -> None:
+        """Have the next reader look for changes, however short the last look was ago."""
+        self._checked = float("-inf")
+
     async def serial(self, at_least: int = 0) -> int:
         """The serial of the last entry of the log."""
         if at_least > self._serial or time.monotonic() - self._checked > CHECK_SECONDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
@@ -38,9 +38,11 @@ Limit = Annotated[int, Query(ge=1, le=MAXIMUM_PAGE)]
 class Requests:
     """Finds out who asks, has the gate decide, and hands out the registry in their name."""
 
-    def __init__(self, pool: RegistryPool, gate: Gate) -> None:
+    def __init__(self, pool: RegistryPool, gate: Gate, note_change: Callable[[], None]) -> None:
+        """``note_change`` is told of every change, so that readers here see it at once."""
         self._pool = pool
         self._gate = gate
+        self.note_change = note_change
 
     @property
     def storage(self) -> StorageBackend:

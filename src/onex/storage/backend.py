@@ -326,6 +326,13 @@ class StorageBackend(Protocol):
         """When each token was used last (RFC 3339), by its identifier."""
         ...
 
+    def namespaces_outside(self, sources: Sequence[SourceId], workspace: str) -> Sequence[str]:
+        """The namespaces of nodes that a workspace has from other sources than these.
+
+        What was published to the registry itself counts among them.
+        """
+        ...
+
     def nodes_from(self, source: SourceId, beginning: str) -> Mapping[str, NodeVersion]:
         """The versions that a source offers at paths that begin so, by their paths."""
         ...

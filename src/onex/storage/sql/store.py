@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from onex.domain.access_control import TOKEN_CREATED, TOKEN_REVOKED
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.audit import audit
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import StorageError, read_problems
@@ -479,6 +480,15 @@ class SqlBackend:
 
     def token_uses(self) -> Mapping[str, str]:
         return dict(self._connection.rows("SELECT token, used_at FROM token_uses"))
+
+    def namespaces_outside(self, sources: Sequence[SourceId], workspace: str) -> Sequence[str]:
+        marks = ", ".join("?" * len(sources)) or "''"
+        rows = self._connection.rows(
+            "SELECT DISTINCT namespace FROM nodes JOIN origins ON origins.node_id = nodes.id"
+            f" WHERE (workspace = ? AND source NOT IN ({marks})) OR source = ?",
+            (workspace, *(stored_path(source.name) for source in sources), PUBLISHED_SOURCE),
+        )
+        return [namespace for (namespace,) in rows]
 
     def nodes_from(self, source: SourceId, beginning: str) -> Mapping[str, NodeVersion]:
         start = stored_path(beginning)
