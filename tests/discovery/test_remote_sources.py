@@ -101,6 +101,215 @@ def test_a_remote_that_is_away_is_not_replaced_by_the_next_one(
     assert chosen(user, "tool://test.tool") == "1.0.0"
 
 
+def test_no_remote_overtakes_a_node_of_a_local_source(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@9.0.0")
+    for sync in ("needed", "all"):
+        user = make_project(f"user-{sync}")
+        user.add("tool", version="1.0.0")
+        user.add("app", dependencies=["tool://test.tool@>=1"])
+        remotes(user, {"url": str(theirs), "sync": sync})
+        user.write(
+            "onex.toml", (user.root / "onex.toml").read_text() + '[[sources]]\npath = "nodes"\n'
+        )
+        assert user.onex_here("scan").code == 0
+        assert chosen(user, "tool") == "1.0.0"
+        assert chosen(user, "tool://test.tool") == "1.0.0"
+        done = user.onex_here("resolve", "app", "--json")
+        assert done.json["selected"]["tool://test.tool"] == "1.0.0"
+
+
+def test_a_node_that_comes_to_a_source_which_goes_before_is_given_up(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    low, high = tree("tool@9.0.0"), tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(low), "name": "low"})
+    assert chosen(user, "tool") == "9.0.0"
+    # Another remote goes before it now, or the namespace is bound to one.
+    for members in ({"priority": 5}, {"namespaces": ["test"]}):
+        other = make_project(f"user-{next(iter(members))}")
+        remotes(other, {"url": str(low), "name": "low"})
+        assert chosen(other, "tool") == "9.0.0"
+        remotes(
+            other, {"url": str(low), "name": "low"}, {"url": str(high), "name": "high"} | members
+        )
+        other.onex_here("scan")
+        assert chosen(other, "tool://test.tool") == "1.0.0"
+    user.add("tool", version="0.5.0")
+    user.write("onex.toml", (user.root / "onex.toml").read_text() + '[[sources]]\npath = "nodes"\n')
+    user.onex_here("scan")
+    assert chosen(user, "tool") == "0.5.0"
+
+
+def test_a_remote_with_all_of_its_nodes_waits_for_those_that_go_before(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    low, high = tree("tool@9.0.0"), tree("tool@1.0.0")
+    away = high.rename(high.with_name("away"))
+    user = make_project("user")
+    remotes(user, {"url": str(high)}, {"url": str(low), "sync": "all"})
+    user.onex_here("scan")
+    assert chosen(user, "tool") is None
+    away.rename(high)
+    user.onex_here("remote", "sync")
+    assert chosen(user, "tool") == "1.0.0"
+
+
+def test_a_short_name_is_found_where_its_namespace_is_bound(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    evil, good = tree("tool@9.0.0"), tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(evil), "priority": 9}, {"url": str(good), "namespaces": ["test"]})
+    assert chosen(user, "tool") == "1.0.0"
+
+
+def test_a_remote_that_was_renamed_keeps_its_nodes(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(theirs), "name": "hub"})
+    assert chosen(user, "tool") == "1.0.0"
+    remotes(user, {"url": str(theirs), "name": "central"})
+    done = user.onex("run", "tool", "--json")
+    assert done.code == 0, done.stdout
+
+
+def lines_of(folder: Path) -> Path:
+    return folder / "index/tool/test/tool.jsonl"
+
+
+def note_change(folder: Path, serial: int) -> None:
+    """Let a tree say that the node changed with a further entry of its log."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"serial": serial}))
+    with (folder / "changes").open("a") as feed:
+        for number in range(config["serial"] + 1, serial + 1):
+            change = {
+                "serial": number,
+                "node": "tool://test.tool",
+                "version": "1.0.0",
+                "action": "node.updated",
+            }
+            feed.write(json.dumps(change) + "\n")
+
+
+def test_published_content_that_changes_or_vanishes_is_not_taken(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs, other = tree("tool@1.0.0", "tool@1.1.0"), tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(theirs)})
+    digest = user.onex_here("show", "tool@1.0.0", "--json").json["digest"]
+    for blob in other.rglob("blobs/sha256/*/*"):
+        target = theirs / blob.relative_to(other)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(blob.read_bytes())
+    lines_of(theirs).write_bytes(lines_of(other).read_bytes())
+    note_change(theirs, 9)
+    done = user.onex_here("remote", "sync")
+    assert "has other files now" in done.stderr
+    assert "not listed any more" in done.stderr or done.code == 1
+    assert user.onex_here("show", "tool@1.0.0", "--json").json["digest"] == digest
+    assert chosen(user, "tool") == "1.1.0"
+
+
+def test_a_file_that_cannot_be_read_is_read_again(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@1.0.0", "tool@1.1.0")
+    whole = lines_of(theirs).read_bytes()
+    user = make_project("user")
+    remotes(user, {"url": str(theirs)})
+    for spoiled in (b"<html>\n", whole.replace(b'"schema":1', b'"schema":{}', 1)):
+        lines_of(theirs).write_bytes(spoiled)
+        chosen(user, "tool")
+        lines_of(theirs).write_bytes(whole)
+        assert chosen(user, "tool") == "1.1.0"
+    lines_of(theirs).unlink()
+    other = make_project("other")
+    remotes(other, {"url": str(theirs)})
+    assert chosen(other, "tool") is None
+    lines_of(theirs).write_bytes(whole)
+    assert chosen(other, "tool") == "1.1.0"
+
+
+def test_a_feed_that_lags_behind_loses_nothing(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(theirs)})
+    assert chosen(user, "tool") == "1.0.0"
+    newer = tree("tool@1.0.0", "tool@2.0.0")
+    config = json.loads((theirs / "config.json").read_text())
+    (theirs / "config.json").write_text(json.dumps(config | {"serial": config["serial"] + 2}))
+    done = user.onex_here("remote", "sync")
+    assert "ends before" in done.stderr
+    line = lines_of(newer).read_bytes().splitlines(keepends=True)[1]
+    lines_of(theirs).write_bytes(lines_of(theirs).read_bytes() + line)
+    with (theirs / "changes").open("a") as feed:
+        for number in (1, 2):
+            change = {"serial": config["serial"] + number, "node": "tool://test.tool"}
+            feed.write(json.dumps(change) + "\n")
+    assert chosen(user, "tool") == "2.0.0"
+
+
+def test_another_registry_at_the_same_place_is_refused(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(theirs)})
+    assert chosen(user, "tool") == "1.0.0"
+    config = json.loads((theirs / "config.json").read_text())
+    (theirs / "config.json").write_text(json.dumps(config | {"registry": "another"}))
+    done = user.onex_here("remote", "sync")
+    assert done.code == 1
+    assert "another registry" in done.stderr
+    assert user.onex("run", "tool", "--json").json["success"]
+
+
+def test_a_remote_that_fails_is_named_when_something_is_not_found(make_project: Make) -> None:
+    user = make_project("user")
+    remotes(user, {"url": str(user.root / "absent")})
+    for _ in range(2):
+        done = user.onex_here("resolve", "tool")
+        assert done.code == 3
+        assert "absent is not there" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:abc/", "http://[::1", "http://.../", "http://a b/", "http://host/?q=1", "ftp://x/",
+     "http://user:s3cret@host/", "http://host:0/", "http://\n/", "https://"],
+)  # fmt: skip
+def test_a_url_that_is_none_is_not_declared(make_project: Make, url: str) -> None:
+    user = make_project("user")
+    before = (user.root / "onex.toml").read_text()
+    done = user.onex_here("remote", "add", url, "--name", "hub")
+    assert done.code == 2, done.stderr
+    assert (user.root / "onex.toml").read_text() == before
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_variables_of_tokens_are_not_mixed_up(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    user = make_project("user")
+    remotes(
+        user,
+        {"name": "my-hub", "url": "http://127.0.0.1:9/"}, {"name": "my.hub", "url": "http://127.0.0.1:9/x"},
+    )  # fmt: skip
+    user.environment["ONEX_TOKEN_MY_HUB"] = "onex_secret"
+    done = user.onex_here("remote", "check")
+    assert "may be meant for several" in done.stdout
+    assert "onex_secret" not in done.stdout + done.stderr
+
+
 def test_a_dependency_is_found_on_another_remote(
     make_project: Make, tree: Callable[..., Path]
 ) -> None:

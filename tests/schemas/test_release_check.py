@@ -61,6 +61,9 @@ WIDER = [
     ({"type": "object", "properties": {"a": {}}, "additionalProperties": False},
      {"type": "object", "properties": {"a": {}, "b": {}}, "additionalProperties": False}),
     ({"type": "string", "pattern": "^a"}, {"type": "string"}),
+    ({"const": True}, {"enum": [True, 1]}),
+    ({"type": "array", "items": False}, {"type": "array"}),
+    ({"type": "object", "properties": {"x": False}}, {"type": "object"}),
 ]  # fmt: skip
 
 
@@ -93,6 +96,31 @@ def test_members_come_and_go() -> None:
     assert breaking_changes(replace(BASE, inputs=one), BASE) == []
     assert breaking_changes(BASE, replace(BASE, inputs=one))
     assert breaking_changes(replace(BASE, outputs=one), BASE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"enum": [0, 1]}, {"enum": [False, True]}),
+        ({"const": 1}, {"const": True}),
+        ({"type": "object", "patternProperties": {"^a": {}}, "additionalProperties": False},
+         {"type": "object", "additionalProperties": False}),
+        ({"type": "array", "prefixItems": [{"type": "integer"}], "items": {"type": "string"}},
+         {"type": "array", "items": {"type": "string"}}),
+        ({"type": "array", "contains": {"const": 1}, "minContains": 0}, {"type": "array", "contains": {"const": 1}}),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer"}}},
+         {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}),
+    ],
+)  # fmt: skip
+def test_what_looks_alike_breaks(before: object, after: object) -> None:
+    assert inputs(before, after)
+
+
+def test_a_member_that_no_value_had_may_be_declared() -> None:
+    closed = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+    assert inputs(closed, closed | {"properties": {"a": {}, "b": {"type": "string"}}}) == []
+    assert inputs({"type": "string", "x-note": 1}, {"type": "string", "x-note": 2}) == []
+    assert inputs({"type": "string", "$defs": {"a": {}}}, {"type": "string"}) == []
 
 
 def test_notes_do_not_break() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +193,98 @@ def test_other_hosts_and_pages_of_other_sites_are_refused(
         answer = server.ask(path, **headers)
         assert answer.status == status
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_no_refusal_and_no_decision_names_what_the_caller_may_not_see(
+    server: RegistryServer,
+) -> None:
+    from onex.remote.publisher import pack_folder
+
+    project = server.project
+    token = new_token(server, "maintainer", "test.open")
+    breaking = pack_folder(
+        project.add("open", version="1.1.0", inputs={"x": {"type": "string"}})
+    ).archive
+    answer = server.ask(
+        "api/v1/nodes/tool/test.open/1.1.0?dry_run=true", method="PUT", token=token,
+        content=breaking, content_type="application/x-tar",
+    )  # fmt: skip
+    assert answer.json["code"] == "PUB003"
+    assert b"secret" not in answer.content
+    for replacement in ("tool://test.secret.hush", "hush", "husk", "tool://test.secret.hush@^7"):
+        answer = server.ask(
+            "api/v1/nodes/tool/test.open/1.0.0/lifecycle", method="POST", token=token,
+            body={"lifecycle": "archived", "deprecated_by": replacement},
+        )  # fmt: skip
+        assert answer.status == 404, answer.content
+        assert b"hush" not in answer.content.replace(replacement.partition("@")[0].encode(), b"")
+
+
+def test_a_token_for_a_part_of_a_private_namespace_sees_that_part_everywhere(
+    server: RegistryServer,
+) -> None:
+    token = new_token(server, "reader", "test.secret.x")
+    seen = everything(server, token)
+    listed = [node["namespace"] for node in seen["api/v1/nodes"].json["nodes"]]
+    assert listed == ["test.open", "test.secret.x.deep"]
+    assert seen["api/v1/facets"].json["tag"] == {"whisper": 1}
+    named = {change.get("node") for change in seen["changes?since=0"].lines}
+    assert named == {None, "tool://test.open", "tool://test.secret.x.deep"}
+    answer = server.ask("api/v1/resolve", method="POST", token=token, body={"references": ["deep"]})
+    assert answer.json["selected"]["tool://test.secret.x.deep"] == "1.0.0"
+
+
+def test_a_schema_that_leads_out_of_itself_is_refused_and_nothing_is_fetched(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    import socket
+
+    from onex.remote.publisher import pack_folder
+
+    (tmp_path / "secret.json").write_text('{"const": "hunter2"}')
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(1)
+        port = listener.getsockname()[1]
+        for number, place in enumerate(
+            (f"file://{tmp_path}/secret.json", f"http://127.0.0.1:{port}/x")
+        ):
+            name = f"leading{number}"
+            manifest = server.project.add(name, inputs={"a": {"$ref": place, "default": 1}})
+            answer = server.ask(
+                f"api/v1/nodes/tool/test.{name}/1.0.0", method="PUT", token=server.token,
+                content=pack_folder(manifest).archive, content_type="application/x-tar",
+            )  # fmt: skip
+            assert answer.status == 422
+            assert b"hunter2" not in answer.content
+            server.project.scan()
+            done = server.project.onex_here("run", name, "-i", "a=1")
+            assert done.code != 0
+            assert "hunter2" not in done.stdout + done.stderr
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_what_was_published_cannot_be_forgotten_nor_replaced(server: RegistryServer) -> None:
+    from onex.remote.publisher import pack_folder
+
+    project = server.project
+    done = project.onex_here("sources", "forget", "published", "--workspace", "")
+    assert done.code == 2
+    blobs = list((project.home / "published").rglob("blobs/sha256/*/*"))
+    line = server.ask("index/tool/test/open.jsonl").lines[0]
+    sha256 = line["archive"]["sha256"]
+    for blob in blobs:
+        blob.unlink()
+    assert server.ask(f"blobs/sha256/{sha256[:2]}/{sha256}").status == 404
+    # The same files bring a lost archive back; others are refused.
+    manifest = project.nodes / "open-1.0.0" / "node.onex.yaml"
+    body = pack_folder(manifest).archive
+    answer = server.ask(
+        "api/v1/nodes/tool/test.open/1.0.0", method="PUT", token=server.token, content=body,
+        content_type="application/x-tar",
+    )  # fmt: skip
+    assert (answer.status, answer.json["created"]) == (200, False)
+    assert server.ask(f"blobs/sha256/{sha256[:2]}/{sha256}").content == body
 
 
 def test_a_public_address_without_tls_is_refused(project: Project) -> None:

@@ -158,13 +158,13 @@ def mirror(output: Output, name: str, folder: Path, home: Path | None) -> None:
 @output_options
 def export(output: Output, folder: Path, with_private: bool, home: Path | None) -> None:
     """Write what was published to this registry to a folder, such as one on a stick."""
-    from onex.domain.access_control import NamespaceRules
+    from onex.domain.access_control import NOTHING_HIDDEN, NamespaceRules
     from onex.remote.local_tree import LocalTree
     from onex.remote.tree_copy import copy_tree
 
     with Registry.open(home) as registry:
         rules = NamespaceRules(registry.configuration.private_namespaces)
-        hidden = () if with_private else rules.hidden_from(None)
+        hidden = NOTHING_HIDDEN if with_private else rules.hidden_from(None)
         tree = LocalTree(registry.storage, registry.remotes.published, hidden=hidden)
         copied = copy_tree(tree, folder, concurrent=False)
     _emit_copy(output, folder, copied.nodes, copied.archives, copied.serial)

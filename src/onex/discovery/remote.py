@@ -190,7 +190,10 @@ class _Visit:
             level += [p for node in nodes for p in self._index_of(node) if p not in known]
         self._read(list(dict.fromkeys(level)), known)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        serial = config.serial if not changes else changes[-1].serial
+        serial = config.serial
+        if changes is not None:
+            # What the feed has not told yet is asked for again.
+            serial = changes[-1].serial if changes else int(self.memory.folders[CONFIG_PATH].files)
         self.files[CONFIG_PATH] = FolderSnapshot(
             CONFIG_PATH, b"", b"", str(serial), now, config.registry.encode()
         )

@@ -67,6 +67,10 @@ class RemoteNodes:
         self, declared: SourceConfiguration, wanted: Iterable[str] = ()
     ) -> RemoteRegistryDiscovery:
         """A remote as a source, which is asked for no namespace that is another source's."""
+        territory = self._territory(declared)
+        return RemoteRegistryDiscovery(declared, self._remotes, territory, wanted)
+
+    def _territory(self, declared: SourceConfiguration) -> _RemoteTerritory:
         taken = set(self._local_namespaces())
         silent = False
         for other in self._remotes.declared:
@@ -76,8 +80,7 @@ class RemoteNodes:
             nodes = (node_of_path(path) for path, file in files if file.files)
             taken |= {node.namespace for node in nodes if node is not None}
             silent = silent or other.name in self.problems or other.name not in self._visited
-        territory = _RemoteTerritory(declared.name, self._rules(), taken, silent)
-        return RemoteRegistryDiscovery(declared, self._remotes, territory, wanted)
+        return _RemoteTerritory(declared.name, self._rules(), taken, silent)
 
     def _local_namespaces(self) -> frozenset[str]:
         """The namespaces that sources on this machine supply, unless remotes are preferred."""
@@ -87,9 +90,7 @@ class RemoteNodes:
         storage = self._open_storage()
         head = storage.head()
         if self._local is None or self._local[0] != head:
-            remote = [SourceId(name, self._workspace) for name in sorted(rules.remote_sources)]
-            found = storage.namespaces_outside(remote, self._workspace)
-            self._local = (head, frozenset(found))
+            self._local = (head, frozenset(storage.namespaces_in_folders(self._workspace)))
         return self._local[1]
 
     def meet(self, names: Iterable[str]) -> bool:
@@ -111,10 +112,13 @@ class RemoteNodes:
         before = storage.head()
         local = self._local_namespaces()
         pending = {name for name in names if not self._is_settled(name, local)}
+        is_news = False
         for remote in self._remotes.declared:
             missing = [name for name in pending if not self._is_met(name, remote)]
-            if missing or remote.name not in self._visited:
+            is_due = missing or remote.name not in self._visited
+            if is_due or (is_news and self._has_too_much(remote)):
                 self._visit(remote, missing)
+                is_news = True
             pending = {name for name in pending if not self._has(name, remote)}
         return storage.head() != before
 
@@ -131,6 +135,12 @@ class RemoteNodes:
             or any(index_path(node) in self._files(remote) for remote in self._remotes.declared)
             for node in self._open_storage().find_nodes(name)
         )
+
+    def _has_too_much(self, remote: SourceConfiguration) -> bool:
+        """Whether a remote supplies a node that a source before it supplies now."""
+        territory = self._territory(remote)
+        nodes = (node_of_path(path) for path, f in self._files(remote).items() if f.files)
+        return any(n is not None and territory.is_elsewhere(n.namespace) for n in nodes)
 
     def _is_met(self, name: str, remote: SourceConfiguration) -> bool:
         """Whether a remote was asked for a name, and for all that goes by it."""

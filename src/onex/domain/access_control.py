@@ -129,13 +129,36 @@ class NamespaceRules:
             return AccessDecision(allowed=False, reason=reason, is_hidden=is_hidden)
         return AccessDecision(allowed=True)
 
-    def hidden_from(self, token: Token | None) -> tuple[str, ...]:
-        """The private namespaces of which a reader may not see everything; ``*`` is all."""
-        return tuple(
-            pattern.removesuffix(".*")
-            for pattern in self.private
-            if token is None or not _covers_pattern(token.namespaces, pattern)
+    def hidden_from(self, token: Token | None) -> HiddenNamespaces:
+        """What a reader may not see."""
+        shown = () if token is None else token.namespaces
+        roots = (pattern.removesuffix(".*") for pattern in self.private)
+        private = tuple(root for root in roots if not _covers_pattern(shown, root))
+        return HiddenNamespaces(private, shown if private else ())
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenNamespaces:
+    """Namespaces that are left out with all below them, but for those that are shown all the same.
+
+    Both are patterns; ``*`` is everything.
+    """
+
+    private: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is left out."""
+        return bool(self.private)
+
+    def hides(self, namespace: str) -> bool:
+        """Whether a namespace is left out."""
+        return any(covers(pattern, namespace) for pattern in self.private) and not any(
+            covers(pattern, namespace) for pattern in self.shown
         )
+
+
+NOTHING_HIDDEN = HiddenNamespaces()
 
 
 def covers(pattern: str, namespace: str) -> bool:
@@ -149,6 +172,5 @@ def covers(pattern: str, namespace: str) -> bool:
     return namespace == root or namespace.startswith(f"{root}.")
 
 
-def _covers_pattern(held: Iterable[str], pattern: str) -> bool:
-    root = pattern.removesuffix(".*")
-    return any(one == EVERYTHING or (pattern != EVERYTHING and covers(one, root)) for one in held)
+def _covers_pattern(held: Iterable[str], root: str) -> bool:
+    return any(one == EVERYTHING or (root != EVERYTHING and covers(one, root)) for one in held)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 PUBLISHED_SOURCE = "published"
 """The source of what was published to a registry itself, whose versions never change."""
 
+ARCHIVE_PREFIX = "archive:"
+
 _PLACE = re.compile(
     r"archive:(?P<sha256>[0-9a-f]{64}):(?P<size>[1-9][0-9]{0,11})/(?P<manifest>[^/\x00-\x1f\x7f]{1,255})"
 )

@@ -14,6 +14,7 @@ from onex.domain.metadata import NodeMetadata
 from onex.domain.remote_errors import ArchiveRefusedError
 from onex.manifests.local_node import README_FILES, read_manifest_content
 from onex.manifests.node_files import NodeFiles
+from onex.manifests.yaml_document import MAXIMUM_DOCUMENT_BYTES
 from onex.remote.archive import pack, unpack
 
 
@@ -60,6 +61,11 @@ def _read(archive: bytes, contents: Mapping[str, bytes], manifest: str) -> Archi
         raise ArchiveRefusedError(
             f"the archive has no manifest {manifest!r}",
             hint="publish the folder that holds the manifest",
+        )
+    if len(content) > MAXIMUM_DOCUMENT_BYTES:
+        raise ArchiveRefusedError(
+            f"the manifest {manifest} has more than {MAXIMUM_DOCUMENT_BYTES // 1024} KiB",
+            hint="keep data in files of their own",
         )
     reading = read_manifest_content(Path(manifest), content)
     if reading.metadata is None:

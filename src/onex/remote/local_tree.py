@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from onex.domain.access_control import covers
+from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.event import ALLOWED, Event
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.remote_errors import RemoteProtocolError
@@ -41,10 +41,10 @@ class LocalTree:
         storage: StorageBackend,
         store: ArchiveStore,
         *,
-        hidden: Sequence[str] = (),
+        hidden: HiddenNamespaces = NOTHING_HIDDEN,
         has_interface: bool = False,
     ) -> None:
-        """``hidden`` are the namespaces that are left out, with all below them."""
+        """``hidden`` are the namespaces that are left out."""
         self._storage = storage
         self._store = store
         self._published = Publications(storage, store)
@@ -102,19 +102,14 @@ class LocalTree:
         """The storage belongs to whoever opened it."""
 
     def _shows(self, node: NodeId) -> bool:
-        return not is_hidden(node, self._hidden)
+        return not self._hidden.hides(node.namespace)
 
 
-def is_hidden(node: NodeId, hidden: Iterable[str]) -> bool:
-    """Whether a node lies in one of the namespaces that are hidden."""
-    return any(covers(pattern, node.namespace) for pattern in hidden)
-
-
-def changes_of(events: Iterable[Event], hidden: Sequence[str]) -> Iterator[Change]:
+def changes_of(events: Iterable[Event], hidden: HiddenNamespaces) -> Iterator[Change]:
     """Entries of the log as the feed tells them: those about published nodes by name."""
     for event in events:
         node = _node_of(event)
-        if node is None or is_hidden(node.node, hidden):
+        if node is None or hidden.hides(node.node.namespace):
             yield Change(event.serial)
         else:
             version = str(node.version)

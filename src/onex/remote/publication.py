@@ -6,16 +6,23 @@ same bytes again are a success, other bytes of the same version a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from onex.domain.archive_place import PUBLISHED_SOURCE
+from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
 from onex.domain.constraint import LATEST
 from onex.domain.errors import DocumentError, Severity
-from onex.domain.json_value import JsonObject
+from onex.domain.event import ALLOWED
+from onex.domain.json_value import JsonObject, as_text
 from onex.domain.metadata import NodeMetadata, Origin
 from onex.domain.reference import NodeId, NodeVersion
-from onex.domain.remote_errors import BreakingReleaseError, NotPublishableError, VersionTakenError
+from onex.domain.remote_errors import (
+    ArchiveRefusedError,
+    BreakingReleaseError,
+    NotPublishableError,
+    VersionTakenError,
+)
+from onex.domain.version import Version
 from onex.manifests.node_files import target_among
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_node import ArchivedNode, read_archive
@@ -90,8 +97,11 @@ class Publications:
         expected: NodeVersion | None = None,
         override: str | None = None,
         dry_run: bool = False,
+        sees: Callable[[NodeId], bool] = lambda node: True,
     ) -> Published:
         """Check an archive, and store it; nothing is stored if anything is wrong.
+
+        A refusal is an entry of the log, with its reason.
 
         Args:
             archive: the canonical archive of a node.
@@ -99,6 +109,7 @@ class Publications:
             expected: what the publisher says that it is.
             override: why a release may break others, if it does.
             dry_run: check alone.
+            sees: whether the publisher may see a node, and so be told of it.
 
         Raises:
             ArchiveRefusedError: the archive is not canonical.
@@ -106,44 +117,91 @@ class Publications:
                 its callers.
             VersionTakenError: the version is there with other files.
         """
-        found = _readable(archive, manifest)
+        try:
+            found = _readable(archive, manifest)
+            self._check(found, expected, override, sees)
+            return self._publish(found, override, sees, dry_run=dry_run)
+        except (NotPublishableError, VersionTakenError, ArchiveRefusedError) as error:
+            name = str(expected or manifest)
+            reason = f"{error.code}: {error.message}"
+            if not dry_run:
+                self._storage.write(lambda w: w.refused(RELEASED, name, reason), self._actor)
+            raise
+
+    def _publish(
+        self,
+        found: ArchivedNode,
+        override: str | None,
+        sees: Callable[[NodeId], bool],
+        *,
+        dry_run: bool,
+    ) -> Published:
         metadata, digest = found.metadata, found.files.digest
         version = metadata.node_version
+        warnings = tuple(p.message for p in found.problems)
+        known = self._released_digest(version)
+        if known is not None:
+            _require_same(version, known, digest)
+            # Also mends a store that lost the archive.
+            self._store.put(found.place.sha256, found.archive)
+            serial = self._storage.serial()
+            return Published(version, digest, serial, created=False, warnings=warnings)
+        if dry_run:
+            serial = self._storage.serial()
+            return Published(version, digest, serial, created=True, warnings=warnings)
+        self._store.put(found.place.sha256, found.archive)
+        created = self._storage.write(
+            lambda writer: self._store_node(writer, found, override, sees), self._actor
+        )
+        return Published(version, digest, self._storage.serial(), created, warnings)
+
+    def _check(
+        self,
+        found: ArchivedNode,
+        expected: NodeVersion | None,
+        override: str | None,
+        sees: Callable[[NodeId], bool],
+    ) -> None:
+        version = found.metadata.node_version
         if expected is not None and expected != version:
             raise NotPublishableError(
                 f"the archive holds {version}, not {expected}",
                 hint="publish it as what its manifest says",
             )
-        warnings = tuple(p.message for p in found.problems)
-        registered = self._storage.node(version)
-        if registered is not None and _is_published(registered.origins):
-            _require_same(version, registered.digest, digest)
-            serial = self._storage.serial()
-            return Published(version, digest, serial, created=False, warnings=warnings)
-        _require_valid(found)
-        self._require_compatible(metadata, override)
-        if dry_run:
-            serial = self._storage.serial()
-            return Published(version, digest, serial, created=True, warnings=warnings)
-        self._store.put(found.place.sha256, archive)
-        created = self._storage.write(lambda w: self._store_node(w, found, override), self._actor)
-        return Published(version, digest, self._storage.serial(), created, warnings)
+        if self._released_digest(version) is None:
+            _require_valid(found)
+            self._require_compatible(found.metadata, override, sees)
 
-    def _store_node(self, writer: StorageWriter, found: ArchivedNode, override: str | None) -> bool:
+    def _released_digest(self, version: NodeVersion) -> str | None:
+        """The digest with which a version was published; None if it never was."""
+        for event in self._storage.events_about(str(version)):
+            if event.action == RELEASED and event.outcome == ALLOWED:
+                return as_text(event.facts["digest"])
+        return None
+
+    def _store_node(
+        self,
+        writer: StorageWriter,
+        found: ArchivedNode,
+        override: str | None,
+        sees: Callable[[NodeId], bool],
+    ) -> bool:
         metadata, digest = found.metadata, found.files.digest
         version = metadata.node_version
+        # Others may have published it, or versions around it, since that was looked up.
+        known = self._released_digest(version)
+        if known is not None:
+            _require_same(version, known, digest)
+            return False
+        self._require_compatible(metadata, override, sees)
         origin = Origin(PUBLISHED_SOURCE, str(found.place))
         record = NodeRecord.of(metadata, digest, found.readme)
-        # Others may have published it since it was looked up.
         existing = writer.find(version)
-        if existing is not None and _is_published(existing.origins):
-            _require_same(version, existing.digest, digest)
-            return False
         if existing is None:
             writer.insert(record, origin)
         elif existing.digest != digest:
             raise VersionTakenError(
-                f"{version} is registered here from {existing.origins[0].path} with other files",
+                f"{version} is registered here with other files, from a source of this registry",
                 hint="give the node a new version",
             )
         else:
@@ -152,39 +210,59 @@ class Publications:
         writer.note(RELEASED, str(version), facts)
         return True
 
-    def _require_compatible(self, metadata: NodeMetadata, override: str | None) -> None:
-        """Refuse a patch or minor release that breaks callers, unless a reason is given."""
-        before = None if override else self._version_before(metadata)
-        if before is None:
+    def _require_compatible(
+        self, metadata: NodeMetadata, override: str | None, sees: Callable[[NodeId], bool]
+    ) -> None:
+        """Refuse a patch or minor release that breaks callers, unless a reason is given.
+
+        It must keep what the version before it promised, and the one after it what it promises.
+        """
+        if override:
             return
-        reasons = breaking_changes(before, metadata)
-        asked = added_permissions(before, metadata)
-        reasons += [f"it asks for {permission}, which it did not" for permission in asked]
-        if not reasons:
-            return
-        callers = self._callers(metadata)
-        raise BreakingReleaseError(
-            f"{metadata.node_version} is no compatible release after {before.version}:"
-            f" {'; '.join(reasons)}" + (f". Callers: {', '.join(callers)}" if callers else ""),
-            reasons,
-            hint="publish it as a new major version, or with --override REASON",
+        before, after = self._neighbours(metadata)
+        for earlier, later in ((before, metadata), (metadata, after)):
+            if earlier is None or later is None:
+                continue
+            reasons = breaking_changes(earlier, later)
+            asked = added_permissions(earlier, later)
+            reasons += [f"it asks for {permission}, which it did not" for permission in asked]
+            if reasons:
+                callers = self._callers(metadata, sees)
+                raise BreakingReleaseError(
+                    f"{later.node_version} is no compatible release after {earlier.version}:"
+                    f" {'; '.join(reasons)}"
+                    + (f". Callers: {', '.join(callers)}" if callers else ""),
+                    reasons,
+                    hint="publish it as a new major version, or with --override REASON",
+                )
+
+    def _neighbours(
+        self, metadata: NodeMetadata
+    ) -> tuple[NodeMetadata | None, NodeMetadata | None]:
+        """The published versions before and after a version that callers may get in its place."""
+        own = metadata.version
+        known = [n for n in self._storage.version_numbers(metadata.node) if not n.is_prerelease]
+        before = (n for n in reversed(known) if n < own and is_compatible_step(n, own))
+        after = (n for n in known if n > own and is_compatible_step(own, n))
+        if own.is_prerelease:
+            return None, None
+        return self._first_released(metadata.node, before), self._first_released(
+            metadata.node, after
         )
 
-    def _version_before(self, metadata: NodeMetadata) -> NodeMetadata | None:
-        """The last published version of which a version is a compatible release."""
-        for number in reversed(self._storage.version_numbers(metadata.node)):
-            is_earlier = not number.is_prerelease and number < metadata.version
-            if is_earlier and is_compatible_step(number, metadata.version):
-                found = self._storage.node(NodeVersion(metadata.node, number))
-                if found is not None and _is_published(found.origins):
-                    return found.metadata
+    def _first_released(self, node: NodeId, numbers: Iterable[Version]) -> NodeMetadata | None:
+        """The first of these versions that was published, and not yanked since."""
+        for number in numbers:
+            found = self._storage.node(NodeVersion(node, number))
+            if found is not None and not found.yanked and _is_published(found.origins):
+                return found.metadata
         return None
 
-    def _callers(self, metadata: NodeMetadata) -> list[str]:
+    def _callers(self, metadata: NodeMetadata, sees: Callable[[NodeId], bool]) -> list[str]:
         """The node versions whose constraints would take a version."""
         found: list[str] = []
         for dependent in self._storage.dependents(metadata.node):
-            registered = self._storage.node(dependent)
+            registered = self._storage.node(dependent) if sees(dependent.node) else None
             if registered is None:
                 continue
             names = (str(metadata.node), metadata.node.namespace, metadata.name)
@@ -239,6 +317,8 @@ def _require_valid(found: ArchivedNode) -> None:
             f"its entry point {metadata.entrypoint.target} is not among its files; write it from"
             " the folder of the manifest"
         )
+    if ArchivePlace.parse(str(found.place)) != found.place:
+        reasons.append("its manifest must lie in the folder of the node itself")
     too_long = [p for p in metadata.node.namespace.split(".") if len(p) > MAXIMUM_PART_BYTES]
     if too_long:
         reasons.append(f"a part of its namespace has more than {MAXIMUM_PART_BYTES} characters")

@@ -8,7 +8,16 @@ from urllib.parse import quote, urlencode
 
 from onex.configuration import SourceConfiguration
 from onex.domain.errors import DocumentError
-from onex.domain.json_value import JsonObject, as_list, as_number, as_text, as_texts
+from onex.domain.json_value import (
+    JsonObject,
+    as_count,
+    as_list,
+    as_number,
+    as_object,
+    as_optional_text,
+    as_text,
+    as_texts,
+)
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.reference import NodeVersion
 from onex.domain.remote_errors import (
@@ -25,6 +34,7 @@ from onex.remote.publication import Published
 from onex.remote.remotes import Remotes
 
 ATTEMPTS = 3
+_FOUND_TEXTS = ("type", "namespace", "name", "version", "description")
 
 
 def pack_folder(manifest: Path) -> ArchivedNode:
@@ -95,13 +105,13 @@ class Publisher:
             found = Published(
                 NodeVersion.parse(as_text(answer["node"])),
                 as_text(answer["digest"]),
-                int(as_number(answer["serial"])),
+                as_count(answer["serial"]),
                 bool(answer["created"]),
                 as_texts(as_list(answer.get("warnings", []))),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _strange(self._remote.name) from error
-        if found.digest != node.files.digest:
+        if (found.node, found.digest) != (node.metadata.node_version, node.files.digest):
             raise _strange(self._remote.name)
         if not dry_run:
             self._remotes.note_published(self._remote, found.serial)
@@ -129,12 +139,21 @@ class Publisher:
 
     def search(self, text: str, limit: int) -> JsonObject:
         """What a text is found in there; raises as ``publish``."""
-        return self._tree.ask("GET", f"api/v1/search?{urlencode({'q': text, 'limit': limit})}")
+        answer = self._tree.ask("GET", f"api/v1/search?{urlencode({'q': text, 'limit': limit})}")
+        try:
+            nodes = [_checked(as_object(node)) for node in as_list(answer["nodes"])]
+            spelling = as_optional_text(answer["did_you_mean"])
+        except (KeyError, TypeError) as error:
+            raise _strange(self._remote.name) from error
+        return {"nodes": nodes, "total": len(nodes), "next": None, "did_you_mean": spelling}
 
     def _decide(self, version: NodeVersion, what: str, body: JsonObject) -> JsonObject:
         answer = self._tree.ask("POST", f"{_path(version)}/{what}", body=body)
         try:
-            self._remotes.note_published(self._remote, int(as_number(answer["serial"])))
+            self._remotes.note_published(self._remote, as_count(answer["serial"]))
+            as_text(answer["node"])
+            if not isinstance(answer["yanked"], bool):
+                raise TypeError("yanked is no truth value")  # noqa: TRY301
         except (KeyError, TypeError) as error:
             raise _strange(self._remote.name) from error
         return answer
@@ -150,6 +169,14 @@ class Publisher:
         raise AssertionError
 
 
+def _checked(node: JsonObject) -> JsonObject:
+    """A node that a search found; raises KeyError, TypeError if what is printed is not there."""
+    for member in _FOUND_TEXTS:
+        as_text(node[member])
+    as_number(node["score"])
+    return node
+
+
 def _path(version: NodeVersion) -> str:
     node = version.node
     return f"api/v1/nodes/{quote(node.type)}/{quote(node.namespace)}/{quote(str(version.version))}"
@@ -157,6 +184,6 @@ def _path(version: NodeVersion) -> str:
 
 def _strange(name: str) -> RemoteProtocolError:
     return RemoteProtocolError(
-        f"{name} answered a publication with something else than what was published",
+        f"{name} answered with something else than what was asked of it",
         hint="check the URL of the remote",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, canonical_json
 from onex.domain.metadata import NodeMetadata
 from onex.domain.version import Version
 from onex.schemas.node_schemas import first_problem_of, is_required
@@ -19,6 +19,12 @@ MAXIMUM_DEPTH = 32
 _NOTES = frozenset(
     {"title", "description", "default", "examples", "deprecated", "$comment", "required"}
 )
+_DEFINITIONS = ("$defs", "definitions")
+# Members whose absence allows more, whatever else a schema says.
+_LIFTED = frozenset(
+    {"pattern", "format", "multipleOf", "uniqueItems", "contentEncoding", "contentMediaType"}
+)
+_NOTHING: JsonObject = {"enum": []}
 _LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _COMPARED = frozenset(
@@ -89,7 +95,7 @@ def _narrowed(
     wide: JsonObject, narrow: JsonObject, place: str, values: str = "inputs", depth: int = 0
 ) -> Iterator[str]:
     """Why a value that the first schema allows may not be one that the second allows."""
-    if wide == narrow:
+    if canonical_json(wide) == canonical_json(narrow):
         return
     said = f"{place}:" if place else ":"
     if depth > MAXIMUM_DEPTH:
@@ -99,29 +105,37 @@ def _narrowed(
     if choices is not None:
         lost = [choice for choice in choices if first_problem_of(narrow, choice) is not None]
         if lost:
-            named = ", ".join(map(repr, lost[:5]))
+            named = ", ".join(map(canonical_json, lost[:5]))
             yield f"{said} {named} is " + ("refused now" if values == "inputs" else "new")
         return
     if _choices(narrow) is not None:
         yield f"{said} only some values are allowed where any were"
         return
     types, allowed = _types(wide), _types(narrow)
-    lost_types = {
-        t for t in types if t not in allowed and not (t == "integer" and "number" in allowed)
-    }
-    if lost_types:
-        kinds = ", ".join(sorted(lost_types))
+    gone = {t for t in types if t not in allowed and not (t == "integer" and "number" in allowed)}
+    if gone:
+        kinds = ", ".join(sorted(gone))
+        is_input = values == "inputs"
         yield (
-            f"{said} {kinds} is not taken any more"
-            if values == "inputs"
-            else f"{said} it may be {kinds} now"
+            f"{said} {kinds} is not taken any more" if is_input else f"{said} it may be {kinds} now"
         )
         return
     yield from _narrowed_bounds(wide, narrow, said)
     yield from _narrowed_members(wide, narrow, place, values, depth)
     for key in sorted({*wide, *narrow} - _COMPARED):
-        if key in narrow and wide.get(key) != narrow[key]:
+        is_note = key.startswith("x-") or (key in _DEFINITIONS and not _refers({**wide, **narrow}))
+        is_lifted = key in _LIFTED and key not in narrow
+        if not (is_note or is_lifted) and _differ(wide.get(key), narrow.get(key)):
             yield f"{said} {key} differs, which may break {values}"
+
+
+def _differ(one: JsonValue, other: JsonValue) -> bool:
+    return canonical_json(one) != canonical_json(other)
+
+
+def _refers(schema: JsonObject) -> bool:
+    """Whether anything in a schema is a reference, so that definitions matter."""
+    return '"$ref"' in canonical_json(schema)
 
 
 def _choices(schema: JsonObject) -> list[JsonValue] | None:
@@ -152,7 +166,11 @@ def _narrowed_members(
         yield from _narrowed(*items, f"{place}[]", values, depth + 1)
     said = f"{place}:" if place else ":"
     known, allowed = _schema(wide.get("properties")), _schema(narrow.get("properties"))
+    is_closed = wide.get("additionalProperties") is False
     for name, schema in allowed.items():
+        if is_closed and name not in known:
+            # No value has such a member.
+            continue
         inner = (_schema(known.get(name)), _schema(schema))
         yield from _narrowed(*inner, f"{place}.{name}", values, depth + 1)
     needed = _required(narrow) - _required(wide)
@@ -161,9 +179,9 @@ def _narrowed_members(
     if narrow.get("additionalProperties") is False:
         if wide.get("additionalProperties") is not False:
             yield f"{said} members that are not declared are refused"
-        gone = sorted(set(known) - set(allowed))
-        if gone:
-            yield f"{said} {', '.join(gone)} is not among the members"
+        lost = sorted(n for n in set(known) - set(allowed) if known[n] is not False)
+        if lost:
+            yield f"{said} {', '.join(lost)} is not among the members"
     elif "additionalProperties" in narrow:
         inner = (_schema(wide.get("additionalProperties")), _schema(narrow["additionalProperties"]))
         yield from _narrowed(*inner, f"{place}.*", values, depth + 1)
@@ -188,4 +206,7 @@ def _types(schema: JsonObject) -> frozenset[str]:
 
 
 def _schema(value: JsonValue) -> JsonObject:
+    """A schema as an object: true allows everything, and false nothing at all."""
+    if value is False:
+        return _NOTHING
     return value if isinstance(value, Mapping) else {}

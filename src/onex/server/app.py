@@ -13,21 +13,23 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from onex import __version__
 from onex.configuration import load_configuration
 from onex.domain.access_control import NamespaceRules
 from onex.domain.errors import OnexError
-from onex.domain.remote_errors import NotAuthenticatedError, NotPermittedError
+from onex.domain.remote_errors import TooManyRefusalsError
 from onex.remote.archive_store import ArchiveStore
 from onex.server.administration_routes import administration_routes
-from onex.server.asgi import REFUSED, Application, Receive, Scope, Send
+from onex.server.asgi import Application, Receive, Scope, Send
 from onex.server.change_routes import change_routes
-from onex.server.gate import Gate, HiddenNodeError
-from onex.server.guards import Guards, RateLimits
+from onex.server.gate import Gate
+from onex.server.guards import Guards
 from onex.server.index_routes import IndexRoutes, is_of_tree
-from onex.server.problem import PROBLEM_TYPE, problem, problem_of
+from onex.server.pace import RateLimits
+from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
 from onex.server.published_index import PublishedIndex
 from onex.server.read_routes import read_routes
 from onex.server.registry_pool import RegistryPool
@@ -65,11 +67,11 @@ def create_app(
     found = dict(os.environ) if environment is None else dict(environment)
     configuration = load_configuration(settings.start, found, settings.home)
     rules = NamespaceRules(configuration.private_namespaces)
-    gate = Gate(rules)
+    gate = Gate(rules, settings.limits.refusals)
     pool = RegistryPool(settings.home, settings.start, found)
     index = PublishedIndex(pool.open, gate)
     store = ArchiveStore(configuration.home / "published")
-    tree = IndexRoutes(index, store, rules, is_ending)
+    tree = IndexRoutes(index, store, gate, is_ending)
     api = _interface(Requests(pool, gate, index.note_change), index)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,10 +108,10 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
 
     @app.exception_handler(OnexError)
     async def refused(request: Request, error: OnexError) -> Response:
-        if isinstance(error, NotAuthenticatedError | NotPermittedError | HiddenNodeError):
-            request.scope[REFUSED] = True
         status, body = problem_of(error)
-        headers = {"www-authenticate": "Bearer"} if status == 401 else None
+        headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+        if isinstance(error, TooManyRefusalsError):
+            headers["retry-after"] = retry_after(error)
         return Response(body, status, headers, PROBLEM_TYPE)
 
     @app.exception_handler(RequestValidationError)
@@ -125,6 +127,11 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
         if error.status_code == 405:
             headers["allow"] = ", ".join(sorted(_methods_at(routers, request.scope)))
         return Response(body, error.status_code, headers, PROBLEM_TYPE)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        # Nobody reads this: the peer left in the middle of its own request.
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:

@@ -12,6 +12,3 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
-
-REFUSED = "onex.refused"
-"""The member of a request's scope by which a refusal is told; each address has few of them."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from onex.domain.access_control import Action
-from onex.domain.errors import UsageError
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.registry import Registry
-from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
+from onex.server.gate import Caller
 from onex.server.models import (
     Json,
     Transition,
@@ -29,6 +29,7 @@ from onex.server.requests import (
     version_of,
 )
 
+UPLOADS_AT_ONCE = 8
 ARCHIVE_TYPES = ("application/x-tar", "application/octet-stream")
 _ARCHIVE_BODY = {
     "requestBody": {
@@ -42,17 +43,35 @@ _ARCHIVE_BODY = {
 def change_routes(api: Requests) -> APIRouter:
     """The routes of publishers and maintainers."""
     router = APIRouter(prefix=INTERFACE)
+    uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    def permitted(
+        request: Request, node_type: TypeName, namespace: Namespace, version: VersionText
+    ) -> Caller:
+        """Who publishes, decided before any of the body is taken."""
+        caller = api.caller(request)
+        api.require(caller, Action.PUBLISH, version_of(node_type, namespace, version))
+        return caller
+
+    async def upload(request: Request, caller: Caller = Depends(permitted)) -> tuple[Caller, bytes]:
+        """The body of a publication, of which only some are taken at once."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in ARCHIVE_TYPES:
+            raise UnsupportedContentError(
+                f"the body must be {ARCHIVE_TYPES[0]}", hint="publish with onex publish"
+            )
+        async with uploads:
+            return caller, await request.body()
 
     @router.put("/nodes/{node_type}/{namespace}/{version}",
                      responses=problems(403, 404, 409, 413, 415, 422),
                      status_code=201, tags=["publishing"])  # fmt: skip
     def publish(
-        request: Request,
         response: Response,
         node_type: TypeName,
         namespace: Namespace,
         version: VersionText,
-        archive: Annotated[bytes, Depends(_archive)],
+        uploaded: tuple[Caller, bytes] = Depends(upload),
         onex_manifest: Annotated[
             str, Header(max_length=255, examples=["node.onex.yaml"])
         ] = "node.onex.yaml",
@@ -63,11 +82,14 @@ def change_routes(api: Requests) -> APIRouter:
 
         The same bytes again are a success, so a request can be repeated whose answer was lost.
         """
-        wanted = version_of(node_type, namespace, version)
-        caller = api.caller(request)
-        api.require(caller, Action.PUBLISH, wanted)
+        caller, archive = uploaded
         published = api.registry(caller).published.publish(
-            archive, onex_manifest, expected=wanted, override=override, dry_run=dry_run
+            archive,
+            onex_manifest,
+            expected=version_of(node_type, namespace, version),
+            override=override,
+            dry_run=dry_run,
+            sees=api.visible(caller).shows,
         )
         api.note_change()
         response.status_code = 201 if published.created and not dry_run else 200
@@ -107,6 +129,8 @@ def change_routes(api: Requests) -> APIRouter:
         caller = api.caller(request)
         api.require(caller, Action.DECIDE, wanted)
         registry = api.existing(caller, wanted)
+        if transition.deprecated_by is not None:
+            api.require_visible(caller, NodeRef.parse(transition.deprecated_by))
         node = registry.set_lifecycle(
             NodeRef.parse(str(wanted)),
             Lifecycle(transition.lifecycle),
@@ -129,16 +153,3 @@ def _decided(node: RegisteredNode, registry: Registry) -> Json:
         "deprecated_by": metadata.deprecated_by,
         "serial": registry.storage.serial(),
     }
-
-
-async def _archive(request: Request) -> bytes:
-    """The body of a publication."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in ARCHIVE_TYPES:
-        raise UnsupportedContentError(
-            f"the body must be {ARCHIVE_TYPES[0]}", hint="publish with onex publish"
-        )
-    body = await request.body()
-    if len(body) > MAXIMUM_ARCHIVE_BYTES:
-        raise UsageError("the archive is too large", hint="see the limits of a node")
-    return body

@@ -11,7 +11,12 @@ from datetime import UTC, datetime
 
 from onex.domain.access_control import Action, NamespaceRules, Token
 from onex.domain.errors import NodeNotFoundError
-from onex.domain.remote_errors import NotAuthenticatedError, NotPermittedError
+from onex.domain.remote_errors import (
+    NotAuthenticatedError,
+    NotPermittedError,
+    TooManyRefusalsError,
+)
+from onex.server.pace import Pace, Rate
 from onex.storage.backend import StorageBackend
 from onex.trust.tokens import find_token
 
@@ -36,27 +41,32 @@ class Caller:
 class Gate:
     """Decides about requests to one registry. One object serves all threads of a process."""
 
-    def __init__(self, rules: NamespaceRules) -> None:
+    def __init__(self, rules: NamespaceRules, refusals: Rate) -> None:
+        """``refusals`` is how many of them each address may cause, since each is recorded."""
         self.rules = rules
+        self._refusals = Pace(refusals)
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, Token]] = {}
         self._uses: dict[str, str] = {}
         self._written = 0.0
 
     def caller(self, authorization: str | None, address: str, storage: StorageBackend) -> Caller:
-        """Who sends these headers.
+        """Who sends these headers; nothing is recorded.
 
         Raises:
             NotAuthenticatedError: there is a token, and it is good for nothing.
         """
         if not authorization:
             return Caller(None, address)
-        try:
-            return Caller(self._token(authorization, storage), address)
-        except NotAuthenticatedError as error:
-            anonymous = Caller(None, address)
-            record_refusal(storage, anonymous, "authenticate", "registry", error.message)
-            raise
+        return Caller(self._token(authorization, storage), address)
+
+    def count_refusal(self, caller: Caller) -> None:
+        """Count a refusal that is about to be recorded; raises TooManyRefusalsError."""
+        wait = self._refusals.take(caller.token.id if caller.token else caller.address)
+        if wait:
+            raise TooManyRefusalsError(
+                "too many requests were refused", hint="see onex login", details={"wait": wait}
+            )
 
     def _token(self, authorization: str, storage: StorageBackend) -> Token:
         if authorization[: len(SCHEME)].lower() != SCHEME:
@@ -94,11 +104,13 @@ class Gate:
         Raises:
             NodeNotFoundError: a reader may not know that it is there.
             NotAuthenticatedError, NotPermittedError: it is refused.
+            TooManyRefusalsError: it is refused, and others were just before.
         """
         decision = self.rules.decide(caller.token, action, namespace)
         if decision.allowed:
             return
         name = object_name or namespace or "registry"
+        self.count_refusal(caller)
         record_refusal(storage, caller, action, name, decision.reason)
         if decision.is_hidden:
             raise hidden(name)
@@ -126,10 +138,6 @@ def record_refusal(
     storage.write(lambda writer: writer.refused(f"access.{action}", name, reason), caller.actor)
 
 
-class HiddenNodeError(NodeNotFoundError):
-    """The answer for what is not there, and for what the caller may not know to be there."""
-
-
-def hidden(name: str) -> HiddenNodeError:
-    """The one answer of both kinds."""
-    return HiddenNodeError(f"no node is called {name!r}", hint="see what there is: /api/v1/nodes")
+def hidden(name: str) -> NodeNotFoundError:
+    """The one answer for what is not there, and for what the caller may not know to be there."""
+    return NodeNotFoundError(f"no node is called {name!r}", hint="see what there is: /api/v1/nodes")

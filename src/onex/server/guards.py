@@ -4,67 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
-from onex.server.asgi import REFUSED, Application, Headers, Message, Receive, Scope, Send
+from onex.server.asgi import Application, Headers, Message, Receive, Scope, Send
 from onex.server.index_routes import STREAM_TYPE, is_of_tree
+from onex.server.pace import Pace, RateLimits
 from onex.server.problem import PROBLEM_TYPE, problem
 
 MAXIMUM_BODY_BYTES = 1024 * 1024
 REQUEST_SECONDS = 60.0
 UPLOAD_SECONDS = 600.0
 DRAIN_SECONDS = 2.0
-MAXIMUM_CALLERS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """How many requests may come at once, and how many a second after that."""
-
-    burst: float
-    per_second: float
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimits:
-    """The rates of one token, or of one address without one; refusals are those of an address.
-
-    Files of the tree are cheap: they are kept as bytes.
-    """
-
-    tree: Rate = Rate(20_000, 10_000)
-    interface: Rate = Rate(2_000, 300)
-    refusals: Rate = Rate(60, 1)
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """Tokens of a bucket that fills by itself (the token bucket of RFC 2697 with one rate)."""
-
-    level: float
-    at: float
-
-    def wait(self, rate: Rate) -> float:
-        """In how many seconds one can be taken; 0 for at once."""
-        now = time.monotonic()
-        self.level = min(rate.burst, self.level + (now - self.at) * rate.per_second)
-        self.at = now
-        return 0.0 if self.level >= 1 else (1 - self.level) / rate.per_second
-
-    def take(self, rate: Rate) -> float:
-        """Take one; returns 0, or in how many seconds one can be taken."""
-        wait = self.wait(rate)
-        if wait == 0:
-            self.level -= 1
-        return wait
 
 
 class Guards:
@@ -73,10 +28,8 @@ class Guards:
     def __init__(self, inner: Application, hosts: Iterable[str], limits: RateLimits) -> None:
         """``hosts`` are the names that the server answers for, without ports; ``*`` is any."""
         self._inner = inner
-        self._hosts = frozenset(hosts)
-        self._limits = limits
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._good: OrderedDict[str, None] = OrderedDict()
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._tree, self._interface = Pace(limits.tree), Pace(limits.interface)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,17 +49,14 @@ class Guards:
         is_stream = scope["path"] == f"/{CHANGES_PATH}" and STREAM_TYPE in headers.get(
             b"accept", ""
         )
-        seconds = None if is_stream else UPLOAD_SECONDS if is_upload else REQUEST_SECONDS
+        is_long = is_upload or scope["path"].startswith("/blobs/")
+        seconds = None if is_stream else UPLOAD_SECONDS if is_long else REQUEST_SECONDS
         exchange = _Exchange(receive, send, limit)
         try:
             async with asyncio.timeout(seconds):
                 await self._inner(scope, exchange.receive, exchange.send)
         except TimeoutError:
             await exchange.end(503, f"the request took more than {seconds:g} seconds")
-        if scope.get(REFUSED):
-            refusals = self._limits.refusals
-            self._bucket(f"refusals {self._blamed(scope, headers)}", refusals).take(refusals)
-        self._learn(headers, exchange.status)
 
     def _refusal(
         self, scope: Scope, headers: dict[bytes, str]
@@ -116,46 +66,21 @@ class Guards:
             return 421, "ACC002", f"this server does not answer for the host {host[:100]!r}", []
         origin = headers.get(b"origin")
         # A page of another site must not use a browser that happens to be able to come here.
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and not _is_of_host(origin, host):
             return 403, "ACC002", "requests of pages of other sites are refused", []
-        address = _address(scope)
-        is_tree = is_of_tree(scope["path"])
-        rate = self._limits.tree if is_tree else self._limits.interface
-        who = f"{'tree' if is_tree else 'interface'} {headers.get(b'authorization', address)}"
-        wait = self._bucket(who, rate).take(rate)
-        refused = self._buckets.get(f"refusals {self._blamed(scope, headers)}")
-        if refused is not None:
-            wait = max(wait, refused.wait(self._limits.refusals))
+        pace = self._tree if is_of_tree(scope["path"]) else self._interface
+        wait = pace.take(headers.get(b"authorization", _address(scope)))
         if wait > 0:
             later = str(int(wait) + 1).encode()
             return 429, "ACC002", "there were too many requests", [(b"retry-after", later)]
         return None
 
-    def _learn(self, headers: dict[bytes, str], status: int | None) -> None:
-        """Remember which tokens are good, so that none pays for others at its address."""
-        authorization = headers.get(b"authorization")
-        if authorization is None or status is None:
-            return
-        self._good.pop(authorization, None)
-        if status not in (401, 429):
-            self._good[authorization] = None
-            if len(self._good) > MAXIMUM_CALLERS:
-                self._good.popitem(last=False)
 
-    def _blamed(self, scope: Scope, headers: dict[bytes, str]) -> str:
-        """Whom a refusal is counted for: a good token, or else the address."""
-        authorization = headers.get(b"authorization", "")
-        return authorization if authorization in self._good else _address(scope)
-
-    def _bucket(self, who: str, rate: Rate) -> _Bucket:
-        bucket = self._buckets.get(who)
-        if bucket is None:
-            bucket = self._buckets[who] = _Bucket(rate.burst, time.monotonic())
-            if len(self._buckets) > MAXIMUM_CALLERS:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(who)
-        return bucket
+def _is_of_host(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _address(scope: Scope) -> str:
@@ -204,7 +129,7 @@ def _hostname(host: str) -> str:
     """The name in a header Host, without the port and the brackets of an address."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    return host.partition(":")[0].lower().removesuffix(".")
 
 
 async def _refuse(

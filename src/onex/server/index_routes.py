@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from onex.domain.access_control import AccessDecision, Action, NamespaceRules
+from onex.domain.access_control import AccessDecision, Action
 from onex.domain.errors import OnexError
-from onex.domain.remote_errors import NotAuthenticatedError
+from onex.domain.remote_errors import TooManyRefusalsError
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.tree import CHANGES_PATH, CONFIG_PATH, blob_path, node_of_path, write_changes
-from onex.server.asgi import REFUSED, Headers, Receive, Scope, Send
-from onex.server.gate import Caller
-from onex.server.problem import PROBLEM_TYPE, problem, problem_of
+from onex.server.asgi import Headers, Receive, Scope, Send
+from onex.server.gate import Caller, Gate
+from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
 from onex.server.published_index import PublishedIndex, TreeFile
 
 SERIAL_HEADER = b"onex-at-least-serial"
@@ -20,6 +21,9 @@ STREAM_TYPE = "text/event-stream"
 MAXIMUM_CHANGES = 10_000
 HEARTBEAT_SECONDS = 15.0
 POLL_SECONDS = 0.2
+MAXIMUM_STREAMS = 200
+STREAMS_OF_AN_ADDRESS = 20
+LOGGER = logging.getLogger("onex.server")
 
 _PREFIXES = ("/index/", "/names/", "/blobs/")
 _LINES = b"application/jsonl; charset=utf-8"
@@ -42,22 +46,26 @@ class IndexRoutes:
         self,
         index: PublishedIndex,
         store: ArchiveStore,
-        rules: NamespaceRules,
+        gate: Gate,
         is_ending: Callable[[], bool],
     ) -> None:
         """``is_ending`` says that the server is about to end, and streams with it."""
         self._index = index
         self._store = store
-        self._rules = rules
+        self._gate = gate
+        self._rules = gate.rules
         self._is_ending = is_ending
+        self._streams: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._answer(scope, receive, send)
         except OnexError as error:
-            scope[REFUSED] = isinstance(error, NotAuthenticatedError)
             status, body = problem_of(error)
-            await _send_problem(send, status, body)
+            more = []
+            if isinstance(error, TooManyRefusalsError):
+                more = [(b"retry-after", retry_after(error).encode())]
+            await _send_problem(send, status, body, more)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -71,14 +79,14 @@ class IndexRoutes:
         if path.startswith("blobs/"):
             await self._send_blob(scope, receive, send, path, caller)
         elif path == CHANGES_PATH:
-            await self._send_changes(scope, headers, send, caller)
+            await self._send_changes(scope, receive, headers, send, caller)
         else:
             node = node_of_path(path)
             if node is not None:
                 decision = self._rules.decide(caller.token, Action.READ, node.namespace)
                 if not decision.allowed:
                     # Whether there is such a node is not even looked up.
-                    await self._refuse(scope, send, path, caller, decision)
+                    await self._refuse(send, path, caller, decision)
                     return
             file = await self._index.file(path, headers.number(SERIAL_HEADER))
             await self._send_file(scope, headers, send, path, file, caller)
@@ -123,12 +131,16 @@ class IndexRoutes:
         return TreeFile.of(b"".join(shown)) if shown else None
 
     async def _refuse(
-        self, scope: Scope, send: Send, path: str, caller: Caller, decision: AccessDecision
+        self, send: Send, path: str, caller: Caller, decision: AccessDecision
     ) -> None:
         """Answer as for what is not there, and only then record that it was refused."""
-        scope[REFUSED] = True
+        self._gate.count_refusal(caller)
         await _send_missing(send, path)
-        await self._index.refused(caller, path, decision.reason)
+        try:
+            await self._index.refused(caller, path, decision.reason)
+        except OnexError:
+            # The answer is given; that it could not be recorded is told to those who run this.
+            LOGGER.exception("a refusal of %s was not recorded", path)
 
     async def _send_blob(
         self, scope: Scope, receive: Receive, send: Send, path: str, caller: Caller
@@ -136,22 +148,27 @@ class IndexRoutes:
         from starlette.responses import FileResponse
 
         sha256 = path.rpartition("/")[2]
-        found = await self._index.place_of_blob(sha256) if path == blob_path(sha256) else None
-        if found is not None:
-            decision = self._rules.decide(caller.token, Action.READ, found[1])
-            if not decision.allowed:
-                await self._refuse(scope, send, path, caller, decision)
-                return
-        file = self._store.path_of(sha256) if found is not None else None
+        is_blob = path == blob_path(sha256)
+        namespaces = await self._index.namespaces_of_blob(sha256) if is_blob else []
+        decisions = [self._rules.decide(caller.token, Action.READ, n) for n in namespaces]
+        if decisions and not any(decision.allowed for decision in decisions):
+            await self._refuse(send, path, caller, decisions[0])
+            return
+        file = self._store.path_of(sha256) if decisions else None
         if file is None or not file.is_file():
             await _send_missing(send, path)
             return
+        etag = f'"{sha256}"'
         kept = "private, max-age=31536000, immutable"
+        if _matches(_Headers(scope["headers"]).value(b"if-none-match"), etag.encode()):
+            headers = [*_SAFE[:2], (b"cache-control", kept.encode()), (b"etag", etag.encode())]
+            await _send(send, 304, headers, b"", is_head=True)
+            return
         response = FileResponse(
             file,
             media_type="application/x-tar",
             headers={
-                "etag": f'"{sha256}"',
+                "etag": etag,
                 "cache-control": kept,
                 "x-content-type-options": "nosniff",
             },
@@ -159,7 +176,7 @@ class IndexRoutes:
         await response(scope, receive, send)
 
     async def _send_changes(
-        self, scope: Scope, headers: _Headers, send: Send, caller: Caller
+        self, scope: Scope, receive: Receive, headers: _Headers, send: Send, caller: Caller
     ) -> None:
         query = _query(scope)
         since, limit = _whole(query.get("since", "0")), _whole(query.get("limit", "10000"))
@@ -167,46 +184,84 @@ class IndexRoutes:
             body = problem(400, "USE001", "since and limit must be whole numbers")
             await _send_problem(send, 400, body)
             return
-        hidden = self._rules.hidden_from(caller.token)
-        if STREAM_TYPE.encode() in headers.value(b"accept"):
-            last = headers.text(b"last-event-id")
-            start = _whole(last) if last else None
-            await self._stream(send, since if start is None else start, hidden)
+        is_head = scope["method"] == "HEAD"
+        if STREAM_TYPE.encode() in headers.value(b"accept") and not is_head:
+            last = _whole(headers.text(b"last-event-id") or "")
+            authorization = headers.text(b"authorization")
+            await self._stream(
+                receive, send, since if last is None else last, caller, authorization
+            )
             return
         await self._index.serial(headers.number(SERIAL_HEADER))
+        hidden = self._rules.hidden_from(caller.token)
         changes = await self._index.changes(since, min(limit, MAXIMUM_CHANGES), hidden)
         found: Headers = [*_SAFE, (b"content-type", _LINES)]
-        is_head = scope["method"] == "HEAD"
         await _send(send, 200, found, write_changes(changes), is_head=is_head)
 
-    async def _stream(self, send: Send, since: int, hidden: tuple[str, ...]) -> None:
-        """Server-sent events, each with the serial of an entry as its identifier, without end."""
+    async def _stream(
+        self,
+        receive: Receive,
+        send: Send,
+        since: int,
+        caller: Caller,
+        authorization: str | None,
+    ) -> None:
+        """Server-sent events until the reader leaves, each with the serial of an entry."""
+        open_ = self._streams.get(caller.address, 0)
+        if open_ >= STREAMS_OF_AN_ADDRESS or sum(self._streams.values()) >= MAXIMUM_STREAMS:
+            await _send_problem(send, 429, problem(429, "ACC003", "too many streams are open"))
+            return
+        self._streams[caller.address] = open_ + 1
+        leaving = asyncio.create_task(_until_gone(receive))
+        try:
+            await self._send_events(send, since, caller, authorization, leaving)
+        finally:
+            leaving.cancel()
+            self._streams[caller.address] -= 1
+            if not self._streams[caller.address]:
+                del self._streams[caller.address]
+
+    async def _send_events(
+        self,
+        send: Send,
+        since: int,
+        caller: Caller,
+        authorization: str | None,
+        leaving: asyncio.Task[None],
+    ) -> None:
         kind = f"{STREAM_TYPE}; charset=utf-8".encode()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [*_SAFE, (b"content-type", kind)],
-            }
-        )
+        start = {"type": "http.response.start", "status": 200}
+        await send(start | {"headers": [*_SAFE, (b"content-type", kind)]})
         quiet = 0.0
-        while not self._is_ending():
+        while not self._is_ending() and not leaving.done():
             text = b""
             if await self._index.serial() > since:
+                try:
+                    caller = await self._index.caller(authorization, caller.address)
+                except OnexError:
+                    # The token is good for nothing any more.
+                    break
+                hidden = self._rules.hidden_from(caller.token)
                 for change in await self._index.changes(since, 500, hidden):
                     data = write_changes([change]).decode().strip()
                     text += f"id: {change.serial}\nevent: change\ndata: {data}\n\n".encode()
                     since = change.serial
             elif quiet >= HEARTBEAT_SECONDS:
-                # Finds out that the reader has gone.
+                # Keeps what lies between from closing a connection that seems idle.
                 text = b": still here\n\n"
             if text:
                 quiet = 0.0
                 await send({"type": "http.response.body", "body": text, "more_body": True})
             else:
                 quiet += POLL_SECONDS
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.wait([leaving], timeout=POLL_SECONDS)
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Wait until the peer has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Headers:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 
 from onex.domain.errors import (
     AmbiguousNodeError,
+    FileNotWrittenError,
     InternalError,
     LifecycleError,
     NodeNotFoundError,
@@ -13,6 +15,7 @@ from onex.domain.errors import (
     ResolutionError,
     RunNotFoundError,
     StorageError,
+    SystemRefusedError,
     UsageError,
 )
 from onex.domain.remote_errors import (
@@ -20,8 +23,11 @@ from onex.domain.remote_errors import (
     NotAuthenticatedError,
     NotPermittedError,
     NotPublishableError,
+    TooManyRefusalsError,
     VersionTakenError,
 )
+
+LOGGER = logging.getLogger("onex.server")
 
 
 class UnsupportedContentError(UsageError):
@@ -32,6 +38,7 @@ PROBLEM_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[OnexError], int], ...] = (
     (NotAuthenticatedError, 401),
     (NotPermittedError, 403),
+    (TooManyRefusalsError, 429),
     (NodeNotFoundError, 404),
     (RunNotFoundError, 404),
     (VersionTakenError, 409),
@@ -41,6 +48,8 @@ _STATUS: tuple[tuple[type[OnexError], int], ...] = (
     (ArchiveRefusedError, 422),
     (ResolutionError, 422),
     (StorageError, 503),
+    (FileNotWrittenError, 507),
+    (SystemRefusedError, 507),
     (InternalError, 500),
     (UnsupportedContentError, 415),
     (UsageError, 400),
@@ -74,7 +83,23 @@ def problem(
 def problem_of(error: OnexError) -> tuple[int, bytes]:
     """The status and the problem details of an error."""
     status = status_of(error)
+    if status in _OWN_FAILURES:
+        # Where the database and the folders are is nobody's business but that of the log.
+        LOGGER.error("%s: %s", error.code, error.message)
+        return status, problem(status, error.code, _OWN_FAILURES[status], "try again later")
     return status, problem(status, error.code, error.message, error.hint, **error.details)
+
+
+def retry_after(error: TooManyRefusalsError) -> str:
+    """The header Retry-After of an answer."""
+    return str(int(float(str(error.details.get("wait", 0)))) + 1)
+
+
+_OWN_FAILURES = {
+    500: "the server failed",
+    503: "the registry cannot be read or written at the moment",
+    507: "the registry cannot be written at the moment",
+}
 
 
 _TITLES = {
@@ -91,4 +116,5 @@ _TITLES = {
     429: "Too many requests",
     500: "The server failed",
     503: "The server cannot answer now",
+    507: "The server has no room",
 }

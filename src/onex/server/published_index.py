@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from onex.domain.access_control import Action
-from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
+from onex.domain.access_control import Action, HiddenNamespaces
+from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.metadata import SourceId
+from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
 from onex.remote.local_tree import LocalTree, changes_of
 from onex.remote.tree import (
@@ -57,14 +58,44 @@ class TreeFile:
         return len(self.content) + len(self.compressed or b"")
 
 
+class _Worker:
+    """A thread with a registry of its own."""
+
+    def __init__(self, open_registry: Callable[[], Registry], name: str) -> None:
+        self._open = open_registry
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._registry: Registry | None = None
+
+    async def run(self, work: Callable[[Registry], Result]) -> Result:
+        """Have the thread do something, after all that was asked of it before."""
+
+        def do() -> Result:
+            if self._registry is None:
+                self._registry = self._open()
+            return work(self._registry)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, do)
+
+    async def close(self) -> None:
+        """Release the registry, in the thread that opened it."""
+
+        def close() -> None:
+            if self._registry is not None:
+                self._registry.close()
+                self._registry = None
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+        self._thread.shutdown()
+
+
 class PublishedIndex:
     """Answers from one registry, read in a thread of its own. For one event loop."""
 
     def __init__(self, open_registry: Callable[[], Registry], gate: Gate) -> None:
-        self._open = open_registry
         self._gate = gate
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="onex-index")
-        self._registry: Registry | None = None
+        self._readers = _Worker(open_registry, "onex-index")
+        # A writer that waits for the database must hold up no reader.
+        self._writers = _Worker(open_registry, "onex-index-log")
         self._kept: OrderedDict[str, TreeFile | None] = OrderedDict()
         self._kept_bytes = 0
         self._serial = -1
@@ -94,7 +125,7 @@ class PublishedIndex:
             await self._check()
         return self._serial
 
-    async def changes(self, since: int, limit: int, hidden: tuple[str, ...]) -> list[Change]:
+    async def changes(self, since: int, limit: int, hidden: HiddenNamespaces) -> list[Change]:
         """The entries of the log after a serial, without the names of what is hidden."""
 
         def read(registry: Registry) -> list[Change]:
@@ -102,43 +133,51 @@ class PublishedIndex:
 
         return await self._read(read)
 
-    async def place_of_blob(self, sha256: str) -> tuple[ArchivePlace, str] | None:
-        """Where a published archive is, and the namespace of its node; None without one."""
+    async def namespaces_of_blob(self, sha256: str) -> list[str]:
+        """The namespaces of the nodes that were published with an archive; none without one."""
 
-        def read(registry: Registry) -> tuple[ArchivePlace, str] | None:
+        def read(registry: Registry) -> list[str]:
             found = registry.storage.nodes_from(SourceId(PUBLISHED_SOURCE), f"archive:{sha256}:")
-            for path, version in found.items():
-                place = ArchivePlace.parse(path)
-                if place is not None:
-                    return place, version.node.namespace
-            return None
+            return [version.node.namespace for version in found.values()]
 
         return await self._read(read)
 
     async def caller(self, authorization: str | None, address: str) -> Caller:
-        """Who sends these headers; raises as ``Gate.caller``."""
+        """Who sends these headers.
+
+        Raises:
+            NotAuthenticatedError: the token is good for nothing, which is recorded.
+            TooManyRefusalsError: that happened too often.
+        """
         if not authorization:
             return Caller(None, address)
-        return await self._read(
-            lambda registry: self._gate.caller(authorization, address, registry.storage)
-        )
+        try:
+            found = await self._read(
+                lambda registry: self._gate.caller(authorization, address, registry.storage)
+            )
+        except NotAuthenticatedError as error:
+            stranger = Caller(None, address)
+            self._gate.count_refusal(stranger)
+            await self._record(stranger, "authenticate", "registry", error.message)
+            raise
+        uses = self._gate.take_uses()
+        if uses:
+            await self._writers.run(lambda r: r.storage.write(lambda w: w.note_token_uses(uses)))
+        return found
 
     async def refused(self, caller: Caller, name: str, reason: str) -> None:
-        """Record that a reader was refused."""
-        await self._read(
-            lambda registry: record_refusal(registry.storage, caller, Action.READ, name, reason)
+        """Record that a reader was refused, which was counted before."""
+        await self._record(caller, Action.READ, name, reason)
+
+    async def _record(self, caller: Caller, action: str, name: str, reason: str) -> None:
+        await self._writers.run(
+            lambda registry: record_refusal(registry.storage, caller, action, name, reason)
         )
 
     async def close(self) -> None:
-        """Release the registry."""
-
-        def close() -> None:
-            if self._registry is not None:
-                self._registry.close()
-                self._registry = None
-
-        await asyncio.get_running_loop().run_in_executor(self._thread, close)
-        self._thread.shutdown()
+        """Release the registries."""
+        await self._readers.close()
+        await self._writers.close()
 
     async def _check(self) -> None:
         """Learn what changed; those who ask at the same time wait for one answer."""
@@ -167,15 +206,7 @@ class PublishedIndex:
         return serial, frozenset(event.object.partition("@")[0] for event in events)
 
     async def _read(self, question: Callable[[Registry], Result]) -> Result:
-        def ask() -> Result:
-            if self._registry is None:
-                self._registry = self._open()
-            uses = self._gate.take_uses()
-            if uses:
-                self._registry.storage.write(lambda writer: writer.note_token_uses(uses))
-            return question(self._registry)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        return await self._readers.run(question)
 
     def _make(self, registry: Registry, path: str) -> TreeFile | None:
         store = registry.remotes.published

@@ -140,6 +140,7 @@ def read_routes(api: Requests) -> APIRouter:
         wanted = version_of(node_type, namespace, version)
         caller = api.caller(request)
         api.versions(caller, wanted.node)
+        api.existing(caller, wanted)
         events = api.registry(caller).changes_of(NodeRef.parse(str(wanted)))
         return {"events": [_told(event) for event in events]}
 
@@ -152,6 +153,7 @@ def read_routes(api: Requests) -> APIRouter:
         wanted = version_of(node_type, namespace, version)
         caller = api.caller(request)
         api.versions(caller, wanted.node)
+        api.existing(caller, wanted)
         _, found = api.registry(caller).impact(NodeRef.parse(str(wanted)), {})
         catalog = api.visible(caller)
         shown = [

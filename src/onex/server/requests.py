@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
 
-from onex.domain.access_control import Action
+from onex.domain.access_control import Action, HiddenNamespaces
 from onex.domain.errors import NodeNotFoundError
 from onex.domain.metadata import RegisteredNode
-from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.reference import NodeId, NodeRef, NodeVersion
+from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
-from onex.server.gate import Caller, Gate, hidden
+from onex.server.gate import Caller, Gate, hidden, record_refusal
 from onex.server.models import Problem
 from onex.server.registry_pool import RegistryPool
 from onex.server.visible_catalog import VisibleCatalog
@@ -26,8 +27,9 @@ MAXIMUM_PAGE = 1_000
 _TYPE = "^[a-z][a-z0-9_-]{0,63}$"
 _NAMESPACE = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*$"
 # SemVer 2.0.0, section "Is there a suggested regular expression", with numbers of bounded length.
-_NUMBER, _PART = r"(0|[1-9]\d{0,8})", r"(0|[1-9]\d{0,8}|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
-_VERSION = rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PART}(\.{_PART})*)?$"
+_NUMBER, _PART = r"(0|[1-9]\d{0,17})", r"(0|[1-9]\d{0,17}|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
+_BUILD = r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+_VERSION = rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PART}(\.{_PART})*)?{_BUILD}$"
 
 TypeName = Annotated[str, Path(pattern=_TYPE, examples=["tool"])]
 Namespace = Annotated[str, Path(pattern=_NAMESPACE, max_length=255, examples=["atlas.parse"])]
@@ -53,11 +55,17 @@ class Requests:
         return self._pool.here().acting_as(caller.actor)
 
     def caller(self, request: Request) -> Caller:
+        """Who makes a request; raises NotAuthenticatedError, TooManyRefusalsError."""
         address = request.client.host if request.client else "local"
-        storage = self._pool.here().storage
-        return self._gate.caller(request.headers.get("authorization"), address, storage)
+        try:
+            return self._gate.caller(request.headers.get("authorization"), address, self.storage)
+        except NotAuthenticatedError as error:
+            stranger = Caller(None, address)
+            self._gate.count_refusal(stranger)
+            record_refusal(self.storage, stranger, "authenticate", "registry", error.message)
+            raise
 
-    def hidden(self, caller: Caller) -> tuple[str, ...]:
+    def hidden(self, caller: Caller) -> HiddenNamespaces:
         return self._gate.rules.hidden_from(caller.token)
 
     def require(self, caller: Caller, action: Action, node: NodeId | NodeVersion | None) -> None:
@@ -78,6 +86,13 @@ class Requests:
     def visible(self, caller: Caller) -> VisibleCatalog:
         """The registered nodes that a caller may see."""
         return VisibleCatalog(self.storage, self.hidden(caller))
+
+    def require_visible(self, caller: Caller, reference: NodeRef) -> None:
+        """Raise NodeNotFoundError if a caller may not see the one node that a reference means."""
+        nodes = self.storage.find_nodes(reference.name)
+        catalog = self.visible(caller)
+        if not nodes or not all(catalog.shows(node) for node in nodes):
+            raise hidden(str(reference.node or reference.name))
 
     def existing(self, caller: Caller, wanted: NodeVersion) -> Registry:
         """The registry, if it has a version; raises NodeNotFoundError."""

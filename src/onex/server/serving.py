@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -11,9 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,7 +28,8 @@ BACKLOG = 2_048
 DRAIN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 30
 HEADER_SECONDS = 15.0
-CONCURRENCY = 1_000
+CONCURRENCY = 2_000
+CONNECTIONS_OF_AN_ADDRESS = 500
 START_SECONDS = 60.0
 
 
@@ -40,23 +44,55 @@ class Listening:
 
 
 class _PatientlessProtocol(H11Protocol):
-    """HTTP/1.1 that hangs up if the head of a request does not arrive in time."""
+    """HTTP/1.1 that hangs up if the head of a request does not arrive in time.
 
-    _waiting: object = None
+    The connections of one address are counted, so that none can take them all.
+    """
+
+    _open: ClassVar[Counter[str]] = Counter()
+    _waiting: asyncio.TimerHandle | None = None
+    _address: str | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else "local"
+        self._open[self._address] += 1
+        if self._open[self._address] > CONNECTIONS_OF_AN_ADDRESS:
+            transport.abort()
+            return
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+        if self._address is not None:
+            self._open[self._address] -= 1
+            if not self._open[self._address]:
+                del self._open[self._address]
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        is_complete = self.cycle is not None and not self.cycle.response_complete
-        if is_complete and self._waiting is not None:
-            self._waiting.cancel()  # type: ignore[attr-defined]
+        if self._is_busy:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._wait()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(HEADER_SECONDS, self._hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
             self._waiting = None
-        elif not is_complete and self._waiting is None:
-            self._waiting = self.loop.call_later(HEADER_SECONDS, self._hang_up)
 
     def _hang_up(self) -> None:
         self._waiting = None
-        is_busy = self.cycle is not None and not self.cycle.response_complete
-        if not is_busy and not self.transport.is_closing():
+        if not self._is_busy and not self.transport.is_closing():
             self.transport.close()
 
 
@@ -178,13 +214,14 @@ def _supervise(
                     # It crashed, or was killed by somebody.
                     workers[position] = _Worker(settings, listener, listening.tls)
     finally:
-        signal.set_wakeup_fd(before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         for worker in workers:
             worker.end()
         for worker in workers:
             worker.wait()
+        # Only now, so that a second signal does not leave workers behind.
+        signal.set_wakeup_fd(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         os.close(signals)
         os.close(woken)
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onex.domain.access_control import covers
+from onex.domain.access_control import HiddenNamespaces
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId
 from onex.storage.backend import StorageBackend
+
+CLOSE_NAMES = 200
 
 
 class VisibleCatalog:
     """A NodeCatalog without the nodes in some namespaces."""
 
-    def __init__(self, storage: StorageBackend, hidden: Sequence[str]) -> None:
+    def __init__(self, storage: StorageBackend, hidden: HiddenNamespaces) -> None:
         self._storage = storage
         self._hidden = hidden
 
     def shows(self, node: NodeId) -> bool:
         """Whether the reader may see a node."""
-        return not any(covers(pattern, node.namespace) for pattern in self._hidden)
+        return not self._hidden.hides(node.namespace)
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         return self._storage.versions(node) if self.shows(node) else ()
@@ -28,7 +30,9 @@ class VisibleCatalog:
         return [node for node in self._storage.find_nodes(name) if self.shows(node)]
 
     def close_names(self, name: str, count: int) -> Sequence[NodeId]:
-        return [node for node in self._storage.close_names(name, count) if self.shows(node)]
+        # More, since those that are hidden must not take the places of others.
+        found = self._storage.close_names(name, CLOSE_NAMES if self._hidden else count)
+        return [node for node in found if self.shows(node)][:count]
 
     def count(self) -> int:
         return self._storage.count()

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import Problem
 from onex.domain.event import Event, LogHead
@@ -236,11 +237,11 @@ class StorageBackend(Protocol):
         ...
 
     def facets(
-        self, kinds: Iterable[str], hidden: Sequence[str] = ()
+        self, kinds: Iterable[str], hidden: HiddenNamespaces = NOTHING_HIDDEN
     ) -> Mapping[str, Mapping[str, int]]:
         """For each kind (type, lifecycle, tag, capability, permission) its values and how many.
 
-        Nodes in ``hidden`` namespaces and below them do not count.
+        Nodes in ``hidden`` namespaces do not count.
         """
         ...
 
@@ -326,8 +327,8 @@ class StorageBackend(Protocol):
         """When each token was used last (RFC 3339), by its identifier."""
         ...
 
-    def namespaces_outside(self, sources: Sequence[SourceId], workspace: str) -> Sequence[str]:
-        """The namespaces of nodes that a workspace has from other sources than these.
+    def namespaces_in_folders(self, workspace: str) -> Sequence[str]:
+        """The namespaces of nodes that a workspace has from folders and packages.
 
         What was published to the registry itself counts among them.
         """
@@ -340,6 +341,10 @@ class StorageBackend(Protocol):
     @property
     def identity(self) -> str:
         """The identifier of this registry, which copies keep."""
+        ...
+
+    def events_about(self, object_name: str) -> Sequence[Event]:
+        """The entries of the log about an object, oldest first."""
         ...
 
     def changes_of(self, node: NodeId, constraint: VersionConstraint) -> Sequence[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.constraint import VersionConstraint
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
@@ -21,7 +22,7 @@ class MetadataQuery:
     ``latest`` means, or where ``lifecycle``, ``version`` or ``source`` is given, the best
     that fits; archived versions are hidden unless ``lifecycle`` asks for them.
     ``after`` is the ``next`` of the page before; ``with_total`` asks for the number
-    of all that match, on every page. Nodes in ``hidden`` namespaces and below them are left out.
+    of all that match, on every page. Nodes in ``hidden`` namespaces are left out.
     """
 
     pattern: str | None = None
@@ -39,7 +40,7 @@ class MetadataQuery:
     limit: int | None = None
     after: str | None = None
     with_total: bool = True
-    hidden: tuple[str, ...] = ()
+    hidden: HiddenNamespaces = NOTHING_HIDDEN
 
 
 @dataclass(frozen=True, slots=True)

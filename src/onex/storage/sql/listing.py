@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from onex.domain.access_control import EVERYTHING, HiddenNamespaces
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import UsageError
 from onex.domain.lifecycle import Lifecycle
@@ -98,8 +99,8 @@ def conditions_of(
         within = _in_namespace(query.namespace, found.sort_key)
         found.add(within.text, *within.parameters)
     if query.hidden:
-        outside = outside_of(query.hidden, found.sort_key)
-        found.add(outside.text, *outside.parameters)
+        visible = visible_under(query.hidden, found.sort_key)
+        found.add(visible.text, *visible.parameters)
     for column, value in (("type", query.type), ("author", query.author)):
         if value is not None:
             found.add(f"nodes.{column} = ?", storable(value))
@@ -129,13 +130,19 @@ def _in_namespace(name: str, key: str) -> Condition:
     return Condition(text, (own, _after(below), _after(own), below))
 
 
-def outside_of(namespaces: Sequence[str], key: str) -> Condition:
-    """What lies in none of some namespaces; ``*`` among them leaves nothing."""
-    if "*" in namespaces:
-        return Condition("1 = 0", ())
-    parts = [_in_namespace(name, key) for name in namespaces]
-    text = " AND ".join(f"NOT ({part.text})" for part in parts)
-    return Condition(text or "1 = 1", tuple(p for part in parts for p in part.parameters))
+def visible_under(hidden: HiddenNamespaces, key: str) -> Condition:
+    """What is not hidden, by the column that orders listings."""
+    if not hidden or EVERYTHING in hidden.shown:
+        return Condition("1 = 1", ())
+    private, shown = (
+        [_in_namespace(name.removesuffix(".*"), key) for name in names]
+        for names in (hidden.private, hidden.shown)
+    )
+    outside = " AND ".join(f"NOT ({part.text})" for part in private)
+    if EVERYTHING in hidden.private:
+        private, outside = [], "1 = 0"
+    text = " OR ".join([f"({outside})", *(f"({part.text})" for part in shown)])
+    return Condition(f"({text})", tuple(p for part in (*private, *shown) for p in part.parameters))
 
 
 _HAS_LABEL = (

@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from onex.domain.access_control import TOKEN_CREATED, TOKEN_REVOKED
-from onex.domain.archive_place import PUBLISHED_SOURCE
+from onex.domain.access_control import (
+    NOTHING_HIDDEN,
+    TOKEN_CREATED,
+    TOKEN_REVOKED,
+    HiddenNamespaces,
+)
+from onex.domain.archive_place import ARCHIVE_PREFIX, PUBLISHED_SOURCE
 from onex.domain.audit import audit
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import StorageError, read_problems
@@ -32,9 +37,9 @@ from onex.storage.scan_memory import FolderSnapshot
 from onex.storage.sql.connection import Parameter, Row, SqlConnection
 from onex.storage.sql.listing import (
     conditions_of,
-    outside_of,
     picks_among_fitting,
     read_cursor,
+    visible_under,
     write_cursor,
 )
 from onex.storage.sql.name_pattern import Condition
@@ -208,16 +213,16 @@ class SqlBackend:
         return Page(self._with_origins([found[key] for key in keys]), total, following)
 
     def facets(
-        self, kinds: Iterable[str], hidden: Sequence[str] = ()
+        self, kinds: Iterable[str], hidden: HiddenNamespaces = NOTHING_HIDDEN
     ) -> Mapping[str, Mapping[str, int]]:
         wanted = list(kinds)
         return self._read(lambda: self._facets(wanted, hidden))
 
     def _facets(
-        self, kinds: Iterable[str], hidden: Sequence[str]
+        self, kinds: Iterable[str], hidden: HiddenNamespaces
     ) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {}
-        shown = outside_of(hidden, "sort_key")
+        shown = visible_under(hidden, "sort_key")
         for kind in kinds:
             if kind in ("type", "lifecycle"):
                 rows = self._connection.rows(
@@ -451,6 +456,12 @@ class SqlBackend:
                 return
             after = rows[-1][0]
 
+    def events_about(self, object_name: str) -> Sequence[Event]:
+        rows = self._connection.rows(
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE object = ? ORDER BY serial", (object_name,)
+        )
+        return [Event(*row) for row in rows]
+
     def changes_of(self, node: NodeId, constraint: VersionConstraint) -> Sequence[Event]:
         rows = self._connection.rows(
             f"SELECT {_EVENT_COLUMNS} FROM events WHERE object >= ? AND object < ? ORDER BY serial",
@@ -481,12 +492,11 @@ class SqlBackend:
     def token_uses(self) -> Mapping[str, str]:
         return dict(self._connection.rows("SELECT token, used_at FROM token_uses"))
 
-    def namespaces_outside(self, sources: Sequence[SourceId], workspace: str) -> Sequence[str]:
-        marks = ", ".join("?" * len(sources)) or "''"
+    def namespaces_in_folders(self, workspace: str) -> Sequence[str]:
         rows = self._connection.rows(
             "SELECT DISTINCT namespace FROM nodes JOIN origins ON origins.node_id = nodes.id"
-            f" WHERE (workspace = ? AND source NOT IN ({marks})) OR source = ?",
-            (workspace, *(stored_path(source.name) for source in sources), PUBLISHED_SOURCE),
+            " WHERE (workspace = ? AND NOT (path >= ? AND path < ?)) OR source = ?",
+            (workspace, ARCHIVE_PREFIX, f"{ARCHIVE_PREFIX}\U0010ffff", PUBLISHED_SOURCE),
         )
         return [namespace for (namespace,) in rows]
 
