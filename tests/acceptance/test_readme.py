@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,36 @@ def test_every_command_of_the_tour(tmp_path: Path, environment: dict[str, str]) 
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stdout == "{'tool://local.greeter': '0.1.0'}\n", done.stderr
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_server(tmp_path: Path, environment: dict[str, str]) -> None:
+    (block,) = blocks("console")
+    commands = [line.removeprefix("$ ").partition("#")[0].strip() for line in block.splitlines()]
+    assert [c.split()[1] for c in commands] == [
+        "init", "serve", "remote", "login", "publish", "search", "yank", "audit",
+    ]  # fmt: skip
+    for command in ("onex init tour", "cd tour && onex new greeter", "onex init ."):
+        assert run(command, tmp_path, environment).returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    commands = [command.replace("8351", port) for command in commands]
+    assert run(commands[0], tmp_path, environment).returncode == 0
+    server = subprocess.Popen(
+        [str(installed_onex() / "onex"), *commands[1].split()[1:]], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert server.stdout is not None
+        assert port in server.stdout.readline()
+        token = server.stdout.readline().split()[-1]
+        assert run(commands[2], tmp_path, environment).returncode == 0
+        assert run(f"echo {token} | {commands[3]}", tmp_path, environment).returncode == 0
+        for command in commands[4:]:
+            done = run(command, tmp_path, environment)
+            assert done.returncode == 0, (command, done)
+    finally:
+        server.terminate()
+        server.wait(30)
+        if server.stdout is not None:
+            server.stdout.close()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from onex.domain.metadata import SourceId
 from tests.conftest import Project, RegistryServer
 
 Make = Callable[[str], Project]
@@ -279,3 +281,68 @@ def test_what_the_index_says_of_a_node_is_held_against_its_manifest(
     assert done.code == 5
     assert done.json["error"]["code"] == "SEC010"
     assert "permissions" in done.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".env", "PASSWORD=x\n"),
+        ("keys/server.pem", "x"),
+        ("notes.txt", "-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+        ("settings.py", "TOKEN = 'TOKEN'\n"),
+    ],
+)
+def test_what_nobody_means_to_publish_stays_here(
+    author: Project, server: RegistryServer, name: str, content: str
+) -> None:
+    manifest = author.add("greeter")
+    file = manifest.parent / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content.replace("'TOKEN'", repr(server.token)))
+    done = author.onex_here("publish", manifest.parent, "--to", "hub", "--json")
+    assert done.json["error"]["code"] == "PUB001"
+    assert name in done.json["error"]["message"]
+    (manifest.parent / ".onexignore").write_text(f"all:\n  patterns: [{name!r}]\n")
+    assert author.onex_here("publish", manifest.parent, "--to", "hub", "--json").json["created"]
+
+
+def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(
+    author: Project, user: Project, server: RegistryServer
+) -> None:
+    import os
+    import time
+
+    published(author, "greeter")
+    assert user.onex_here("resolve", "greeter").code == 0
+    # A note of a failure from the future must not keep a remote away, nor make ages negative.
+    notes = user.root / "home" / "cache" / "unavailable"
+    notes.mkdir(exist_ok=True)
+    with user.registry() as registry:
+        remote = registry.remotes.remote("hub")
+        note = registry.remotes.note_file("unavailable", remote)
+    note.write_text("it was away")
+    os.utime(note, (time.time() + 3600, time.time() + 3600))
+    done = user.onex_here("resolve", "greeter")
+    assert done.code == 0
+    assert "away" not in done.stderr
+    with user.registry() as registry:
+        writer = registry.storage
+        folders = writer.folders(SourceId("hub", registry.sources.workspace.name))
+        seen = folders["config.json"]
+        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+        with writer.writing() as transaction:
+            transaction.remember_folders(
+                SourceId("hub", registry.sources.workspace.name), [seen._replace(folders=later)], []
+            )
+    (listed,) = user.onex_here("remote", "list", "--json").json["remotes"]
+    assert listed["age_seconds"] == 0
+    assert user.onex_here("resolve", "greeter").code == 0
+
+
+def test_a_cache_between_that_is_behind_is_told(author: Project, server: RegistryServer) -> None:
+    published(author, "greeter")
+    with author.registry() as registry:
+        registry.remotes.note_published(registry.remotes.remote("hub"), 10_000)
+    done = author.onex_here("resolve", "greeter")
+    assert done.code == 0
+    assert "you published with entry 10000" in done.stderr

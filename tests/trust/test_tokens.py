@@ -9,7 +9,7 @@ import pytest
 from onex.domain.access_control import Role
 from onex.domain.errors import UsageError
 from onex.domain.remote_errors import NotAuthenticatedError
-from onex.trust.tokens import is_token_text, new_token_text
+from onex.domain.token_text import is_token_text, new_token_text
 from tests.conftest import Project
 
 

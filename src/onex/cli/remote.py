@@ -203,7 +203,7 @@ def login(output: Output, name: str | None, home: Path | None) -> None:
     The token is asked for, or read from standard input in a pipe. A token in the variable
     ONEX_TOKEN_NAME, with the name of the remote in capitals, goes before it.
     """
-    from onex.trust.tokens import is_token_text
+    from onex.domain.token_text import is_token_text
 
     with Registry.open(home) as registry:
         declared = registry.remotes.remote(name)

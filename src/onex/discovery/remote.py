@@ -107,8 +107,9 @@ class RemoteRegistryDiscovery:
             self._remotes.require_promising(self._declared)
             try:
                 tree = self._remotes.tree(self._declared)
-                tree.at_least(self._remotes.published_serial(self._declared))
-                visit = _Visit(self.name, tree, memory, deadline, self._territory)
+                published = self._remotes.published_serial(self._declared)
+                tree.at_least(published)
+                visit = _Visit(self.name, tree, memory, deadline, self._territory, published)
                 discovery = visit.discovery(self._wanted, self._declared.sync)
             except RemoteUnavailableError as error:
                 self._remotes.failed(self._declared, error)
@@ -168,6 +169,7 @@ class _Visit:
     memory: SourceSnapshot
     deadline: Deadline
     territory: Territory
+    published: int = 0
     findings: list[Finding] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -213,6 +215,12 @@ class _Visit:
             raise RemoteProtocolError(
                 f"{self.tree.place} is another registry than it was",
                 hint=f"if that is meant: onex remote remove {self.name}, and add it again",
+            )
+        if config.serial < self.published:
+            self._tell(
+                f"it answers as of entry {config.serial} of its log, and you published with entry"
+                f" {self.published}",
+                "a cache between may be behind, or a backup was restored",
             )
         return config
 

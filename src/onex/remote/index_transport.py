@@ -35,15 +35,17 @@ class _RegistryTransport(httpx2.BaseTransport):
         self._token = token
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        # Caches on the way must ask again as well.
+        headers = [*request.headers.raw, (b"cache-control", b"no-cache")]
         if self._token:
-            headers = [*request.headers.raw, (b"authorization", f"Bearer {self._token}".encode())]
-            request = httpx2.Request(
-                request.method,
-                request.url,
-                headers=headers,
-                stream=request.stream,
-                extensions=request.extensions,
-            )
+            headers.append((b"authorization", f"Bearer {self._token}".encode()))
+        request = httpx2.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
         response = self._inner.handle_request(request)
         response.headers.pop("expires", None)
         response.headers["cache-control"] = "private, no-cache"

@@ -30,6 +30,7 @@ from onex.manifests.local_node import read_manifest_content
 from onex.manifests.node_files import collect_files, read_node_files
 from onex.remote.archived_node import ArchivedNode, pack_node
 from onex.remote.http_tree import HttpTree
+from onex.remote.private_files import private_files
 from onex.remote.publication import Published
 from onex.remote.remotes import Remotes
 
@@ -53,6 +54,13 @@ def pack_folder(manifest: Path) -> ArchivedNode:
     rules = rules_in(str(manifest.parent), None)
     collected = collect_files(manifest, reading.metadata.entrypoint, rules)
     files = read_node_files(manifest.parent, collected.names, {manifest.name: content})
+    private = [f"{path}: {why}" for path, why in private_files(files.contents)]
+    if private:
+        raise NotPublishableError(
+            f"{manifest.parent} holds what nobody means to publish: {'; '.join(private)}",
+            private,
+            hint="move it elsewhere, or leave it out with .onexignore",
+        )
     packed = pack_node(files.contents, manifest.name)
     if packed.metadata != reading.metadata:
         raise NotPublishableError(

@@ -81,12 +81,12 @@ class Remotes:
 
     def failed(self, remote: SourceConfiguration, error: OnexError) -> None:
         """Note that a remote does not answer, so that it is passed over for a while."""
-        _write(self._note_file("unavailable", remote), error.message)
+        _write(self.note_file("unavailable", remote), error.message)
 
     def answered(self, remote: SourceConfiguration) -> None:
         """Note that a remote answers."""
         with contextlib.suppress(OSError):
-            self._note_file("unavailable", remote).unlink(missing_ok=True)
+            self.note_file("unavailable", remote).unlink(missing_ok=True)
 
     def failure(self, remote: SourceConfiguration) -> OnexError | None:
         """Why a remote is passed over at the moment; None if it is not."""
@@ -98,7 +98,7 @@ class Remotes:
 
     def require_promising(self, remote: SourceConfiguration) -> None:
         """Raise RemoteUnavailableError if a remote did not answer a moment ago."""
-        file = self._note_file("unavailable", remote)
+        file = self.note_file("unavailable", remote)
         try:
             age = time.time() - file.stat().st_mtime
             reason = file.read_text(encoding="utf-8")
@@ -129,13 +129,13 @@ class Remotes:
     def published_serial(self, remote: SourceConfiguration) -> int:
         """The serial of what this user published there last, so that reads are not older."""
         try:
-            return int(self._note_file("serials", remote).read_text(encoding="utf-8"))
+            return int(self.note_file("serials", remote).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return 0
 
     def note_published(self, remote: SourceConfiguration, serial: int) -> None:
         """Note the serial that a publication was answered with."""
-        _write(self._note_file("serials", remote), str(serial))
+        _write(self.note_file("serials", remote), str(serial))
 
     def _tree_of_source(self, name: str) -> Tree | None:
         if name == PUBLISHED_SOURCE:
@@ -143,7 +143,8 @@ class Remotes:
         found = next((remote for remote in self.declared if remote.name == name), None)
         return None if found is None else self.tree(found)
 
-    def _note_file(self, kind: str, remote: SourceConfiguration) -> Path:
+    def note_file(self, kind: str, remote: SourceConfiguration) -> Path:
+        """Where something about a remote is noted for all projects of this user."""
         name = hashlib.sha256(str(remote.url or remote.path).encode()).hexdigest()[:32]
         return self._configuration.cache_folder / kind / name
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,14 +14,8 @@ from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import as_optional_text, as_text, as_texts
 from onex.domain.reference import NAMESPACE
 from onex.domain.remote_errors import NotAuthenticatedError
+from onex.domain.token_text import is_token_text, new_token_text
 from onex.storage.backend import StorageBackend, StorageWriter
-
-TOKEN_PREFIX = "onex_"
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_SECRET_CHARACTERS, _CHECKSUM_CHARACTERS = 36, 6
-_TOKEN = re.compile(
-    rf"{TOKEN_PREFIX}[0-9A-Za-z]{{{_SECRET_CHARACTERS + _CHECKSUM_CHARACTERS}}}", re.ASCII
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +24,6 @@ class NewToken:
 
     token: Token
     text: str
-
-
-def new_token_text() -> str:
-    """The text of a new token: a prefix, 214 random bits, and a checksum that scanners can test."""
-    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS))
-    return TOKEN_PREFIX + secret + _checksum(secret)
-
-
-def is_token_text(text: str) -> bool:
-    """Whether a text has the form of a token, with a checksum that fits."""
-    if not _TOKEN.fullmatch(text):
-        return False
-    secret = text[len(TOKEN_PREFIX) : -_CHECKSUM_CHARACTERS]
-    return text.endswith(_checksum(secret))
 
 
 class Tokens:
@@ -181,11 +159,3 @@ def _by_id(events: Iterable[Event]) -> dict[str, Token]:
 def _hash(text: str) -> str:
     # The secret has 214 random bits, so that a slow hash would protect nothing more.
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _checksum(secret: str) -> str:
-    number, digits = zlib.crc32(secret.encode()), []
-    for _ in range(_CHECKSUM_CHARACTERS):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
