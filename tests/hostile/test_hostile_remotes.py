@@ -127,6 +127,7 @@ def test_an_answer_that_is_none_leaves_what_is_here_usable(
     assert "REM00" in told or "warning" in told
 
 
+@pytest.mark.slow
 def test_endless_bodies_and_dribbled_heads_end(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,10 +187,10 @@ def test_every_refusal_is_in_the_log_with_its_reason_and_its_address(
      ({"origin": "null"}, 403)],
 )  # fmt: skip
 def test_other_hosts_and_pages_of_other_sites_are_refused(
-    server: RegistryServer, headers: dict[str, str], status: int
+    shared: RegistryServer, headers: dict[str, str], status: int
 ) -> None:
     for path in ("config.json", "api/v1"):
-        answer = server.ask(path, **headers)
+        answer = shared.ask(path, **headers)
         assert answer.status == status
         assert "access-control-allow-origin" not in answer.headers
 

@@ -82,9 +82,9 @@ def test_a_head_that_dribbles_in_is_hung_up_on(server: RegistryServer) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_a_problem_with_a_code(
-    server: RegistryServer, path: str, method: str, body: object, status: int
+    shared: RegistryServer, path: str, method: str, body: object, status: int
 ) -> None:
-    answer = server.ask(path, method=method, body=body)
+    answer = shared.ask(path, method=method, body=body)
     assert answer.status == status, answer.content
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json
@@ -94,15 +94,15 @@ def test_what_cannot_be_answered_is_a_problem_with_a_code(
     assert problem["detail"]
 
 
-def test_compressed_and_conditional_answers(server: RegistryServer) -> None:
+def test_compressed_and_conditional_answers(shared: RegistryServer) -> None:
     import gzip
 
-    plain = server.ask("index/tool/test/greeter.jsonl")
-    packed = server.ask("index/tool/test/greeter.jsonl", accept_encoding="gzip")
+    plain = shared.ask("index/tool/test/greeter.jsonl")
+    packed = shared.ask("index/tool/test/greeter.jsonl", accept_encoding="gzip")
     assert gzip.decompress(packed.content) == plain.content
     assert packed.headers["etag"] != plain.headers["etag"]
     assert "accept-encoding" in packed.headers["vary"]
-    head = server.ask("index/tool/test/greeter.jsonl", method="HEAD")
+    head = shared.ask("index/tool/test/greeter.jsonl", method="HEAD")
     assert (head.content, head.headers["content-length"]) == (b"", str(len(plain.content)))
 
 
@@ -200,8 +200,8 @@ def test_a_stream_ends_when_its_token_is_revoked(make_project: Make, serve: Serv
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "", "http://a:b"])
-def test_an_odd_origin_is_refused(server: RegistryServer, origin: str) -> None:
-    assert server.ask("api/v1", origin=origin).status == 403
+def test_an_odd_origin_is_refused(shared: RegistryServer, origin: str) -> None:
+    assert shared.ask("api/v1", origin=origin).status == 403
 
 
 def test_the_feed_as_server_sent_events_ends_with_the_server(server: RegistryServer) -> None:

@@ -346,3 +346,45 @@ def test_a_cache_between_that_is_behind_is_told(author: Project, server: Registr
     done = author.onex_here("resolve", "greeter")
     assert done.code == 0
     assert "you published with entry 10000" in done.stderr
+
+
+def test_a_workflow_takes_its_nodes_from_two_servers(
+    make_project: Make, serve: Serve, author: Project, server: RegistryServer
+) -> None:
+    other, second = make_project("other"), serve(make_project("second"))
+    second.declare(other, name="far")
+    leaf = other.add("leaf", "def execute(context, *, x: int) -> int:\n    return x + 1\n")
+    assert other.onex_here("publish", leaf.parent, "--to", "far").code == 0
+    published(
+        author,
+        "root",
+        "def execute(context) -> int:\n    return 41\n",
+        dependencies=["tool://test.leaf@^1"],
+    )
+    user = make_project("both")
+    server.declare(user, token=False)
+    second.declare(user, name="far", token=False)
+    user.workflow(
+        {
+            "a": {"node": "tool://test.root"},
+            "b": {"node": "tool://test.leaf@^1", "with": {"x": "${{ steps.a }}"}},
+        },
+        outputs={"b": "${{ steps.b }}"},
+    )
+    done = user.onex("run", user.root / "test.workflow.yaml", "--json")
+    assert done.code == 0, done.stdout + done.stderr
+    assert done.json["outputs"]["b"] == 42
+    # One of them away costs a warning, and nothing of what is known.
+    second.stop()
+    done = user.onex("run", user.root / "test.workflow.yaml", "--no-cache", "--json")
+    assert done.json["outputs"]["b"] == 42
+
+
+def test_answers_of_the_interface_are_compressed(author: Project, server: RegistryServer) -> None:
+    import gzip
+
+    published(author, "greeter", description="long " * 500)
+    plain = server.ask("api/v1/nodes")
+    packed = server.ask("api/v1/nodes", accept_encoding="gzip")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.content) == plain.content

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
@@ -30,7 +31,7 @@ from onex.server.guards import Guards
 from onex.server.index_routes import IndexRoutes, is_of_tree
 from onex.server.pace import RateLimits
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
-from onex.server.published_index import PublishedIndex
+from onex.server.published_index import MINIMUM_COMPRESSED_BYTES, PublishedIndex
 from onex.server.read_routes import read_routes
 from onex.server.registry_pool import RegistryPool
 from onex.server.requests import Requests
@@ -102,6 +103,7 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
+    app.add_middleware(GZipMiddleware, minimum_size=MINIMUM_COMPRESSED_BYTES)
     routers = (read_routes(api), change_routes(api), administration_routes(api))
     for router in routers:
         app.include_router(router)
