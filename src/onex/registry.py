@@ -308,21 +308,30 @@ class Registry:
 
         Args:
             manifest: its file.
-            remote: where to, by the name of a remote; None for the only one there is, and an
-                empty text for this registry itself, which may be served to others.
+            remote: where to, by the name of a remote; None for the only one there is.
             override: why a release may break those who call it.
             dry_run: check alone.
 
-        Raises as ``pack_folder``, ``Publications.publish`` and ``Publisher.publish``.
+        Raises as ``pack_folder`` and ``Publisher.publish``.
         """
         from onex.remote.publisher import pack_folder
 
         packed = pack_folder(manifest)
-        if remote == "":
-            return self.published.publish(
-                packed.archive, packed.place.manifest, override=override, dry_run=dry_run
-            )
         return self.publisher(remote).publish(packed, override=override, dry_run=dry_run)
+
+    def publish_here(
+        self, manifest: Path, *, override: str | None = None, dry_run: bool = False
+    ) -> Published:
+        """Publish a node to this registry itself, which may be served or exported to others.
+
+        Takes what ``publish`` does; raises as ``pack_folder`` and ``Publications.publish``.
+        """
+        from onex.remote.publisher import pack_folder
+
+        packed = pack_folder(manifest)
+        return self.published.publish(
+            packed.archive, packed.place.manifest, override=override, dry_run=dry_run
+        )
 
     def publisher(self, remote: str | None = None) -> Publisher:
         """What publishes to a remote, by its name, or to the only one there is.

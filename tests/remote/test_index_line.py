@@ -35,7 +35,7 @@ NODE = NodeId("tool", "test.greeter")
 def line(project: Project) -> dict[str, Any]:
     manifest = project.add("greeter", inputs={"who": {"type": "string"}}, tags=["a"])
     with project.registry() as registry:
-        registry.publish(manifest, "")
+        registry.publish_here(manifest)
         (found,) = registry.published.lines(NODE)
     return json.loads(str(found))
 
@@ -43,7 +43,7 @@ def line(project: Project) -> dict[str, Any]:
 def test_lines_follow_the_log(project: Project) -> None:
     with project.registry() as registry:
         for version in ("1.0.0", "1.10.0", "1.2.0"):
-            registry.publish(project.add("greeter", version=version), "")
+            registry.publish_here(project.add("greeter", version=version))
         events = registry.storage.changes_of(NODE, registry_constraint())
         lines = index_lines(events)
         assert [str(one.metadata.version) for one in lines] == ["1.0.0", "1.2.0", "1.10.0"]
@@ -78,7 +78,7 @@ def test_what_was_published_never_changes_whatever_a_scan_finds(project: Project
     manifest = project.add("greeter")
     project.scan()
     with project.registry() as registry:
-        registry.publish(manifest, "")
+        registry.publish_here(manifest)
         before = registry.published.lines(NODE)
         project.add("greeter", "def execute(context):\n    return 'other'\n", description="edited")
         registry.scan([project.nodes])

@@ -110,6 +110,16 @@ def test_members_come_and_go() -> None:
         ({"type": "array", "contains": {"const": 1}, "minContains": 0}, {"type": "array", "contains": {"const": 1}}),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer"}}},
          {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}),
+        ({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": {"type": "string"}},
+         {"type": "object", "additionalProperties": {"type": "string"}}),
+        ({"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False},
+         {"type": "object", "additionalProperties": {"type": "string"}}),
+        ({"type": "object", "properties": {"a": {}}, "unevaluatedProperties": False},
+         {"type": "object", "unevaluatedProperties": False}),
+        ({"type": "object", "patternProperties": {"^a": {}}, "additionalProperties": False},
+         {"type": "object", "patternProperties": {"^a": {}}, "properties": {"ab": {"type": "string"}},
+          "additionalProperties": False}),
+        ({"enum": ["s"], "$defs": {"i": {"type": "integer"}}}, {"$ref": "#/$defs/i", "$defs": {"i": {"type": "integer"}}}),
     ],
 )  # fmt: skip
 def test_what_looks_alike_breaks(before: object, after: object) -> None:

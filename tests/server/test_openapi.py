@@ -18,7 +18,7 @@ UNLIMITED = """
 import sys
 from pathlib import Path
 from onex.server.app import ServerSettings
-from onex.server.guards import Rate, RateLimits
+from onex.server.rate_limiter import Rate, RateLimits
 from onex.server.serving import Listening, serve
 free = Rate(1e9, 1e9)
 settings = ServerSettings(Path(sys.argv[1]), Path(sys.argv[2]), limits=RateLimits(free, free, free))

@@ -10,6 +10,7 @@ from onex.domain.access_control import Role
 from onex.domain.errors import UsageError
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.domain.token_text import is_token_text, new_token_text
+from onex.trust.tokens import find_token
 from tests.conftest import Project
 
 
@@ -26,11 +27,11 @@ def test_the_text_of_a_token_can_be_told_from_a_misprint() -> None:
 def test_a_token_is_known_by_its_text_alone_which_is_nowhere_stored(project: Project) -> None:
     with project.registry() as registry:
         created = registry.tokens.create("ci", Role.PUBLISHER, ["acme.*"])
-        found = registry.tokens.authenticate(created.text)
+        found = find_token(registry.storage.token_events(), created.text)
         assert (found.role, found.namespaces, found.name) == (Role.PUBLISHER, ("acme.*",), "ci")
         for wrong in (new_token_text(), created.text[:-1] + "0", "", "x" * 10_000):
             with pytest.raises(NotAuthenticatedError):
-                registry.tokens.authenticate(wrong)
+                find_token(registry.storage.token_events(), wrong)
     stored = (project.home / "registry.db").read_bytes() + b"".join(
         path.read_bytes() for path in project.home.glob("registry.db-*")
     )
@@ -41,10 +42,10 @@ def test_a_token_is_known_by_its_text_alone_which_is_nowhere_stored(project: Pro
 def test_a_token_is_revoked_once_and_at_once(project: Project) -> None:
     with project.registry() as registry, project.registry() as other:
         created = registry.tokens.create("ci", Role.READER)
-        assert other.tokens.authenticate(created.text).id == created.token.id
+        assert find_token(other.storage.token_events(), created.text).id == created.token.id
         registry.tokens.revoke(created.token.id)
         with pytest.raises(NotAuthenticatedError, match="revoked"):
-            other.tokens.authenticate(created.text)
+            find_token(other.storage.token_events(), created.text)
         with pytest.raises(UsageError, match="already"):
             registry.tokens.revoke(created.token.id)
         with pytest.raises(UsageError, match="not there"):
@@ -55,7 +56,7 @@ def test_a_token_expires(project: Project) -> None:
     with project.registry() as registry:
         created = registry.tokens.create("short", Role.READER, valid_seconds=0.001)
         with pytest.raises(NotAuthenticatedError, match="expired"):
-            registry.tokens.authenticate(created.text)
+            find_token(registry.storage.token_events(), created.text)
 
 
 def test_patterns_are_checked_and_tokens_survive_a_rebuild_and_a_copy(project: Project) -> None:
@@ -65,6 +66,6 @@ def test_patterns_are_checked_and_tokens_survive_a_rebuild_and_a_copy(project: P
                 registry.tokens.create("ci", Role.READER, [wrong])
         created = registry.tokens.create("ci", Role.READER)
         registry.storage.rebuild()
-        assert registry.tokens.authenticate(created.text).id == created.token.id
+        assert find_token(registry.storage.token_events(), created.text).id == created.token.id
     assert project.onex_here("storage", "backup", project.root / "copy.db").code == 0
     assert project.onex_here("storage", "check").code == 0

@@ -84,7 +84,7 @@ def _without(text: str, name: str) -> str:
 
 
 def _after(table: str) -> str:
-    """What stands behind a table and belongs to the next: comments behind an empty line."""
+    """The comments after the first empty line of a table, which belong to the next one."""
     lines = table.splitlines(keepends=True)
     last = max((i for i, line in enumerate(lines) if line.strip()[:1] not in ("", "#")), default=-1)
     behind = lines[last + 1 :]

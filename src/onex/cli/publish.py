@@ -40,9 +40,10 @@ def publish(
         raise UsageError("--here and --to exclude each other", hint="leave one of them out")
     manifest = _manifest_in(directory)
     with Registry.open(home) as registry:
-        answer = registry.publish(
-            manifest, "" if here else remote, override=override, dry_run=dry_run
-        )
+        if here:
+            answer = registry.publish_here(manifest, override=override, dry_run=dry_run)
+        else:
+            answer = registry.publish(manifest, remote, override=override, dry_run=dry_run)
 
     def human() -> None:
         if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,8 @@ def add(
 
     chosen = name or _name_of(url)
     file = project_file(home)
+    if "://" not in url:
+        url = os.path.relpath(Path(url).absolute(), file.parent)
     given = {
         "name": chosen,
         "kind": REMOTE_KIND,
@@ -62,7 +65,9 @@ def add(
     declare_source(file, given)
     try:
         with Registry.open(home) as registry:
-            config = read_config(registry.remotes.tree(registry.remotes.remote(chosen)))
+            declared = registry.remotes.remote(chosen)
+            config = read_config(registry.remotes.tree(declared))
+            registry.remotes.answered(declared)
     except BaseException:
         remove_source(file, chosen)
         raise
@@ -91,7 +96,7 @@ def remove(output: Output, name: str, home: Path | None) -> None:
     """Take a remote out of onex.toml, and its nodes out of the registry."""
     file = project_file(home)
     with Registry.open(home) as registry:
-        registry.remotes.remote(name)
+        registry.remotes.forget(registry.remotes.remote(name))
         remove_source(file, name)
         source = SourceId(name, registry.sources.workspace.name)
         dropped = registry.sources.forget(source) if registry.sources.knows(source) else 0
@@ -179,7 +184,7 @@ def fetch(output: Output, references: tuple[str, ...], home: Path | None) -> Non
     with Registry.open(home) as registry:
         resolution = registry.resolve([NodeRef.parse(reference) for reference in references])
         chosen = resolution.execution_order
-        fetched = registry.remotes.archived.fetch(chosen, _progress(output))
+        fetched = registry.remotes.archived.fetch(chosen, told=_progress(output))
         for node in chosen:
             # So that what is told to run offline does.
             registry.remotes.archived.prove(node)

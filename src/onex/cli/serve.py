@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
+from onex.configuration import PROJECT_FILE
 from onex.domain.access_control import Role
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
@@ -58,8 +60,10 @@ def serve(
             f"{host} can be reached by others, and nothing would be encrypted",
             hint="give --certificate and --key, or --insecure behind a proxy that has TLS",
         )
-    with Registry.open(home) as registry:
-        token = _first_token(registry) if init else None
+    start = _project_of(home)
+    with Registry.open(home, start=start) as registry:
+        if init:
+            _require_no_admin(registry)
         configuration = registry.configuration
         # Creates the database, so that processes do not race for it.
         registry.storage.serial()
@@ -72,12 +76,15 @@ def serve(
         hosts |= {"127.0.0.1", "localhost", "::1"}
     if host in ("0.0.0.0", "::") and not names:  # noqa: S104 - compared, not bound
         hosts = {"*"}
-    settings = ServerSettings(
-        configuration.home, configuration.project or Path.cwd(), sorted(hosts)
-    )
+    settings = ServerSettings(configuration.home, configuration.project or start, sorted(hosts))
     tls = (certificate, key) if certificate and key else None
 
     def ready(url: str) -> None:
+        token = None
+        if init:
+            # Only now, so that no token is lost with a server that could not begin.
+            with Registry.open(home, start=start) as registry:
+                token = registry.tokens.create("first", Role.ADMIN).text
         body: dict[str, JsonValue] = {"url": url, "pid": os.getpid()}
         if token:
             body["token"] = token
@@ -85,19 +92,31 @@ def serve(
             output.json_line(body)
             return
         output.line(f"serving {configuration.home} at {url}")
+        private = ", ".join(configuration.private_namespaces) or "none"
+        output.line(f"private namespaces: {private}")
         if token:
             output.line(f"the admin token, shown this once: {token}")
 
     serve(settings, Listening(host, port, workers, tls), ready)
 
 
-def _first_token(registry: Registry) -> str:
+def _project_of(home: Path | None) -> Path:
+    """Where to look for onex.toml: beside the state that is named, or from here upwards.
+
+    The rules of access of a registry must not depend on where its server is started.
+    """
+    if home is not None and (home.absolute().parent / PROJECT_FILE).is_file():
+        return home.absolute().parent
+    return Path.cwd()
+
+
+def _require_no_admin(registry: Registry) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     tokens = registry.tokens
-    if any(token.role is Role.ADMIN and token.revoked_at is None for token in tokens.all()):
+    if any(t.role is Role.ADMIN and t.refusal(now) is None for t in tokens.all()):
         raise UsageError(
             "this registry has an admin token already", hint="see onex token list; create others"
         )
-    return tokens.create("first", Role.ADMIN).text
 
 
 def _is_loopback(host: str) -> bool:

@@ -60,20 +60,23 @@ NEWER = "?"
 """Stands for the versions of a node all of whose lines are too new for this program."""
 
 
-class Territory(Protocol):
+class NamespaceOwnership(Protocol):
     """Which namespaces a remote may supply."""
 
-    def is_elsewhere(self, namespace: str) -> bool:
+    def belongs_elsewhere(self, namespace: str) -> bool:
         """Whether a namespace is bound to another source, or supplied by one that goes before."""
         ...
 
-    def is_contested(self, namespace: str) -> bool:
+    def may_belong_elsewhere(self, namespace: str) -> bool:
         """Whether a source that goes before, and may supply a namespace, did not answer."""
         ...
 
 
 class RemoteRegistryDiscovery:
-    """A remote as a source of nodes."""
+    """A remote as a source of nodes.
+
+    ``is_silent`` says, after it was asked, that it could not be asked.
+    """
 
     kind = "remote"
 
@@ -81,7 +84,7 @@ class RemoteRegistryDiscovery:
         self,
         declared: SourceConfiguration,
         remotes: Remotes,
-        territory: Territory,
+        ownership: NamespaceOwnership,
         wanted: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -89,13 +92,14 @@ class RemoteRegistryDiscovery:
         Args:
             declared: the remote.
             remotes: opens its tree, and remembers if it did not answer.
-            territory: which namespaces it may supply.
+            ownership: which namespaces it may supply.
             wanted: names of nodes that are met, short or whole, beside those known already.
         """
         self._declared = declared
         self._remotes = remotes
-        self._territory = territory
+        self._ownership = ownership
         self._wanted = tuple(wanted)
+        self.is_silent = False
 
     @property
     def name(self) -> str:
@@ -104,17 +108,18 @@ class RemoteRegistryDiscovery:
     def discover_nodes(self, memory: SourceSnapshot, deadline: Deadline) -> Discovery:
         """Say what changed; a remote that does not answer leaves what is known, with its age."""
         try:
-            self._remotes.require_promising(self._declared)
+            self._remotes.raise_if_backing_off(self._declared)
             try:
                 tree = self._remotes.tree(self._declared)
                 published = self._remotes.published_serial(self._declared)
                 tree.at_least(published)
-                visit = _Visit(self.name, tree, memory, deadline, self._territory, published)
+                visit = _Visit(self.name, tree, memory, deadline, self._ownership, published)
                 discovery = visit.discovery(self._wanted, self._declared.sync)
             except RemoteUnavailableError as error:
                 self._remotes.failed(self._declared, error)
                 raise
         except (SourceError, RemoteRefusedError, ConfigurationError) as error:
+            self.is_silent = True
             return Discovery(problems=[self._offline(error, memory)], is_partial=True)
         self._remotes.answered(self._declared)
         return discovery
@@ -168,7 +173,7 @@ class _Visit:
     tree: Tree
     memory: SourceSnapshot
     deadline: Deadline
-    territory: Territory
+    ownership: NamespaceOwnership
     published: int = 0
     findings: list[Finding] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -229,7 +234,7 @@ class _Visit:
         given_up = set()
         for path in known:
             node = node_of_path(path)
-            if node is not None and self.territory.is_elsewhere(node.namespace):
+            if node is not None and self.ownership.belongs_elsewhere(node.namespace):
                 given_up.add(path)
                 self.gone += self._known_places(path).values()
         self.dropped += sorted(given_up)
@@ -286,14 +291,14 @@ class _Visit:
 
     def _read(self, level: list[str], known: set[str]) -> None:
         """Read files of the index, and then those of the nodes that these lead to."""
-        seen, size, is_first = set(level), 0, True
+        seen, count, size = set(level), 0, 0
         while level:
             remaining = self.deadline.remaining_seconds
-            is_over = not is_first and remaining < 1
-            if is_over or len(seen) > MAXIMUM_FILES or size > MAXIMUM_BYTES:
+            is_over = count > 0 and remaining < 1
+            if is_over or count > MAXIMUM_FILES or size > MAXIMUM_BYTES:
                 self._put_off(level)
                 return
-            is_first = False
+            count += PATHS_AT_ONCE
             some, level = level[:PATHS_AT_ONCE], level[PATHS_AT_ONCE:]
             self.tree.allow(remaining)
             answers = self.tree.read(some, MAXIMUM_INDEX_BYTES)
@@ -314,10 +319,9 @@ class _Visit:
         )
 
     def _read_again(self, path: str) -> None:
-        """Have a known file read by the next visit whatever the feed says."""
-        before = self.memory.folders.get(path)
-        if before is not None:
-            self.files[path] = before._replace(fingerprint=b"")
+        """Have a file read by the next visit whatever the feed says."""
+        before = self.memory.folders.get(path) or FolderSnapshot(path, b"", b"", "", "", b"")
+        self.files[path] = before._replace(fingerprint=b"")
 
     def _take(self, path: str, answer: FileAnswer) -> list[str]:
         """Take a file of the index over; returns the paths of those that it leads to."""
@@ -358,15 +362,15 @@ class _Visit:
                 "ask those who run the registry; what is published never goes",
             )
         for version, line in lines.items():
-            fingerprint = _hash(str(line).encode()).hex()
-            if self.memory.fingerprints.get(places[version]) != fingerprint:
+            of_line = _hash(str(line).encode()).hex()
+            if self.memory.fingerprints.get(places[version]) != of_line:
                 record = NodeRecord.of(line.metadata, line.digest)
-                seen = SeenFile(places[version], fingerprint, "node")
+                seen = SeenFile(places[version], of_line, "node")
                 self.findings.append(Finding(seen, record, line.state))
         kept = "\n".join(f"{version} {place}" for version, place in (before | places).items())
-        marked = kept or (NEWER if has_newer else "")
-        print_ = _hash(content or b"") if is_whole else b""
-        self.files[path] = FolderSnapshot(path, b"", b"", marked, "", print_)
+        listed = kept or (NEWER if has_newer else "")
+        fingerprint = _hash(content or b"") if is_whole else b""
+        self.files[path] = FolderSnapshot(path, b"", b"", listed, "", fingerprint)
         return [path for line in _best(lines.values()) for path in self._needs(line)]
 
     def _lines(
@@ -404,13 +408,17 @@ class _Visit:
         node = reference.node
         if node is not None:
             return self._index_of(node)
-        is_asked = fits_paths(reference.name) and not self.territory.is_elsewhere(reference.name)
+        is_asked = fits_paths(reference.name) and not self.ownership.belongs_elsewhere(
+            reference.name
+        )
         return [names_path(reference.name)] if is_asked else []
 
     def _index_of(self, node: NodeId) -> list[str]:
         """The path of the index file of a node; none if this remote is not asked for it."""
         space = node.namespace
-        is_asked = not (self.territory.is_elsewhere(space) or self.territory.is_contested(space))
+        is_asked = not (
+            self.ownership.belongs_elsewhere(space) or self.ownership.may_belong_elsewhere(space)
+        )
         return [index_path(node)] if is_asked and fits_paths(space) else []
 
     def _tell(self, message: str, hint: str, severity: Severity = Severity.WARNING) -> None:

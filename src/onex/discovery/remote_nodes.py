@@ -60,6 +60,7 @@ class RemoteNodes:
         self._scan = scan
         self._known: dict[str, Mapping[str, FolderSnapshot]] = {}
         self._visited: set[str] = set()
+        self._silent: set[str] = set()
         self._local: tuple[LogHead, frozenset[str]] | None = None
         self.problems: dict[str, Problem] = {}
 
@@ -67,10 +68,10 @@ class RemoteNodes:
         self, declared: SourceConfiguration, wanted: Iterable[str] = ()
     ) -> RemoteRegistryDiscovery:
         """A remote as a source, which is asked for no namespace that is another source's."""
-        territory = self._territory(declared)
-        return RemoteRegistryDiscovery(declared, self._remotes, territory, wanted)
+        ownership = self._ownership(declared)
+        return RemoteRegistryDiscovery(declared, self._remotes, ownership, wanted)
 
-    def _territory(self, declared: SourceConfiguration) -> _RemoteTerritory:
+    def _ownership(self, declared: SourceConfiguration) -> _RemoteOwnership:
         taken = set(self._local_namespaces())
         silent = False
         for other in self._remotes.declared:
@@ -79,8 +80,8 @@ class RemoteNodes:
             files = self._files(other).items()
             nodes = (node_of_path(path) for path, file in files if file.files)
             taken |= {node.namespace for node in nodes if node is not None}
-            silent = silent or other.name in self.problems or other.name not in self._visited
-        return _RemoteTerritory(declared.name, self._rules(), taken, silent)
+            silent = silent or other.name in self._silent or other.name not in self._visited
+        return _RemoteOwnership(declared.name, self._rules(), taken, silent)
 
     def _local_namespaces(self) -> frozenset[str]:
         """The namespaces that sources on this machine supply, unless remotes are preferred."""
@@ -116,7 +117,7 @@ class RemoteNodes:
         for remote in self._remotes.declared:
             missing = [name for name in pending if not self._is_met(name, remote)]
             is_due = missing or remote.name not in self._visited
-            if is_due or (is_news and self._has_too_much(remote)):
+            if is_due or (is_news and self._supplies_shadowed_nodes(remote)):
                 self._visit(remote, missing)
                 is_news = True
             pending = {name for name in pending if not self._has(name, remote)}
@@ -136,17 +137,17 @@ class RemoteNodes:
             for node in self._open_storage().find_nodes(name)
         )
 
-    def _has_too_much(self, remote: SourceConfiguration) -> bool:
+    def _supplies_shadowed_nodes(self, remote: SourceConfiguration) -> bool:
         """Whether a remote supplies a node that a source before it supplies now."""
-        territory = self._territory(remote)
+        ownership = self._ownership(remote)
         nodes = (node_of_path(path) for path, f in self._files(remote).items() if f.files)
-        return any(n is not None and territory.is_elsewhere(n.namespace) for n in nodes)
+        return any(n is not None and ownership.belongs_elsewhere(n.namespace) for n in nodes)
 
     def _is_met(self, name: str, remote: SourceConfiguration) -> bool:
         """Whether a remote was asked for a name, and for all that goes by it."""
         files = self._files(remote)
         file = files.get(_index_file(name))
-        if file is None:
+        if file is None or not file.fingerprint:
             return False
         return "://" in name or all(index_path(node) in files for node in _listed(file))
 
@@ -187,8 +188,10 @@ class RemoteNodes:
         self, remote: SourceConfiguration, wanted: Sequence[str], *, force: bool = False
     ) -> ScanReport:
         place = Location(remote.name)
-        report = self._scan(self.source(remote, wanted), remote, force)
+        source = self.source(remote, wanted)
+        report = self._scan(source, remote, force)
         self._visited.add(remote.name)
+        (self._silent.add if source.is_silent else self._silent.discard)(remote.name)
         self._known.pop(remote.name, None)
         self.problems.pop(remote.name, None)
         for problem in report.problems:
@@ -215,7 +218,7 @@ def _listed(file: FolderSnapshot) -> list[NodeId]:
     return [NodeId.parse(line) for line in file.files.split("\n") if line]
 
 
-class _RemoteTerritory:
+class _RemoteOwnership:
     """Which namespaces one remote may supply, as far as is known when it is visited."""
 
     def __init__(
@@ -231,9 +234,9 @@ class _RemoteTerritory:
         self._taken = taken
         self._silent = silent
 
-    def is_elsewhere(self, namespace: str) -> bool:
+    def belongs_elsewhere(self, namespace: str) -> bool:
         owner = self._rules.bound_to(namespace)
         return namespace in self._taken if owner is None else owner != self._remote
 
-    def is_contested(self, namespace: str) -> bool:
+    def may_belong_elsewhere(self, namespace: str) -> bool:
         return self._silent and self._rules.bound_to(namespace) is None

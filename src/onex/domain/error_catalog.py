@@ -198,6 +198,4 @@ ERROR_CATALOG: Mapping[str, str] = {
     " create another one: onex token create.",
     "ACC003": "So many requests of one token or address were refused that no more are answered for"
     " a while. The answer says when to try again.",
-    "AUD001": "A log is not the one that was written: an entry was changed, left out or moved, or"
-    " entries at its end are missing.",
 }

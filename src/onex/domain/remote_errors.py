@@ -80,9 +80,3 @@ class TooManyRefusalsError(SecurityError):
     """So many requests were refused that no more are answered for a while."""
 
     code = "ACC003"
-
-
-class LogNotGenuineError(SecurityError):
-    """A log is not the one that was written: edited, reordered or truncated."""
-
-    code = "AUD001"

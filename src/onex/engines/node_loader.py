@@ -48,14 +48,15 @@ class NodeLoader:
         workspace: str,
         listing_at: Callable[[Origin], str],
         rules_at: Callable[[Origin], IgnoreRules],
-        archived: Callable[[Origin, RegisteredNode], NodeFiles],
+        archived: Callable[[Origin, RegisteredNode, Path], NodeFiles],
     ) -> None:
         """``folder`` holds one folder for each digest.
 
         Files that ``workspace`` found are tried before those that others did.
         ``listing_at`` gives the files that a scan saw at an origin, as ``write_listing``
         wrote them; an empty text if that is not known. ``rules_at`` gives the ignore rules
-        that hold there. ``archived`` gives the files of a node that an origin offers in an archive.
+        that hold there. ``archived`` gives the files of a node that an origin offers in an archive,
+        or those that were unpacked to a folder before.
         """
         self._folder = folder
         self._workspace = workspace
@@ -108,7 +109,7 @@ class NodeLoader:
         manifest = Path(origin.path)
         is_archived = ArchivePlace.parse(origin.path) is not None
         if is_archived:
-            files = self._archived(origin, node)
+            files = self._archived(origin, node, self._folder / folder_name(node.digest))
         else:
             files = _read(manifest, node, self._rules_at(origin))
         if files.digest != node.digest:

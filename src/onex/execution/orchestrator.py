@@ -261,7 +261,8 @@ class ExecutionOrchestrator:
                 self._rules_at,
                 self._archived.files_of,
             )
-            self._archived.fetch([planned.node for planned in plan.nodes.values()])
+            nodes = [planned.node for planned in plan.nodes.values()]
+            self._archived.fetch(nodes, self._is_unpacked)
             prepared = prepare(
                 plan,
                 loader,
@@ -276,6 +277,9 @@ class ExecutionOrchestrator:
             engines.close()
             supervisor.close()
             reactor.close()
+
+    def _is_unpacked(self, node: RegisteredNode) -> bool:
+        return (self._home / NODES_FOLDER / folder_name(node.digest)).is_dir()
 
     def _rules_at(self, origin: Origin) -> IgnoreRules:
         """The ignore rules by which a scan collected the files at an origin."""

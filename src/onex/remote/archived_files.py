@@ -11,14 +11,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from onex.domain.archive_place import ArchivePlace
 from onex.domain.errors import DocumentError, NodeLoadError
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.remote_errors import ArchiveRefusedError, RemoteUnavailableError
-from onex.manifests.node_files import NodeFiles
+from onex.manifests.node_files import NodeFiles, NodeFilesError, read_node_files
+from onex.remote.archive import unpack
 from onex.remote.archive_store import ArchiveStore
-from onex.remote.archived_node import read_archive
+from onex.remote.archived_node import files_of, read_files
 from onex.remote.deadline_calls import call_all
 from onex.remote.tree import Progress, Tree
 
@@ -34,8 +36,10 @@ class ArchivedFiles:
         self._store = store
         self._tree_of = tree_of
 
-    def files_of(self, origin: Origin, node: RegisteredNode) -> NodeFiles:
+    def files_of(self, origin: Origin, node: RegisteredNode, unpacked: Path) -> NodeFiles:
         """The files of a node that an origin offers in an archive.
+
+        Those that were unpacked to a folder before are as good, if they are proved as well.
 
         Raises:
             NodeLoadError: the archive is not here, and cannot be fetched.
@@ -44,21 +48,26 @@ class ArchivedFiles:
         place = ArchivePlace.parse(origin.path)
         if place is None:
             raise NodeLoadError(f"{origin.path} is no archive", hint="run onex scan")
-        archive = self._store.read(place.sha256)
-        if archive is None:
-            archive = self._fetch(origin, place, lambda count: None)
-        return _proved(archive, place, node)
+        files = _unpacked(unpacked, node)
+        if files is None:
+            archive = self._store.read(place.sha256)
+            if archive is None:
+                archive = self._fetch(origin, place, lambda count: None)
+            files = _files_in(archive, place, node)
+        _prove(files, place.manifest, node)
+        return files
 
-    def prove(self, node: RegisteredNode) -> None:
-        """Check the archive of a node, if it has no folder here; raises as ``files_of``."""
-        if node.origins and ArchivePlace.parse(node.origins[0].path) is not None:
-            self.files_of(node.origins[0], node)
-
-    def fetch(self, nodes: Sequence[RegisteredNode], told: Progress = lambda size: None) -> int:
+    def fetch(
+        self,
+        nodes: Sequence[RegisteredNode],
+        is_unpacked: Callable[[RegisteredNode], bool] = lambda node: False,
+        told: Progress = lambda size: None,
+    ) -> int:
         """Fetch the archives of nodes that are not here yet, several at once.
 
         Args:
             nodes: those that lie in folders are passed over.
+            is_unpacked: whether the files of a node are here without their archive.
             told: is told how many further bytes arrived.
 
         Returns:
@@ -68,10 +77,12 @@ class ArchivedFiles:
         """
         missing: dict[str, tuple[Origin, ArchivePlace]] = {}
         for node in nodes:
-            places = [ArchivePlace.parse(origin.path) for origin in node.origins]
-            place = places[0] if places and None not in places else None
-            if place is not None and self._store.read(place.sha256) is None:
-                missing[place.sha256] = (node.origins[0], place)
+            offered = self._offer(node)
+            if offered is None or is_unpacked(node):
+                continue
+            origin, place = offered
+            if not self._store.has(place.sha256, place.size_bytes):
+                missing[place.sha256] = (origin, place)
         if not missing:
             return 0
         lock = threading.Lock()
@@ -90,6 +101,23 @@ class ArchivedFiles:
             ) from error
         return len(missing)
 
+    def prove(self, node: RegisteredNode) -> None:
+        """Check the archive of a node, if it has no folder here; raises as ``files_of``."""
+        offered = self._offer(node)
+        if offered is not None:
+            self.files_of(offered[0], node, Path())
+
+    def _offer(self, node: RegisteredNode) -> tuple[Origin, ArchivePlace] | None:
+        """A remote of ours that offers a node, and its archive; None if it lies in a folder."""
+        found: tuple[Origin, ArchivePlace] | None = None
+        for origin in node.origins:
+            place = ArchivePlace.parse(origin.path)
+            if place is None:
+                return None
+            if found is None and self._tree_of(origin.source) is not None:
+                found = origin, place
+        return found
+
     def _fetch(self, origin: Origin, place: ArchivePlace, told: Progress) -> bytes:
         tree = self._tree_of(origin.source)
         if tree is None:
@@ -102,16 +130,39 @@ class ArchivedFiles:
         return archive
 
 
-def _proved(archive: bytes, place: ArchivePlace, node: RegisteredNode) -> NodeFiles:
-    """The files of an archive whose manifest says what the registry does."""
+def _unpacked(folder: Path, node: RegisteredNode) -> NodeFiles | None:
+    """The files that were unpacked to a folder, if they are all there and unchanged."""
+    try:
+        names = sorted(
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        )
+        files = read_node_files(folder, names)
+    except (OSError, NodeFilesError):
+        return None
+    return files if files.digest == node.digest else None
+
+
+def _files_in(archive: bytes, place: ArchivePlace, node: RegisteredNode) -> NodeFiles:
     identity = node.metadata.node_version
     if len(archive) != place.size_bytes:
         raise ArchiveRefusedError(
             f"the archive of {identity} has another size than its index says",
             hint="tell those who run the registry",
         )
+    files = files_of(unpack(archive))
+    if files.digest != node.digest:
+        raise ArchiveRefusedError(
+            f"the archive of {identity} holds other files than its index says",
+            hint="do not use it; tell those who run the registry",
+        )
+    return files
+
+
+def _prove(files: NodeFiles, manifest: str, node: RegisteredNode) -> None:
+    """Refuse files whose manifest says something else than the registry does."""
+    identity = node.metadata.node_version
     try:
-        found = read_archive(archive, place.manifest)
+        found = read_files(files, manifest)
     except DocumentError as error:
         raise ArchiveRefusedError(
             f"the manifest in the archive of {identity} cannot be used: {error.message}",
@@ -126,7 +177,6 @@ def _proved(archive: bytes, place: ArchivePlace, node: RegisteredNode) -> NodeFi
             hint="do not use it; tell those who run the registry",
             details={"members": differing},
         )
-    return found.files
 
 
 def _facts(node: RegisteredNode) -> Mapping[str, object]:

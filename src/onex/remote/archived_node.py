@@ -19,6 +19,14 @@ from onex.remote.archive import pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
+class ReadFiles:
+    """What the files of a node say: its manifest, and what may be done better."""
+
+    metadata: NodeMetadata
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedNode:
     """A node in an archive: its manifest as the files themselves say it, and the files."""
 
@@ -47,16 +55,17 @@ def read_archive(archive: bytes, manifest: str) -> ArchivedNode:
         ArchiveRefusedError: it is not canonical, or lacks the manifest.
         DocumentError: the manifest cannot be used.
     """
-    return _read(archive, unpack(archive), manifest)
+    return _archived(archive, unpack(archive), manifest)
 
 
 def pack_node(contents: Mapping[str, bytes], manifest: str) -> ArchivedNode:
     """Pack the files of a node; raises as ``read_archive``."""
-    return _read(pack(contents), contents, manifest)
+    return _archived(pack(contents), contents, manifest)
 
 
-def _read(archive: bytes, contents: Mapping[str, bytes], manifest: str) -> ArchivedNode:
-    content = contents.get(manifest)
+def read_files(files: NodeFiles, manifest: str) -> ReadFiles:
+    """Read the manifest among the files of a node; raises as ``read_archive``."""
+    content = files.contents.get(manifest)
     if content is None:
         raise ArchiveRefusedError(
             f"the archive has no manifest {manifest!r}",
@@ -71,13 +80,14 @@ def _read(archive: bytes, contents: Mapping[str, bytes], manifest: str) -> Archi
     if reading.metadata is None:
         reason = "is a template" if reading.is_template else "cannot be used"
         raise DocumentError(f"the manifest {manifest} {reason}", reading.problems)
-    return ArchivedNode(
-        reading.metadata,
-        files_of(contents),
-        ArchivePlace(hashlib.sha256(archive).hexdigest(), len(archive), manifest),
-        archive,
-        reading.problems,
-    )
+    return ReadFiles(reading.metadata, reading.problems)
+
+
+def _archived(archive: bytes, contents: Mapping[str, bytes], manifest: str) -> ArchivedNode:
+    files = files_of(contents)
+    read = read_files(files, manifest)
+    place = ArchivePlace(hashlib.sha256(archive).hexdigest(), len(archive), manifest)
+    return ArchivedNode(read.metadata, files, place, archive, read.problems)
 
 
 def files_of(contents: Mapping[str, bytes]) -> NodeFiles:

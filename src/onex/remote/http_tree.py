@@ -26,6 +26,7 @@ from onex.remote.deadline_calls import call_all
 from onex.remote.tree import (
     CHANGES_PATH,
     MAXIMUM_CHANGES_BYTES,
+    SERIAL_HEADER,
     Change,
     FileAnswer,
     Progress,
@@ -43,10 +44,9 @@ BLOB_SECONDS = 600.0
 CONNECTIONS = 16
 BLOB_ATTEMPTS = 4
 CHANGES_PER_REQUEST = 10_000
+MAXIMUM_CHANGES = 2_000_000
 MAXIMUM_ANSWER_BYTES = 16 * 1024 * 1024
-SERIAL_HEADER = "onex-at-least-serial"
 _CHUNK_BYTES = 64 * 1024
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Result = TypeVar("Result")
 
@@ -67,10 +67,10 @@ class HttpTree:
         """
         import httpx2
 
-        from onex.remote.index_transport import cached_transport, plain_transport
+        from onex.remote.index_transport import LOOPBACK, cached_transport, plain_transport
 
         parts = urlsplit(url)
-        if token and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        if token and parts.scheme != "https" and parts.hostname not in LOOPBACK:
             raise ConfigurationError(
                 f"the token for {without_secrets(url)} would be sent unencrypted",
                 hint="use https, or onex logout to go without a token",
@@ -112,6 +112,8 @@ class HttpTree:
                 raise answer
             some = read_changes(answer or b"", since)
             found += some
+            if len(found) > MAXIMUM_CHANGES:
+                raise self._strange(f"more than {MAXIMUM_CHANGES} changes")
             if len(some) < CHANGES_PER_REQUEST:
                 return found
             since = some[-1].serial
@@ -196,6 +198,8 @@ class HttpTree:
                 self._continue(sha256, size_bytes, content, told)
                 break
             except httpx2.TransportError:
+                if len(content) == size_bytes:
+                    break
                 if attempt == BLOB_ATTEMPTS - 1:
                     raise
         if len(content) != size_bytes or hashlib.sha256(content).hexdigest() != sha256:

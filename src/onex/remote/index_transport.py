@@ -20,6 +20,8 @@ from hishel.httpx2 import CacheTransport
 
 from onex.local_machine import make_folder
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 _PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
 
 
@@ -60,7 +62,9 @@ def plain_transport(url: str, token: str | None, connections: int) -> httpx2.Bas
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is not None and proxy_bypass(parts.hostname or ""):
+    host = parts.hostname or ""
+    # What is for this machine must not leave it, least of all with a token.
+    if proxy is not None and (host in LOOPBACK or proxy_bypass(host)):
         proxy = None
     # Loading the certificates of all authorities takes 18 ms, which only TLS needs.
     is_encrypted = parts.scheme == "https" or (proxy or "").startswith("https")
@@ -76,7 +80,7 @@ def cached_transport(
     plain: httpx2.BaseTransport, token: str | None, folder: Path
 ) -> httpx2.BaseTransport:
     """The same with HTTP caching in a file of the folder; without it if there can be no file."""
-    # It would print what it cannot write with the traceback of each attempt.
+    # hishel logs a traceback for each failed write.
     logging.getLogger("hishel").addHandler(logging.NullHandler())
     logging.getLogger("hishel").propagate = False
     # Answers to one token are not those to another.

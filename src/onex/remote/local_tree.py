@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.event import ALLOWED, Event
@@ -86,7 +87,7 @@ class LocalTree:
         return None
 
     def changes(self, since: int) -> list[Change]:
-        return list(changes_of(self._storage.events(since), self._hidden))
+        return list(changes_of(self._storage.events(since), self._hidden, self._published.has))
 
     def blob(self, sha256: str, size_bytes: int, told: Progress) -> bytes:
         content = self._store.read(sha256)
@@ -105,18 +106,23 @@ class LocalTree:
         return not self._hidden.hides(node.namespace)
 
 
-def changes_of(events: Iterable[Event], hidden: HiddenNamespaces) -> Iterator[Change]:
+def changes_of(
+    events: Iterable[Event],
+    hidden: HiddenNamespaces,
+    is_published: Callable[[NodeId], bool] = lambda node: True,
+) -> Iterator[Change]:
     """Entries of the log as the feed tells them: those about published nodes by name."""
+    published = cache(is_published)
     for event in events:
-        node = _node_of(event)
-        if node is None or hidden.hides(node.node.namespace):
+        version = _version_of(event)
+        if version is None or hidden.hides(version.node.namespace) or not published(version.node):
             yield Change(event.serial)
         else:
-            version = str(node.version)
-            yield Change(event.serial, node.node, version, event.action, event.time)
+            number = str(version.version)
+            yield Change(event.serial, version.node, number, event.action, event.time)
 
 
-def _node_of(event: Event) -> NodeVersion | None:
+def _version_of(event: Event) -> NodeVersion | None:
     if event.outcome != ALLOWED or not event.action.startswith(("node.", RELEASED)):
         return None
     return NodeVersion.parse(event.object)

@@ -35,6 +35,7 @@ from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery
 
 CALLERS_NAMED = 10
+MAXIMUM_REASON = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Publications:
             return self._publish(found, override, sees, dry_run=dry_run)
         except (NotPublishableError, VersionTakenError, ArchiveRefusedError) as error:
             name = str(expected or manifest)
-            reason = f"{error.code}: {error.message}"
+            reason = f"{error.code}: {error.message}"[:MAXIMUM_REASON]
             if not dry_run:
                 self._storage.write(lambda w: w.refused(RELEASED, name, reason), self._actor)
             raise
@@ -142,8 +143,9 @@ class Publications:
         known = self._released_digest(version)
         if known is not None:
             _require_same(version, known, digest)
-            # Also mends a store that lost the archive.
-            self._store.put(found.place.sha256, found.archive)
+            if not dry_run:
+                # Also mends a store that lost the archive.
+                self._store.put(found.place.sha256, found.archive)
             serial = self._storage.serial()
             return Published(version, digest, serial, created=False, warnings=warnings)
         if dry_run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -20,7 +21,7 @@ from onex.remote.credentials import Credentials, variable_of
 from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import Tree
 
-PASSED_OVER_SECONDS = 60.0
+BACKOFF_SECONDS = 60.0
 
 
 class Remotes:
@@ -30,6 +31,8 @@ class Remotes:
         self._configuration = configuration
         self.credentials = Credentials(configuration.settings_folder, environment)
         self._trees: dict[str, Tree] = {}
+        # Archives are fetched by several threads.
+        self._lock = threading.Lock()
 
     @property
     def declared(self) -> Sequence[SourceConfiguration]:
@@ -74,10 +77,11 @@ class Remotes:
 
     def tree(self, remote: SourceConfiguration) -> Tree:
         """The tree of a declared remote; one object for all who ask."""
-        tree = self._trees.get(remote.name)
-        if tree is None:
-            tree = self._trees[remote.name] = self._open(remote)
-        return tree
+        with self._lock:
+            tree = self._trees.get(remote.name)
+            if tree is None:
+                tree = self._trees[remote.name] = self._open(remote)
+            return tree
 
     def failed(self, remote: SourceConfiguration, error: OnexError) -> None:
         """Note that a remote does not answer, so that it is passed over for a while."""
@@ -91,23 +95,26 @@ class Remotes:
     def failure(self, remote: SourceConfiguration) -> OnexError | None:
         """Why a remote is passed over at the moment; None if it is not."""
         try:
-            self.require_promising(remote)
+            self.raise_if_backing_off(remote)
         except RemoteUnavailableError as error:
             return error
         return None
 
-    def require_promising(self, remote: SourceConfiguration) -> None:
+    def raise_if_backing_off(self, remote: SourceConfiguration) -> None:
         """Raise RemoteUnavailableError if a remote did not answer a moment ago."""
+        if remote.url is None:
+            # Whether a folder is there costs nothing to find out.
+            return
         file = self.note_file("unavailable", remote)
         try:
             age = time.time() - file.stat().st_mtime
             reason = file.read_text(encoding="utf-8")
         except OSError:
             return
-        if 0 <= age < PASSED_OVER_SECONDS:
+        if 0 <= age < BACKOFF_SECONDS:
             raise RemoteUnavailableError(
                 f"{reason} ({age:.0f} s ago; it is passed over for"
-                f" {PASSED_OVER_SECONDS - age:.0f} s more)",
+                f" {BACKOFF_SECONDS - age:.0f} s more)",
                 hint=f"ask at once: onex remote check {remote.name}",
             )
 
@@ -126,6 +133,12 @@ class Remotes:
         token = self.credentials.token(remote.name, remote.url, is_named=len(same) == 1)
         return HttpTree(remote.url, token, self._configuration.cache_folder)
 
+    def forget(self, remote: SourceConfiguration) -> None:
+        """Forget what was noted of a remote."""
+        for kind in ("unavailable", "serials"):
+            with contextlib.suppress(OSError):
+                self.note_file(kind, remote).unlink(missing_ok=True)
+
     def published_serial(self, remote: SourceConfiguration) -> int:
         """The serial of what this user published there last, so that reads are not older."""
         try:
@@ -135,7 +148,8 @@ class Remotes:
 
     def note_published(self, remote: SourceConfiguration, serial: int) -> None:
         """Note the serial that a publication was answered with."""
-        _write(self.note_file("serials", remote), str(serial))
+        known = self.published_serial(remote)
+        _write(self.note_file("serials", remote), str(max(known, serial)))
 
     def _tree_of_source(self, name: str) -> Tree | None:
         if name == PUBLISHED_SOURCE:

@@ -34,6 +34,9 @@ PROTOCOL_VERSION = 1
 
 CONFIG_PATH = "config.json"
 CHANGES_PATH = "changes"
+SERIAL_HEADER = "onex-at-least-serial"
+"""The header with the serial that an answer must not be older than."""
+
 LINES_SUFFIX = ".jsonl"
 MAXIMUM_PART_BYTES = 200
 

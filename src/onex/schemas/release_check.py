@@ -20,6 +20,8 @@ _NOTES = frozenset(
     {"title", "description", "default", "examples", "deprecated", "$comment", "required"}
 )
 _DEFINITIONS = ("$defs", "definitions")
+# Members whose meaning depends on the others.
+_ENTANGLED = frozenset({"unevaluatedProperties", "unevaluatedItems", "patternProperties"})
 # Members whose absence allows more, whatever else a schema says.
 _LIFTED = frozenset(
     {"pattern", "format", "multipleOf", "uniqueItems", "contentEncoding", "contentMediaType"}
@@ -101,6 +103,14 @@ def _narrowed(
     if depth > MAXIMUM_DEPTH:
         yield f"{said} it is nested too deeply to be compared"
         return
+    if _refers(narrow) or _refers(wide):
+        # What references lead to stands elsewhere in the schema.
+        yield f"{said} it differs and refers to definitions, so it cannot be compared"
+        return
+    entangled = sorted(key for key in {*wide, *narrow} if key in _ENTANGLED)
+    if entangled:
+        yield f"{said} it differs beside {entangled[0]}, so it cannot be compared"
+        return
     choices = _choices(wide)
     if choices is not None:
         lost = [choice for choice in choices if first_problem_of(narrow, choice) is not None]
@@ -109,7 +119,7 @@ def _narrowed(
             yield f"{said} {named} is " + ("refused now" if values == "inputs" else "new")
         return
     if _choices(narrow) is not None:
-        yield f"{said} only some values are allowed where any were"
+        yield f"{said} only some values are allowed, and any were before"
         return
     types, allowed = _types(wide), _types(narrow)
     gone = {t for t in types if t not in allowed and not (t == "integer" and "number" in allowed)}
@@ -123,7 +133,7 @@ def _narrowed(
     yield from _narrowed_bounds(wide, narrow, said)
     yield from _narrowed_members(wide, narrow, place, values, depth)
     for key in sorted({*wide, *narrow} - _COMPARED):
-        is_note = key.startswith("x-") or (key in _DEFINITIONS and not _refers({**wide, **narrow}))
+        is_note = key.startswith("x-") or key in _DEFINITIONS
         is_lifted = key in _LIFTED and key not in narrow
         if not (is_note or is_lifted) and _differ(wide.get(key), narrow.get(key)):
             yield f"{said} {key} differs, which may break {values}"
@@ -153,9 +163,7 @@ def _narrowed_bounds(wide: JsonObject, narrow: JsonObject, said: str) -> Iterato
             if not isinstance(bound, int | float):
                 continue
             if not isinstance(before, int | float) or sign * bound > sign * before:
-                yield f"{said} {key} is {bound}" + (
-                    "" if before is None else f" where it was {before}"
-                )
+                yield f"{said} {key} is {bound}" + ("" if before is None else f", and was {before}")
 
 
 def _narrowed_members(
@@ -176,14 +184,19 @@ def _narrowed_members(
     needed = _required(narrow) - _required(wide)
     if needed:
         yield f"{said} {', '.join(sorted(needed))} must be there"
-    if narrow.get("additionalProperties") is False:
-        if wide.get("additionalProperties") is not False:
+    lost = sorted(name for name in known if name not in allowed and known[name] is not False)
+    others = narrow.get("additionalProperties", True)
+    if others is False:
+        if not is_closed:
             yield f"{said} members that are not declared are refused"
-        lost = sorted(n for n in set(known) - set(allowed) if known[n] is not False)
         if lost:
             yield f"{said} {', '.join(lost)} is not among the members"
-    elif "additionalProperties" in narrow:
-        inner = (_schema(wide.get("additionalProperties")), _schema(narrow["additionalProperties"]))
+        return
+    for name in lost:
+        inner = (_schema(known[name]), _schema(others))
+        yield from _narrowed(*inner, f"{place}.{name}", values, depth + 1)
+    if not is_closed:
+        inner = (_schema(wide.get("additionalProperties", True)), _schema(others))
         yield from _narrowed(*inner, f"{place}.*", values, depth + 1)
 
 

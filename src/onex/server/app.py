@@ -29,9 +29,9 @@ from onex.server.change_routes import change_routes
 from onex.server.gate import Gate
 from onex.server.guards import Guards
 from onex.server.index_routes import IndexRoutes, is_of_tree
-from onex.server.pace import RateLimits
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
 from onex.server.published_index import MINIMUM_COMPRESSED_BYTES, PublishedIndex
+from onex.server.rate_limiter import RateLimits
 from onex.server.read_routes import read_routes
 from onex.server.registry_pool import RegistryPool
 from onex.server.requests import Requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -53,19 +54,21 @@ def change_routes(api: Requests) -> APIRouter:
         api.require(caller, Action.PUBLISH, version_of(node_type, namespace, version))
         return caller
 
-    async def upload(request: Request, caller: Caller = Depends(permitted)) -> tuple[Caller, bytes]:
-        """The body of a publication, of which only some are taken at once."""
+    async def upload(
+        request: Request, caller: Caller = Depends(permitted)
+    ) -> AsyncIterator[tuple[Caller, bytes]]:
+        """The body of a publication, of which only some are there at once."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in ARCHIVE_TYPES:
             raise UnsupportedContentError(
                 f"the body must be {ARCHIVE_TYPES[0]}", hint="publish with onex publish"
             )
         async with uploads:
-            return caller, await request.body()
+            yield caller, await request.body()
 
     @router.put("/nodes/{node_type}/{namespace}/{version}",
                      responses=problems(403, 404, 409, 413, 415, 422),
-                     status_code=201, tags=["publishing"])  # fmt: skip
+                     status_code=201, tags=["publishing"], openapi_extra=_ARCHIVE_BODY)  # fmt: skip
     def publish(
         response: Response,
         node_type: TypeName,

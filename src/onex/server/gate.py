@@ -16,7 +16,7 @@ from onex.domain.remote_errors import (
     NotPermittedError,
     TooManyRefusalsError,
 )
-from onex.server.pace import Pace, Rate
+from onex.server.rate_limiter import Rate, RateLimiter
 from onex.storage.backend import StorageBackend
 from onex.trust.tokens import find_token
 
@@ -44,7 +44,7 @@ class Gate:
     def __init__(self, rules: NamespaceRules, refusals: Rate) -> None:
         """``refusals`` is how many of them each address may cause, since each is recorded."""
         self.rules = rules
-        self._refusals = Pace(refusals)
+        self._refusals = RateLimiter(refusals)
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, Token]] = {}
         self._uses: dict[str, str] = {}
@@ -62,7 +62,7 @@ class Gate:
 
     def count_refusal(self, caller: Caller) -> None:
         """Count a refusal that is about to be recorded; raises TooManyRefusalsError."""
-        wait = self._refusals.take(caller.token.id if caller.token else caller.address)
+        wait = self._refusals.acquire(caller.token.id if caller.token else caller.address)
         if wait:
             raise TooManyRefusalsError(
                 "too many requests were refused", hint="see onex login", details={"wait": wait}

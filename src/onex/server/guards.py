@@ -13,8 +13,8 @@ from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
 from onex.server.asgi import Application, Headers, Message, Receive, Scope, Send
 from onex.server.index_routes import STREAM_TYPE, is_of_tree
-from onex.server.pace import Pace, RateLimits
 from onex.server.problem import PROBLEM_TYPE, problem
+from onex.server.rate_limiter import RateLimiter, RateLimits
 
 MAXIMUM_BODY_BYTES = 1024 * 1024
 REQUEST_SECONDS = 60.0
@@ -29,7 +29,7 @@ class Guards:
         """``hosts`` are the names that the server answers for, without ports; ``*`` is any."""
         self._inner = inner
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._tree, self._interface = Pace(limits.tree), Pace(limits.interface)
+        self._tree, self._interface = RateLimiter(limits.tree), RateLimiter(limits.interface)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,8 +68,9 @@ class Guards:
         # A page of another site must not use a browser that happens to be able to come here.
         if origin is not None and not _is_of_host(origin, host):
             return 403, "ACC002", "requests of pages of other sites are refused", []
-        pace = self._tree if is_of_tree(scope["path"]) else self._interface
-        wait = pace.take(headers.get(b"authorization", _address(scope)))
+        limiter = self._tree if is_of_tree(scope["path"]) else self._interface
+        # By address: who it is that asks is known only after their token was looked up.
+        wait = limiter.acquire(_address(scope))
         if wait > 0:
             later = str(int(wait) + 1).encode()
             return 429, "ACC002", "there were too many requests", [(b"retry-after", later)]

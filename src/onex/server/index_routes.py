@@ -10,13 +10,19 @@ from onex.domain.access_control import AccessDecision, Action
 from onex.domain.errors import OnexError
 from onex.domain.remote_errors import TooManyRefusalsError
 from onex.remote.archive_store import ArchiveStore
-from onex.remote.tree import CHANGES_PATH, CONFIG_PATH, blob_path, node_of_path, write_changes
+from onex.remote.tree import (
+    CHANGES_PATH,
+    CONFIG_PATH,
+    SERIAL_HEADER,
+    blob_path,
+    node_of_path,
+    write_changes,
+)
 from onex.server.asgi import Headers, Receive, Scope, Send
 from onex.server.gate import Caller, Gate
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
 from onex.server.published_index import PublishedIndex, TreeFile
 
-SERIAL_HEADER = b"onex-at-least-serial"
 STREAM_TYPE = "text/event-stream"
 MAXIMUM_CHANGES = 10_000
 HEARTBEAT_SECONDS = 15.0
@@ -88,7 +94,7 @@ class IndexRoutes:
                     # Whether there is such a node is not even looked up.
                     await self._refuse(send, path, caller, decision)
                     return
-            file = await self._index.file(path, headers.number(SERIAL_HEADER))
+            file = await self._index.file(path, headers.number(SERIAL_HEADER.encode()))
             await self._send_file(scope, headers, send, path, file, caller)
 
     async def _send_file(
@@ -192,7 +198,7 @@ class IndexRoutes:
                 receive, send, since if last is None else last, caller, authorization
             )
             return
-        await self._index.serial(headers.number(SERIAL_HEADER))
+        await self._index.serial(headers.number(SERIAL_HEADER.encode()))
         hidden = self._rules.hidden_from(caller.token)
         changes = await self._index.changes(since, min(limit, MAXIMUM_CHANGES), hidden)
         found: Headers = [*_SAFE, (b"content-type", _LINES)]

@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from onex.domain.access_control import Action, HiddenNamespaces
+from onex.domain.access_control import NOTHING_HIDDEN, Action, HiddenNamespaces
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.metadata import SourceId
+from onex.domain.reference import NodeId
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
 from onex.remote.local_tree import LocalTree, changes_of
-from onex.remote.tree import (
-    Change,
-    node_of_path,
-)
+from onex.remote.publication import Publications
+from onex.remote.tree import CONFIG_PATH, Change, index_path, name_of_path
 from onex.server.gate import Caller, Gate, record_refusal
 
 CHECK_SECONDS = 0.02
@@ -36,7 +35,7 @@ Result = TypeVar("Result")
 class TreeFile:
     """A file of the tree: its bytes, its strong entity tag, and the same compressed.
 
-    ``namespaces`` are those of which a reader must be allowed to see one.
+    ``namespaces`` are those of the nodes in its lines, by which readers see some lines alone.
     """
 
     content: bytes
@@ -96,40 +95,47 @@ class PublishedIndex:
         self._readers = _Worker(open_registry, "onex-index")
         # A writer that waits for the database must hold up no reader.
         self._writers = _Worker(open_registry, "onex-index-log")
-        self._kept: OrderedDict[str, TreeFile | None] = OrderedDict()
+        self._kept: OrderedDict[str, TreeFile] = OrderedDict()
         self._kept_bytes = 0
         self._serial = -1
         self._checked = 0.0
         self._checking: asyncio.Task[None] | None = None
+        self._changes = self._seen_changes = 0
+        self._names: set[str] = set()
 
     async def file(self, path: str, at_least: int) -> TreeFile | None:
         """A file of the tree at some serial from ``at_least`` on; None if it is not there."""
-        if at_least > self._serial or time.monotonic() - self._checked > CHECK_SECONDS:
-            await self._check()
+        await self.serial(at_least)
         if path in self._kept:
             self._kept.move_to_end(path)
             return self._kept[path]
         serial = self._serial
         file = await self._read(lambda registry: self._make(registry, path))
-        if serial == self._serial:
+        if file is not None and serial == self._serial:
             self._keep(path, file)
         return file
 
     def note_change(self) -> None:
         """Have the next reader look for changes, however short the last look was ago."""
-        self._checked = float("-inf")
+        self._changes += 1
 
     async def serial(self, at_least: int = 0) -> int:
-        """The serial of the last entry of the log."""
-        if at_least > self._serial or time.monotonic() - self._checked > CHECK_SECONDS:
+        """The serial of the last entry of the log, looked up again if it is too old."""
+        is_old = time.monotonic() - self._checked > CHECK_SECONDS
+        if is_old or at_least > self._serial or self._seen_changes != self._changes:
             await self._check()
+            if at_least > self._serial or self._seen_changes != self._changes:
+                # The look that was waited for may have begun before the change.
+                await self._check()
         return self._serial
 
     async def changes(self, since: int, limit: int, hidden: HiddenNamespaces) -> list[Change]:
         """The entries of the log after a serial, without the names of what is hidden."""
 
         def read(registry: Registry) -> list[Change]:
-            return list(islice(changes_of(registry.storage.events(since), hidden), limit))
+            published = Publications(registry.storage, registry.remotes.published)
+            events = registry.storage.events(since)
+            return list(islice(changes_of(events, hidden, published.has), limit))
 
         return await self._read(read)
 
@@ -187,23 +193,29 @@ class PublishedIndex:
         await asyncio.shield(self._checking)
 
     async def _follow(self) -> None:
-        serial, names = await self._read(self._news)
-        if names is None:
+        checked, changes = time.monotonic(), self._changes
+        serial, nodes = await self._read(self._news)
+        if nodes is None:
             self._kept.clear()
+            self._names.clear()
             self._kept_bytes = 0
-        else:
-            for path in [p for p in self._kept if _is_about(p, names)]:
-                self._drop(path)
-        self._serial, self._checked = serial, time.monotonic()
+        elif serial != self._serial:
+            self._drop(CONFIG_PATH)
+            if nodes:
+                for path in [*map(index_path, nodes), *self._names]:
+                    self._drop(path)
+        self._serial, self._checked, self._seen_changes = serial, checked, changes
 
-    def _news(self, registry: Registry) -> tuple[int, frozenset[str] | None]:
+    def _news(self, registry: Registry) -> tuple[int, set[NodeId] | None]:
+        """The serial of the log, and the nodes that changed since the last look; None for all."""
         serial = registry.storage.serial()
         if serial == self._serial:
-            return serial, frozenset()
+            return serial, set()
         if self._serial < 0:
             return serial, None
         events = registry.storage.events(self._serial)
-        return serial, frozenset(event.object.partition("@")[0] for event in events)
+        changes = changes_of(events, NOTHING_HIDDEN)
+        return serial, {change.node for change in changes if change.node is not None}
 
     async def _read(self, question: Callable[[Registry], Result]) -> Result:
         return await self._readers.run(question)
@@ -213,22 +225,17 @@ class PublishedIndex:
         found = LocalTree(registry.storage, store, has_interface=True).make(path)
         return None if found is None else TreeFile.of(found.content, found.namespaces)
 
-    def _keep(self, path: str, file: TreeFile | None) -> None:
+    def _keep(self, path: str, file: TreeFile) -> None:
         self._drop(path)
         self._kept[path] = file
-        self._kept_bytes += file.size_bytes if file else len(path)
+        self._kept_bytes += file.size_bytes
+        if name_of_path(path) is not None:
+            self._names.add(path)
         while self._kept_bytes > MAXIMUM_KEPT_BYTES:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, path: str) -> None:
-        if path in self._kept:
-            file = self._kept.pop(path)
-            self._kept_bytes -= file.size_bytes if file else len(path)
-
-
-def _is_about(path: str, changed: frozenset[str]) -> bool:
-    """Whether a kept file may be another one after changes of some nodes, by their full names."""
-    if not changed:
-        return False
-    node = node_of_path(path)
-    return node is None or str(node) in changed
+        file = self._kept.pop(path, None)
+        if file is not None:
+            self._kept_bytes -= file.size_bytes
+            self._names.discard(path)

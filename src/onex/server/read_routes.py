@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from onex import __version__
+from onex.domain.access_control import Role
 from onex.domain.errors import UsageError
 from onex.domain.event import Event
 from onex.domain.host import HostEnvironment
@@ -122,7 +123,7 @@ def read_routes(api: Requests) -> APIRouter:
 
     @router.get("/nodes/{node_type}/{namespace}/{version}",
                      responses=problems(404, 422), tags=["nodes"])  # fmt: skip
-    def nodeversion_of(
+    def node_version(
         request: Request, node_type: TypeName, namespace: Namespace, version: VersionText
     ) -> Json:
         """One version of a node."""
@@ -191,8 +192,8 @@ def _details(api: Requests, caller: Caller, reference: NodeRef) -> Json:
     body = dict(details.to_json())
     catalog = api.visible(caller)
     body["dependents"] = [str(d) for d in details.dependents if catalog.shows(d.node)]
-    if caller.token is None:
-        # Paths of the machine that serves are nobody else's business.
+    if caller.token is None or caller.token.role < Role.MAINTAINER:
+        # Paths of the machine that serves are the business of those who look after it.
         body["origins"] = []
     return body
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from onex.registry import Registry
@@ -18,11 +19,16 @@ class RegistryPool:
         self._environment = dict(environment)
         self._local = threading.local()
 
-    def open(self, actor: str | None = None) -> Registry:
-        """A registry of its own for whoever asks, who closes it."""
-        return Registry.open(
-            self._home, start=self._start, environment=self._environment, actor=actor
-        )
+    def open(self) -> Registry:
+        """A registry of its own for whoever asks, who closes it.
+
+        It knows no remotes, so that no request to it becomes one to somebody else.
+        """
+        registry = Registry.open(self._home, start=self._start, environment=self._environment)
+        found = registry.configuration
+        local = tuple(source for source in found.sources if source not in found.remotes)
+        registry.configuration = replace(found, sources=local)
+        return registry
 
     def here(self) -> Registry:
         """The registry of this thread."""

@@ -57,6 +57,9 @@ class Requests:
     def caller(self, request: Request) -> Caller:
         """Who makes a request; raises NotAuthenticatedError, TooManyRefusalsError."""
         address = request.client.host if request.client else "local"
+        uses = self._gate.take_uses()
+        if uses:
+            self.storage.write(lambda writer: writer.note_token_uses(uses))
         try:
             return self._gate.caller(request.headers.get("authorization"), address, self.storage)
         except NotAuthenticatedError as error:

@@ -43,7 +43,7 @@ class Listening:
     tls: tuple[str, str] | None = None
 
 
-class _PatientlessProtocol(H11Protocol):
+class _HeaderTimeoutProtocol(H11Protocol):
     """HTTP/1.1 that hangs up if the head of a request does not arrive in time.
 
     The connections of one address are counted, so that none can take them all.
@@ -155,14 +155,14 @@ def serve_socket(
     listener: socket.socket,
     tls: tuple[str, str] | None,
     ready: Callable[[], None],
-    until: int | None = None,
+    parent_pipe: int | None = None,
 ) -> None:
-    """Serve on a socket that listens; ``until`` is a pipe whose end is that of the server."""
+    """Serve on a socket that listens, until a signal, or until the pipe of the parent ends."""
     ending: list[uvicorn.Server] = []
     app = create_app(settings, is_ending=lambda: any(s.should_exit for s in ending))
     config = uvicorn.Config(
         app,
-        http=_PatientlessProtocol,
+        http=_HeaderTimeoutProtocol,
         ws="none",
         loop="asyncio",
         log_config=None,
@@ -178,13 +178,13 @@ def serve_socket(
     )
     server = _Server(config, ready)
     ending.append(server)
-    if until is not None:
-        threading.Thread(target=_end_with, args=(until, server), daemon=True).start()
+    if parent_pipe is not None:
+        threading.Thread(target=_end_with, args=(parent_pipe, server), daemon=True).start()
     server.run(sockets=[listener])
 
 
 def _end_with(pipe: int, server: uvicorn.Server) -> None:
-    """End a server when nobody holds the other end of a pipe any more, its parent having died."""
+    """Shut a server down if its parent process ends, and with it the pipe."""
     while os.read(pipe, 1):
         pass
     server.should_exit = True

@@ -14,10 +14,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with worker_settings(sys.argv[1]) as (settings, listener, tls):
         files = (tls[0], tls[1]) if tls else None
-        serve_socket(settings, listener, files, _tell, until=sys.stdin.fileno())
+        serve_socket(settings, listener, files, _announce_ready, parent_pipe=sys.stdin.fileno())
 
 
-def _tell() -> None:
+def _announce_ready() -> None:
     os.write(sys.stdout.fileno(), b"ready\n")
 
 

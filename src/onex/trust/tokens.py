@@ -42,14 +42,6 @@ class Tokens:
         """When each token was used last, to the minute, by its identifier."""
         return self._storage.token_uses()
 
-    def authenticate(self, text: str) -> Token:
-        """The token that a text is the secret of.
-
-        Raises:
-            NotAuthenticatedError: there is none, or it is good for nothing any more.
-        """
-        return find_token(self._storage.token_events(), text)
-
     def create(
         self,
         name: str,

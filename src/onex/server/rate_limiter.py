@@ -1,4 +1,4 @@
-"""Pace: how many requests of one kind each caller may make."""
+"""RateLimiter: how many requests of one kind each caller may make."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The rates of one token, or of one address without one; refusals are those of an address.
+    """The rates of one address in one process; refusals are also counted for each good token.
 
     Files of the tree are cheap: they are kept as bytes. Refusals are entries of the log.
     """
@@ -30,18 +30,15 @@ class RateLimits:
     refusals: Rate = Rate(60, 1)
 
 
-class Pace:
-    """Buckets of tokens that fill by themselves, one for each caller. For all threads.
-
-    RFC 2697 describes the scheme, of which this has one rate.
-    """
+class RateLimiter:
+    """Limits the rate of each caller with a token bucket. One object serves all threads."""
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._lock = threading.Lock()
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, caller: str) -> float:
+    def acquire(self, caller: str) -> float:
         """Take one; returns 0, or in how many seconds one can be taken."""
         rate, now = self._rate, time.monotonic()
         with self._lock:
