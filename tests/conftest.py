@@ -176,16 +176,16 @@ class Project:
 class RegistryServer:
     """``onex serve`` of a project, in a process of its own, on a free port of loopback."""
 
-    def __init__(self, project: Project, options: Sequence[str] = ()) -> None:
+    def __init__(self, project: Project, options: Sequence[str] = (), token: str = "") -> None:
         self.project = project
         self.options = list(options)
         self.url = ""
-        self.token = ""
+        self.token = token
         self.process: subprocess.Popen[bytes] | None = None
         self._port = 0
 
     def start(self) -> None:
-        """Start it, with a first admin token; again, on the port that it had."""
+        """Start it, with a first admin token if none is known; again, on the port that it had."""
         init = [] if self.token else ["--init"]
         log = self.project.root / "serve.log"
         with log.open("ab") as errors:
@@ -428,8 +428,8 @@ def serve() -> Iterator[Callable[..., RegistryServer]]:
     """Serves projects, until the test ends."""
     servers: list[RegistryServer] = []
 
-    def start(project: Project, *options: str) -> RegistryServer:
-        server = RegistryServer(project, options)
+    def start(project: Project, *options: str, token: str = "") -> RegistryServer:
+        server = RegistryServer(project, options, token)
         servers.append(server)
         server.start()
         return server

@@ -397,3 +397,75 @@ def test_removing_a_remote_takes_its_nodes_along(
     assert user.onex_here("list", "--json").json["nodes"] == []
     assert user.onex_here("remote", "add", user.root / "nowhere").code == 2
     assert "sources" not in (user.root / "onex.toml").read_text()
+
+
+def test_a_node_that_was_run_runs_again_without_its_archive_and_its_remote(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    import shutil
+
+    theirs = tree("tool@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(theirs)})
+    assert user.onex("run", "tool", "--json").json["success"]
+    shutil.rmtree(user.root / "home" / "cache")
+    theirs.rename(theirs.with_name("away"))
+    done = user.onex("run", "tool", "--no-cache", "--json")
+    assert done.code == 0, done.stdout
+    # What was unpacked is proved again: a change of it is not run.
+    for file in user.home.glob("nodes/onex_node_*/node.py"):
+        file.chmod(0o644)
+        file.write_text("def execute(context):\n    return 'changed'\n")
+    done = user.onex("run", "tool", "--no-cache", "--json")
+    assert done.code != 0
+
+
+def test_two_projects_of_one_registry_may_call_a_remote_by_two_names(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@1.0.0")
+    one, two = make_project("one"), make_project("two")
+    remotes(one, {"url": str(theirs), "name": "hub"})
+    remotes(two, {"url": str(theirs), "name": "central"})
+    two.environment["ONEX_HOME"] = str(one.home)
+    assert chosen(one, "tool") == "1.0.0"
+    done = two.onex("run", "tool://test.tool", "--json")
+    assert done.code == 0, done.stdout
+
+
+def test_what_one_visit_cannot_read_the_next_one_reads(
+    make_project: Make, tree: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onex.discovery import remote as remote_discovery
+
+    monkeypatch.setattr(remote_discovery, "PATHS_AT_ONCE", 1)
+    monkeypatch.setattr(remote_discovery, "MAXIMUM_FILES", 1)
+    theirs = tree("a@1.0.0", "b@1.0.0", "c@1.0.0", "d@1.0.0", "e@1.0.0")
+    user = make_project("user")
+    remotes(user, {"url": str(theirs), "sync": "all"})
+    seen = []
+    for _ in range(4):
+        user.onex_here("scan")
+        seen.append(len(user.onex_here("list", "--json").json["nodes"]))
+    assert seen[0] < 5
+    assert seen == sorted(seen)
+    assert seen[-1] == 5
+
+
+def test_a_folder_is_declared_as_it_is_named_from_where_one_stands(
+    make_project: Make, tree: Callable[..., Path]
+) -> None:
+    theirs = tree("tool@1.0.0")
+    user = make_project("user")
+    inner = user.root / "inner"
+    inner.mkdir()
+    stick = inner / "stick"
+    theirs.rename(stick)
+    import subprocess
+
+    done = subprocess.run(
+        user.command("remote", "add", "stick", "--name", "stick"), cwd=inner, env=user.environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert chosen(user, "tool") == "1.0.0"

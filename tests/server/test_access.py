@@ -321,3 +321,44 @@ def test_an_edited_deleted_moved_or_truncated_log_is_found(server: RegistryServe
         assert done.code == 5, statement
         assert done.json["valid"] is False
         assert told in done.json["reason"]
+
+
+def test_the_rules_of_a_registry_hold_wherever_its_server_is_started(
+    server: RegistryServer, make_project: Make, serve: Serve
+) -> None:
+    project = server.project
+    state = project.root / ".onex"
+    project.home.rename(state)
+    elsewhere = make_project("elsewhere")
+    elsewhere.environment["ONEX_HOME"] = str(elsewhere.root / "unused")
+    started = serve(elsewhere, "--home", str(state), token=server.token)
+    assert started.ask("index/tool/test/open.jsonl").status == 200
+    assert started.ask("index/tool/test/secret/hush.jsonl").status == 404
+
+
+def test_the_first_token_is_not_lost_with_a_server_that_could_not_begin(project: Project) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = project.onex_here("serve", "--port", port, "--init", "--json")
+    assert done.code == 2
+    assert project.onex_here("token", "list", "--json").json["tokens"] == []
+
+
+def test_an_export_names_nothing_that_was_not_published(project: Project) -> None:
+    project.add("beta")
+    project.onex_here("publish", "--here", project.add("alpha").parent)
+    project.scan()
+    folder = project.root / "tree"
+    assert project.onex_here("remote", "export", folder, "--json").json["nodes"] == 1
+    for path in folder.rglob("*"):
+        assert "beta" not in path.name
+        assert path.is_dir() or b"beta" not in path.read_bytes()
+
+
+def test_uses_of_tokens_are_noted_wherever_they_are_used(server: RegistryServer) -> None:
+    for _ in range(2):
+        assert server.ask("api/v1/nodes", token=server.token).status == 200
+    (token,) = server.project.onex_here("token", "list", "--json").json["tokens"]
+    assert token["last_used"]

@@ -35,7 +35,9 @@ def unlimited(server: RegistryServer) -> Iterator[str]:
         env=project.environment, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    yield process.stdout.readline().decode().strip()
+    url = process.stdout.readline().decode().strip()
+    assert url, "the server without limits did not start"
+    yield url
     process.terminate()
     process.wait(30)
     process.stdout.close()

@@ -66,7 +66,7 @@ def test_a_static_server_over_a_mirror_is_a_registry(
     assert (second / "config.json").read_bytes() == (folder / "config.json").read_bytes()
 
 
-def test_the_proxy_of_the_environment_is_used_and_left_out_as_it_says(
+def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
     static: tuple[Project, Path, str], make_project: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, folder, url = static
@@ -93,10 +93,11 @@ def test_the_proxy_of_the_environment_is_used_and_left_out_as_it_says(
         thread.start()
         user = make_project("user")
         user.environment |= {
-            "http_proxy": f"http://127.0.0.1:{proxy.server_port}/", "no_proxy": "127.0.0.1",
+            "http_proxy": f"http://127.0.0.1:{proxy.server_port}/",
         }  # fmt: skip
         assert user.onex_here("remote", "add", "http://registry.test/", "--name", "far").code == 0
         assert asked == ["http://registry.test/config.json"]
+        # What is on this machine is asked directly, also if nothing says so.
         assert user.onex_here("remote", "add", url, "--name", "near").code == 0
         assert len(asked) == 1
         proxy.shutdown()
