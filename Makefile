@@ -6,17 +6,21 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 WHEELS ?= $(HOME)/.cache/onex-registry/wheels
 BIN := .venv/bin
 INSTALL := scripts/install $(BIN)/python $(WHEELS)
+TEST := $(BIN)/pytest -m 'not slow' --ignore=tests/crash --numprocesses=logical --dist=worksteal
 
-.PHONY: demo test check slow fuzz lint format requirements clean
+.PHONY: demo test coverage check slow fuzz lint format requirements clean
 
 demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
 
 test: .venv/dev .venv/corpus
-	$(BIN)/pytest -m 'not slow' --ignore=tests/crash --numprocesses=logical --dist=worksteal \
-		--cov --cov-report=term
+	$(TEST)
 
-check: lint demo test slow
+# Takes half as long again.
+coverage: .venv/dev .venv/corpus
+	$(TEST) --cov --cov-report=term
+
+check: lint demo coverage slow
 
 # What takes seconds, and kills and writes for minutes.
 slow: .venv/dev .venv/corpus

@@ -196,6 +196,9 @@ ERROR_CATALOG: Mapping[str, str] = {
     " onex login.",
     "ACC002": "The token of a request does not allow what was asked. An admin of the registry can"
     " create another one: onex token create.",
-    "ACC003": "So many requests of one token or address were refused that no more are answered for"
-    " a while. The answer says when to try again.",
+    "ACC003": "One token or address made so many requests, or had so many refused, that no more are"
+    " answered for a while. The answer says when to try again.",
+    "ACC004": "A request names a host that the server does not answer for, or comes from a page of"
+    " another site. Start the server with --public-name and the name that its users know it by.",
+    "ACC005": "A request took longer than the server gives one. Try again, or ask for less.",
 }

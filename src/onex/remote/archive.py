@@ -17,7 +17,7 @@ from onex.manifests.node_files import MAXIMUM_NODE_BYTES, MAXIMUM_NODE_FILES
 
 BLOCK_BYTES = 512
 END = bytes(2 * BLOCK_BYTES)
-MAXIMUM_DEPTH = 32
+MAXIMUM_PARTS = 32
 MAXIMUM_ARCHIVE_BYTES = MAXIMUM_NODE_BYTES + (2 * MAXIMUM_NODE_FILES) * BLOCK_BYTES + len(END)
 
 _FILE_MODE = 0o644
@@ -125,8 +125,8 @@ def _check_names(paths: Iterable[str]) -> None:
 def portability_problem(path: str) -> str | None:
     """Why a path would not be the same on every platform; None if it would."""
     parts = path.split("/")
-    if len(parts) > MAXIMUM_DEPTH:
-        return f"is deeper than {MAXIMUM_DEPTH} folders"
+    if len(parts) > MAXIMUM_PARTS:
+        return f"has more than {MAXIMUM_PARTS} parts"
     if any(part in ("", ".", "..") for part in parts):
         return "does not lead to a file below the folder"
     if any(ord(character) < 32 or ord(character) == 127 for character in path):

@@ -21,7 +21,6 @@ from onex import __version__
 from onex.configuration import load_configuration
 from onex.domain.access_control import NamespaceRules
 from onex.domain.errors import OnexError
-from onex.domain.remote_errors import TooManyRefusalsError
 from onex.remote.archive_store import ArchiveStore
 from onex.server.administration_routes import administration_routes
 from onex.server.asgi import Application, Receive, Scope, Send
@@ -29,7 +28,7 @@ from onex.server.change_routes import change_routes
 from onex.server.gate import Gate
 from onex.server.guards import Guards
 from onex.server.index_routes import IndexRoutes, is_of_tree
-from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
+from onex.server.problem import PROBLEM_TYPE, problem, problem_of
 from onex.server.published_index import MINIMUM_COMPRESSED_BYTES, PublishedIndex
 from onex.server.rate_limiter import RateLimits
 from onex.server.read_routes import read_routes
@@ -110,10 +109,7 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
 
     @app.exception_handler(OnexError)
     async def refused(request: Request, error: OnexError) -> Response:
-        status, body = problem_of(error)
-        headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-        if isinstance(error, TooManyRefusalsError):
-            headers["retry-after"] = retry_after(error)
+        status, headers, body = problem_of(error)
         return Response(body, status, headers, PROBLEM_TYPE)
 
     @app.exception_handler(RequestValidationError)

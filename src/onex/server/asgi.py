@@ -1,4 +1,4 @@
-"""The types of ASGI applications (ASGI specification 3.0)."""
+"""The types of ASGI applications, and what their scopes say (ASGI specification 3.0)."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+def client_address(scope: Scope) -> str:
+    """The address of the peer that sent a request; ``local`` if it has none."""
+    return str(scope["client"][0]) if scope.get("client") else "local"

@@ -42,7 +42,7 @@ class Gate:
     """Decides about requests to one registry. One object serves all threads of a process."""
 
     def __init__(self, rules: NamespaceRules, refusals: Rate) -> None:
-        """``refusals`` is how many of them each address may cause, since each is recorded."""
+        """``refusals`` is how many each token, or address without one, may cause."""
         self.rules = rules
         self._refusals = RateLimiter(refusals)
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
-from onex.server.asgi import Application, Headers, Message, Receive, Scope, Send
+from onex.server.asgi import Application, Headers, Message, Receive, Scope, Send, client_address
 from onex.server.index_routes import STREAM_TYPE, is_of_tree
 from onex.server.problem import PROBLEM_TYPE, problem
 from onex.server.rate_limiter import RateLimiter, RateLimits
@@ -63,17 +63,17 @@ class Guards:
     ) -> tuple[int, str, str, Headers] | None:
         host = headers.get(b"host", "")
         if "*" not in self._hosts and _hostname(host) not in self._hosts:
-            return 421, "ACC002", f"this server does not answer for the host {host[:100]!r}", []
+            return 421, "ACC004", f"this server does not answer for the host {host[:100]!r}", []
         origin = headers.get(b"origin")
         # A page of another site must not use a browser that happens to be able to come here.
         if origin is not None and not _is_of_host(origin, host):
-            return 403, "ACC002", "requests of pages of other sites are refused", []
+            return 403, "ACC004", "requests of pages of other sites are refused", []
         limiter = self._tree if is_of_tree(scope["path"]) else self._interface
         # By address: who it is that asks is known only after their token was looked up.
-        wait = limiter.acquire(_address(scope))
+        wait = limiter.acquire(client_address(scope))
         if wait > 0:
             later = str(int(wait) + 1).encode()
-            return 429, "ACC002", "there were too many requests", [(b"retry-after", later)]
+            return 429, "ACC003", "there were too many requests", [(b"retry-after", later)]
         return None
 
 
@@ -82,10 +82,6 @@ def _is_of_host(origin: str, host: str) -> bool:
         return urlsplit(origin).netloc == host
     except ValueError:
         return False
-
-
-def _address(scope: Scope) -> str:
-    return str(scope["client"][0]) if scope.get("client") else "local"
 
 
 class _Exchange:
@@ -123,7 +119,7 @@ class _Exchange:
         """Answer with a problem, if nothing was answered yet."""
         if self.status is None:
             self.status = status
-            await _refuse(self._send, status, "ACC002", detail, [(b"connection", b"close")])
+            await _refuse(self._send, status, "ACC005", detail, [(b"connection", b"close")])
 
 
 def _hostname(host: str) -> str:

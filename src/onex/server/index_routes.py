@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from onex.domain.access_control import AccessDecision, Action
 from onex.domain.errors import OnexError
-from onex.domain.remote_errors import TooManyRefusalsError
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.tree import (
     CHANGES_PATH,
@@ -18,9 +17,9 @@ from onex.remote.tree import (
     node_of_path,
     write_changes,
 )
-from onex.server.asgi import Headers, Receive, Scope, Send
+from onex.server.asgi import Headers, Receive, Scope, Send, client_address
 from onex.server.gate import Caller, Gate
-from onex.server.problem import PROBLEM_TYPE, problem, problem_of, retry_after
+from onex.server.problem import PROBLEM_TYPE, problem, problem_of
 from onex.server.published_index import PublishedIndex, TreeFile
 
 STREAM_TYPE = "text/event-stream"
@@ -67,10 +66,8 @@ class IndexRoutes:
         try:
             await self._answer(scope, receive, send)
         except OnexError as error:
-            status, body = problem_of(error)
-            more = []
-            if isinstance(error, TooManyRefusalsError):
-                more = [(b"retry-after", retry_after(error).encode())]
+            status, headers, body = problem_of(error)
+            more = [(name.encode(), value.encode()) for name, value in headers.items()]
             await _send_problem(send, status, body, more)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,8 +76,7 @@ class IndexRoutes:
             await _send_problem(send, 405, body, [(b"allow", b"GET, HEAD")])
             return
         headers = _Headers(scope["headers"])
-        address = scope["client"][0] if scope.get("client") else "local"
-        caller = await self._index.caller(headers.text(b"authorization"), address)
+        caller = await self._index.caller(headers.text(b"authorization"), client_address(scope))
         path = str(scope["path"])[1:]
         if path.startswith("blobs/"):
             await self._send_blob(scope, receive, send, path, caller)
@@ -314,8 +310,6 @@ async def _send_problem(
     send: Send, status: int, body: bytes, headers: Headers | None = None
 ) -> None:
     more = [*(headers or []), (b"content-type", PROBLEM_TYPE.encode())]
-    if status == 401:
-        more.append((b"www-authenticate", b"Bearer"))
     await _send(send, status, [*_SAFE, *more], body, is_head=False)
 
 

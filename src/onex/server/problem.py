@@ -80,19 +80,22 @@ def problem(
     return json.dumps(body | extra, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
-def problem_of(error: OnexError) -> tuple[int, bytes]:
-    """The status and the problem details of an error."""
+def problem_of(error: OnexError) -> tuple[int, dict[str, str], bytes]:
+    """The status, the headers and the problem details of an error."""
     status = status_of(error)
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    if isinstance(error, TooManyRefusalsError):
+        headers["retry-after"] = str(int(float(str(error.details.get("wait", 0)))) + 1)
     if status in _OWN_FAILURES:
         # Where the database and the folders are is nobody's business but that of the log.
         LOGGER.error("%s: %s", error.code, error.message)
-        return status, problem(status, error.code, _OWN_FAILURES[status], "try again later")
-    return status, problem(status, error.code, error.message, error.hint, **error.details)
-
-
-def retry_after(error: TooManyRefusalsError) -> str:
-    """The header Retry-After of an answer."""
-    return str(int(float(str(error.details.get("wait", 0)))) + 1)
+        return (
+            status,
+            headers,
+            problem(status, error.code, _OWN_FAILURES[status], "try again later"),
+        )
+    body = problem(status, error.code, error.message, error.hint, **error.details)
+    return status, headers, body
 
 
 _OWN_FAILURES = {

@@ -13,6 +13,7 @@ from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
+from onex.server.asgi import client_address
 from onex.server.gate import Caller, Gate, hidden, record_refusal
 from onex.server.models import Problem
 from onex.server.registry_pool import RegistryPool
@@ -56,7 +57,7 @@ class Requests:
 
     def caller(self, request: Request) -> Caller:
         """Who makes a request; raises NotAuthenticatedError, TooManyRefusalsError."""
-        address = request.client.host if request.client else "local"
+        address = client_address(request.scope)
         uses = self._gate.take_uses()
         if uses:
             self.storage.write(lambda writer: writer.note_token_uses(uses))
