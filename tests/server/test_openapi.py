@@ -25,6 +25,15 @@ settings = ServerSettings(Path(sys.argv[1]), Path(sys.argv[2]), limits=RateLimit
 serve(settings, Listening("127.0.0.1", 0), lambda url: print(url, flush=True))
 """
 
+# How schemathesis sends what it makes for an archive.
+ARCHIVES = """
+import schemathesis
+
+@schemathesis.serializer("application/x-tar")
+def send_archive(context, value):
+    return value if isinstance(value, bytes) else repr(value).encode()
+"""
+
 
 @pytest.fixture
 def unlimited(server: RegistryServer) -> Iterator[str]:
@@ -68,6 +77,9 @@ def test_every_operation_answers_as_the_document_says(
     server: RegistryServer, unlimited: str, role: str
 ) -> None:
     headers = ["-H", f"Authorization: Bearer {server.token}"] if role == "admin" else []
+    (server.project.root / "archives.py").write_text(ARCHIVES)
+    environment = {**server.project.environment, "SCHEMATHESIS_HOOKS": "archives"}
+    environment["PYTHONPATH"] = str(server.project.root)
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{unlimited}api/v1/openapi.json",
          # All but one: whether a text is a reference, or bytes an archive, no schema can say.
@@ -75,6 +87,7 @@ def test_every_operation_answers_as_the_document_says(
          "--generation-database", "none", "--no-color", "--request-timeout", "20",
          "--max-time", "60", *headers],
         capture_output=True, text=True, timeout=280, check=False, cwd=server.project.root,
+        env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert server.project.onex_here("storage", "check").code == 0
