@@ -362,3 +362,24 @@ def test_uses_of_tokens_are_noted_wherever_they_are_used(server: RegistryServer)
         assert server.ask("api/v1/nodes", token=server.token).status == 200
     (token,) = server.project.onex_here("token", "list", "--json").json["tokens"]
     assert token["last_used"]
+
+
+def test_an_impact_tells_nothing_of_what_is_private(server: RegistryServer) -> None:
+    project = server.project
+    releases = [
+        ("open", "2.0.0", []),
+        ("public", "1.0.0", ["tool://test.open@^1"]),
+        ("public", "1.1.0", ["tool://test.open@^2", "tool://test.secret.other@^3"]),
+    ]
+    other = project.add("other", version="3.1.4", namespace="test.secret.other")
+    project.onex_here("publish", "--here", other.parent)
+    for name, version, needs in releases:
+        manifest = project.add(name, version=version, dependencies=needs)
+        assert project.onex_here("publish", "--here", manifest.parent).code == 0
+    path = "api/v1/nodes/tool/test.open/2.0.0/impact"
+    full = server.ask(path, token=server.token)
+    assert "3.1.4" in full.content.decode()
+    entries = {entry["dependant"]: entry for entry in server.ask(path).json["dependants"]}
+    assert entries["tool://test.public"]["effect"] == "unresolved"
+    assert "secret" not in str(entries)
+    assert "3.1.4" not in str(entries)

@@ -16,6 +16,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.version import Version
 from onex.resolver.dependency_resolver import DependencyResolver
+from onex.resolver.impact import Impact
 from onex.server.gate import Caller
 from onex.server.models import (
     About,
@@ -34,6 +35,7 @@ from onex.server.requests import (
     problems,
     version_of,
 )
+from onex.server.visible_catalog import VisibleCatalog
 from onex.storage.query import MetadataQuery
 
 FACETS = ("type", "lifecycle", "tag", "capability", "permission")
@@ -118,7 +120,7 @@ def read_routes(api: Requests) -> APIRouter:
         """The version of a node that `latest` means, with all its versions."""
         identity = NodeId.parse(f"{node_type}://{namespace}")
         caller = api.caller(request)
-        api.versions(caller, identity)
+        api.require_readable(caller, identity)
         return _details(api, caller, NodeRef.parse(str(identity)))
 
     @router.get("/nodes/{node_type}/{namespace}/{version}",
@@ -129,7 +131,7 @@ def read_routes(api: Requests) -> APIRouter:
         """One version of a node."""
         wanted = version_of(node_type, namespace, version)
         caller = api.caller(request)
-        api.versions(caller, wanted.node)
+        api.require_readable(caller, wanted.node)
         return _details(api, caller, NodeRef.parse(str(wanted)))
 
     @router.get("/nodes/{node_type}/{namespace}/{version}/history",
@@ -140,9 +142,8 @@ def read_routes(api: Requests) -> APIRouter:
         """What was done with a version, oldest first."""
         wanted = version_of(node_type, namespace, version)
         caller = api.caller(request)
-        api.versions(caller, wanted.node)
-        api.existing(caller, wanted)
-        events = api.registry(caller).changes_of(NodeRef.parse(str(wanted)))
+        registry = api.registry_with(caller, wanted)
+        events = registry.changes_of(NodeRef.parse(str(wanted)))
         return {"events": [_told(event) for event in events]}
 
     @router.get("/nodes/{node_type}/{namespace}/{version}/impact",
@@ -153,16 +154,15 @@ def read_routes(api: Requests) -> APIRouter:
         """What a version does to those who need its node."""
         wanted = version_of(node_type, namespace, version)
         caller = api.caller(request)
-        api.versions(caller, wanted.node)
-        api.existing(caller, wanted)
-        _, found = api.registry(caller).impact(NodeRef.parse(str(wanted)), {})
+        registry = api.registry_with(caller, wanted)
+        _, found = registry.impact(NodeRef.parse(str(wanted)), {})
         catalog = api.visible(caller)
         shown = [
-            entry
+            _visible_impact(entry, catalog).to_json()
             for entry in found
-            if catalog.shows(NodeId.parse(entry.dependent.partition("@")[0]))
+            if catalog.shows(NodeId.parse(entry.dependent))
         ]
-        return {"node": str(wanted), "dependants": [entry.to_json() for entry in shown]}
+        return {"node": str(wanted), "dependants": shown}
 
     @router.post("/resolve", responses=problems(404, 409, 422), tags=["resolution"])
     def resolve(request: Request, question: Question) -> Json:
@@ -196,6 +196,16 @@ def _details(api: Requests, caller: Caller, reference: NodeRef) -> Json:
         # Paths of the machine that serves are the business of those who look after it.
         body["origins"] = []
     return body
+
+
+def _visible_impact(entry: Impact, catalog: VisibleCatalog) -> Impact:
+    """An entry as it would be if the nodes that the reader may not see were not there."""
+    named = {change.node for change in entry.changes}
+    for fact in entry.facts:
+        named |= {name for name in (fact.dependent, fact.needed) if name is not None}
+    if all(catalog.shows(NodeId.parse(name)) for name in named):
+        return entry
+    return Impact(entry.dependent, "unresolved", (), "it needs nodes that are not there")
 
 
 def _told(event: Event) -> Json:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
 
 from onex.domain.access_control import Action, HiddenNamespaces
 from onex.domain.errors import NodeNotFoundError
-from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
@@ -78,14 +77,17 @@ class Requests:
         namespace = None if identity is None else identity.namespace
         self._gate.require(caller, action, namespace, storage, "" if node is None else str(node))
 
-    def versions(self, caller: Caller, node: NodeId) -> Sequence[RegisteredNode]:
-        """The versions of a node that a caller may see; raises NodeNotFoundError for none."""
+    def require_readable(self, caller: Caller, node: NodeId) -> None:
+        """Raise NodeNotFoundError if a node has no versions, or the caller may not see it."""
         # First, so that an answer takes no longer for what is there and hidden.
         self.require(caller, Action.READ, node)
-        found = self._pool.here().storage.versions(node)
-        if not found:
+        if not self.storage.version_numbers(node):
             raise hidden(str(node))
-        return found
+
+    def registry_with(self, caller: Caller, wanted: NodeVersion) -> Registry:
+        """The registry, if the caller may see a version in it; raises NodeNotFoundError."""
+        self.require_readable(caller, wanted.node)
+        return self.existing(caller, wanted)
 
     def visible(self, caller: Caller) -> VisibleCatalog:
         """The registered nodes that a caller may see."""
