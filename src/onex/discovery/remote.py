@@ -14,6 +14,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from onex.configuration import SourceConfiguration, Sync
+from onex.discovery.remembered_index import (
+    LastVisit,
+    RememberedIndex,
+    record_of_names,
+    record_of_node,
+)
 from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
 from onex.domain.errors import (
     ConfigurationError,
@@ -56,8 +62,6 @@ from onex.storage.scan_memory import FolderSnapshot
 PATHS_AT_ONCE = 100
 MAXIMUM_FILES = 50_000
 MAXIMUM_BYTES = 1024 * 1024 * 1024
-NEWER = "?"
-"""Stands for the versions of a node all of whose lines are too new for this program."""
 
 
 class NamespaceOwnership(Protocol):
@@ -156,11 +160,10 @@ def read_config(tree: Tree) -> TreeConfig:
 
 def known_since(memory: SourceSnapshot) -> str:
     """How old what is known of a remote is, in words."""
-    seen = memory.folders.get(CONFIG_PATH)
-    if seen is None:
+    last = RememberedIndex(memory.folders).last_visit()
+    if last is None:
         return "nothing is known of it yet"
-    age = datetime.now(UTC) - datetime.fromisoformat(seen.folders)
-    minutes = max(0, int(age.total_seconds() // 60))
+    minutes = int(last.age_seconds // 60)
     words = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
     return f"what is known of it is {words} old"
 
@@ -182,12 +185,18 @@ class _Visit:
     dropped: list[str] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
 
+    @property
+    def remembered(self) -> RememberedIndex:
+        """What earlier visits left."""
+        return RememberedIndex(self.memory.folders)
+
     def discovery(self, wanted: Iterable[str], sync: Sync) -> Discovery:
-        config = self._config()
+        last = self.remembered.last_visit()
+        config = self._config(last)
         self.tree.at_least(config.serial)
         known = {*self.memory.folders, *self.memory.known_folders} - {CONFIG_PATH}
         known -= self._give_up(known)
-        changes = self._changes(config)
+        changes = None if last is None else self._changes(config, last.serial)
         level = self._outdated(known, changes)
         met = [path for name in wanted for path in self._paths_of(NodeRef.parse(name))]
         level += [path for path in met if path not in known]
@@ -196,14 +205,12 @@ class _Visit:
             nodes = dict.fromkeys(change.node for change in feed if change.node is not None)
             level += [p for node in nodes for p in self._index_of(node) if p not in known]
         self._read(list(dict.fromkeys(level)), known)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         serial = config.serial
-        if changes is not None:
+        if changes is not None and last is not None:
             # What the feed has not told yet is asked for again.
-            serial = changes[-1].serial if changes else int(self.memory.folders[CONFIG_PATH].files)
-        self.files[CONFIG_PATH] = FolderSnapshot(
-            CONFIG_PATH, b"", b"", str(serial), now, config.registry.encode()
-        )
+            serial = changes[-1].serial if changes else last.serial
+        visit = LastVisit(config.registry, serial, datetime.now(UTC))
+        self.files[CONFIG_PATH] = visit.to_record()
         return Discovery(
             self.findings,
             self.gone,
@@ -213,10 +220,9 @@ class _Visit:
             gone_folders=self.dropped,
         )
 
-    def _config(self) -> TreeConfig:
+    def _config(self, last: LastVisit | None) -> TreeConfig:
         config = read_config(self.tree)
-        seen = self.memory.folders.get(CONFIG_PATH)
-        if seen is not None and seen.fingerprint != config.registry.encode():
+        if last is not None and last.registry != config.registry:
             raise RemoteProtocolError(
                 f"{self.tree.place} is another registry than it was",
                 hint=f"if that is meant: onex remote remove {self.name}, and add it again",
@@ -236,24 +242,12 @@ class _Visit:
             node = node_of_path(path)
             if node is not None and self.ownership.belongs_elsewhere(node.namespace):
                 given_up.add(path)
-                self.gone += self._known_places(path).values()
+                self.gone += self.remembered.places(path).values()
         self.dropped += sorted(given_up)
         return given_up
 
-    def _known_places(self, path: str) -> dict[str, str]:
-        """The places of the versions that are known of a file of the index, by their numbers."""
-        before = self.memory.folders.get(path)
-        if before is None or before.files in ("", NEWER):
-            return {}
-        pairs = (line.partition(" ") for line in before.files.split("\n"))
-        return {version: place for version, _, place in pairs}
-
-    def _changes(self, config: TreeConfig) -> list[Change] | None:
-        """What changed since the last visit; None if that cannot be said."""
-        seen = self.memory.folders.get(CONFIG_PATH)
-        if seen is None:
-            return None
-        serial = int(seen.files)
+    def _changes(self, config: TreeConfig, serial: int) -> list[Change] | None:
+        """What changed after an entry of the log; None if that cannot be said."""
         if config.serial < serial:
             self._tell(
                 f"the registry went back from entry {serial} to {config.serial} of its log; what"
@@ -280,13 +274,14 @@ class _Visit:
         has_new = changes is None or bool(nodes - known)
         found = []
         for path in sorted(known):
-            before = self.memory.folders.get(path)
-            is_stale = changes is None or before is None or not before.fingerprint or path in nodes
-            if is_stale or (has_new and name_of_path(path) is not None):
+            is_current = (
+                changes is not None and path not in nodes and self.remembered.is_current(path)
+            )
+            if not is_current or (has_new and name_of_path(path) is not None):
                 found.append(path)
-            elif before is not None and name_of_path(path) is not None:
-                listed = map(NodeId.parse, before.files.split("\n")) if before.files else ()
-                found += [p for node in listed for p in self._index_of(node) if p not in known]
+                continue
+            listed = self.remembered.nodes_of(path)
+            found += [p for node in listed for p in self._index_of(node) if p not in known]
         return found
 
     def _read(self, level: list[str], known: set[str]) -> None:
@@ -312,16 +307,11 @@ class _Visit:
     def _put_off(self, level: Iterable[str]) -> None:
         """Leave files for the next visit."""
         for path in level:
-            self._read_again(path)
+            self.files[path] = self.remembered.read_again(path)
         self._tell(
             "there was more than one visit can read; the rest is read by the next one",
             "run the command again, or raise timeout of the remote",
         )
-
-    def _read_again(self, path: str) -> None:
-        """Have a file read by the next visit whatever the feed says."""
-        before = self.memory.folders.get(path) or FolderSnapshot(path, b"", b"", "", "", b"")
-        self.files[path] = before._replace(fingerprint=b"")
 
     def _take(self, path: str, answer: FileAnswer) -> list[str]:
         """Take a file of the index over; returns the paths of those that it leads to."""
@@ -333,20 +323,19 @@ class _Visit:
                 return self._take_names(path, answer or b"")
             return self._take_node(path, node, answer)
         except SourceError as error:
-            self._read_again(path)
+            self.files[path] = self.remembered.read_again(path)
             self._tell(error.message, error.hint or "")
             return []
 
     def _take_names(self, path: str, content: bytes) -> list[str]:
         nodes = read_names(content)
-        listed = "\n".join(map(str, nodes))
-        self.files[path] = FolderSnapshot(path, b"", b"", listed, "", _hash(content))
+        self.files[path] = record_of_names(path, content, nodes)
         found = [path for node in nodes for path in self._index_of(node)]
         self.listed.update(found)
         return found
 
     def _take_node(self, path: str, node: NodeId, content: bytes | None) -> list[str]:
-        before = self._known_places(path)
+        before = self.remembered.places(path)
         if content is None and path in self.listed:
             raise RemoteProtocolError(
                 f"{node} is listed among names, and has no index file",
@@ -362,15 +351,14 @@ class _Visit:
                 "ask those who run the registry; what is published never goes",
             )
         for version, line in lines.items():
-            of_line = _hash(str(line).encode()).hex()
+            of_line = hashlib.sha256(str(line).encode()).hexdigest()
             if self.memory.fingerprints.get(places[version]) != of_line:
                 record = NodeRecord.of(line.metadata, line.digest)
                 seen = SeenFile(places[version], of_line, "node")
                 self.findings.append(Finding(seen, record, line.state))
-        kept = "\n".join(f"{version} {place}" for version, place in (before | places).items())
-        listed = kept or (NEWER if has_newer else "")
-        fingerprint = _hash(content or b"") if is_whole else b""
-        self.files[path] = FolderSnapshot(path, b"", b"", listed, "", fingerprint)
+        self.files[path] = record_of_node(
+            path, content or b"", before | places, has_newer=has_newer, is_whole=is_whole
+        )
         return [path for line in _best(lines.values()) for path in self._needs(line)]
 
     def _lines(
@@ -448,7 +436,3 @@ def _best(lines: Iterable[IndexLine]) -> list[IndexLine]:
         for found in (line.state.applied_to(line.metadata),)
     ]
     return [max(ranked, key=lambda item: item[:2])[2]] if ranked else []
-
-
-def _hash(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from onex.configuration import SourceConfiguration, TrustPolicy
 from onex.discovery.merge import MergeRules
+from onex.discovery.remembered_index import RememberedIndex
 from onex.discovery.remote import RemoteRegistryDiscovery
 from onex.discovery.scan_report import ScanReport
 from onex.discovery.source import DiscoverySource
@@ -16,9 +16,8 @@ from onex.domain.event import LogHead
 from onex.domain.metadata import SourceId
 from onex.domain.reference import NodeId
 from onex.remote.remotes import Remotes
-from onex.remote.tree import CONFIG_PATH, fits_paths, index_path, names_path, node_of_path
+from onex.remote.tree import fits_paths, index_path, names_path
 from onex.storage.backend import StorageBackend
-from onex.storage.scan_memory import FolderSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class RemoteNodes:
         self._open_storage = storage
         self._rules = rules
         self._scan = scan
-        self._known: dict[str, Mapping[str, FolderSnapshot]] = {}
+        self._known: dict[str, RememberedIndex] = {}
         self._visited: set[str] = set()
         self._silent: set[str] = set()
         self._local: tuple[LogHead, frozenset[str]] | None = None
@@ -77,9 +76,7 @@ class RemoteNodes:
         for other in self._remotes.declared:
             if other.name == declared.name:
                 break
-            files = self._files(other).items()
-            nodes = (node_of_path(path) for path, file in files if file.files)
-            taken |= {node.namespace for node in nodes if node is not None}
+            taken |= {node.namespace for node in self._index(other).supplied_nodes()}
             silent = silent or other.name in self._silent or other.name not in self._visited
         return _RemoteOwnership(declared.name, self._rules(), taken, silent)
 
@@ -133,34 +130,29 @@ class RemoteNodes:
         # A short name that is known here means the node that has it here.
         return any(
             node.namespace in local
-            or any(index_path(node) in self._files(remote) for remote in self._remotes.declared)
+            or any(index_path(node) in self._index(remote) for remote in self._remotes.declared)
             for node in self._open_storage().find_nodes(name)
         )
 
     def _supplies_shadowed_nodes(self, remote: SourceConfiguration) -> bool:
         """Whether a remote supplies a node that a source before it supplies now."""
         ownership = self._ownership(remote)
-        nodes = (node_of_path(path) for path, f in self._files(remote).items() if f.files)
-        return any(n is not None and ownership.belongs_elsewhere(n.namespace) for n in nodes)
+        nodes = self._index(remote).supplied_nodes()
+        return any(ownership.belongs_elsewhere(node.namespace) for node in nodes)
 
     def _is_met(self, name: str, remote: SourceConfiguration) -> bool:
         """Whether a remote was asked for a name, and for all that goes by it."""
-        files = self._files(remote)
-        file = files.get(_index_file(name))
-        if file is None or not file.fingerprint:
-            return False
-        return "://" in name or all(index_path(node) in files for node in _listed(file))
+        index, path = self._index(remote), _path_of(name)
+        return index.is_current(path) and all(
+            index_path(node) in index for node in index.nodes_of(path)
+        )
 
     def _has(self, name: str, remote: SourceConfiguration) -> bool:
         """Whether a remote supplies a node of a name."""
-        files = self._files(remote)
-        file = files.get(_index_file(name))
-        if file is None or not file.files:
-            return False
+        index, path = self._index(remote), _path_of(name)
         if "://" in name:
-            return True
-        found = (files.get(index_path(node)) for node in _listed(file))
-        return any(index is not None and index.files for index in found)
+            return index.supplies(path)
+        return any(index.supplies(index_path(node)) for node in index.nodes_of(path))
 
     def scan(self, remotes: Iterable[SourceConfiguration], *, force: bool) -> Sequence[ScanReport]:
         """Learn what changed on remotes, in their order, since each takes what others leave."""
@@ -176,13 +168,11 @@ class RemoteNodes:
 
     def known(self, remote: SourceConfiguration) -> KnownRemote:
         """What is known here of a remote."""
-        files = self._files(remote)
-        seen = files.get(CONFIG_PATH)
-        nodes = sum(1 for p, f in files.items() if f.files and node_of_path(p) is not None)
-        if seen is None:
+        index = self._index(remote)
+        last, nodes = index.last_visit(), len(index.supplied_nodes())
+        if last is None:
             return KnownRemote(None, None, nodes)
-        age = datetime.now(UTC) - datetime.fromisoformat(seen.folders)
-        return KnownRemote(int(seen.files), max(0.0, age.total_seconds()), nodes)
+        return KnownRemote(last.serial, last.age_seconds, nodes)
 
     def _visit(
         self, remote: SourceConfiguration, wanted: Sequence[str], *, force: bool = False
@@ -199,23 +189,19 @@ class RemoteNodes:
                 self.problems.setdefault(remote.name, problem)
         return report
 
-    def _files(self, remote: SourceConfiguration) -> Mapping[str, FolderSnapshot]:
-        """The files of the index of a remote that are known here."""
+    def _index(self, remote: SourceConfiguration) -> RememberedIndex:
+        """What is remembered of the index of a remote."""
         known = self._known.get(remote.name)
         if known is None:
             source = SourceId(remote.name, self._workspace)
-            known = self._known[remote.name] = self._open_storage().folders(source)
+            records = self._open_storage().folders(source)
+            known = self._known[remote.name] = RememberedIndex(records)
         return known
 
 
-def _index_file(name: str) -> str:
+def _path_of(name: str) -> str:
     """The file of an index that is about a name."""
     return index_path(NodeId.parse(name)) if "://" in name else names_path(name)
-
-
-def _listed(file: FolderSnapshot) -> list[NodeId]:
-    """The nodes in a file of names."""
-    return [NodeId.parse(line) for line in file.files.split("\n") if line]
 
 
 class _RemoteOwnership:
