@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import time
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import Project, RegistryServer
+from tests.server.conftest import serve_with_rate
 
 Make = Callable[[str], Project]
 Serve = Callable[..., RegistryServer]
@@ -123,6 +125,34 @@ def test_too_many_refusals_are_put_off_and_cost_nobody_else(server: RegistryServ
         "audit", "log", "--outcome", "refused", "--limit", "500", "--json"
     )
     assert len(refused.json["events"]) == statuses[401]
+
+
+def test_a_token_has_a_rate_of_its_own_wherever_it_is_used(server: RegistryServer) -> None:
+    with serve_with_rate(server, burst=6, per_second=0.001) as url:
+        host, _, port = url.rstrip("/").rpartition("://")[2].rpartition(":")
+
+        def statuses(address: str, path: str, token: str, count: int) -> list[int]:
+            found = []
+            for _ in range(count):
+                connection = http.client.HTTPConnection(
+                    host, int(port), timeout=60, source_address=(address, 0)
+                )
+                headers = {"authorization": f"Bearer {token}"} if token else {}
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                if response.status == 429:
+                    assert int(response.headers["retry-after"]) >= 1
+                    assert json.loads(response.read())["code"] == "ACC003"
+                found.append(response.status)
+                connection.close()
+            return found
+
+        for path in ("/config.json", "/api/v1/nodes"):
+            assert statuses("127.0.0.1", path, server.token, 4) == [200] * 4
+            assert statuses("127.0.0.2", path, server.token, 4) == [200, 200, 429, 429]
+            # Others at the address go on, as far as the address may.
+            assert statuses("127.0.0.2", path, "", 3) == [200, 200, 429]
+            assert statuses("127.0.0.1", path, "", 3) == [200, 200, 429]
 
 
 def test_readers_who_leave_their_streams_take_nothing_along(server: RegistryServer) -> None:

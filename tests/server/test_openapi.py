@@ -9,21 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import Project, RegistryServer
+from tests.server.conftest import serve_with_rate
 
 Serve = Callable[..., RegistryServer]
 
-
-# Without limits of its rate, since refusals are what is tried most here.
-UNLIMITED = """
-import sys
-from pathlib import Path
-from onex.server.app import ServerSettings
-from onex.server.rate_limiter import Rate, RateLimits
-from onex.server.serving import Listening, serve
-free = Rate(1e9, 1e9)
-settings = ServerSettings(Path(sys.argv[1]), Path(sys.argv[2]), limits=RateLimits(free, free, free))
-serve(settings, Listening("127.0.0.1", 0), lambda url: print(url, flush=True))
-"""
 
 # How schemathesis sends what it makes for an archive.
 ARCHIVES = """
@@ -37,19 +26,9 @@ def send_archive(context, value):
 
 @pytest.fixture
 def unlimited(server: RegistryServer) -> Iterator[str]:
-    """The URL of another server of the same registry."""
-    project = server.project
-    process = subprocess.Popen(
-        [sys.executable, "-c", UNLIMITED, str(project.home), str(project.root)],
-        env=project.environment, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    url = process.stdout.readline().decode().strip()
-    assert url, "the server without limits did not start"
-    yield url
-    process.terminate()
-    process.wait(30)
-    process.stdout.close()
+    """The URL of another server without limits, since refusals are what is tried most here."""
+    with serve_with_rate(server, burst=1e9, per_second=1e9) as url:
+        yield url
 
 
 @pytest.fixture

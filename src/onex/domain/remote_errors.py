@@ -76,7 +76,10 @@ class NotPermittedError(SecurityError):
     code = "ACC002"
 
 
-class TooManyRefusalsError(SecurityError):
-    """So many requests were refused that no more are answered for a while."""
+class TooManyRequestsError(SecurityError):
+    """One token or address made so many requests that no more are answered for a while.
+
+    Those that are refused are also counted apart.
+    """
 
     code = "ACC003"

@@ -67,7 +67,7 @@ def create_app(
     found = dict(os.environ) if environment is None else dict(environment)
     configuration = load_configuration(settings.start, found, settings.home)
     rules = NamespaceRules(configuration.private_namespaces)
-    gate = Gate(rules, settings.limits.refusals)
+    gate = Gate(rules, settings.limits)
     pool = RegistryPool(settings.home, settings.start, found)
     index = PublishedIndex(pool.open, gate)
     store = ArchiveStore(configuration.home / "published")

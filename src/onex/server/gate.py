@@ -14,9 +14,8 @@ from onex.domain.errors import NodeNotFoundError
 from onex.domain.remote_errors import (
     NotAuthenticatedError,
     NotPermittedError,
-    TooManyRefusalsError,
 )
-from onex.server.rate_limiter import Rate, RateLimiter
+from onex.server.rate_limiter import RateLimiter, RateLimits
 from onex.storage.backend import StorageBackend
 from onex.trust.tokens import find_token
 
@@ -41,32 +40,44 @@ class Caller:
 class Gate:
     """Decides about requests to one registry. One object serves all threads of a process."""
 
-    def __init__(self, rules: NamespaceRules, refusals: Rate) -> None:
-        """``refusals`` is how many each token, or address without one, may cause."""
+    def __init__(self, rules: NamespaceRules, limits: RateLimits) -> None:
         self.rules = rules
-        self._refusals = RateLimiter(refusals)
+        self.tree, self.interface = RateLimiter(limits.tree), RateLimiter(limits.interface)
+        self._refusals = RateLimiter(limits.refusals)
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, Token]] = {}
         self._uses: dict[str, str] = {}
         self._written = 0.0
 
-    def caller(self, authorization: str | None, address: str, storage: StorageBackend) -> Caller:
+    def caller(
+        self,
+        authorization: str | None,
+        address: str,
+        storage: StorageBackend,
+        limiter: RateLimiter,
+    ) -> Caller:
         """Who sends these headers; nothing is recorded.
+
+        Args:
+            authorization: the header Authorization; None without one.
+            address: that of the peer.
+            storage: has the tokens.
+            limiter: counts the requests of each token.
 
         Raises:
             NotAuthenticatedError: there is a token, and it is good for nothing.
+            TooManyRequestsError: there were too many with this token.
         """
         if not authorization:
             return Caller(None, address)
-        return Caller(self._token(authorization, storage), address)
+        token = self._token(authorization, storage)
+        limiter.require(token.id, "requests with this token")
+        return Caller(token, address)
 
     def count_refusal(self, caller: Caller) -> None:
-        """Count a refusal that is about to be recorded; raises TooManyRefusalsError."""
-        wait = self._refusals.acquire(caller.token.id if caller.token else caller.address)
-        if wait:
-            raise TooManyRefusalsError(
-                "too many requests were refused", hint="see onex login", details={"wait": wait}
-            )
+        """Count a refusal that is about to be recorded; raises TooManyRequestsError."""
+        name = caller.token.id if caller.token else caller.address
+        self._refusals.require(name, "requests that were refused")
 
     def _token(self, authorization: str, storage: StorageBackend) -> Token:
         if authorization[: len(SCHEME)].lower() != SCHEME:
@@ -104,7 +115,7 @@ class Gate:
         Raises:
             NodeNotFoundError: a reader may not know that it is there.
             NotAuthenticatedError, NotPermittedError: it is refused.
-            TooManyRefusalsError: it is refused, and others were just before.
+            TooManyRequestsError: it is refused, and others were just before.
         """
         decision = self.rules.decide(caller.token, action, namespace)
         if decision.allowed:

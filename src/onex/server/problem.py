@@ -23,7 +23,7 @@ from onex.domain.remote_errors import (
     NotAuthenticatedError,
     NotPermittedError,
     NotPublishableError,
-    TooManyRefusalsError,
+    TooManyRequestsError,
     VersionTakenError,
 )
 
@@ -38,7 +38,7 @@ PROBLEM_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[OnexError], int], ...] = (
     (NotAuthenticatedError, 401),
     (NotPermittedError, 403),
-    (TooManyRefusalsError, 429),
+    (TooManyRequestsError, 429),
     (NodeNotFoundError, 404),
     (RunNotFoundError, 404),
     (VersionTakenError, 409),
@@ -84,7 +84,7 @@ def problem_of(error: OnexError) -> tuple[int, dict[str, str], bytes]:
     """The status, the headers and the problem details of an error."""
     status = status_of(error)
     headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-    if isinstance(error, TooManyRefusalsError):
+    if isinstance(error, TooManyRequestsError):
         headers["retry-after"] = str(int(float(str(error.details.get("wait", 0)))) + 1)
     if status in _OWN_FAILURES:
         # Where the database and the folders are is nobody's business but that of the log.

@@ -153,13 +153,15 @@ class PublishedIndex:
 
         Raises:
             NotAuthenticatedError: the token is good for nothing, which is recorded.
-            TooManyRefusalsError: that happened too often.
+            TooManyRequestsError: that happened too often, or the token made too many requests.
         """
         if not authorization:
             return Caller(None, address)
         try:
             found = await self._read(
-                lambda registry: self._gate.caller(authorization, address, registry.storage)
+                lambda registry: self._gate.caller(
+                    authorization, address, registry.storage, self._gate.tree
+                )
             )
         except NotAuthenticatedError as error:
             stranger = Caller(None, address)

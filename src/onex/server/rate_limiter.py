@@ -7,6 +7,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from onex.domain.remote_errors import TooManyRequestsError
+
 MAXIMUM_CALLERS = 10_000
 
 
@@ -20,7 +22,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The rates of one address in one process; refusals are also counted for each good token.
+    """The rates of one address, and of one token, in one process.
 
     Files of the tree are cheap: they are kept as bytes. Refusals are entries of the log.
     """
@@ -37,6 +39,14 @@ class RateLimiter:
         self._rate = rate
         self._lock = threading.Lock()
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def require(self, caller: str, requests: str) -> None:
+        """Take one; raises TooManyRequestsError, which names the ``requests``, if there is none."""
+        wait = self.acquire(caller)
+        if wait > 0:
+            raise TooManyRequestsError(
+                f"there were too many {requests}", hint="try again later", details={"wait": wait}
+            )
 
     def acquire(self, caller: str) -> float:
         """Take one; returns 0, or in how many seconds one can be taken."""

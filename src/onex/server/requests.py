@@ -55,13 +55,15 @@ class Requests:
         return self._pool.here().acting_as(caller.actor)
 
     def caller(self, request: Request) -> Caller:
-        """Who makes a request; raises NotAuthenticatedError, TooManyRefusalsError."""
+        """Who makes a request; raises NotAuthenticatedError, TooManyRequestsError."""
         address = client_address(request.scope)
         uses = self._gate.take_uses()
         if uses:
             self.storage.write(lambda writer: writer.note_token_uses(uses))
         try:
-            return self._gate.caller(request.headers.get("authorization"), address, self.storage)
+            return self._gate.caller(
+                request.headers.get("authorization"), address, self.storage, self._gate.interface
+            )
         except NotAuthenticatedError as error:
             stranger = Caller(None, address)
             self._gate.count_refusal(stranger)
