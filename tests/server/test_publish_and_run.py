@@ -380,7 +380,9 @@ def test_a_workflow_takes_its_nodes_from_two_servers(
     assert done.json["outputs"]["b"] == 42
 
 
-def test_answers_of_the_interface_are_compressed(author: Project, server: RegistryServer) -> None:
+def test_answers_of_the_interface_are_compressed_and_conditional(
+    author: Project, server: RegistryServer
+) -> None:
     import gzip
 
     published(author, "greeter", description="long " * 500)
@@ -388,3 +390,12 @@ def test_answers_of_the_interface_are_compressed(author: Project, server: Regist
     packed = server.ask("api/v1/nodes", accept_encoding="gzip")
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(packed.content) == plain.content
+    etag = plain.headers["etag"]
+    assert packed.headers["etag"] == etag
+    for encoding in ("identity", "gzip"):
+        again = server.ask("api/v1/nodes", accept_encoding=encoding, if_none_match=etag)
+        assert (again.status, again.content, again.headers["etag"]) == (304, b"", etag)
+    refused = server.ask("api/v1/tokens", if_none_match="*")
+    assert refused.status == 401
+    published(author, "other")
+    assert server.ask("api/v1/nodes", if_none_match=etag).status == 200

@@ -25,6 +25,7 @@ from onex.remote.archive_store import ArchiveStore
 from onex.server.administration_routes import administration_routes
 from onex.server.asgi import Application, Receive, Scope, Send
 from onex.server.change_routes import change_routes
+from onex.server.entity_tags import EntityTags
 from onex.server.gate import Gate
 from onex.server.guards import Guards
 from onex.server.index_routes import IndexRoutes, is_of_tree
@@ -102,6 +103,7 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
+    app.add_middleware(EntityTags)
     app.add_middleware(GZipMiddleware, minimum_size=MINIMUM_COMPRESSED_BYTES)
     routers = (read_routes(api), change_routes(api), administration_routes(api))
     for router in routers:

@@ -18,6 +18,7 @@ from onex.remote.tree import (
     write_changes,
 )
 from onex.server.asgi import Headers, Receive, Scope, Send, client_address
+from onex.server.entity_tags import matches_tag
 from onex.server.gate import Caller, Gate
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of
 from onex.server.published_index import PublishedIndex, TreeFile
@@ -111,7 +112,7 @@ class IndexRoutes:
         etag = f'"{file.etag}{"-gzip" if is_smaller else ""}"'.encode()
         kind = b"application/json" if path == CONFIG_PATH else _LINES
         found: Headers = [*_SAFE, (b"etag", etag), (b"content-type", kind)]
-        if _matches(headers.value(b"if-none-match"), etag):
+        if matches_tag(headers.value(b"if-none-match"), etag):
             await _send(send, 304, found, b"", is_head=True)
             return
         content = file.content
@@ -162,7 +163,7 @@ class IndexRoutes:
             return
         etag = f'"{sha256}"'
         kept = "private, max-age=31536000, immutable"
-        if _matches(_Headers(scope["headers"]).value(b"if-none-match"), etag.encode()):
+        if matches_tag(_Headers(scope["headers"]).value(b"if-none-match"), etag.encode()):
             headers = [*_SAFE[:2], (b"cache-control", kept.encode()), (b"etag", etag.encode())]
             await _send(send, 304, headers, b"", is_head=True)
             return
@@ -291,12 +292,6 @@ def _query(scope: Scope) -> dict[str, str]:
     from urllib.parse import parse_qsl
 
     return dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-
-
-def _matches(wanted: bytes, etag: bytes) -> bool:
-    """Whether a header If-None-Match has an entity tag (RFC 9110, section 13.1.2)."""
-    tags = {tag.strip().removeprefix(b"W/") for tag in wanted.split(b",")}
-    return etag in tags or b"*" in tags
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes, *, is_head: bool) -> None:
