@@ -97,6 +97,7 @@ def test_the_commands_of_the_server(tmp_path: Path, environment: dict[str, str])
     try:
         assert server.stdout is not None
         assert port in server.stdout.readline()
+        assert server.stdout.readline() == "private namespaces: none\n"
         token = server.stdout.readline().split()[-1]
         assert run(commands[2], tmp_path, environment).returncode == 0
         assert run(f"echo {token} | {commands[3]}", tmp_path, environment).returncode == 0
