@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +33,6 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.domain.result import RunResult
-from onex.domain.version import Version
 from onex.domain.workflow import Workflow
 from onex.manifests.override import Override
 from onex.resolution.cached_resolver import CachedResolver
@@ -172,8 +170,12 @@ class Registry:
 
     @cached_property
     def _resolver(self) -> CachedResolver:
-        host = HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
-        return CachedResolver(self.storage, host, self.caches, self.sources.remote_nodes.meet)
+        return CachedResolver(
+            self.storage,
+            HostEnvironment.current(),
+            self.caches,
+            self.sources.remote_nodes.meet,
+        )
 
     @cached_property
     def _orchestrator(self) -> ExecutionOrchestrator:
@@ -390,7 +392,7 @@ class Registry:
         """Resolve, and warn of remotes that could not be asked."""
         with self._remotes_told():
             found = self._resolver.resolve(references, lock, overrides)
-        told = [problem.message for problem in self.sources.remote_nodes.problems.values()]
+        told = self._silent_remotes()
         return replace(found, warnings=[*told, *found.warnings]) if told else found
 
     @contextmanager
@@ -399,11 +401,15 @@ class Registry:
         try:
             yield
         except (NodeNotFoundError, ResolutionError) as error:
-            told = [p.message for p in self.sources.remote_nodes.problems.values()]
+            told = self._silent_remotes()
             if told:
                 error.hint = "; ".join([*told, *([error.hint] if error.hint else [])])
                 error.details["remotes"] = told
             raise
+
+    def _silent_remotes(self) -> list[str]:
+        """What is wrong with the remotes that could not be asked."""
+        return [problem.message for problem in self.sources.remote_nodes.problems.values()]
 
     def _overrides(self, given: Sequence[Override]) -> tuple[Override, ...]:
         """The overrides of ``onex.toml``, then those given."""

@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from onex.cli.output import Output, counted
 from onex.configuration import PROJECT_FILE, check_configuration
 from onex.domain.errors import UsageError
+from onex.domain.json_value import JsonValue
+from onex.domain.metadata import SourceId
 from onex.local_machine import locked_folder, replace_text
 from onex.registry import Registry
 
@@ -49,6 +52,18 @@ def declare_source(file: Path, members: Mapping[str, object]) -> None:
 def remove_source(file: Path, name: str) -> None:
     """Take a source out, and leave every comment that is not the source's."""
     _edit(file, lambda text: _without(text, name))
+
+
+def remove_with_nodes(output: Output, registry: Registry, file: Path, name: str) -> None:
+    """Take a source out, with the nodes that come from it here, and say so."""
+    remove_source(file, name)
+    source = SourceId(name, registry.sources.workspace.name)
+    dropped = registry.sources.forget(source) if registry.sources.knows(source) else 0
+    body: JsonValue = {"removed": name, "nodes": dropped}
+    output.emit(
+        body,
+        lambda: output.line(f"removed {name}, and {counted(dropped, 'node version')} with it"),
+    )
 
 
 def _edit(file: Path, edit: Callable[[str], str]) -> None:

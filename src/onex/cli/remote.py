@@ -11,11 +11,10 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.cli.project_file import declare_source, project_file, remove_source
+from onex.cli.project_file import declare_source, project_file, remove_source, remove_with_nodes
 from onex.configuration import REMOTE_KIND, SourceConfiguration, Sync
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
-from onex.domain.metadata import SourceId
 from onex.domain.reference import NodeRef
 from onex.domain.url import without_secrets
 from onex.registry import Registry
@@ -97,14 +96,7 @@ def remove(output: Output, name: str, home: Path | None) -> None:
     file = project_file(home)
     with Registry.open(home) as registry:
         registry.remotes.forget(registry.remotes.remote(name))
-        remove_source(file, name)
-        source = SourceId(name, registry.sources.workspace.name)
-        dropped = registry.sources.forget(source) if registry.sources.knows(source) else 0
-    body: JsonValue = {"removed": name, "nodes": dropped}
-    output.emit(
-        body,
-        lambda: output.line(f"removed {name}, and {counted(dropped, 'node version')} with it"),
-    )
+        remove_with_nodes(output, registry, file, name)
 
 
 @remote.command()

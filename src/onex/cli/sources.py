@@ -8,7 +8,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.cli.project_file import declare_source, project_file, remove_source
+from onex.cli.project_file import declare_source, project_file, remove_with_nodes
 from onex.configuration import SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
@@ -109,14 +109,7 @@ def remove(output: Output, name: str, home: Path | None) -> None:
             raise UsageError(
                 f"no source is called {name!r}", hint="the sources are: " + ", ".join(names)
             )
-        remove_source(file, name)
-        source = SourceId(name, registry.sources.workspace.name)
-        dropped = registry.sources.forget(source) if registry.sources.knows(source) else 0
-    body: JsonValue = {"removed": name, "nodes": dropped}
-    output.emit(
-        body,
-        lambda: output.line(f"removed {name}, and {counted(dropped, 'node version')} with it"),
-    )
+        remove_with_nodes(output, registry, file, name)
 
 
 @sources.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,11 @@ class HostEnvironment:
 
     python: Version
     platform: str
+
+    @classmethod
+    def current(cls) -> HostEnvironment:
+        """The machine that this runs on."""
+        return cls(Version(*sys.version_info[:3]), sys.platform)
 
     def unavailable_reason(self, manifest_extra: JsonObject) -> str | None:
         """Why a node cannot run here, or None if it can.

@@ -11,7 +11,16 @@ from starlette.exceptions import HTTPException
 
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
-from onex.server.asgi import Application, Headers, Message, Receive, Scope, Send, client_address
+from onex.server.asgi import (
+    Application,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    client_address,
+    send_answer,
+)
 from onex.server.index_routes import STREAM_TYPE, is_of_tree
 from onex.server.problem import PROBLEM_TYPE, problem
 from onex.server.rate_limiter import RateLimiter, RateLimits
@@ -132,11 +141,5 @@ def _hostname(host: str) -> str:
 async def _refuse(
     send: Send, status: int, code: str, detail: str, headers: Headers | None = None
 ) -> None:
-    body = problem(status, code, detail)
-    found = [
-        (b"content-type", PROBLEM_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *(headers or []),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": found})
-    await send({"type": "http.response.body", "body": body})
+    found = [(b"content-type", PROBLEM_TYPE.encode()), *(headers or [])]
+    await send_answer(send, status, found, problem(status, code, detail))

@@ -17,7 +17,7 @@ from onex.remote.tree import (
     node_of_path,
     write_changes,
 )
-from onex.server.asgi import Headers, Receive, Scope, Send, client_address
+from onex.server.asgi import Headers, Receive, Scope, Send, client_address, send_answer
 from onex.server.entity_tags import matches_tag
 from onex.server.gate import Caller, Gate
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of
@@ -113,13 +113,13 @@ class IndexRoutes:
         kind = b"application/json" if path == CONFIG_PATH else _LINES
         found: Headers = [*_SAFE, (b"etag", etag), (b"content-type", kind)]
         if matches_tag(headers.value(b"if-none-match"), etag):
-            await _send(send, 304, found, b"", is_head=True)
+            await send_answer(send, 304, found, b"", is_head=True)
             return
         content = file.content
         if is_smaller and file.compressed is not None:
             found.append((b"content-encoding", b"gzip"))
             content = file.compressed
-        await _send(send, 200, found, content, is_head=scope["method"] == "HEAD")
+        await send_answer(send, 200, found, content, is_head=scope["method"] == "HEAD")
 
     def _visible(self, file: TreeFile, caller: Caller) -> TreeFile | None:
         """The lines of a file of names that a caller may see; None for none."""
@@ -165,7 +165,7 @@ class IndexRoutes:
         kept = "private, max-age=31536000, immutable"
         if matches_tag(_Headers(scope["headers"]).value(b"if-none-match"), etag.encode()):
             headers = [*_SAFE[:2], (b"cache-control", kept.encode()), (b"etag", etag.encode())]
-            await _send(send, 304, headers, b"", is_head=True)
+            await send_answer(send, 304, headers, b"", is_head=True)
             return
         response = FileResponse(
             file,
@@ -199,7 +199,7 @@ class IndexRoutes:
         hidden = self._rules.hidden_from(caller.token)
         changes = await self._index.changes(since, min(limit, MAXIMUM_CHANGES), hidden)
         found: Headers = [*_SAFE, (b"content-type", _LINES)]
-        await _send(send, 200, found, write_changes(changes), is_head=is_head)
+        await send_answer(send, 200, found, write_changes(changes), is_head=is_head)
 
     async def _stream(
         self,
@@ -294,18 +294,11 @@ def _query(scope: Scope) -> dict[str, str]:
     return dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
 
 
-async def _send(send: Send, status: int, headers: Headers, body: bytes, *, is_head: bool) -> None:
-    if status != 304:
-        headers = [*headers, (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if is_head else body})
-
-
 async def _send_problem(
     send: Send, status: int, body: bytes, headers: Headers | None = None
 ) -> None:
     more = [*(headers or []), (b"content-type", PROBLEM_TYPE.encode())]
-    await _send(send, status, [*_SAFE, *more], body, is_head=False)
+    await send_answer(send, status, [*_SAFE, *more], body)
 
 
 async def _send_missing(send: Send, path: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -14,7 +13,6 @@ from onex.domain.event import Event
 from onex.domain.host import HostEnvironment
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.reference import NodeId, NodeRef
-from onex.domain.version import Version
 from onex.resolver.dependency_resolver import DependencyResolver
 from onex.resolver.impact import Impact
 from onex.server.gate import Caller
@@ -178,9 +176,7 @@ def read_routes(api: Requests) -> APIRouter:
                 "the past is shown to those alone who may see every namespace",
                 hint="leave as_of out, or use a token for all private namespaces",
             )
-        resolver = DependencyResolver(
-            api.visible(caller), HostEnvironment(Version(*sys.version_info[:3]), sys.platform)
-        )
+        resolver = DependencyResolver(api.visible(caller), HostEnvironment.current())
         asked = resolver.request(map(NodeRef.parse, question.references))
         return dict(resolver.resolve_dependencies(asked)[0].to_json())
 
