@@ -18,6 +18,8 @@ from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.limits import Limits
 from onex.domain.result import IsolationLevel
+from onex.domain.trust_rules import TrustRules
+from onex.domain.trust_table import TRUST_KEYS, read_trust_rules
 from onex.local_machine import user_name
 
 PROJECT_FILE = "onex.toml"
@@ -108,7 +110,7 @@ class Configuration:
     this project is called here among those that share a registry, None for a name that
     follows from the machine and the folder; ``cache_folder`` and ``settings_folder`` are the
     user's own, for all registries; ``private_namespaces`` are shown to those alone who have a
-    token for them, if this registry is served.
+    token for them, if this registry is served; ``trust_rules`` say which versions may be used.
     """
 
     home: Path
@@ -127,6 +129,7 @@ class Configuration:
     cache_folder: Path = Path()
     settings_folder: Path = Path()
     private_namespaces: tuple[str, ...] = ()
+    trust_rules: TrustRules = field(default_factory=TrustRules)
 
     @property
     def remotes(self) -> tuple[SourceConfiguration, ...]:
@@ -209,6 +212,7 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         node_config=_table(file, "config", body.get("config", {})),
         overrides=_overrides(file, _table(file, "overrides", body.get("overrides", {}))),
         trust_policy=_trust_policy(file, policy),
+        trust_rules=_trust_rules(file, policy),
         isolation=_isolation(file, policy),
         limits=_limits(file, "limits", _table(file, "limits", body.get("limits", {}))),
         ceilings=_ceilings(file, _table(file, "policy.limits", policy.get("limits", {}))),
@@ -400,13 +404,21 @@ def _secrets_file(file: Path, table: JsonObject) -> Path | None:
 def _trust_policy(file: Path, table: JsonObject) -> TrustPolicy:
     policy = table.get("trust_policy", TrustPolicy.QUARANTINE)
     known = list(TrustPolicy)
-    if policy not in known or set(table) - {"trust_policy", "limits", "isolation"}:
+    others = {"trust_policy", "limits", "isolation"} | TRUST_KEYS
+    if policy not in known or set(table) - others:
         raise _refuse(
             file,
             "the [policy] table is not valid",
             "write trust_policy = one of " + ", ".join(known),
         )
     return TrustPolicy(str(policy))
+
+
+def _trust_rules(file: Path, policy: JsonObject) -> TrustRules:
+    try:
+        return read_trust_rules(policy)
+    except ValueError as error:
+        raise _refuse(file, f"in the [policy] table, {error}") from error
 
 
 def _isolation(file: Path, policy: JsonObject) -> IsolationLevel | None:

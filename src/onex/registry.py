@@ -31,7 +31,7 @@ from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NodeMetadata, RegisteredNode
-from onex.domain.reference import NodeRef
+from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import RunResult
 from onex.domain.workflow import Workflow
 from onex.manifests.override import Override
@@ -41,6 +41,7 @@ from onex.resolution.decisions import VersionDecisions
 from onex.resolution.impact import VersionImpact
 from onex.resolution.locking import find_lockfile, locked_request, read_lockfile
 from onex.resolution.node_details import NodeDetails
+from onex.resolution.version_admission import VersionAdmission
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LockedRequest, Lockfile
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend
     from onex.trust.grants import Grants
+    from onex.trust.owners import PublishedOwners, RememberedOwners
+    from onex.trust.security_validator import SecurityValidator
+    from onex.trust.signing import SigningKey
     from onex.trust.tokens import Tokens
 
 _PARTS = ("caches", "storage", "history", "remotes")
@@ -118,7 +122,7 @@ class Registry:
     def close(self) -> None:
         """Release the databases."""
         opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
-        for name in ("sources", "grants", "_resolver", "_orchestrator"):
+        for name in ("sources", "grants", "admission", "_resolver", "_orchestrator"):
             self.__dict__.pop(name, None)
         for part in opened:
             part.close()
@@ -175,6 +179,7 @@ class Registry:
             HostEnvironment.current(),
             self.caches,
             self.sources.remote_nodes.meet,
+            self.admission,
         )
 
     @cached_property
@@ -191,6 +196,15 @@ class Registry:
         )
 
     @cached_property
+    def admission(self) -> VersionAdmission:
+        """Which versions the policy lets be chosen."""
+        return VersionAdmission(
+            self.configuration.trust_rules,
+            # Opened only when a node of a folder is judged.
+            lambda node: self.grants.is_trusted(node),  # noqa: PLW0108
+        )
+
+    @cached_property
     def grants(self) -> Grants:
         """What nodes were granted by somebody, and what they ask for."""
         from onex.trust.grants import Grants
@@ -201,7 +215,22 @@ class Registry:
     def _policy(self, access: RunAccess | None) -> PlanPolicy:
         from onex.execution.plan import PlanPolicy
 
-        return PlanPolicy.of(self.configuration, self.grants, access or RunAccess())
+        return PlanPolicy.of(self.configuration, self.grants, self.validator, access or RunAccess())
+
+    @property
+    def validator(self) -> SecurityValidator:
+        """Whether versions may be run, and why."""
+        from onex.trust.security_validator import SecurityValidator
+
+        rules = self.configuration.trust_rules
+        return SecurityValidator(self.storage, rules, self.grants.is_trusted)
+
+    @property
+    def remembered_owners(self) -> RememberedOwners:
+        """What is known here of the owners of namespaces elsewhere."""
+        from onex.trust.owners import RememberedOwners
+
+        return RememberedOwners(self.storage, self._actor)
 
     def scan(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False
@@ -304,6 +333,7 @@ class Registry:
         remote: str | None = None,
         *,
         override: str | None = None,
+        keys: Sequence[SigningKey] = (),
         dry_run: bool = False,
     ) -> Published:
         """Publish the node that a manifest describes; nothing is stored if anything is wrong.
@@ -312,28 +342,76 @@ class Registry:
             manifest: its file.
             remote: where to, by the name of a remote; None for the only one there is.
             override: why a release may break those who call it.
+            keys: what signs a statement about it; none to publish it without one.
             dry_run: check alone.
 
         Raises as ``pack_folder`` and ``Publisher.publish``.
         """
         from onex.remote.publisher import pack_folder
+        from onex.remote.release_signing import sign_release
 
         packed = pack_folder(manifest)
-        return self.publisher(remote).publish(packed, override=override, dry_run=dry_run)
+        return self.publisher(remote).publish(
+            packed,
+            override=override,
+            statement=sign_release(packed, manifest.parent, keys),
+            dry_run=dry_run,
+        )
 
     def publish_here(
-        self, manifest: Path, *, override: str | None = None, dry_run: bool = False
+        self,
+        manifest: Path,
+        *,
+        override: str | None = None,
+        keys: Sequence[SigningKey] = (),
+        dry_run: bool = False,
     ) -> Published:
         """Publish a node to this registry itself, which may be served or exported to others.
 
         Takes what ``publish`` does; raises as ``pack_folder`` and ``Publications.publish``.
         """
         from onex.remote.publisher import pack_folder
+        from onex.remote.release_signing import sign_release
 
         packed = pack_folder(manifest)
         return self.published.publish(
-            packed.archive, packed.place.manifest, override=override, dry_run=dry_run
+            packed.archive,
+            packed.place.manifest,
+            override=override,
+            statement=sign_release(packed, manifest.parent, keys),
+            dry_run=dry_run,
         )
+
+    def sign(
+        self,
+        reference: NodeRef,
+        keys: Sequence[SigningKey],
+        remote: str | None = None,
+        *,
+        here: bool = False,
+    ) -> NodeVersion:
+        """Add a signed statement to a version that is published, whose files are checked first.
+
+        Args:
+            reference: the version.
+            keys: what signs.
+            remote: where it is published, by the name of a remote; None for the only one.
+            here: whether it is published in this registry itself.
+
+        Raises as ``node``, ``ArchivedFiles.prove``, ``Publisher.sign`` and ``Publications.sign``.
+        """
+        from onex.domain.statement import ReleaseStatement
+        from onex.remote.release_signing import sign_statement
+
+        node = self.node(reference)
+        version = node.metadata.node_version
+        self.remotes.archived.prove(node)
+        statement = sign_statement(ReleaseStatement.about(node.metadata, node.digest), keys)
+        if here:
+            self.published.sign(version, statement)
+        else:
+            self.publisher(remote).sign(version, statement)
+        return version
 
     def publisher(self, remote: str | None = None) -> Publisher:
         """What publishes to a remote, by its name, or to the only one there is.
@@ -352,6 +430,13 @@ class Registry:
         from onex.remote.publication import Publications
 
         return Publications(self.storage, self.remotes.published, self._actor)
+
+    @property
+    def published_owners(self) -> PublishedOwners:
+        """Whose keys speak for the namespaces of this registry, which it serves to others."""
+        from onex.trust.owners import PublishedOwners
+
+        return PublishedOwners(self.storage, self._actor)
 
     @property
     def tokens(self) -> Tokens:

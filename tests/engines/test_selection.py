@@ -70,7 +70,12 @@ def test_each_node_runs_at_its_own_level_with_its_own_permissions(project: Proje
         plan = registry.plan(workflow("a", "b"), {})
         a, b = plan.nodes["a"], plan.nodes["b"]
         here = replace(a, access=replace(a.access, isolation=IsolationLevel.INLINE))
-        kept = replace(b, access=NodeAccess(IsolationLevel.PROCESS, (), is_trusted=True))
+        kept = replace(
+            b,
+            access=NodeAccess(
+                IsolationLevel.PROCESS, (), is_trusted=True, validation=a.access.validation
+            ),
+        )
         plan = replace(plan, nodes={"a": here, "b": kept})
         result = registry.run(plan)
         assert result.success

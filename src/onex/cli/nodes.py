@@ -10,6 +10,7 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.domain.constraint import VersionConstraint
+from onex.domain.evidence import TrustLevel
 from onex.domain.json_value import JsonValue, as_list, as_number, as_object
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, RegisteredNode
@@ -32,6 +33,8 @@ from onex.storage.query import MetadataQuery
 @click.option("--facets", is_flag=True, help="Show how many nodes have each type, tag and so on.")
 @click.option("--lifecycle", type=click.Choice([state.value for state in Lifecycle]))
 @click.option("--source", help="Only nodes from this source.")
+@click.option("--trust", type=click.Choice([level.value for level in TrustLevel]),
+              help="Only nodes of this level of trust.")  # fmt: skip
 @click.option("--all-versions", is_flag=True, help="Every version, not only the best of each node.")
 @click.option("--limit", type=click.IntRange(1, 10_000), help="How many to list.")
 @click.option("--cursor", help='Go on after the page whose "next" this is.')
@@ -51,6 +54,7 @@ def list_nodes(
     facets: bool,
     lifecycle: str | None,
     source: str | None,
+    trust: str | None,
     all_versions: bool,
     limit: int | None,
     cursor: str | None,
@@ -72,6 +76,7 @@ def list_nodes(
         version=VersionConstraint.parse(version) if version else None,
         lifecycle=Lifecycle(lifecycle) if lifecycle else None,
         source=source,
+        trust=TrustLevel(trust) if trust else None,
         all_versions=all_versions,
         limit=limit,
         after=cursor,
@@ -90,12 +95,13 @@ def list_nodes(
 
     def human() -> None:
         output.table(
-            ("NODE", "VERSION", "LIFECYCLE", "DESCRIPTION"),
+            ("NODE", "VERSION", "LIFECYCLE", "TRUST", "DESCRIPTION"),
             [
                 (
                     str(node.metadata.node),
                     str(node.metadata.version),
                     _state(node),
+                    node.trust.value,
                     node.metadata.description,
                 )
                 for node in page.nodes
@@ -109,7 +115,7 @@ def list_nodes(
     output.emit(body, human)
 
 
-_FACETS = ("type", "lifecycle", "tag", "capability", "permission")
+_FACETS = ("type", "lifecycle", "trust", "tag", "capability", "permission")
 
 
 def _print_facets(output: Output, facets: Mapping[str, Mapping[str, int]]) -> None:

@@ -259,7 +259,7 @@ class DiscoveryEngine:
         """
         discovery = storing.discovery
         self._release_moved(storing)
-        has_more = discovery.gone or discovery.folders or discovery.gone_folders
+        has_more = discovery.gone or discovery.folders or discovery.gone_folders or discovery.owners
         has_stored = storing.inquiry.before == storing.inquiry.token
         if not (has_more or has_stored or storing.was_incomplete):
             return
@@ -273,6 +273,7 @@ class DiscoveryEngine:
         def remember(merge: Merge) -> None:
             folders = () if storing.inquiry.is_overtaken else discovery.folders
             merge.remember_folders(folders, discovery.gone_folders)
+            merge.remember_owners(discovery.owners)
 
         self._in_parts(storing, sorted(discovery.gone), drop)
         self._merge(storing, remember, is_complete=True)

@@ -17,14 +17,17 @@ from pathlib import Path
 
 from onex.configuration import TrustPolicy
 from onex.discovery.source import Finding
-from onex.domain.archive_place import PUBLISHED_SOURCE
+from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
 from onex.domain.errors import Location, Problem, Severity
+from onex.domain.evidence import Evidence
 from onex.domain.metadata import Origin, SourceId, VersionState
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.reference import NodeVersion
 from onex.domain.workspace import Workspace
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
+from onex.trust.owners import note_seen
 
 CONFLICT_CODE = "DSC002"
 
@@ -157,9 +160,17 @@ class Merge:
         """Note what the walk of the source saw of folders."""
         self._writer.remember_folders(self._source, changed, gone)
 
+    def remember_owners(self, owners: Iterable[NamespaceOwners]) -> None:
+        """Note owners of namespaces that the source showed."""
+        for found in owners:
+            note_seen(self._writer, found, self._source.name)
+
     def _take_node(self, finding: Finding, node: NodeRecord, origin: Origin) -> SeenFile:
         file = finding.file
         identity = node.node_version
+        holder = self._writer.node_at(origin)
+        if holder not in (None, identity) and ArchivePlace.parse(origin.path) is not None:
+            return _refused(file, _other_archive(file, identity, holder))
         self._leave(origin, identity)
         owner = self._rules.bound_to(identity.node.namespace)
         if owner is not None and owner != self._source.name:
@@ -167,7 +178,7 @@ class Merge:
             return _refused(file, _bound_elsewhere(file, node, owner))
         existing = self._writer.find(identity)
         if existing is None:
-            self._writer.insert(node, origin)
+            self._writer.insert(node, origin, finding.evidence)
             self._follow(identity, finding.state)
             self.counts.added += 1
             return file
@@ -188,6 +199,7 @@ class Merge:
         for rival in rivals:
             self._set_aside(rival, node, origin)
         self._follow(identity, finding.state)
+        self._take_evidence(identity, existing, finding.evidence)
         self._drop_left_behind(identity, origin)
         return file
 
@@ -195,6 +207,24 @@ class Merge:
         """Decide of a version what its source decided, which holds until one of them changes it."""
         if state is not None and self._writer.follow(node, state):
             self.counts.updated += 1
+
+    def _take_evidence(
+        self, node: NodeVersion, existing: StoredNode, evidence: Evidence | None
+    ) -> None:
+        """Store what this source shows for a version.
+
+        What was known is kept if another source shows more, or if this one has left a statement
+        out since, which would lower the trust in it.
+        """
+        if evidence is None:
+            return
+        known = existing.evidence
+        if known is not None:
+            others = any(o.source != self._source.name for o in existing.origins)
+            is_stripped = not set(known.statements) <= set(evidence.statements)
+            if (others or is_stripped) and not evidence.level.reaches(known.level):
+                return
+        self._writer.set_evidence(node, evidence)
 
     def _leave(self, origin: Origin, now: NodeVersion | None, *, is_left_out: bool = False) -> None:
         """Remove a place from the version that it offered, unless it still offers that version.
@@ -343,6 +373,16 @@ def _is_one_file(path: str, other: str) -> bool:
 def _refused(file: SeenFile, problem: Problem) -> SeenFile:
     # Without a fingerprint the file is read again at every scan, until the conflict is gone.
     return replace(file, fingerprint="", outcome="rejected", problems=(*file.problems, problem))
+
+
+def _other_archive(file: SeenFile, node: NodeVersion, holder: NodeVersion | None) -> Problem:
+    return Problem(
+        CONFLICT_CODE,
+        Severity.ERROR,
+        f"{node} is listed with the archive of {holder}, which holds that alone",
+        Location(file.path),
+        "tell those who run the registry",
+    )
 
 
 def _conflict(file: SeenFile, node: NodeRecord, rival: Origin, workspace: str) -> Problem:

@@ -96,6 +96,11 @@ def record_of_names(path: str, content: bytes, nodes: Iterable[NodeId]) -> Folde
     return FolderSnapshot(path, b"", b"", "\n".join(map(str, nodes)), "", _hash(content))
 
 
+def record_of_owners(path: str, content: bytes) -> FolderSnapshot:
+    """The record of the file of a namespace's owners; it was not there if ``content`` is empty."""
+    return FolderSnapshot(path, b"", b"", "", "", _hash(content))
+
+
 def record_of_node(
     path: str, content: bytes, places: Mapping[str, str], *, has_newer: bool, is_whole: bool
 ) -> FolderSnapshot:

@@ -14,13 +14,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from onex.configuration import SourceConfiguration, Sync
+from onex.discovery.release_judge import ReleaseJudge
 from onex.discovery.remembered_index import (
     LastVisit,
     RememberedIndex,
     record_of_names,
     record_of_node,
+    record_of_owners,
 )
 from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
+from onex.domain.access_control import covers
 from onex.domain.errors import (
     ConfigurationError,
     Location,
@@ -29,6 +32,7 @@ from onex.domain.errors import (
     Severity,
     SourceError,
 )
+from onex.domain.known_owners import KnownOwners
 from onex.domain.lifecycle import preference
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.remote_errors import (
@@ -36,6 +40,7 @@ from onex.domain.remote_errors import (
     RemoteRefusedError,
     RemoteUnavailableError,
 )
+from onex.domain.trust_errors import OwnersRefusedError
 from onex.remote.index_line import IndexLine
 from onex.remote.remotes import Remotes
 from onex.remote.tree import (
@@ -51,6 +56,8 @@ from onex.remote.tree import (
     name_of_path,
     names_path,
     node_of_path,
+    owned_of_path,
+    owners_path,
     read_file,
     read_lines,
     read_names,
@@ -89,6 +96,7 @@ class RemoteRegistryDiscovery:
         declared: SourceConfiguration,
         remotes: Remotes,
         ownership: NamespaceOwnership,
+        owners: KnownOwners,
         wanted: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -97,11 +105,13 @@ class RemoteRegistryDiscovery:
             declared: the remote.
             remotes: opens its tree, and remembers if it did not answer.
             ownership: which namespaces it may supply.
+            owners: whose keys speak for namespaces, as far as that is known here.
             wanted: names of nodes that are met, short or whole, beside those known already.
         """
         self._declared = declared
         self._remotes = remotes
         self._ownership = ownership
+        self._owners = owners
         self._wanted = tuple(wanted)
         self.is_silent = False
 
@@ -117,7 +127,15 @@ class RemoteRegistryDiscovery:
                 tree = self._remotes.tree(self._declared)
                 published = self._remotes.published_serial(self._declared)
                 tree.at_least(published)
-                visit = _Visit(self.name, tree, memory, deadline, self._ownership, published)
+                visit = _Visit(
+                    self.name,
+                    tree,
+                    memory,
+                    deadline,
+                    self._ownership,
+                    ReleaseJudge(self._owners),
+                    published,
+                )
                 discovery = visit.discovery(self._wanted, self._declared.sync)
             except RemoteUnavailableError as error:
                 self._remotes.failed(self._declared, error)
@@ -177,8 +195,9 @@ class _Visit:
     memory: SourceSnapshot
     deadline: Deadline
     ownership: NamespaceOwnership
+    judge: ReleaseJudge
     published: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    lines: list[IndexLine] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: dict[str, FolderSnapshot] = field(default_factory=dict)
@@ -212,12 +231,13 @@ class _Visit:
         visit = LastVisit(config.registry, serial, datetime.now(UTC))
         self.files[CONFIG_PATH] = visit.to_record()
         return Discovery(
-            self.findings,
+            list(self._findings()),
             self.gone,
             self.problems,
             is_partial=any(p.severity is not Severity.INFORMATION for p in self.problems),
             folders=list(self.files.values()),
             gone_folders=self.dropped,
+            owners=list(self.judge.news.values()),
         )
 
     def _config(self, last: LastVisit | None) -> TreeConfig:
@@ -272,6 +292,9 @@ class _Visit:
             nodes = {index_path(change.node) for change in changes if change.node is not None}
         # A node that is new may go by any name that was looked up.
         has_new = changes is None or bool(nodes - known)
+        owned = {change.owners for change in changes or () if change.owners is not None}
+        nodes |= set(map(owners_path, owned))
+        nodes |= {path for path in known if self._is_below(path, owned)}
         found = []
         for path in sorted(known):
             is_current = (
@@ -283,6 +306,11 @@ class _Visit:
             listed = self.remembered.nodes_of(path)
             found += [p for node in listed for p in self._index_of(node) if p not in known]
         return found
+
+    def _is_below(self, path: str, owned: Iterable[str]) -> bool:
+        """Whether a file is about a node in one of some namespaces, whose owners changed."""
+        node = node_of_path(path)
+        return node is not None and any(covers(name, node.namespace) for name in owned)
 
     def _read(self, level: list[str], known: set[str]) -> None:
         """Read files of the index, and then those of the nodes that these lead to."""
@@ -319,6 +347,10 @@ class _Visit:
         try:
             if isinstance(answer, SourceError):
                 raise answer
+            owned = owned_of_path(path)
+            if owned is not None:
+                self._take_owners(path, owned, answer)
+                return []
             if node is None:
                 return self._take_names(path, answer or b"")
             return self._take_node(path, node, answer)
@@ -350,16 +382,36 @@ class _Visit:
                 " any more; they are kept here",
                 "ask those who run the registry; what is published never goes",
             )
-        for version, line in lines.items():
-            of_line = hashlib.sha256(str(line).encode()).hexdigest()
-            if self.memory.fingerprints.get(places[version]) != of_line:
-                record = NodeRecord.of(line.metadata, line.digest)
-                seen = SeenFile(places[version], of_line, "node")
-                self.findings.append(Finding(seen, record, line.state))
+        self.lines += lines.values()
         self.files[path] = record_of_node(
             path, content or b"", before | places, has_newer=has_newer, is_whole=is_whole
         )
-        return [path for line in _best(lines.values()) for path in self._needs(line)]
+        owners = {line.owner for line in lines.values() if line.owner is not None}
+        unseen = [owners_path(name) for name in sorted(owners) if not self.judge.knows(name)]
+        return unseen + [path for line in _best(lines.values()) for path in self._needs(line)]
+
+    def _take_owners(self, path: str, namespace: str, content: bytes | None) -> None:
+        self.files[path] = record_of_owners(path, content or b"")
+        try:
+            self.judge.take_owners(content, namespace)
+        except OwnersRefusedError as error:
+            self.files[path] = self.remembered.read_again(path)
+            place = Location(self.name)
+            self.problems.append(
+                Problem(error.code, Severity.WARNING, error.message, place, error.hint)
+            )
+
+    def _findings(self) -> Iterator[Finding]:
+        """What the lines that were read say, when all that speaks for them is known."""
+        for line in self.lines:
+            evidence = self.judge.evidence(line)
+            judged = f"{line}{evidence.level}{evidence.reason}"
+            fingerprint = hashlib.sha256(judged.encode()).hexdigest()
+            place = str(line.place)
+            if self.memory.fingerprints.get(place) != fingerprint:
+                record = NodeRecord.of(line.metadata, line.digest)
+                seen = SeenFile(place, fingerprint, "node")
+                yield Finding(seen, record, line.state, evidence)
 
     def _lines(
         self, node: NodeId, content: bytes, before: Mapping[str, str]

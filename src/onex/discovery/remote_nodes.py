@@ -18,6 +18,7 @@ from onex.domain.reference import NodeId
 from onex.remote.remotes import Remotes
 from onex.remote.tree import fits_paths, index_path, names_path
 from onex.storage.backend import StorageBackend
+from onex.trust.owners import RememberedOwners
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class RemoteNodes:
     ) -> RemoteRegistryDiscovery:
         """A remote as a source, which is asked for no namespace that is another source's."""
         ownership = self._ownership(declared)
-        return RemoteRegistryDiscovery(declared, self._remotes, ownership, wanted)
+        owners = RememberedOwners(self._open_storage()).known()
+        return RemoteRegistryDiscovery(declared, self._remotes, ownership, owners, wanted)
 
     def _ownership(self, declared: SourceConfiguration) -> _RemoteOwnership:
         taken = set(self._local_namespaces())

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from onex.domain.errors import Problem, SourceTimeoutError
+from onex.domain.evidence import Evidence
 from onex.domain.metadata import VersionState
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
@@ -63,12 +65,14 @@ class SourceSnapshot:
 class Finding:
     """What a source says of one manifest; ``node`` is None for one rejected or skipped.
 
-    ``state`` is what the source decided of the version; None if it decides nothing.
+    ``state`` is what the source decided of the version, and ``evidence`` what it shows for it;
+    None if it does neither.
     """
 
     file: SeenFile
     node: NodeRecord | None = None
     state: VersionState | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Discovery:
     more; all others are as they were. ``problems`` concern the source itself;
     ``is_partial`` says that something in it could not be read, so that what was
     found there before is kept. ``folders`` and ``gone_folders`` are what to
-    remember of a walk.
+    remember of a walk; ``owners`` are those of namespaces of which something new was seen.
     """
 
     findings: Iterable[Finding] = ()
@@ -89,6 +93,7 @@ class Discovery:
     is_partial: bool = False
     folders: Sequence[FolderSnapshot] = ()
     gone_folders: Sequence[str] = ()
+    owners: Sequence[NamespaceOwners] = ()
 
 
 class DiscoverySource(Protocol):

@@ -184,6 +184,21 @@ ERROR_CATALOG: Mapping[str, str] = {
     "REM002": "What a remote answered is not what the index protocol has. It may be the page of a"
     " proxy or of a network that asks for a login, or another program's server.",
     "REM003": "No remote has the name that was given. onex remote list shows those there are.",
+    "TRU001": "A signed statement about a release is none, is about another release, or is"
+    " not signed by an owner of its namespace. Publish with --key FILE, a key of an owner.",
+    "TRU002": "A change of the owners of a namespace does not follow from the statement"
+    " before it, or is not signed by enough owners; or a registry shows other owners than it"
+    " did. Nothing is taken over.",
+    "TRU003": "A private key cannot be used: it is missing, is open to others, is no Ed25519"
+    " key, or needs another passphrase.",
+    "TRU004": "A node may not be run, since its signature is missing, wrong or revoked. onex"
+    " verify shows the whole argument.",
+    "TRU005": "The [policy] of onex.toml forbids a node: its level of trust, its age, its"
+    " licence, or what it asks for.",
+    "TRU006": "The index of a remote is not what its registry signed, is older than what was"
+    " seen before, or has expired. What is known of it is kept, and nothing new is taken.",
+    "TRU007": "The log of a remote is another one than that which was seen before, or lacks"
+    " what it must have. Ask those who run it, and other users, which one they see.",
     "SEC010": "An archive holds something else than the plain files of its node, is larger than it"
     " may be, or is not what the index of its registry says. Nothing of it was unpacked.",
     "PUB001": "A node cannot be published as it is. Each reason is listed; nothing was stored.",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from onex.domain.archive_place import ArchivePlace
+from onex.domain.evidence import Evidence, TrustLevel
 from onex.domain.json_value import (
     JsonObject,
     JsonValue,
@@ -217,12 +218,19 @@ class Origin:
         return cls(read_path(source), read_path(path), workspace or "")
 
 
+def trust_of(origins: Iterable[Origin], evidence: Evidence | None) -> TrustLevel:
+    """How far a version can be trusted that these places offer."""
+    if any(ArchivePlace.parse(origin.path) is None for origin in origins):
+        return TrustLevel.LOCAL
+    return TrustLevel.UNVERIFIED if evidence is None else evidence.level
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredNode:
     """Metadata as the registry holds it: with its digest, origins and time of registration.
 
     ``registered_at`` is an RFC 3339 timestamp in UTC; ``origins`` are in the order in
-    which they were found.
+    which they were found; ``evidence`` is what a registry shows for it, None without one.
     """
 
     metadata: NodeMetadata
@@ -231,6 +239,12 @@ class RegisteredNode:
     registered_at: str
     yanked: bool = False
     yank_reason: str | None = None
+    evidence: Evidence | None = None
+
+    @property
+    def trust(self) -> TrustLevel:
+        """How far it can be trusted; what lies in a folder here is ``local``."""
+        return trust_of(self.origins, self.evidence)
 
     def summary(self) -> dict[str, JsonValue]:
         """The node version in the shape that ``list`` prints."""
@@ -247,12 +261,8 @@ class RegisteredNode:
             "permissions": [str(permission) for permission in metadata.requests],
             "source": self.source,
             "digest": self.digest,
-            "trust": "local" if self._is_in_folder else "unverified",
+            "trust": self.trust.value,
         }
-
-    @property
-    def _is_in_folder(self) -> bool:
-        return any(ArchivePlace.parse(origin.path) is None for origin in self.origins)
 
     def origins_from(self, workspace: str) -> list[Origin]:
         """The places that give the node, those of a workspace first."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from onex.domain.event import ALLOWED, Event
+from onex.domain.evidence import Evidence
 from onex.domain.json_value import (
     JsonObject,
     as_object,
@@ -32,12 +33,18 @@ SOURCE_ADOPTED = "source.adopted"
 
 
 def node_state(
-    metadata: str, digest: str, *, yanked: bool, decision: str, yank_reason: str | None = None
+    metadata: str,
+    digest: str,
+    *,
+    yanked: bool,
+    decision: str,
+    yank_reason: str | None = None,
+    evidence: str = "",
 ) -> str:
     """The state of a node version as an entry of the log holds it, before or after a change.
 
-    Takes the metadata and what was decided of its lifecycle, and returns the state, all
-    as canonical JSON.
+    Takes the metadata, what was decided of its lifecycle and what speaks for it, if anything
+    does, and returns the state, all as canonical JSON.
     """
     members = {
         "decision": decision,
@@ -47,6 +54,8 @@ def node_state(
     }
     if yank_reason is not None:
         members["yank_reason"] = canonical_json(yank_reason)
+    if evidence:
+        members["evidence"] = evidence
     return canonical_object(members)
 
 
@@ -85,6 +94,7 @@ class NodeState:
     decision: JsonObject | None
     registered_at: str
     origins: tuple[Origin, ...]
+    evidence: Evidence | None = None
 
     @property
     def state(self) -> VersionState:
@@ -100,6 +110,7 @@ class NodeState:
             self.registered_at,
             self.yanked,
             self.yank_reason,
+            self.evidence,
         )
 
     def when_absent(self) -> AbsentDecision | None:
@@ -218,4 +229,5 @@ def _changed(event: Event, facts: JsonObject, before: NodeState | None) -> NodeS
         decision=None if decision is None else as_object(decision),
         registered_at=before.registered_at if before else event.time,
         origins=before.origins if before else (),
+        evidence=Evidence.from_json(state["evidence"]) if state.get("evidence") else None,
     )

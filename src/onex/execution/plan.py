@@ -42,6 +42,7 @@ from onex.schemas.node_schemas import complete_inputs, object_schema
 from onex.schemas.state_contract import read_state_contract
 from onex.trust.access import AccessDecisions, NodeAccess, with_real_paths
 from onex.trust.grants import Grants, PendingGrant
+from onex.trust.security_validator import SecurityValidator
 
 FindNode = Callable[[NodeRef], RegisteredNode]
 """Finds the node that a reference means; raises NodeNotFoundError if there is none."""
@@ -84,10 +85,18 @@ class PlanPolicy:
     ceilings: Mapping[str, int]
 
     @classmethod
-    def of(cls, configuration: Configuration, grants: Grants, access: RunAccess) -> PlanPolicy:
+    def of(
+        cls,
+        configuration: Configuration,
+        grants: Grants,
+        validator: SecurityValidator,
+        access: RunAccess,
+    ) -> PlanPolicy:
         """The policy of a project, with what the user of a run says."""
         access = with_real_paths(access)
-        decisions = AccessDecisions(grants, access, configuration.isolation, why_not_strict)
+        decisions = AccessDecisions(
+            grants, validator, access, configuration.isolation, why_not_strict
+        )
         return cls(access, decisions, configuration.limits, configuration.ceilings)
 
     def limits_of(self, step: Step) -> Limits:
@@ -138,6 +147,7 @@ class ExecutionPlan:
                     "override": node.origins[0].path if is_override else None,
                     "permissions": [str(permission) for permission in planned.permissions],
                     "isolation": planned.isolation.value,
+                    "validation": planned.access.validation.to_json(),
                     "trusted": planned.access.is_trusted,
                     "limits": planned.limits.to_json(),
                     "cacheable": node.metadata.idempotent,

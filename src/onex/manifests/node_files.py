@@ -24,6 +24,8 @@ MAXIMUM_ANCESTORS = 12
 
 CONTRACT_FILE = "contract.yaml"
 CONTRACT_SUFFIXES = (MANIFEST_SUFFIX, CONTRACT_FILE)
+STATEMENT_SUFFIX = ".intoto.json"
+"""Ends the name of the file with what was signed about a node, which is no part of it."""
 CODE_TYPES = frozenset({"python", "cli", "contract"})
 
 _NAME_OF = attrgetter("name")
@@ -32,10 +34,11 @@ _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "
 _DROPPING_SUFFIXES = (
     *(".pyc", ".pyo", "~", ".swp", ".swo", ".swx", ".kate-swp", ".bak", ".orig", ".rej", ".tmp"),
     *("___jb_tmp___", "___jb_old___"),
+    STATEMENT_SUFFIX,
 )
 _DROPPING_PREFIXES = (".#", "._", ".~lock.", ".goutputstream-", ".nfs", ".fuse_hidden")
 # Changes with the rules above, so that scans look again at what they remember.
-OWNED_FILES_RULES = b"2:"
+OWNED_FILES_RULES = b"3:"
 _PRUNED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 # O_NONBLOCK: opening a pipe that took a file's place must not wait for a writer.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -55,7 +58,7 @@ def is_pruned(folder_name: str) -> bool:
 def is_owned_file(name: str) -> bool:
     """Whether a file of a node's folder belongs to the node.
 
-    All do but compiled code and what editors and file browsers leave behind.
+    All do but compiled code, statements about it, and what editors and file browsers leave.
     """
     return not (
         name.endswith(_DROPPING_SUFFIXES)

@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID
 
+from onex.domain.access_control import covers
 from onex.domain.archive_place import ArchivePlace
 from onex.domain.digest import is_digest
+from onex.domain.envelope import Envelope
 from onex.domain.errors import OnexError
 from onex.domain.event import ALLOWED, Event
+from onex.domain.evidence import Evidence, SignedStatement, read_statements
 from onex.domain.json_value import (
     JsonObject,
     JsonValue,
@@ -32,6 +35,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NOTHING_DECIDED, NodeMetadata, VersionState
 from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.release_trust import SIGNED
 from onex.domain.remote_errors import RemoteProtocolError
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 
@@ -54,7 +58,9 @@ class IndexLine:
     ``metadata`` is its manifest as it was published; ``state`` is what was decided of it since;
     ``published_at`` and ``yanked_at`` are RFC 3339 timestamps in UTC; ``override`` is the reason
     that was given for a release that breaks others; ``serial`` is that of the last entry of the
-    log that is about the version.
+    log that is about the version, ``released`` of the one that published it. ``statements`` are
+    those that were signed about it, and ``owner`` is the namespace whose owners it had to come
+    from, None if it had none.
     """
 
     metadata: NodeMetadata
@@ -65,6 +71,14 @@ class IndexLine:
     state: VersionState = NOTHING_DECIDED
     yanked_at: str | None = None
     override: str | None = None
+    released: int = 0
+    owner: str | None = None
+    statements: tuple[SignedStatement, ...] = ()
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the registry shows for the version, which nobody has judged yet."""
+        return Evidence(self.published_at, self.released, self.statements)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The line as JSON; ``parse`` reads it back unchanged."""
@@ -87,6 +101,9 @@ class IndexLine:
             "decision": state.decision,
             "override": self.override,
             "serial": self.serial,
+            "released": self.released,
+            "owner": self.owner,
+            "statements": [one.to_json() for one in self.statements],
         }
 
     def __str__(self) -> str:
@@ -143,12 +160,22 @@ class IndexLine:
             yank = as_object(body["yanked"])
             yank_reason, yanked_at = as_optional_text(yank["reason"]), _time(as_text(yank["time"]))
         state = VersionState(yanked_at is not None, yank_reason, _decision(body["decision"]))
+        serial = as_count(body["serial"])
+        owner = as_optional_text(body.get("owner"))
+        if owner is not None and not covers(owner, metadata.node.namespace):
+            raise ValueError("the owner that it names is not that of its namespace")
+        statements = read_statements(body.get("statements", []))
+        for one in statements:
+            _time(one.time)
         return cls(
             metadata=metadata,
             digest=digest,
             place=place,
             published_at=_time(as_text(body["published_at"])),
-            serial=as_count(body["serial"]),
+            serial=serial,
+            released=as_count(body.get("released", serial)),
+            owner=owner,
+            statements=statements,
             state=state,
             yanked_at=yanked_at,
             override=as_optional_text(body["override"]),
@@ -176,11 +203,27 @@ def index_lines(events: Iterable[Event]) -> list[IndexLine]:
                     published_at=event.time,
                     serial=event.serial,
                     override=as_optional_text(facts["override"]),
+                    released=event.serial,
+                    owner=as_optional_text(facts.get("owner")),
+                    statements=_statements(facts, event),
                 )
+        if event.action == SIGNED and version in lines:
+            found = (*lines[version].statements, *_statements(event.facts, event))
+            owner = as_optional_text(event.facts.get("owner")) or lines[version].owner
+            lines[version] = replace(
+                lines[version], statements=found, owner=owner, serial=event.serial
+            )
         line = lines.get(version)
         if line is not None and registered is not None:
             lines[version] = _decided(line, registered.state, event)
     return [lines[version] for version in sorted(lines, key=lambda v: v.version)]
+
+
+def _statements(facts: JsonObject, event: Event) -> tuple[SignedStatement, ...]:
+    statement = facts.get("statement")
+    if statement is None:
+        return ()
+    return (SignedStatement(Envelope.from_json(statement), event.serial, event.time),)
 
 
 def _decided(line: IndexLine, state: VersionState, event: Event) -> IndexLine:

@@ -8,7 +8,10 @@ from functools import cache
 
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.event import ALLOWED, Event
+from onex.domain.json_value import canonical_json
+from onex.domain.namespace_owners import OWNERS_CHANGED
 from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.release_trust import SIGNED
 from onex.domain.remote_errors import RemoteProtocolError
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.index_line import RELEASED
@@ -21,9 +24,11 @@ from onex.remote.tree import (
     TreeConfig,
     name_of_path,
     node_of_path,
+    owned_of_path,
     write_lines,
 )
 from onex.storage.backend import StorageBackend
+from onex.trust.owners import PublishedOwners
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,9 @@ class LocalTree:
             serial = self._storage.serial()
             config = TreeConfig(self._storage.identity, serial, self._has_interface)
             return TreeContent(config.content())
+        owned = owned_of_path(path)
+        if owned is not None:
+            return self._owners(owned)
         node, name = node_of_path(path), name_of_path(path)
         if node is not None:
             lines = self._published.lines(node) if self._shows(node) else []
@@ -85,6 +93,15 @@ class LocalTree:
             spaces = tuple(found.namespace for found in nodes)
             return TreeContent(write_lines(nodes), spaces) if nodes else None
         return None
+
+    def _owners(self, namespace: str) -> TreeContent | None:
+        if self._hidden.hides(namespace):
+            return None
+        found = PublishedOwners(self._storage).all().get(namespace)
+        if found is None:
+            return None
+        lines = (canonical_json(link.to_json()) for link in found.links)
+        return TreeContent(write_lines(lines), (namespace,))
 
     def changes(self, since: int) -> list[Change]:
         return list(changes_of(self._storage.events(since), self._hidden, self._published.has))
@@ -114,6 +131,10 @@ def changes_of(
     """Entries of the log as the feed tells them: those about published nodes by name."""
     published = cache(is_published)
     for event in events:
+        if event.action == OWNERS_CHANGED and event.outcome == ALLOWED:
+            shown = None if hidden.hides(event.object) else event.object
+            yield Change(event.serial, action=event.action, time=event.time, owners=shown)
+            continue
         version = _version_of(event)
         if version is None or hidden.hides(version.node.namespace) or not published(version.node):
             yield Change(event.serial)
@@ -123,6 +144,6 @@ def changes_of(
 
 
 def _version_of(event: Event) -> NodeVersion | None:
-    if event.outcome != ALLOWED or not event.action.startswith(("node.", RELEASED)):
+    if event.outcome != ALLOWED or not event.action.startswith(("node.", RELEASED, SIGNED)):
         return None
     return NodeVersion.parse(event.object)

@@ -7,35 +7,73 @@ same bytes again are a success, other bytes of the same version a conflict.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
 from onex.domain.constraint import LATEST
-from onex.domain.errors import DocumentError, Severity
+from onex.domain.envelope import Envelope
+from onex.domain.errors import DocumentError, NodeNotFoundError, Severity
 from onex.domain.event import ALLOWED
+from onex.domain.evidence import Evidence, SignedStatement, TrustLevel
 from onex.domain.json_value import JsonObject, as_text
 from onex.domain.metadata import NodeMetadata, Origin
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.release_trust import SIGNED, judge
 from onex.domain.remote_errors import (
     ArchiveRefusedError,
     BreakingReleaseError,
     NotPublishableError,
     VersionTakenError,
 )
+from onex.domain.statement import ReleaseStatement
+from onex.domain.trust_errors import StatementRefusedError
 from onex.domain.version import Version
 from onex.manifests.node_files import target_among
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_node import ArchivedNode, read_archive
 from onex.remote.index_line import RELEASED, IndexLine, index_lines
+from onex.remote.release_statements import require_room, require_statement
 from onex.remote.tree import MAXIMUM_PART_BYTES
 from onex.schemas.node_schemas import schema_problems
 from onex.schemas.release_check import added_permissions, breaking_changes, is_compatible_step
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery
+from onex.trust.owners import PublishedOwners
+from onex.trust.signing import signers_of
 
 CALLERS_NAMED = 10
 MAXIMUM_REASON = 1_000
+_REFUSALS = (
+    NotPublishableError,
+    VersionTakenError,
+    ArchiveRefusedError,
+    StatementRefusedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What somebody publishes.
+
+    ``override`` is why it may break others, if it does; ``statement`` is what was signed about
+    it, if anything was; ``sees`` says whether the publisher may see a node, and be told of it.
+    """
+
+    found: ArchivedNode
+    override: str | None = None
+    statement: Envelope | None = None
+    sees: Callable[[NodeId], bool] = lambda node: True
+
+    @property
+    def version(self) -> NodeVersion:
+        return self.found.metadata.node_version
+
+    @property
+    def facts(self) -> ReleaseStatement:
+        """What is true of it, as a statement has to say."""
+        return ReleaseStatement.about(self.found.metadata, self.found.files.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +135,7 @@ class Publications:
         *,
         expected: NodeVersion | None = None,
         override: str | None = None,
+        statement: Envelope | None = None,
         dry_run: bool = False,
         sees: Callable[[NodeId], bool] = lambda node: True,
     ) -> Published:
@@ -109,6 +148,7 @@ class Publications:
             manifest: the name of the manifest in it.
             expected: what the publisher says that it is.
             override: why a release may break others, if it does.
+            statement: what was signed about it, if anything was.
             dry_run: check alone.
             sees: whether the publisher may see a node, and so be told of it.
 
@@ -117,28 +157,87 @@ class Publications:
             NotPublishableError: the node cannot be published; BreakingReleaseError if it breaks
                 its callers.
             VersionTakenError: the version is there with other files.
+            StatementRefusedError: the statement is not true of it, or no owner of the namespace
+                signed it.
         """
         try:
-            found = _readable(archive, manifest)
-            self._check(found, expected, override, sees)
-            return self._publish(found, override, sees, dry_run=dry_run)
-        except (NotPublishableError, VersionTakenError, ArchiveRefusedError) as error:
+            release = Release(_readable(archive, manifest), override, statement, sees)
+            self._check(release, expected)
+            return self._publish(release, dry_run=dry_run)
+        except _REFUSALS as error:
             name = str(expected or manifest)
             reason = f"{error.code}: {error.message}"[:MAXIMUM_REASON]
             if not dry_run:
                 self._storage.write(lambda w: w.refused(RELEASED, name, reason), self._actor)
             raise
 
-    def _publish(
-        self,
-        found: ArchivedNode,
-        override: str | None,
-        sees: Callable[[NodeId], bool],
-        *,
-        dry_run: bool,
-    ) -> Published:
-        metadata, digest = found.metadata, found.files.digest
-        version = metadata.node_version
+    def sign(self, version: NodeVersion, statement: Envelope) -> int:
+        """Add a statement to a release that is published; returns a serial that has it.
+
+        Raises:
+            NodeNotFoundError: it is not published here.
+            StatementRefusedError: the statement is not true of it, or no owner signed it. The
+                refusal is an entry of the log.
+        """
+
+        def store(writer: StorageWriter) -> None:
+            lines = [line for line in self.lines(version.node)
+                     if line.metadata.node_version == version]  # fmt: skip
+            if not lines:
+                raise NodeNotFoundError(
+                    f"{version} is not published here", hint="publish it: onex publish DIR"
+                )
+            line = lines[0]
+            release = ReleaseStatement.about(line.metadata, line.digest)
+            owners = PublishedOwners(self._storage).covering(version.node.namespace)
+            level = require_statement(release, statement, owners)
+            if not require_room(line.statements, statement):
+                return
+            facts: JsonObject = {
+                "statement": statement.to_json(),
+                "owner": None if owners is None else owners.namespace,
+            }
+            event = writer.note(SIGNED, str(version), facts)
+            statements = (*line.statements, SignedStatement(statement, event.serial, event.time))
+            evidence = Evidence(line.published_at, line.released, statements, level)
+            writer.set_evidence(version, evidence)
+
+        try:
+            self._storage.write(store, self._actor)
+        except StatementRefusedError as error:
+            reason = f"{error.code}: {error.message}"[:MAXIMUM_REASON]
+            self._storage.write(lambda w: w.refused(SIGNED, str(version), reason), self._actor)
+            raise
+        return self._storage.serial()
+
+    def change_owners(self, statement: Envelope) -> NamespaceOwners:
+        """Change the owners of a namespace, and judge what was published in it anew.
+
+        Raises as ``PublishedOwners.change``.
+        """
+        owners = PublishedOwners(self._storage, self._actor).change(statement)
+        query = MetadataQuery(
+            namespace=owners.namespace, source=PUBLISHED_SOURCE, all_versions=True
+        )
+        signed = [node for node in self._storage.query(query).nodes if node.evidence is not None]
+
+        def judge_anew(writer: StorageWriter) -> None:
+            for node in signed:
+                if node.evidence is not None:
+                    release = ReleaseStatement.about(node.metadata, node.digest)
+                    judgement = judge(release, node.evidence, owners, signers_of)
+                    evidence = replace(
+                        node.evidence, level=judgement.level, reason=judgement.failure
+                    )
+                    writer.set_evidence(node.metadata.node_version, evidence)
+
+        if signed:
+            self._storage.write(judge_anew, self._actor)
+        return owners
+
+    def _publish(self, release: Release, *, dry_run: bool) -> Published:
+        found, version = release.found, release.version
+        digest = found.files.digest
         warnings = tuple(p.message for p in found.problems)
         known = self._released_digest(version)
         if known is not None:
@@ -146,25 +245,19 @@ class Publications:
             if not dry_run:
                 # Also mends a store that lost the archive.
                 self._store.put(found.place.sha256, found.archive)
+                if release.statement is not None:
+                    self.sign(version, release.statement)
             serial = self._storage.serial()
             return Published(version, digest, serial, created=False, warnings=warnings)
         if dry_run:
             serial = self._storage.serial()
             return Published(version, digest, serial, created=True, warnings=warnings)
         self._store.put(found.place.sha256, found.archive)
-        created = self._storage.write(
-            lambda writer: self._store_node(writer, found, override, sees), self._actor
-        )
+        created = self._storage.write(lambda writer: self._store_node(writer, release), self._actor)
         return Published(version, digest, self._storage.serial(), created, warnings)
 
-    def _check(
-        self,
-        found: ArchivedNode,
-        expected: NodeVersion | None,
-        override: str | None,
-        sees: Callable[[NodeId], bool],
-    ) -> None:
-        version = found.metadata.node_version
+    def _check(self, release: Release, expected: NodeVersion | None) -> None:
+        found, version = release.found, release.version
         if expected is not None and expected != version:
             raise NotPublishableError(
                 f"the archive holds {version}, not {expected}",
@@ -172,7 +265,13 @@ class Publications:
             )
         if self._released_digest(version) is None:
             _require_valid(found)
-            self._require_compatible(found.metadata, override, sees)
+            self._judge(release)
+            self._require_compatible(release)
+
+    def _judge(self, release: Release) -> tuple[TrustLevel, NamespaceOwners | None]:
+        """How far a release can be trusted, and the owners that it had to come from."""
+        owners = PublishedOwners(self._storage).covering(release.version.node.namespace)
+        return require_statement(release.facts, release.statement, owners), owners
 
     def _released_digest(self, version: NodeVersion) -> str | None:
         """The digest with which a version was published; None if it never was."""
@@ -181,21 +280,16 @@ class Publications:
                 return as_text(event.facts["digest"])
         return None
 
-    def _store_node(
-        self,
-        writer: StorageWriter,
-        found: ArchivedNode,
-        override: str | None,
-        sees: Callable[[NodeId], bool],
-    ) -> bool:
+    def _store_node(self, writer: StorageWriter, release: Release) -> bool:
+        found, version, statement = release.found, release.version, release.statement
         metadata, digest = found.metadata, found.files.digest
-        version = metadata.node_version
-        # Others may have published it, or versions around it, since that was looked up.
+        # Others may have published it, versions around it, or its owners, since that was looked up.
         known = self._released_digest(version)
         if known is not None:
             _require_same(version, known, digest)
             return False
-        self._require_compatible(metadata, override, sees)
+        level, owners = self._judge(release)
+        self._require_compatible(release)
         origin = Origin(PUBLISHED_SOURCE, str(found.place))
         record = NodeRecord.of(metadata, digest, found.readme)
         existing = writer.find(version)
@@ -208,18 +302,27 @@ class Publications:
             )
         else:
             writer.add_origin(version, origin)
-        facts: JsonObject = {"digest": digest, "place": str(found.place), "override": override}
-        writer.note(RELEASED, str(version), facts)
+        facts: JsonObject = {
+            "digest": digest,
+            "place": str(found.place),
+            "override": release.override,
+            "owner": None if owners is None else owners.namespace,
+            "statement": None if statement is None else statement.to_json(),
+        }
+        event = writer.note(RELEASED, str(version), facts)
+        if statement is not None:
+            signed = SignedStatement(statement, event.serial, event.time)
+            evidence = Evidence(event.time, event.serial, (signed,), level)
+            writer.set_evidence(version, evidence)
         return True
 
-    def _require_compatible(
-        self, metadata: NodeMetadata, override: str | None, sees: Callable[[NodeId], bool]
-    ) -> None:
+    def _require_compatible(self, release: Release) -> None:
         """Refuse a patch or minor release that breaks callers, unless a reason is given.
 
         It must keep what the version before it promised, and the one after it what it promises.
         """
-        if override:
+        metadata = release.found.metadata
+        if release.override:
             return
         before, after = self._neighbours(metadata)
         for earlier, later in ((before, metadata), (metadata, after)):
@@ -229,7 +332,7 @@ class Publications:
             asked = added_permissions(earlier, later)
             reasons += [f"it asks for {permission}, which it did not" for permission in asked]
             if reasons:
-                callers = self._callers(metadata, sees)
+                callers = self._callers(metadata, release.sees)
                 raise BreakingReleaseError(
                     f"{later.node_version} is no compatible release after {earlier.version}:"
                     f" {'; '.join(reasons)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from onex.configuration import SourceConfiguration
+from onex.domain.envelope import Envelope
 from onex.domain.errors import DocumentError
 from onex.domain.json_value import (
     JsonObject,
@@ -19,6 +20,7 @@ from onex.domain.json_value import (
     as_texts,
 )
 from onex.domain.lifecycle import Lifecycle
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.reference import NodeVersion
 from onex.domain.remote_errors import (
     NotPublishableError,
@@ -32,7 +34,9 @@ from onex.remote.archived_node import ArchivedNode, pack_node
 from onex.remote.http_tree import HttpTree
 from onex.remote.private_files import private_files
 from onex.remote.publication import Published
+from onex.remote.published_owners import MAXIMUM_OWNERS_BYTES, parse_owners
 from onex.remote.remotes import Remotes
+from onex.remote.tree import owners_path, read_file
 
 ATTEMPTS = 3
 _FOUND_TEXTS = ("type", "namespace", "name", "version", "description")
@@ -90,7 +94,12 @@ class Publisher:
         self._remote = remote
 
     def publish(
-        self, node: ArchivedNode, *, override: str | None = None, dry_run: bool = False
+        self,
+        node: ArchivedNode,
+        *,
+        override: str | None = None,
+        statement: Envelope | None = None,
+        dry_run: bool = False,
     ) -> Published:
         """Publish a node; an answer that is lost is asked for again.
 
@@ -101,12 +110,15 @@ class Publisher:
         options = {"dry_run": "true" if dry_run else "false"}
         if override is not None:
             options["override"] = override
+        headers = {"content-type": "application/x-tar", "onex-manifest": node.place.manifest}
+        if statement is not None:
+            headers["onex-statement"] = str(statement)
         answer = self._repeated(
             lambda: self._tree.ask(
                 "PUT",
                 f"{_path(node.metadata.node_version)}?{urlencode(options)}",
                 content=node.archive,
-                headers={"content-type": "application/x-tar", "onex-manifest": node.place.manifest},
+                headers=headers,
             )
         )
         try:
@@ -124,6 +136,36 @@ class Publisher:
         if not dry_run:
             self._remotes.note_published(self._remote, found.serial)
         return found
+
+    def sign(self, version: NodeVersion, statement: Envelope) -> None:
+        """Add a signed statement to a version there; raises as ``publish``."""
+        body = statement.to_json()
+        path = f"{_path(version)}/statements"
+        answer = self._repeated(lambda: self._tree.ask("POST", path, body=body))
+        self._note_serial(answer)
+
+    def owners(self, namespace: str) -> NamespaceOwners | None:
+        """The owners of a namespace there, whose chain was checked; None if it has none.
+
+        Raises:
+            OwnersRefusedError: the chain is broken.
+            SourceError: the remote does not answer, or not as it must.
+        """
+        self._tree.at_least(self._remotes.published_serial(self._remote))
+        content = read_file(self._tree, owners_path(namespace), MAXIMUM_OWNERS_BYTES)
+        return None if content is None else parse_owners(content, namespace)
+
+    def change_owners(self, namespace: str, statement: Envelope) -> None:
+        """Set or change the owners of a namespace there; raises as ``publish``."""
+        path = f"api/v1/owners/{quote(namespace)}"
+        body = statement.to_json()
+        self._note_serial(self._repeated(lambda: self._tree.ask("PUT", path, body=body)))
+
+    def _note_serial(self, answer: JsonObject) -> None:
+        try:
+            self._remotes.note_published(self._remote, as_count(answer["serial"]))
+        except (KeyError, TypeError) as error:
+            raise _strange(self._remote.name) from error
 
     def yank(self, version: NodeVersion, *, yanked: bool, reason: str | None) -> JsonObject:
         """Withdraw a version there, or bring it back; raises as ``publish``."""

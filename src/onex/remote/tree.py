@@ -5,6 +5,7 @@
     config.json                        what the registry is, and how far its log goes
     index/TYPE/NAME/SPACE.jsonl        the versions of TYPE://NAME.SPACE, a line each
     names/NAME.jsonl                   the nodes that go by a short name, a UUID or a namespace
+    owners/SPACE.jsonl                 whose keys speak for a namespace, a statement each line
     blobs/sha256/AB/ABCD...            archives, by their own digests
     changes                            which node changed with which entry of the log
 """
@@ -76,6 +77,17 @@ def name_of_path(path: str) -> str | None:
     return name if NAMESPACE.fullmatch(name) and path == names_path(name) else None
 
 
+def owners_path(namespace: str) -> str:
+    """The path of the file that says who owns a namespace."""
+    return f"owners/{namespace.replace('.', '/')}{LINES_SUFFIX}"
+
+
+def owned_of_path(path: str) -> str | None:
+    """The namespace whose owners a file is about; None for any other path."""
+    name = path.removeprefix("owners/").removesuffix(LINES_SUFFIX).replace("/", ".")
+    return name if NAMESPACE.fullmatch(name) and path == owners_path(name) else None
+
+
 def blob_path(sha256: str) -> str:
     """The path of a blob, by its SHA-256 in hexadecimal."""
     return f"blobs/sha256/{sha256[:2]}/{sha256}"
@@ -140,7 +152,8 @@ class TreeConfig:
 class Change:
     """An entry of the log as the feed tells it.
 
-    ``node`` is None if it changes no node, or one that the reader may not see.
+    ``node`` is None if it changes no node, or one that the reader may not see; ``owners`` is the
+    namespace whose owners it changes, if it does.
     """
 
     serial: int
@@ -148,8 +161,16 @@ class Change:
     version: str | None = None
     action: str | None = None
     time: str | None = None
+    owners: str | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
+        if self.owners is not None:
+            return {
+                "serial": self.serial,
+                "owners": self.owners,
+                "action": self.action,
+                "time": self.time,
+            }
         if self.node is None:
             return {"serial": self.serial}
         return {
@@ -215,8 +236,11 @@ def _read_change(line: str) -> Change:
     try:
         body = as_object(parse_json(line))
         serial = as_count(body["serial"])
+        owners = as_optional_text(body.get("owners"))
+        if owners is not None and owned_of_path(owners_path(owners)) is None:
+            raise ValueError(f"{owners[:80]!r} is no namespace")  # noqa: TRY301
         if body.get("node") is None:
-            return Change(serial)
+            return Change(serial, owners=owners)
         return Change(
             serial,
             NodeId.parse(as_text(body["node"])),

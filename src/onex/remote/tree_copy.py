@@ -21,6 +21,7 @@ from onex.remote.archive_store import ArchiveStore
 from onex.remote.deadline_calls import call_all
 from onex.remote.folder_tree import FolderTree
 from onex.remote.index_line import IndexLine
+from onex.remote.published_owners import MAXIMUM_OWNERS_BYTES
 from onex.remote.tree import (
     CHANGES_PATH,
     CONFIG_PATH,
@@ -36,6 +37,7 @@ from onex.remote.tree import (
     blob_path,
     index_path,
     names_path,
+    owners_path,
     read_changes,
     read_file,
     read_lines,
@@ -109,6 +111,7 @@ def _copy(source: Tree, folder: Path, told: Progress, workers: int) -> TreeCopy:
         some = nodes[start : start + NODES_AT_ONCE]
         count, size = _copy_nodes(source, folder, some, workers, told)
         archives, archive_bytes = archives + count, archive_bytes + size
+    _copy_owners(source, folder, {c.owners for c in changes if c.owners is not None})
     _write(folder, CHANGES_PATH, write_changes([*_known_changes(folder, since), *changes]))
     # All that ``config.json`` promises must be on the disk before it is.
     if hasattr(os, "sync"):
@@ -116,6 +119,17 @@ def _copy(source: Tree, folder: Path, told: Progress, workers: int) -> TreeCopy:
     replace_file(folder / CONFIG_PATH, TreeConfig(config.registry, config.serial).content())
     remove_tree(folder / DRAFTS)
     return TreeCopy(len(nodes), archives, archive_bytes, config.serial)
+
+
+def _copy_owners(source: Tree, folder: Path, namespaces: Iterable[str]) -> None:
+    """Copy the files of the owners of some namespaces."""
+    paths = [owners_path(name) for name in sorted(namespaces)]
+    for start in range(0, len(paths), NODES_AT_ONCE):
+        some = paths[start : start + NODES_AT_ONCE]
+        answers = source.read(some, MAXIMUM_OWNERS_BYTES)
+        for path, content in zip(some, map(_content, answers), strict=True):
+            if content is not None:
+                _write(folder, path, content)
 
 
 def _copy_nodes(
@@ -180,7 +194,7 @@ def _copied(folder: Path) -> TreeConfig | None:
     content = read_file(FolderTree(folder), CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     if content is not None:
         return TreeConfig.parse(content, str(folder))
-    own = {"blobs", "index", "names", CHANGES_PATH, DRAFTS}
+    own = {"blobs", "index", "names", "owners", CHANGES_PATH, DRAFTS}
     others = {path.name for path in folder.iterdir()} - own
     if others:
         raise FolderNotEmptyError(

@@ -13,11 +13,13 @@ from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonValue, as_object, as_text, canonical_json
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
+from onex.domain.trust_rules import TrustRules
 from onex.domain.version import Version
 from onex.manifests.override import Override, check_names, read_override
 from onex.resolution.caches import ResolutionCaches
 from onex.resolution.constraint_places import hint_for, places_of, way_back
 from onex.resolution.historical_catalog import HistoricalCatalog, parse_moment
+from onex.resolution.version_admission import VersionAdmission
 from onex.resolver.compatibility_matrix import resolve_version
 from onex.resolver.dependency_resolver import (
     DependencyRequest,
@@ -38,17 +40,20 @@ class CachedResolver:
         host: HostEnvironment,
         caches: ResolutionCaches,
         meet: Callable[[Iterable[str]], bool] = lambda names: False,
+        admission: VersionAdmission | None = None,
     ) -> None:
         """``host`` is where nodes will run; ``caches`` keep answers for others.
 
         ``meet`` registers what remotes know of nodes by these names, and says whether that
-        changed anything.
+        changed anything; ``admission`` says which versions the policy lets be chosen.
         """
+        self._admission = admission or VersionAdmission(TrustRules(), lambda node: True)
+        self._admitted_by = self._admission.key()
         self._meet = meet
         self._storage = storage
         self._host = host
         self._caches = caches
-        self._resolver = DependencyResolver(storage, host)
+        self._resolver = DependencyResolver(storage, host, self._admission.refusal)
         self._head = storage.head()
 
     @property
@@ -109,7 +114,7 @@ class CachedResolver:
             return self._solve_meeting(
                 lambda: self._resolver.request(_parsed(references), lock, forced)
             )[0]
-        key = _key(references, lock, self._host)
+        key = _key(references, lock, self._host, self._admitted_by)
         known = self._caches.dependencies.get(
             key, lambda stored: self._assemble(self._request(references, lock), stored)
         )
@@ -126,11 +131,16 @@ class CachedResolver:
             UsageError: ``when`` is neither a date nor a time.
         """
         catalog = HistoricalCatalog(self._storage.events(), parse_moment(when))
-        resolver = DependencyResolver(catalog, self._host)
+        resolver = DependencyResolver(catalog, self._host, self._admission.refusal)
         return self._solve(resolver, resolver.request(_parsed(references)))[0]
 
     def _follow_log(self) -> None:
         """Drop the answers about what the log says has changed."""
+        admitted_by = self._admission.key()
+        if admitted_by != self._admitted_by:
+            # A version may have come of age.
+            self._resolver.forget(None)
+            self._admitted_by = admitted_by
         head = self._storage.head()
         if head == self._head:
             return
@@ -207,10 +217,12 @@ def _key(
     references: Sequence[NodeRef | str],
     lock: Lockfile | LockedRequest | None,
     host: HostEnvironment,
+    admitted_by: str,
 ) -> str:
-    """Cache key: references, host and locked versions. Registry state is checked by log serial."""
+    """Cache key: references, host, policy and locked versions; the log is checked by its serial."""
     locked: Mapping[str, str] = (
         {name: str(node.version) for name, node in lock.nodes.items()} if lock else {}
     )
     asked = "\0".join(map(str, references))
-    return f"{asked}\0{host}" if not locked else f"{asked}\0{host}\0{canonical_json(locked)}"
+    key = f"{asked}\0{host}{admitted_by}"
+    return f"{key}\0{canonical_json(locked)}" if locked else key

@@ -88,7 +88,7 @@ class VersionImpact:
         else:
             before = rows
         required, optional = view.needs_of(proposed)
-        needs = Dependencies.of(required, optional, view.unavailable_reason_of(proposed))
+        needs = Dependencies.of(required, optional, view.host_refusal(proposed))
         rank = preference(proposed.version, proposed.lifecycle)
         after = {**rows, proposed.version: (rank, needs)}
         worlds = ProposedMatrix(matrix, node, before), ProposedMatrix(matrix, node, after)

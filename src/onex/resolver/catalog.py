@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from onex.domain.constraint import VersionConstraint
@@ -35,14 +35,27 @@ class NodeCatalog(Protocol):
 
 Constraints = dict[str, VersionConstraint]
 
+Refusal = Callable[[RegisteredNode], str | None]
+"""Says why a version must not be chosen, as the rest of a sentence about it; None if it may."""
+
+
+def _nothing_refused(node: RegisteredNode) -> None:
+    """Refuses no version."""
+
 
 class CatalogView:
     """A catalog as the solver's provider and policy; asks for each node and each name once."""
 
-    def __init__(self, catalog: NodeCatalog, host: HostEnvironment) -> None:
-        """``host`` is the machine on which the chosen versions must run."""
+    def __init__(
+        self, catalog: NodeCatalog, host: HostEnvironment, refusal: Refusal = _nothing_refused
+    ) -> None:
+        """``host`` is the machine on which the chosen versions must run.
+
+        ``refusal`` says why a version must not be chosen, None if it may be.
+        """
         self.catalog = catalog
         self._host = host
+        self._refusal = refusal
         self._nodes: dict[str, dict[Version, RegisteredNode]] = {}
         self._names: dict[str, Sequence[NodeId]] = {}
         self._looked_up: dict[str, set[str]] = {}
@@ -108,7 +121,11 @@ class CatalogView:
         candidates = self.find_nodes(reference.name)
         return str(candidates[0]) if len(candidates) == 1 else reference.name
 
-    def unavailable_reason_of(self, metadata: NodeMetadata) -> str | None:
+    def unavailable_reason_of(self, node: RegisteredNode) -> str | None:
+        """Why a version must not be chosen, or cannot run here; None if it can be."""
+        return self._refusal(node) or self.host_refusal(node.metadata)
+
+    def host_refusal(self, metadata: NodeMetadata) -> str | None:
         """Why a version cannot run here, None if it can."""
         return self._host.unavailable_reason(metadata.extra)
 
@@ -124,7 +141,7 @@ class CatalogView:
         return self.needs_of(self.registered(node)[version].metadata)[1]
 
     def unavailable_reason(self, node: str, version: Version) -> str | None:
-        return self.unavailable_reason_of(self.registered(node)[version].metadata)
+        return self.unavailable_reason_of(self.registered(node)[version])
 
     def preference(self, node: str, version: Version) -> int:
         found = self.registered(node)[version]

@@ -35,6 +35,7 @@ from onex.server.rate_limiter import RateLimits
 from onex.server.read_routes import read_routes
 from onex.server.registry_pool import RegistryPool
 from onex.server.requests import Requests
+from onex.server.trust_routes import trust_routes
 
 THREADS = 8
 LOGGER = logging.getLogger("onex.server")
@@ -105,7 +106,12 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
     )
     app.add_middleware(EntityTags)
     app.add_middleware(GZipMiddleware, minimum_size=MINIMUM_COMPRESSED_BYTES)
-    routers = (read_routes(api), change_routes(api), administration_routes(api))
+    routers = (
+        read_routes(api),
+        change_routes(api),
+        trust_routes(api),
+        administration_routes(api),
+    )
     for router in routers:
         app.include_router(router)
 

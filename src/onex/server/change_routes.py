@@ -9,9 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from onex.domain.access_control import Action
+from onex.domain.envelope import Envelope
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeRef
+from onex.domain.trust_errors import StatementRefusedError
 from onex.registry import Registry
 from onex.server.gate import Caller
 from onex.server.models import (
@@ -78,11 +80,13 @@ def change_routes(api: Requests) -> APIRouter:
         onex_manifest: Annotated[
             str, Header(max_length=255, examples=["node.onex.yaml"])
         ] = "node.onex.yaml",
+        onex_statement: Annotated[str | None, Header(max_length=48_000)] = None,
         override: Annotated[str | None, Query(min_length=1, max_length=2_000)] = None,
         dry_run: bool = False,
     ) -> Json:
         """Publish a version: the body is its archive.
 
+        `Onex-Statement` is the signed statement about it, an envelope of DSSE as JSON.
         The same bytes again are a success, so a request can be repeated whose answer was lost.
         """
         caller, archive = uploaded
@@ -91,6 +95,7 @@ def change_routes(api: Requests) -> APIRouter:
             onex_manifest,
             expected=version_of(node_type, namespace, version),
             override=override,
+            statement=_statement(onex_statement),
             dry_run=dry_run,
             sees=api.visible(caller).shows,
         )
@@ -144,6 +149,17 @@ def change_routes(api: Requests) -> APIRouter:
         return _decided(node, registry)
 
     return router
+
+
+def _statement(text: str | None) -> Envelope | None:
+    if text is None:
+        return None
+    try:
+        return Envelope.parse(text)
+    except ValueError as error:
+        raise StatementRefusedError(
+            f"the statement cannot be used: {error}", hint="publish with onex publish"
+        ) from error
 
 
 def _decided(node: RegisteredNode, registry: Registry) -> Json:

@@ -15,6 +15,7 @@ from onex.remote.tree import (
     SERIAL_HEADER,
     blob_path,
     node_of_path,
+    owned_of_path,
     write_changes,
 )
 from onex.server.asgi import Headers, Receive, Scope, Send, client_address, send_answer
@@ -31,7 +32,7 @@ MAXIMUM_STREAMS = 200
 STREAMS_OF_AN_ADDRESS = 20
 LOGGER = logging.getLogger("onex.server")
 
-_PREFIXES = ("/index/", "/names/", "/blobs/")
+_PREFIXES = ("/index/", "/names/", "/owners/", "/blobs/")
 _LINES = b"application/jsonl; charset=utf-8"
 _SAFE: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -85,8 +86,9 @@ class IndexRoutes:
             await self._send_changes(scope, receive, headers, send, caller)
         else:
             node = node_of_path(path)
-            if node is not None:
-                decision = self._rules.decide(caller.token, Action.READ, node.namespace)
+            namespace = owned_of_path(path) if node is None else node.namespace
+            if namespace is not None:
+                decision = self._rules.decide(caller.token, Action.READ, namespace)
                 if not decision.allowed:
                     # Whether there is such a node is not even looked up.
                     await self._refuse(send, path, caller, decision)

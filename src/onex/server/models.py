@@ -110,6 +110,34 @@ class Yank(BaseModel):
     reason: Text | None = None
 
 
+class EnvelopeSignature(BaseModel):
+    """A signature, and the public key that made it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keyid: Annotated[str, Field(max_length=200)]
+    sig: Annotated[str, Field(max_length=200)]
+
+
+class SignedEnvelope(BaseModel):
+    """A signed statement: an envelope of DSSE around a statement of in-toto."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "payloadType": "application/vnd.in-toto+json",
+                "payload": "e30=",
+                "signatures": [],
+            }
+        },
+    )
+
+    payloadType: Annotated[str, Field(max_length=200)]  # noqa: N815 - DSSE names it so
+    payload: Annotated[str, Field(max_length=90_000)]
+    signatures: Annotated[list[EnvelopeSignature], Field(max_length=16)]
+
+
 class Transition(BaseModel):
     """Takes a version to another state of its lifecycle."""
 

@@ -26,6 +26,7 @@ from onex.domain.remote_errors import (
     TooManyRequestsError,
     VersionTakenError,
 )
+from onex.domain.trust_errors import OwnersRefusedError, StatementRefusedError
 
 LOGGER = logging.getLogger("onex.server")
 
@@ -46,6 +47,8 @@ _STATUS: tuple[tuple[type[OnexError], int], ...] = (
     (AmbiguousNodeError, 409),
     (NotPublishableError, 422),
     (ArchiveRefusedError, 422),
+    (StatementRefusedError, 422),
+    (OwnersRefusedError, 422),
     (ResolutionError, 422),
     (StorageError, 503),
     (FileNotWrittenError, 507),

@@ -16,12 +16,11 @@ from typing import TypeVar
 from onex.domain.access_control import NOTHING_HIDDEN, Action, HiddenNamespaces
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.metadata import SourceId
-from onex.domain.reference import NodeId
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
 from onex.remote.local_tree import LocalTree, changes_of
 from onex.remote.publication import Publications
-from onex.remote.tree import CONFIG_PATH, Change, index_path, name_of_path
+from onex.remote.tree import CONFIG_PATH, Change, index_path, name_of_path, owners_path
 from onex.server.gate import Caller, Gate, record_refusal
 
 CHECK_SECONDS = 0.02
@@ -196,20 +195,20 @@ class PublishedIndex:
 
     async def _follow(self) -> None:
         checked, changes = time.monotonic(), self._changes
-        serial, nodes = await self._read(self._news)
-        if nodes is None:
+        serial, paths = await self._read(self._news)
+        if paths is None:
             self._kept.clear()
             self._names.clear()
             self._kept_bytes = 0
         elif serial != self._serial:
             self._drop(CONFIG_PATH)
-            if nodes:
-                for path in [*map(index_path, nodes), *self._names]:
+            if paths:
+                for path in [*paths, *self._names]:
                     self._drop(path)
         self._serial, self._checked, self._seen_changes = serial, checked, changes
 
-    def _news(self, registry: Registry) -> tuple[int, set[NodeId] | None]:
-        """The serial of the log, and the nodes that changed since the last look; None for all."""
+    def _news(self, registry: Registry) -> tuple[int, set[str] | None]:
+        """The serial of the log, and the files that changed since the last look; None for all."""
         serial = registry.storage.serial()
         if serial == self._serial:
             return serial, set()
@@ -217,7 +216,13 @@ class PublishedIndex:
             return serial, None
         events = registry.storage.events(self._serial)
         changes = changes_of(events, NOTHING_HIDDEN)
-        return serial, {change.node for change in changes if change.node is not None}
+        found = set()
+        for change in changes:
+            if change.node is not None:
+                found.add(index_path(change.node))
+            if change.owners is not None:
+                found.add(owners_path(change.owners))
+        return serial, found
 
     async def _read(self, question: Callable[[Registry], Result]) -> Result:
         return await self._readers.run(question)

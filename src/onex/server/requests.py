@@ -79,6 +79,11 @@ class Requests:
         namespace = None if identity is None else identity.namespace
         self._gate.require(caller, action, namespace, storage, "" if node is None else str(node))
 
+    def require_namespace(self, caller: Caller, action: Action, namespace: str) -> None:
+        """As ``require``, about a namespace and all below it."""
+        storage = self._pool.here().storage
+        self._gate.require(caller, action, namespace, storage, namespace)
+
     def require_readable(self, caller: Caller, node: NodeId) -> None:
         """Raise NodeNotFoundError if a node has no versions, or the caller may not see it."""
         # First, so that an answer takes no longer for what is there and hidden.

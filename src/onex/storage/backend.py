@@ -11,6 +11,7 @@ from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import Problem
 from onex.domain.event import Event, LogHead
+from onex.domain.evidence import Evidence
 from onex.domain.grant import Grant
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
@@ -45,12 +46,13 @@ class StoredNode:
     """A node version as a writer sees it.
 
     ``body`` is its metadata as canonical JSON; ``origins`` are in the order in which they
-    were added, and never none.
+    were added, and never none; ``evidence`` is what speaks for it, if that is known.
     """
 
     digest: str
     body: str
     origins: tuple[Origin, ...]
+    evidence: Evidence | None = None
 
 
 class StorageWriter(Protocol):
@@ -72,8 +74,8 @@ class StorageWriter(Protocol):
         """The node version that was found at an origin."""
         ...
 
-    def insert(self, record: NodeRecord, origin: Origin) -> None:
-        """Register a node version that is not there yet.
+    def insert(self, record: NodeRecord, origin: Origin, evidence: Evidence | None = None) -> None:
+        """Register a node version that is not there yet, with what speaks for it.
 
         What was decided of it before it was absent holds again, and the log says so.
         """
@@ -107,6 +109,10 @@ class StorageWriter(Protocol):
 
         The rules of transitions are that registry's.
         """
+        ...
+
+    def set_evidence(self, node: NodeVersion, evidence: Evidence) -> bool:
+        """Store what speaks for a version; returns whether that changed."""
         ...
 
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
@@ -166,8 +172,11 @@ class StorageWriter(Protocol):
         """Append to the log that nothing is granted to a node any more."""
         ...
 
-    def note(self, action: str, object_name: str, body: JsonObject) -> None:
-        """Append to the log what somebody decided that changes nothing that is registered."""
+    def note(self, action: str, object_name: str, body: JsonObject) -> Event:
+        """Append to the log what somebody decided that changes nothing that is registered.
+
+        Returns the entry.
+        """
         ...
 
     def refused(self, action: str, object_name: str, reason: str) -> None:
@@ -239,7 +248,9 @@ class StorageBackend(Protocol):
     def facets(
         self, kinds: Iterable[str], hidden: HiddenNamespaces = NOTHING_HIDDEN
     ) -> Mapping[str, Mapping[str, int]]:
-        """For each kind (type, lifecycle, tag, capability, permission) its values and how many.
+        """How many nodes have each value of each kind.
+
+        Kinds are type, lifecycle, trust, tag, capability and permission.
 
         Nodes in ``hidden`` namespaces do not count.
         """
@@ -321,6 +332,10 @@ class StorageBackend(Protocol):
 
     def token_events(self) -> Sequence[Event]:
         """The entries of the log about tokens, oldest first."""
+        ...
+
+    def owner_events(self) -> Sequence[Event]:
+        """The entries of the log about the owners of namespaces, oldest first."""
         ...
 
     def token_uses(self) -> Mapping[str, str]:

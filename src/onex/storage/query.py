@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.constraint import VersionConstraint
+from onex.domain.evidence import TrustLevel
 from onex.domain.json_value import JsonObject
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
@@ -36,6 +37,7 @@ class MetadataQuery:
     lifecycle: Lifecycle | None = None
     author: str | None = None
     source: str | None = None
+    trust: TrustLevel | None = None
     all_versions: bool = False
     limit: int | None = None
     after: str | None = None

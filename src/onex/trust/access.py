@@ -12,17 +12,21 @@ from onex.domain.grant import RunAccess
 from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeId
+from onex.domain.release_trust import Check
 from onex.domain.result import IsolationLevel
+from onex.domain.trust_errors import PolicyRefusedError
 from onex.trust.grants import Grants, PendingGrant
+from onex.trust.security_validator import SecurityValidator, Validation
 
 
 @dataclass(frozen=True, slots=True)
 class NodeAccess:
-    """How a node runs; ``pending`` is what it asks for that nobody granted."""
+    """How a node runs, and why it may; ``pending`` is what it asks for that nobody granted."""
 
     isolation: IsolationLevel
     permissions: tuple[Permission, ...]
     is_trusted: bool
+    validation: Validation
     pending: PendingGrant | None = None
 
 
@@ -32,6 +36,7 @@ class AccessDecisions:
     def __init__(
         self,
         grants: Grants,
+        validator: SecurityValidator,
         access: RunAccess,
         default: IsolationLevel | None,
         why_not_strict: Callable[[], str | None],
@@ -40,11 +45,13 @@ class AccessDecisions:
 
         Args:
             grants: what nodes are granted.
+            validator: says whether a node may be run at all.
             access: what the user says about this run.
             default: the level of trusted nodes; None for the strictest that can be had.
             why_not_strict: says why this machine cannot confine, None if it can.
         """
         self._grants = grants
+        self._validator = validator
         self._default = default
         self._access = access
         # The machine is asked once for all nodes of a run.
@@ -56,20 +63,40 @@ class AccessDecisions:
         """How a node runs, which had run at a recorded level before.
 
         Raises:
+            NotVerifiedError, PolicyRefusedError: it may not be run.
             IsolationUnavailableError: the node is not trusted, and would run unconfined.
             GrantRefusedError: it is granted what can be granted to nobody.
         """
+        validation = self._validator.require(node)
         trusted = self._grants.is_trusted(node)
         decision = self._grants.decide(node, self._access.grants)
         asked = self._access.isolation or recorded or (self._default if trusted else None)
         level = self._level(node, asked, trusted=trusted)
+        self._require_isolation(node, validation, level)
         if level is IsolationLevel.STRICT:
             for permission in decision.granted:
                 self._grants.require_grantable(permission)
         pending = None
         if decision.missing:
             pending = self._grants.pending_of(node, decision.missing)
-        return NodeAccess(level, decision.granted, trusted, pending)
+            missing = ", ".join(map(str, decision.missing))
+            validation = validation.with_check(Check.fails("grants", f"nobody granted {missing}"))
+        else:
+            granted = ", ".join(map(str, decision.granted)) or "nothing"
+            validation = validation.with_check(Check.holds("grants", f"it is granted {granted}"))
+        return NodeAccess(level, decision.granted, trusted, validation, pending)
+
+    def _require_isolation(
+        self, node: RegisteredNode, validation: Validation, level: IsolationLevel
+    ) -> None:
+        weakest = self._validator.weakest_isolation(node, validation)
+        order = list(IsolationLevel)
+        if weakest is not None and order.index(level) > order.index(weakest):
+            raise PolicyRefusedError(
+                f"{node.metadata.node_version} would run with {level} isolation, and the policy"
+                f" lets {validation.level} nodes run with {weakest} at least",
+                hint=f"run it with --isolation {weakest}, or change [policy.trust]",
+            )
 
     def check_names(self) -> None:
         """Raise UsageError if a node that may run unconfined is none of the run's."""

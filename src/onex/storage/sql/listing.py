@@ -111,6 +111,8 @@ def conditions_of(
         found.add("nodes.lifecycle = ?", query.lifecycle.value)
     elif not query.all_versions:
         found.add("nodes.lifecycle <> ?", Lifecycle.ARCHIVED.value)
+    if query.trust is not None:
+        found.add("nodes.trust = ?", query.trust.value)
     if query.version is not None:
         _add_constraint(found, query.version)
     if query.source is not None:

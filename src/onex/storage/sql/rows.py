@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from onex.domain.evidence import Evidence
 from onex.domain.metadata import (
     NO_DECISION,
     NodeMetadata,
@@ -22,7 +23,7 @@ from onex.storage.sql.connection import Parameter, Row, SqlConnection
 
 NODE_COLUMNS = (
     "nodes.id, nodes.type, nodes.namespace, nodes.version, nodes.digest, nodes.registered_at,"
-    " nodes.yanked, nodes.yank_reason, nodes.decision, nodes.body"
+    " nodes.yanked, nodes.yank_reason, nodes.decision, nodes.body, nodes.evidence"
 )
 
 ORIGIN_COLUMNS = "source, path, workspace"
@@ -43,6 +44,7 @@ class NodeRow(NamedTuple):
     yank_reason: str | None
     decision: str
     body: str
+    evidence: str = ""
 
     @property
     def node_version(self) -> NodeVersion:
@@ -65,7 +67,13 @@ class NodeRow(NamedTuple):
             self.registered_at,
             bool(self.yanked),
             self.yank_reason,
+            self.known_evidence,
         )
+
+    @property
+    def known_evidence(self) -> Evidence | None:
+        """What speaks for the version; None if nothing is known."""
+        return Evidence.from_json(json.loads(self.evidence)) if self.evidence else None
 
 
 def read_origin(source: str, path: str, workspace: str) -> Origin:

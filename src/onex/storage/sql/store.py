@@ -24,6 +24,12 @@ from onex.domain.errors import StorageError, read_problems
 from onex.domain.event import ALLOWED, GENESIS_HASH, Event, LogHead
 from onex.domain.grant import APPROVED, REVOKED
 from onex.domain.metadata import AbsentDecision, Origin, RegisteredNode, SourceId
+from onex.domain.namespace_owners import (
+    KEY_PINNED,
+    KEY_UNPINNED,
+    OWNERS_CHANGED,
+    OWNERS_SEEN,
+)
 from onex.domain.path_text import read_path, stored_path
 from onex.domain.projection import Projection, changed_names
 from onex.domain.reference import NodeId, NodeVersion
@@ -224,7 +230,7 @@ class SqlBackend:
         found: dict[str, dict[str, int]] = {}
         shown = visible_under(hidden, "sort_key")
         for kind in kinds:
-            if kind in ("type", "lifecycle"):
+            if kind in ("type", "lifecycle", "trust"):
                 rows = self._connection.rows(
                     f"SELECT {kind}, count(*) FROM nodes WHERE is_best = 1 AND {shown.text}"
                     f" GROUP BY {kind}",
@@ -480,6 +486,9 @@ class SqlBackend:
 
     def token_events(self) -> Sequence[Event]:
         return self._events_with(TOKEN_CREATED, TOKEN_REVOKED)
+
+    def owner_events(self) -> Sequence[Event]:
+        return self._events_with(OWNERS_CHANGED, OWNERS_SEEN, KEY_PINNED, KEY_UNPINNED)
 
     def _events_with(self, *actions: str) -> list[Event]:
         """The entries with these actions, for which there must be an index of just these."""

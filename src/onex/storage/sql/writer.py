@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from onex.domain.errors import write_problems
 from onex.domain.event import ALLOWED, GENESIS_HASH, REFUSED, Event
+from onex.domain.evidence import Evidence
 from onex.domain.grant import APPROVED, REVOKED, Grant
 from onex.domain.json_value import JsonObject, canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition, preference
@@ -18,6 +19,7 @@ from onex.domain.metadata import (
     SourceId,
     VersionState,
     decided,
+    trust_of,
     write_decision,
 )
 from onex.domain.path_text import read_path, stored_path
@@ -46,14 +48,16 @@ _DROP_NODE = "DELETE FROM nodes WHERE id = ?"
 _DROP_ABSENT = "DELETE FROM absent_decisions WHERE namespace = ? AND type = ? AND version = ?"
 _DROP_FILE = "DELETE FROM seen_files WHERE source = ? AND workspace = ? AND path = ?"
 _INSERT_NODE = (
-    f"INSERT INTO nodes ({', '.join(COLUMNS)}, id, registered_at)"
-    f" VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"
+    f"INSERT INTO nodes ({', '.join(COLUMNS)}, id, registered_at, evidence, trust)"
+    f" VALUES ({', '.join('?' * (len(COLUMNS) + 4))})"
 )
 _UPDATE_NODE = f"UPDATE nodes SET {', '.join(f'{column} = ?' for column in COLUMNS)} WHERE id = ?"
 _DECIDE = (
     "UPDATE nodes SET yanked = ?, yank_reason = ?, decision = ?, preference = ?, lifecycle = ?"
     " WHERE id = ?"
 )
+_PUT_EVIDENCE = "UPDATE nodes SET evidence = ? WHERE id = ?"
+_PUT_TRUST = "UPDATE nodes SET trust = ? WHERE id = ?"
 _INSERT_LABEL = (
     "INSERT INTO labels (kind, value, sort_key, node_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
@@ -99,7 +103,7 @@ _DELETES = (
     *(_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS),
     *(_DROP_ORIGIN, _DROP_NODE, _DROP_ABSENT, _DROP_FILE),
 )
-_WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE)
+_WRITES = (_INSERT_NODE, _UPDATE_NODE, _DECIDE, _PUT_EVIDENCE, _PUT_TRUST)
 
 _OF_THESE_NODES = (
     "FROM wanted CROSS JOIN nodes WHERE nodes.namespace = wanted.namespace"
@@ -158,12 +162,13 @@ class SqlWriter:
         row = self._loaded.row(node)
         if row is None:
             return None
-        return StoredNode(row.digest, row.body, tuple(self._loaded.origins(node)))
+        origins = tuple(self._loaded.origins(node))
+        return StoredNode(row.digest, row.body, origins, row.known_evidence)
 
     def node_at(self, origin: Origin) -> NodeVersion | None:
         return self._loaded.node_at(origin)
 
-    def insert(self, record: NodeRecord, origin: Origin) -> None:
+    def insert(self, record: NodeRecord, origin: Origin, evidence: Evidence | None = None) -> None:
         node = record.node_version
         self._vacate(origin, node)
         now = self._now()
@@ -180,8 +185,10 @@ class SqlWriter:
             yank_reason=None,
             decision=NO_DECISION,
             body=record.body,
+            evidence=_written(evidence),
         )
-        self._gather(_INSERT_NODE, (*record.columns, row.id, now))
+        trust = trust_of((origin,), evidence)
+        self._gather(_INSERT_NODE, (*record.columns, row.id, now, row.evidence, trust.value))
         self._written_ids.add(row.id)
         self._gather_labels(row.id, record)
         self._gather_words(row.id, record)
@@ -265,12 +272,26 @@ class SqlWriter:
         self._change("node.followed", row, after, reason=reason)
         return True
 
+    def set_evidence(self, node: NodeVersion, evidence: Evidence) -> bool:
+        row = self._row(node)
+        after = row._replace(evidence=_written(evidence))
+        if after == row:
+            return False
+        self._make_room(row.id)
+        self._gather(_PUT_EVIDENCE, (after.evidence, row.id))
+        self._written_ids.add(row.id)
+        self._append("node.evidence", str(node), {"before": _state(row), "after": _state(after)})
+        self._loaded.put(node, after)
+        self._gather_trust(after, self._loaded.origins(node))
+        return True
+
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         row = self._row(node)
         if not self._vacate(origin, node):
             return
         self._append("node.origin_added", str(node), {"origin": canonical_json(origin.to_json())})
         self._put_origin(origin, node, row.id)
+        self._gather_trust(row, self._loaded.origins(node))
 
     def remove_origin(self, origin: Origin) -> bool:
         node = self._loaded.node_at(origin)
@@ -284,6 +305,7 @@ class SqlWriter:
         if self._loaded.origins(node):
             facts = {"origin": canonical_json(origin.to_json())}
             self._append("node.origin_removed", str(node), facts)
+            self._gather_trust(row, self._loaded.origins(node))
             return False
         self._make_room(row.id)
         for statement in (_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS):
@@ -375,13 +397,16 @@ class SqlWriter:
         states = projection.states
         for node_id, state in enumerate(states.values(), 1):
             record = NodeRecord.of(state.metadata, state.digest)
-            self._gather(_INSERT_NODE, (*record.columns, node_id, state.registered_at))
+            trust = trust_of(state.origins, state.evidence)
+            facts: tuple[Parameter, ...] = (
+                node_id, state.registered_at, _written(state.evidence), trust.value
+            )  # fmt: skip
+            self._gather(_INSERT_NODE, (*record.columns, *facts))
             self._gather_labels(node_id, record)
             self._gather_words(node_id, record)
             self._gather_name_parts(node_id, record)
             for order, origin in enumerate(state.origins):
-                facts = (node_id, *_place(origin), order)
-                self._gather(_INSERT_ORIGIN, facts)
+                self._gather(_INSERT_ORIGIN, (node_id, *_place(origin), order))
             self._touched[NodeId(record.type, record.namespace)] = None
             if state.yanked or state.decision is not None:
                 metadata = decided(state.metadata, state.decision)
@@ -501,6 +526,13 @@ class SqlWriter:
             (row.yanked, row.yank_reason, row.decision, rank, metadata.lifecycle.value, row.id),
         )
 
+    def _gather_trust(self, row: NodeRow, origins: Iterable[Origin]) -> None:
+        """Store how far a version can be trusted that these places offer now."""
+        trust = trust_of(origins, row.known_evidence)
+        self._make_room(row.id)
+        self._gather(_PUT_TRUST, (trust.value, row.id))
+        self._written_ids.add(row.id)
+
     def _gather_absent(self, node: NodeVersion, left: AbsentDecision) -> None:
         identity = (node.node.namespace, node.node.type, stored_version(node.version))
         facts = (left.lifecycle, int(left.yanked), left.yank_reason, left.decision)
@@ -551,8 +583,8 @@ class SqlWriter:
     def revoke_grant(self, node: NodeId, grant: Grant) -> None:
         self._append(REVOKED, str(node), {"before": canonical_json(grant.to_json())})
 
-    def note(self, action: str, object_name: str, body: JsonObject) -> None:
-        self._append(action, object_name, {k: canonical_json(v) for k, v in body.items()})
+    def note(self, action: str, object_name: str, body: JsonObject) -> Event:
+        return self._append(action, object_name, {k: canonical_json(v) for k, v in body.items()})
 
     def refused(self, action: str, object_name: str, reason: str) -> None:
         self._append(action, object_name, {"reason": canonical_json(reason)}, outcome=REFUSED)
@@ -565,7 +597,7 @@ class SqlWriter:
         time: str | None = None,
         *,
         outcome: str = ALLOWED,
-    ) -> None:
+    ) -> Event:
         """Append an entry to the one log; the members of its body are canonical JSON."""
         event = Event(
             serial=self._serial + 1,
@@ -579,6 +611,7 @@ class SqlWriter:
         ).sealed()
         self._gather(_INSERT_EVENT, event)
         self._serial, self._hash = event.serial, event.hash
+        return event
 
     def _now(self) -> str:
         """The time, or that of the last entry if the clock was set back since."""
@@ -603,4 +636,9 @@ def _state(row: NodeRow) -> str:
         yanked=bool(row.yanked),
         decision=row.decision,
         yank_reason=row.yank_reason,
+        evidence=row.evidence,
     )
+
+
+def _written(evidence: Evidence | None) -> str:
+    return "" if evidence is None else canonical_json(evidence.to_json())

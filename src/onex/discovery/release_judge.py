@@ -1,0 +1,68 @@
+"""ReleaseJudge: judges the releases that a remote shows, by the owners of their namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onex.domain.access_control import covers
+from onex.domain.evidence import Evidence, TrustLevel
+from onex.domain.known_owners import KnownOwners
+from onex.domain.namespace_owners import NamespaceOwners
+from onex.domain.release_trust import judge
+from onex.domain.statement import ReleaseStatement
+from onex.remote.index_line import IndexLine
+from onex.remote.published_owners import parse_owners
+from onex.trust.signing import signers_of
+
+
+class ReleaseJudge:
+    """Judges during one visit; ``news`` are owners of which something new was seen."""
+
+    def __init__(self, known: KnownOwners) -> None:
+        self._known = known
+        self._refused: dict[str, str] = {}
+        self.news: dict[str, NamespaceOwners] = {}
+
+    def take_owners(self, content: bytes | None, namespace: str) -> None:
+        """Take over the owners of a namespace, as the remote shows them.
+
+        Raises:
+            OwnersRefusedError: they cannot be believed.
+            RemoteProtocolError: the file cannot be read.
+        """
+        self._refused[namespace] = "its registry does not show them"
+        if content is None:
+            return
+        self._refused[namespace] = "those that its registry shows are refused"
+        shown = parse_owners(content, namespace)
+        if self._known.accept(shown):
+            self.news[namespace] = shown
+        self._refused.pop(namespace)
+
+    def knows(self, namespace: str) -> bool:
+        """Whether the owners of a namespace were seen before."""
+        return self._known.of(namespace) is not None
+
+    def evidence(self, line: IndexLine) -> Evidence:
+        """What the remote shows for a version, judged."""
+        shown, space = line.evidence, line.metadata.node.namespace
+        owners = self._known.covering(space)
+        reason = self._distrusted(line, owners)
+        if reason is not None:
+            return replace(shown, level=TrustLevel.REFUSED, reason=reason)
+        release = ReleaseStatement.about(line.metadata, line.digest)
+        judgement = judge(release, shown, owners, signers_of)
+        return replace(shown, level=judgement.level, reason=judgement.failure)
+
+    def _distrusted(self, line: IndexLine, owners: NamespaceOwners | None) -> str | None:
+        """Why nothing can be said for a version; None if it can be judged by the known owners."""
+        if owners is not None:
+            return None
+        if line.owner is not None:
+            why = self._refused.get(line.owner, "its registry did not show them")
+            return f"{line.owner} has owners, and {why}"
+        space = line.metadata.node.namespace
+        pinned = next((name for name in self._known.pinned if covers(name, space)), None)
+        if pinned is not None:
+            return f"a key is pinned for {pinned}, and its registry shows no owners of it"
+        return None

@@ -1,0 +1,11 @@
+-- What a registry shows for a version, as JSON, and how far it can be trusted by that and its origins.
+ALTER TABLE nodes ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
+ALTER TABLE nodes ADD COLUMN trust TEXT NOT NULL DEFAULT 'local';
+UPDATE nodes SET trust = 'unverified' WHERE NOT EXISTS (
+    SELECT 1 FROM origins WHERE node_id = nodes.id AND NOT path LIKE 'archive:%'
+);
+CREATE INDEX nodes_best_by_trust ON nodes (trust) WHERE is_best = 1;
+
+-- Owners of namespaces follow from a few entries of the log, found without reading the others.
+CREATE INDEX events_of_owners ON events (serial)
+WHERE action IN ('namespace.owners', 'namespace.seen', 'key.pinned', 'key.unpinned');
