@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from onex.domain.archive_place import PUBLISHED_SOURCE
+from onex.domain.digest import is_digest
 from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.limits import Limits
@@ -49,6 +50,7 @@ _SOURCE_KEYS = frozenset(
         "url",
         "sync",
         "priority",
+        "root",
     }
 )
 _LOCAL_KINDS = ("filesystem", "package")
@@ -81,7 +83,8 @@ class SourceConfiguration:
     source alone; nodes of a ``trusted`` one are granted what they declare; ``options`` are
     further keys, for kinds that a third party adds. A remote has a ``url``, or the ``path`` of a
     folder with its tree; of several remotes the one of the highest ``priority`` that has a node
-    supplies it, among equals the one that is declared first.
+    supplies it, among equals the one that is declared first. ``root`` is the fingerprint of the
+    root by which its index must be signed, None if nothing is asked.
     """
 
     name: str
@@ -95,6 +98,7 @@ class SourceConfiguration:
     namespaces: tuple[str, ...] = ()
     trusted: bool = True
     options: JsonObject = field(default_factory=dict)
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +353,18 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         timeout_seconds=None if timeout is None else float(timeout),
         namespaces=tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
         trusted=trusted,
+        root=_root(file, table.get("root")),
         options={key: value for key, value in table.items() if key not in _SOURCE_KEYS},
+    )
+
+
+def _root(file: Path, value: JsonValue) -> str | None:
+    if value is None or (isinstance(value, str) and is_digest(value)):
+        return value
+    raise _refuse(
+        file,
+        "the root of a remote is no fingerprint",
+        'write root = "sha256:...", as onex trust root shows it where the registry is',
     )
 
 

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend
     from onex.trust.grants import Grants
+    from onex.trust.index_signer import IndexSigner
     from onex.trust.owners import PublishedOwners, RememberedOwners
     from onex.trust.security_validator import SecurityValidator
     from onex.trust.signing import SigningKey
@@ -437,6 +438,14 @@ class Registry:
         from onex.trust.owners import PublishedOwners
 
         return PublishedOwners(self.storage, self._actor)
+
+    @property
+    def index_signer(self) -> IndexSigner:
+        """What signs the index of this registry, if a root was made."""
+        from onex.remote.local_tree import LocalTree
+
+        tree = LocalTree(self.storage, self.remotes.published)
+        return tree.signer(self.configuration.home / "trust" / "online.key")
 
     @property
     def tokens(self) -> Tokens:

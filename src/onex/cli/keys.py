@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onex.configuration import Configuration
+from onex.domain.errors import UsageError
+from onex.domain.public_key import PublicKey
 
 if TYPE_CHECKING:
     from onex.trust.signing import SigningKey
@@ -63,3 +65,16 @@ def ask_passphrase(file: Path) -> str | None:
     if sys.stdin is None or not sys.stdin.isatty():
         return None
     return str(click.prompt(f"passphrase of {file}", hide_input=True, err=True))
+
+
+def read_public_key(text: str) -> PublicKey:
+    """A public key, written out or in a file."""
+    file = Path(text)
+    try:
+        if len(text) < 1_000 and file.is_file():
+            text = file.read_text(encoding="utf-8")[:1_000].strip()
+        return PublicKey.parse(text)
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            f"{text[:80]!r} is no public key: {error}", hint="see onex trust keygen"
+        ) from error

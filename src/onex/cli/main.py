@@ -55,7 +55,7 @@ _COMMANDS = {
     "storage": "onex.cli.storage:storage",
     "token": "onex.cli.token:token",
     "tree": "onex.cli.dependencies:tree",
-    "trust": "onex.cli.trust:trust",
+    "trust": "onex.cli.trust_index:trust",
     "validate": "onex.cli.validate:validate",
     "verify": "onex.cli.verify:verify",
     "version": "onex.cli.version:version",

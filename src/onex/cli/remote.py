@@ -16,8 +16,12 @@ from onex.configuration import REMOTE_KIND, SourceConfiguration, Sync
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.reference import NodeRef
+from onex.domain.trust_errors import IndexSignatureError
 from onex.domain.url import without_secrets
 from onex.registry import Registry
+from onex.remote.tree import Tree, read_file
+from onex.trust.index_layout import ROOT, fingerprint_of, metadata_path
+from onex.trust.signed_index import MAXIMUM_METADATA_BYTES, MAXIMUM_ROOTS
 
 
 @click.group()
@@ -33,6 +37,10 @@ def remote() -> None:
               show_default=True, help="How much of its index is kept here.")  # fmt: skip
 @click.option("--priority", type=int, help="The highest supplies what several have.")
 @click.option("--trusted", is_flag=True, help="Its nodes are granted what they ask for.")
+@click.option("--root", "root_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              metavar="FILE", help="The root by which its index must be signed.")  # fmt: skip
+@click.option("--fingerprint", metavar="sha256:...", help="The same, by its fingerprint.")
+@click.option("--unsigned", is_flag=True, help="Take its index on faith, though it signs it.")
 @home_option
 @output_options
 def add(
@@ -43,9 +51,16 @@ def add(
     sync: str,
     priority: int | None,
     trusted: bool,
+    root_file: Path | None,
+    fingerprint: str | None,
+    unsigned: bool,
     home: Path | None,
 ) -> None:
-    """Declare a remote in onex.toml, after asking whether it is one."""
+    """Declare a remote in onex.toml, after asking whether it is one.
+
+    If it signs its index, the root by which it does is pinned: by --root or --fingerprint, or on a
+    terminal after the fingerprint was shown. Compare it with those who run the registry.
+    """
     from onex.discovery.remote import read_config
 
     chosen = name or _name_of(url)
@@ -61,17 +76,31 @@ def add(
         "priority": priority,
         "trusted": trusted or None,
     }
-    declare_source(file, given)
+    pinned = fingerprint if root_file is None else fingerprint_of(root_file.read_bytes())
+    declare_source(file, given | {"root": pinned})
     try:
         with Registry.open(home) as registry:
             declared = registry.remotes.remote(chosen)
-            config = read_config(registry.remotes.tree(declared))
+            tree = registry.remotes.tree(declared)
+            config = read_config(tree)
+            if pinned is None and not unsigned:
+                pinned = _asked_root(tree)
+            if pinned is not None:
+                registry.remotes.signed_by(declared, tree, pinned).refresh()
             registry.remotes.answered(declared)
+        if pinned is not None and declared.root is None:
+            remove_source(file, chosen)
+            declare_source(file, given | {"root": pinned})
     except BaseException:
         remove_source(file, chosen)
         raise
     shown = without_secrets(url) if "://" in url else url
-    body: JsonValue = {"added": chosen, "registry": config.registry, "serial": config.serial}
+    body: JsonValue = {
+        "added": chosen,
+        "registry": config.registry,
+        "serial": config.serial,
+        "root": pinned,
+    }
     output.emit(
         body, lambda: output.line(f"added {chosen}: registry {config.registry[:16]} at {shown}")
     )
@@ -143,8 +172,9 @@ def mirror(output: Output, name: str, folder: Path, home: Path | None) -> None:
     from onex.remote.tree_copy import copy_tree
 
     with Registry.open(home) as registry:
-        tree = registry.remotes.tree(registry.remotes.remote(name))
-        copied = copy_tree(tree, folder, _progress(output))
+        declared = registry.remotes.remote(name)
+        tree, signed = registry.remotes.tree(declared), registry.remotes.signed_index(declared)
+        copied = copy_tree(tree, folder, _progress(output), signed=signed)
     _emit_copy(output, folder, copied.nodes, copied.archives, copied.serial)
 
 
@@ -163,7 +193,10 @@ def export(output: Output, folder: Path, with_private: bool, home: Path | None) 
         rules = NamespaceRules(registry.configuration.private_namespaces)
         hidden = NOTHING_HIDDEN if with_private else rules.hidden_from(None)
         tree = LocalTree(registry.storage, registry.remotes.published, hidden=hidden)
-        copied = copy_tree(tree, folder, concurrent=False)
+        signer, signed = registry.index_signer, None
+        if signer.update():
+            signed = registry.remotes.signed_here(tree, signer.fingerprint() or "")
+        copied = copy_tree(tree, folder, signed=signed, concurrent=False)
     _emit_copy(output, folder, copied.nodes, copied.archives, copied.serial)
 
 
@@ -235,6 +268,30 @@ def logout(output: Output, name: str | None, home: Path | None) -> None:
     state = "is forgotten" if was_there else "was not kept here"
     body: JsonValue = {"remote": declared.name, "removed": was_there}
     output.emit(body, lambda: output.line(f"the token for {declared.name} {state}"))
+
+
+def _asked_root(tree: Tree) -> str | None:
+    """The fingerprint of the root of a tree that signs its index, once a person agrees to it.
+
+    Raises:
+        IndexSignatureError: there is one, and nobody can be asked.
+    """
+    found: str | None = None
+    for version in range(1, MAXIMUM_ROOTS):
+        content = read_file(tree, metadata_path(ROOT, version), MAXIMUM_METADATA_BYTES)
+        if content is None:
+            break
+        found = fingerprint_of(content)
+    if found is None:
+        return None
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    question = f"{tree.place} signs its index by the root\n  {found}\nIs that the right one?"
+    if is_terminal and click.confirm(question, err=True):
+        return found
+    raise IndexSignatureError(
+        f"{tree.place} signs its index, and its root is not pinned",
+        hint=f"compare it with those who run it, and add --fingerprint {found}",
+    )
 
 
 def _described(

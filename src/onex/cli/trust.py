@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onex.cli.keys import default_key, keys_option, read_keys
+from onex.cli.keys import default_key, keys_option, read_keys, read_public_key
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.domain.envelope import Envelope
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.namespace_owners import NamespaceOwners
-from onex.domain.public_key import PublicKey
 from onex.domain.statement import (
     NO_STATEMENT,
     PAYLOAD_TYPE,
@@ -179,7 +178,7 @@ def change_owners(
 @output_options
 def add(output: Output, namespace: str, key: str, home: Path | None) -> None:
     """Believe only owners of a namespace among whose keys this one is, or was."""
-    public = _public(key)
+    public = read_public_key(key)
     with Registry.open(home) as registry:
         registry.remembered_owners.pin(namespace, public)
     body: JsonValue = {"namespace": namespace, "key": str(public)}
@@ -310,23 +309,10 @@ def _named(owner: OwnerKey) -> str:
     return f"{owner.key.short_id} {owner.name}".strip()
 
 
-def _public(text: str) -> PublicKey:
-    """A public key, written out or in a file."""
-    file = Path(text)
-    try:
-        if len(text) < 1_000 and file.is_file():
-            text = file.read_text(encoding="utf-8")[:1_000].strip()
-        return PublicKey.parse(text)
-    except (ValueError, OSError) as error:
-        raise UsageError(
-            f"{text[:80]!r} is no public key: {error}", hint="see onex trust keygen"
-        ) from error
-
-
 def _owner(text: str) -> OwnerKey:
     """``KEY=NAME``; the key itself may end with signs of equality."""
     key, _, name = text.rpartition("=")
-    return OwnerKey(_public(key), name) if key and name else OwnerKey(_public(text))
+    return OwnerKey(read_public_key(key), name) if key and name else OwnerKey(read_public_key(text))
 
 
 def _owner_key(current: OwnersStatement, text: str) -> OwnerKey:

@@ -21,11 +21,15 @@ _NEWER = "?"
 
 @dataclass(frozen=True, slots=True)
 class LastVisit:
-    """When a remote was visited, which registry it was, and how far its log was read."""
+    """When a remote was visited, which registry it was, and how far its log was read.
+
+    ``signed`` is the version of what was signed by which its files were checked.
+    """
 
     registry: str
     serial: int
     time: datetime
+    signed: int = 0
 
     @property
     def age_seconds(self) -> float:
@@ -35,7 +39,8 @@ class LastVisit:
     def to_record(self) -> FolderSnapshot:
         """The record of the visit."""
         time = self.time.isoformat(timespec="seconds")
-        return FolderSnapshot(CONFIG_PATH, b"", b"", str(self.serial), time, self.registry.encode())
+        signed, registry = str(self.signed).encode(), self.registry.encode()
+        return FolderSnapshot(CONFIG_PATH, signed, b"", str(self.serial), time, registry)
 
 
 class RememberedIndex:
@@ -50,7 +55,8 @@ class RememberedIndex:
         if record is None:
             return None
         time = datetime.fromisoformat(record.folders)
-        return LastVisit(record.fingerprint.decode(), int(record.files), time)
+        signed = int(record.stamp or b"0")
+        return LastVisit(record.fingerprint.decode(), int(record.files), time, signed)
 
     def __contains__(self, path: str) -> bool:
         """Whether a file was asked for."""
@@ -60,6 +66,22 @@ class RememberedIndex:
         """Whether a file was read, and nothing asks for it to be read again."""
         record = self._records.get(path)
         return record is not None and bool(record.fingerprint)
+
+    def signed_state(self, path: str) -> str:
+        """The signed state by which a file was checked last."""
+        record = self._records.get(path)
+        return "" if record is None else record.folders
+
+    def digest(self, path: str) -> str | None:
+        """The SHA-256 of a file as it was read last, in hexadecimal; None if it was not there."""
+        record = self._records.get(path)
+        if record is None or record.fingerprint in (b"", _hash(b"")):
+            return None
+        return record.fingerprint.hex()
+
+    def checked_again(self, path: str, signed: str) -> FolderSnapshot:
+        """The record of a file that is still as it was, by another signed state."""
+        return self._records[path]._replace(folders=signed)
 
     def supplies(self, path: str) -> bool:
         """Whether a file was there, with a version or a name in it."""
@@ -96,13 +118,19 @@ def record_of_names(path: str, content: bytes, nodes: Iterable[NodeId]) -> Folde
     return FolderSnapshot(path, b"", b"", "\n".join(map(str, nodes)), "", _hash(content))
 
 
-def record_of_owners(path: str, content: bytes) -> FolderSnapshot:
+def record_of_owners(path: str, content: bytes, signed: str = "") -> FolderSnapshot:
     """The record of the file of a namespace's owners; it was not there if ``content`` is empty."""
-    return FolderSnapshot(path, b"", b"", "", "", _hash(content))
+    return FolderSnapshot(path, b"", b"", "", signed, _hash(content))
 
 
 def record_of_node(
-    path: str, content: bytes, places: Mapping[str, str], *, has_newer: bool, is_whole: bool
+    path: str,
+    content: bytes,
+    places: Mapping[str, str],
+    *,
+    has_newer: bool,
+    is_whole: bool,
+    signed: str = "",
 ) -> FolderSnapshot:
     """The record of the index file of a node.
 
@@ -112,10 +140,12 @@ def record_of_node(
         places: those of the versions that are known of the node, by their numbers.
         has_newer: whether it has lines that are too new for this program.
         is_whole: whether all other lines could be used; if not, it is read again.
+        signed: the signed state that it was checked by, empty without one.
     """
     listed = "\n".join(f"{version} {place}" for version, place in places.items())
     fingerprint = _hash(content) if is_whole else b""
-    return FolderSnapshot(path, b"", b"", listed or (_NEWER if has_newer else ""), "", fingerprint)
+    versions = listed or (_NEWER if has_newer else "")
+    return FolderSnapshot(path, b"", b"", versions, signed, fingerprint)
 
 
 def _hash(content: bytes) -> bytes:

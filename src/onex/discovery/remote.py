@@ -40,7 +40,7 @@ from onex.domain.remote_errors import (
     RemoteRefusedError,
     RemoteUnavailableError,
 )
-from onex.domain.trust_errors import OwnersRefusedError
+from onex.domain.trust_errors import IndexSignatureError, OwnersRefusedError
 from onex.remote.index_line import IndexLine
 from onex.remote.remotes import Remotes
 from onex.remote.tree import (
@@ -65,6 +65,7 @@ from onex.remote.tree import (
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
+from onex.trust.signed_index import SignedIndex
 
 PATHS_AT_ONCE = 100
 MAXIMUM_FILES = 50_000
@@ -134,6 +135,7 @@ class RemoteRegistryDiscovery:
                     deadline,
                     self._ownership,
                     ReleaseJudge(self._owners),
+                    self._remotes.signed_index(self._declared),
                     published,
                 )
                 discovery = visit.discovery(self._wanted, self._declared.sync)
@@ -196,8 +198,10 @@ class _Visit:
     deadline: Deadline
     ownership: NamespaceOwnership
     judge: ReleaseJudge
+    signed: SignedIndex | None = None
     published: int = 0
     lines: list[IndexLine] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: dict[str, FolderSnapshot] = field(default_factory=dict)
@@ -215,8 +219,13 @@ class _Visit:
         self.tree.at_least(config.serial)
         known = {*self.memory.folders, *self.memory.known_folders} - {CONFIG_PATH}
         known -= self._give_up(known)
+        if self.signed is not None:
+            self.signed.refresh()
         changes = None if last is None else self._changes(config, last.serial)
         level = self._outdated(known, changes)
+        signed = 0 if self.signed is None else self.signed.version
+        if last is None or signed != last.signed:
+            level += [path for path in self._otherwise_signed(known) if path not in level]
         met = [path for name in wanted for path in self._paths_of(NodeRef.parse(name))]
         level += [path for path in met if path not in known]
         if sync is Sync.ALL:
@@ -224,11 +233,16 @@ class _Visit:
             nodes = dict.fromkeys(change.node for change in feed if change.node is not None)
             level += [p for node in nodes for p in self._index_of(node) if p not in known]
         self._read(list(dict.fromkeys(level)), known)
+        if self.moved and self.signed is not None:
+            # The registry went on between what it signed and what was read.
+            again, self.moved = self.moved, []
+            self.signed.refresh()
+            self._read(again, known, is_last=True)
         serial = config.serial
         if changes is not None and last is not None:
             # What the feed has not told yet is asked for again.
             serial = changes[-1].serial if changes else last.serial
-        visit = LastVisit(config.registry, serial, datetime.now(UTC))
+        visit = LastVisit(config.registry, serial, datetime.now(UTC), signed)
         self.files[CONFIG_PATH] = visit.to_record()
         return Discovery(
             list(self._findings()),
@@ -312,7 +326,24 @@ class _Visit:
         node = node_of_path(path)
         return node is not None and any(covers(name, node.namespace) for name in owned)
 
-    def _read(self, level: list[str], known: set[str]) -> None:
+    def _otherwise_signed(self, known: Iterable[str]) -> list[str]:
+        """The known files that are signed in another state than they were read in."""
+        found: list[str] = []
+        if self.signed is None:
+            return found
+        for path in known:
+            if name_of_path(path) is not None:
+                continue
+            state = self.signed.state_of(path)
+            if state == self.remembered.signed_state(path):
+                continue
+            if self.signed.digest_of(path) != self.remembered.digest(path):
+                found.append(path)
+            elif path not in self.files:
+                self.files[path] = self.remembered.checked_again(path, state)
+        return found
+
+    def _read(self, level: list[str], known: set[str], *, is_last: bool = False) -> None:
         """Read files of the index, and then those of the nodes that these lead to."""
         seen, count, size = set(level), 0, 0
         while level:
@@ -327,10 +358,23 @@ class _Visit:
             answers = self.tree.read(some, MAXIMUM_INDEX_BYTES)
             for path, answer in zip(some, answers, strict=True):
                 size += len(answer) if isinstance(answer, bytes) else 0
+                if not is_last and self._has_moved_on(path, answer):
+                    self.moved.append(path)
+                    continue
                 for found in self._take(path, answer):
                     if found not in seen and found not in known:
                         seen.add(found)
                         level.append(found)
+
+    def _has_moved_on(self, path: str, answer: FileAnswer) -> bool:
+        """Whether a file is another one than what is signed as far as is known."""
+        if self.signed is None or isinstance(answer, SourceError) or name_of_path(path) is not None:
+            return False
+        try:
+            self.signed.require(path, answer)
+        except IndexSignatureError:
+            return True
+        return False
 
     def _put_off(self, level: Iterable[str]) -> None:
         """Leave files for the next visit."""
@@ -347,6 +391,8 @@ class _Visit:
         try:
             if isinstance(answer, SourceError):
                 raise answer
+            if self.signed is not None and name_of_path(path) is None:
+                self.signed.require(path, answer)
             owned = owned_of_path(path)
             if owned is not None:
                 self._take_owners(path, owned, answer)
@@ -356,7 +402,7 @@ class _Visit:
             return self._take_node(path, node, answer)
         except SourceError as error:
             self.files[path] = self.remembered.read_again(path)
-            self._tell(error.message, error.hint or "")
+            self._tell(error.message, error.hint or "", code=error.code)
             return []
 
     def _take_names(self, path: str, content: bytes) -> list[str]:
@@ -384,14 +430,19 @@ class _Visit:
             )
         self.lines += lines.values()
         self.files[path] = record_of_node(
-            path, content or b"", before | places, has_newer=has_newer, is_whole=is_whole
+            path,
+            content or b"",
+            before | places,
+            has_newer=has_newer,
+            is_whole=is_whole,
+            signed=self._state_of(path),
         )
         owners = {line.owner for line in lines.values() if line.owner is not None}
         unseen = [owners_path(name) for name in sorted(owners) if not self.judge.knows(name)]
         return unseen + [path for line in _best(lines.values()) for path in self._needs(line)]
 
     def _take_owners(self, path: str, namespace: str, content: bytes | None) -> None:
-        self.files[path] = record_of_owners(path, content or b"")
+        self.files[path] = record_of_owners(path, content or b"", self._state_of(path))
         try:
             self.judge.take_owners(content, namespace)
         except OwnersRefusedError as error:
@@ -400,6 +451,9 @@ class _Visit:
             self.problems.append(
                 Problem(error.code, Severity.WARNING, error.message, place, error.hint)
             )
+
+    def _state_of(self, path: str) -> str:
+        return "" if self.signed is None else self.signed.state_of(path)
 
     def _findings(self) -> Iterator[Finding]:
         """What the lines that were read say, when all that speaks for them is known."""
@@ -461,9 +515,14 @@ class _Visit:
         )
         return [index_path(node)] if is_asked and fits_paths(space) else []
 
-    def _tell(self, message: str, hint: str, severity: Severity = Severity.WARNING) -> None:
-        place = Location(self.name)
-        self.problems.append(Problem(RemoteProtocolError.code, severity, message, place, hint))
+    def _tell(
+        self,
+        message: str,
+        hint: str,
+        severity: Severity = Severity.WARNING,
+        code: str = RemoteProtocolError.code,
+    ) -> None:
+        self.problems.append(Problem(code, severity, message, Location(self.name), hint))
 
 
 def _require_unchanged(line: IndexLine, twin: IndexLine | None, known: str | None) -> None:

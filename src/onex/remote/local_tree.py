@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.event import ALLOWED, Event
@@ -22,12 +23,16 @@ from onex.remote.tree import (
     FileAnswer,
     Progress,
     TreeConfig,
+    index_path,
     name_of_path,
     node_of_path,
     owned_of_path,
+    owners_path,
     write_lines,
 )
 from onex.storage.backend import StorageBackend
+from onex.trust.index_layout import metadata_of_path
+from onex.trust.index_signer import IndexSigner
 from onex.trust.owners import PublishedOwners
 
 
@@ -50,7 +55,10 @@ class LocalTree:
         hidden: HiddenNamespaces = NOTHING_HIDDEN,
         has_interface: bool = False,
     ) -> None:
-        """``hidden`` are the namespaces that are left out."""
+        """``hidden`` are the namespaces that are left out.
+
+        What is signed of the tree is read as it was stored; ``signer`` brings it up to date.
+        """
         self._storage = storage
         self._store = store
         self._published = Publications(storage, store)
@@ -77,6 +85,10 @@ class LocalTree:
             serial = self._storage.serial()
             config = TreeConfig(self._storage.identity, serial, self._has_interface)
             return TreeContent(config.content())
+        signed = metadata_of_path(path)
+        if signed is not None:
+            content = self._storage.signed_metadata(*signed)
+            return None if content is None else TreeContent(content.encode())
         owned = owned_of_path(path)
         if owned is not None:
             return self._owners(owned)
@@ -93,6 +105,18 @@ class LocalTree:
             spaces = tuple(found.namespace for found in nodes)
             return TreeContent(write_lines(nodes), spaces) if nodes else None
         return None
+
+    def signer(self, key_file: Path) -> IndexSigner:
+        """What signs this tree, with the key in a file."""
+
+        def changed(since: int) -> Iterator[str]:
+            return iter(dict.fromkeys(changed_paths(self._storage.events(since))))
+
+        def content(path: str) -> bytes | None:
+            found = self.make(path)
+            return None if found is None else found.content
+
+        return IndexSigner(self._storage, key_file, changed, content)
 
     def _owners(self, namespace: str) -> TreeContent | None:
         if self._hidden.hides(namespace):
@@ -121,6 +145,15 @@ class LocalTree:
 
     def _shows(self, node: NodeId) -> bool:
         return not self._hidden.hides(node.namespace)
+
+
+def changed_paths(events: Iterable[Event]) -> Iterator[str]:
+    """The files of the tree that entries of the log change, but for those of names."""
+    for change in changes_of(events, NOTHING_HIDDEN):
+        if change.node is not None:
+            yield index_path(change.node)
+        if change.owners is not None:
+            yield owners_path(change.owners)
 
 
 def changes_of(

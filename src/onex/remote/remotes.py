@@ -20,6 +20,7 @@ from onex.remote.archived_files import ArchivedFiles
 from onex.remote.credentials import Credentials, variable_of
 from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import Tree
+from onex.trust.signed_index import SignedIndex
 
 BACKOFF_SECONDS = 60.0
 
@@ -82,6 +83,26 @@ class Remotes:
             if tree is None:
                 tree = self._trees[remote.name] = self._open(remote)
             return tree
+
+    def signed_index(self, remote: SourceConfiguration) -> SignedIndex | None:
+        """What is signed of the index of a remote; None if no root of it is pinned."""
+        if remote.root is None:
+            return None
+        return self.signed_by(remote, self.tree(remote), remote.root)
+
+    def signed_here(self, tree: Tree, root: str) -> SignedIndex:
+        """What this registry signed of its own tree, as a reader checks it."""
+        return self._signed("", tree, root)
+
+    def signed_by(self, remote: SourceConfiguration, tree: Tree, root: str) -> SignedIndex:
+        """What is signed of the tree of a remote by a root with a fingerprint."""
+        return self._signed(remote.name, tree, root)
+
+    def _signed(self, name_of_remote: str, tree: Tree, root: str) -> SignedIndex:
+        place = f"{name_of_remote}\0{root}"
+        name = hashlib.sha256(place.encode()).hexdigest()[:32]
+        folder = self._configuration.home / "trust" / "remotes" / name
+        return SignedIndex(tree.place, tree.read, folder, root)
 
     def failed(self, remote: SourceConfiguration, error: OnexError) -> None:
         """Note that a remote does not answer, so that it is passed over for a while."""

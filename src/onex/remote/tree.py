@@ -7,6 +7,7 @@
     names/NAME.jsonl                   the nodes that go by a short name, a UUID or a namespace
     owners/SPACE.jsonl                 whose keys speak for a namespace, a statement each line
     blobs/sha256/AB/ABCD...            archives, by their own digests
+    metadata/...                       what the registry signed of all this, if it signs its index
     changes                            which node changed with which entry of the log
 """
 

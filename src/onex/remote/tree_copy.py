@@ -22,6 +22,7 @@ from onex.remote.deadline_calls import call_all
 from onex.remote.folder_tree import FolderTree
 from onex.remote.index_line import IndexLine
 from onex.remote.published_owners import MAXIMUM_OWNERS_BYTES
+from onex.remote.signed_copy import copy_signed
 from onex.remote.tree import (
     CHANGES_PATH,
     CONFIG_PATH,
@@ -45,6 +46,8 @@ from onex.remote.tree import (
     write_changes,
     write_lines,
 )
+from onex.trust.index_layout import METADATA_FOLDER
+from onex.trust.signed_index import SignedIndex
 
 NODES_AT_ONCE = 500
 WORKERS = 8
@@ -63,7 +66,12 @@ class TreeCopy:
 
 
 def copy_tree(
-    source: Tree, folder: Path, told: Progress = lambda size: None, *, concurrent: bool = True
+    source: Tree,
+    folder: Path,
+    told: Progress = lambda size: None,
+    *,
+    signed: SignedIndex | None = None,
+    concurrent: bool = True,
 ) -> TreeCopy:
     """Bring a folder up to date with a tree.
 
@@ -71,19 +79,23 @@ def copy_tree(
         source: what is copied.
         folder: an empty folder, or an earlier copy of the same registry.
         told: is told how many further bytes of archives arrived.
+        signed: what is signed of the source, by which the copy is checked; None for nothing.
         concurrent: whether the source may be asked by several threads.
 
     Raises:
         FolderNotEmptyError: the folder has something else.
+        IndexSignatureError: the source is not what its registry signed.
         RemoteUnavailableError, RemoteProtocolError: the source cannot be read.
         FileNotWrittenError, OSError: the folder cannot be written.
     """
     make_folder(folder)
     with locked_folder(folder):
-        return _copy(source, folder, told, WORKERS if concurrent else 1)
+        return _copy(source, folder, told, signed, WORKERS if concurrent else 1)
 
 
-def _copy(source: Tree, folder: Path, told: Progress, workers: int) -> TreeCopy:
+def _copy(
+    source: Tree, folder: Path, told: Progress, signed: SignedIndex | None, workers: int
+) -> TreeCopy:
     content = read_file(source, CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     config = TreeConfig.parse(content or b"", source.place)
     before = _copied(folder)
@@ -112,7 +124,10 @@ def _copy(source: Tree, folder: Path, told: Progress, workers: int) -> TreeCopy:
         count, size = _copy_nodes(source, folder, some, workers, told)
         archives, archive_bytes = archives + count, archive_bytes + size
     _copy_owners(source, folder, {c.owners for c in changes if c.owners is not None})
-    _write(folder, CHANGES_PATH, write_changes([*_known_changes(folder, since), *changes]))
+    every = [*_known_changes(folder, since), *changes]
+    _write(folder, CHANGES_PATH, write_changes(every))
+    if signed is not None:
+        copy_signed(source, folder, signed, every, partial(_write, folder))
     # All that ``config.json`` promises must be on the disk before it is.
     if hasattr(os, "sync"):
         os.sync()
@@ -194,7 +209,7 @@ def _copied(folder: Path) -> TreeConfig | None:
     content = read_file(FolderTree(folder), CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     if content is not None:
         return TreeConfig.parse(content, str(folder))
-    own = {"blobs", "index", "names", "owners", CHANGES_PATH, DRAFTS}
+    own = {"blobs", "index", "names", "owners", METADATA_FOLDER, CHANGES_PATH, DRAFTS}
     others = {path.name for path in folder.iterdir()} - own
     if others:
         raise FolderNotEmptyError(

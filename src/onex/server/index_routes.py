@@ -32,7 +32,7 @@ MAXIMUM_STREAMS = 200
 STREAMS_OF_AN_ADDRESS = 20
 LOGGER = logging.getLogger("onex.server")
 
-_PREFIXES = ("/index/", "/names/", "/owners/", "/blobs/")
+_PREFIXES = ("/index/", "/names/", "/owners/", "/blobs/", "/metadata/")
 _LINES = b"application/jsonl; charset=utf-8"
 _SAFE: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -112,7 +112,7 @@ class IndexRoutes:
             return
         is_smaller = file.compressed is not None and b"gzip" in headers.value(b"accept-encoding")
         etag = f'"{file.etag}{"-gzip" if is_smaller else ""}"'.encode()
-        kind = b"application/json" if path == CONFIG_PATH else _LINES
+        kind = b"application/json" if path.endswith(".json") else _LINES
         found: Headers = [*_SAFE, (b"etag", etag), (b"content-type", kind)]
         if matches_tag(headers.value(b"if-none-match"), etag):
             await send_answer(send, 304, found, b"", is_head=True)

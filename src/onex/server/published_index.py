@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,16 +14,19 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from onex.domain.access_control import NOTHING_HIDDEN, Action, HiddenNamespaces
+from onex.domain.access_control import Action, HiddenNamespaces
 from onex.domain.archive_place import PUBLISHED_SOURCE
+from onex.domain.errors import OnexError
 from onex.domain.metadata import SourceId
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
-from onex.remote.local_tree import LocalTree, changes_of
+from onex.remote.local_tree import LocalTree, changed_paths, changes_of
 from onex.remote.publication import Publications
-from onex.remote.tree import CONFIG_PATH, Change, index_path, name_of_path, owners_path
+from onex.remote.tree import CONFIG_PATH, Change, name_of_path
 from onex.server.gate import Caller, Gate, record_refusal
+from onex.trust.index_layout import TIMESTAMP, TIMESTAMP_PATH
 
+LOGGER = logging.getLogger("onex.server")
 CHECK_SECONDS = 0.02
 MAXIMUM_KEPT_BYTES = 64 * 1024 * 1024
 MINIMUM_COMPRESSED_BYTES = 512
@@ -105,6 +109,8 @@ class PublishedIndex:
     async def file(self, path: str, at_least: int) -> TreeFile | None:
         """A file of the tree at some serial from ``at_least`` on; None if it is not there."""
         await self.serial(at_least)
+        if path == TIMESTAMP_PATH:
+            return await self._writers.run(_sign)
         if path in self._kept:
             self._kept.move_to_end(path)
             return self._kept[path]
@@ -215,14 +221,7 @@ class PublishedIndex:
         if self._serial < 0:
             return serial, None
         events = registry.storage.events(self._serial)
-        changes = changes_of(events, NOTHING_HIDDEN)
-        found = set()
-        for change in changes:
-            if change.node is not None:
-                found.add(index_path(change.node))
-            if change.owners is not None:
-                found.add(owners_path(change.owners))
-        return serial, found
+        return serial, set(changed_paths(events))
 
     async def _read(self, question: Callable[[Registry], Result]) -> Result:
         return await self._readers.run(question)
@@ -246,3 +245,14 @@ class PublishedIndex:
         if file is not None:
             self._kept_bytes -= file.size_bytes
             self._names.discard(path)
+
+
+def _sign(registry: Registry) -> TreeFile | None:
+    """The timestamp of the signed index, brought up to date if the key is at hand."""
+    try:
+        registry.index_signer.update()
+    except OnexError:
+        # Readers get what was signed last, until it expires; those who run this are told.
+        LOGGER.exception("the index was not signed")
+    content = registry.storage.signed_metadata(TIMESTAMP)
+    return None if content is None else TreeFile.of(content.encode())

@@ -187,6 +187,10 @@ class StorageWriter(Protocol):
         """Store when tokens were used last, by their identifiers; the log has no entry of it."""
         ...
 
+    def put_signed_metadata(self, role: str, version: int, content: str, keep: int) -> None:
+        """Store signed metadata of the index; of the role as many versions are kept."""
+        ...
+
     def finish(self) -> None:
         """Write what was gathered, so that questions to the backend see it."""
         ...
@@ -340,6 +344,14 @@ class StorageBackend(Protocol):
 
     def token_uses(self) -> Mapping[str, str]:
         """When each token was used last (RFC 3339), by its identifier."""
+        ...
+
+    def signed_metadata(self, role: str, version: int | None = None) -> str | None:
+        """Signed metadata of the index in some version, the last one for None; None without it."""
+        ...
+
+    def signed_versions(self, role: str) -> Sequence[int]:
+        """The versions of signed metadata that are kept, oldest first."""
         ...
 
     def namespaces_in_folders(self, workspace: str) -> Sequence[str]:

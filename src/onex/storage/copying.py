@@ -14,6 +14,7 @@ from onex.storage.opening import SQLITE_SCHEME, open_storage
 from onex.storage.query import MetadataQuery
 
 BATCH = 2_000
+KEPT_ROOTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,12 @@ def _copy(source: StorageBackend, target: StorageBackend, writer: StorageWriter)
     while batch := list(islice(events, BATCH)):
         writer.take_over(batch)
     nodes = writer.rebuild(source.events())
+    # All else that was signed is signed anew, in later versions than readers have seen.
+    for role in ("root", "targets"):
+        for version in source.signed_versions(role):
+            content = source.signed_metadata(role, version)
+            if content is not None:
+                writer.put_signed_metadata(role, version, content, KEPT_ROOTS)
     writer.finish()
     _compare(source, target)
     return nodes

@@ -37,7 +37,7 @@ class SigningKey:
     def __init__(self, key: Ed25519PrivateKey) -> None:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-        self._key = key
+        self.private = key
         raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.public = PublicKey(raw)
 
@@ -106,7 +106,7 @@ class SigningKey:
         )
 
         secret = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
-        content = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+        content = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
         if not file.parent.is_dir():
             make_folder(file.parent)
         try:
@@ -130,7 +130,7 @@ class SigningKey:
 
     def sign_bytes(self, content: bytes) -> bytes:
         """The signature over bytes."""
-        return self._key.sign(content)
+        return self.private.sign(content)
 
     def sign(self, envelope: Envelope) -> Envelope:
         """An envelope with this key's signature, beside those of others."""

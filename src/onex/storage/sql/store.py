@@ -498,6 +498,25 @@ class SqlBackend:
         )
         return [Event(*row) for row in rows]
 
+    def signed_metadata(self, role: str, version: int | None = None) -> str | None:
+        chosen: str = ""
+        parameters: list[Parameter] = [role]
+        if version is not None:
+            chosen = " AND version = ?"
+            parameters.append(version)
+        rows = self._connection.rows(
+            f"SELECT content FROM signed_metadata WHERE role = ?{chosen}"
+            " ORDER BY version DESC LIMIT 1",
+            parameters,
+        )
+        return str(rows[0][0]) if rows else None
+
+    def signed_versions(self, role: str) -> Sequence[int]:
+        rows = self._connection.rows(
+            "SELECT version FROM signed_metadata WHERE role = ? ORDER BY version", (role,)
+        )
+        return [int(version) for (version,) in rows]
+
     def token_uses(self) -> Mapping[str, str]:
         return dict(self._connection.rows("SELECT token, used_at FROM token_uses"))
 

@@ -57,6 +57,12 @@ _DECIDE = (
     " WHERE id = ?"
 )
 _PUT_EVIDENCE = "UPDATE nodes SET evidence = ? WHERE id = ?"
+_INSERT_METADATA = "INSERT INTO signed_metadata (role, version, content) VALUES (?, ?, ?)"
+# Readers that came a moment ago still ask for versions that were replaced since.
+_DROP_METADATA = (
+    "DELETE FROM signed_metadata WHERE role = ? AND version <= (SELECT version FROM"
+    " signed_metadata AS kept WHERE kept.role = ? ORDER BY version DESC LIMIT 1 OFFSET ?)"
+)
 _PUT_TRUST = "UPDATE nodes SET trust = ? WHERE id = ?"
 _INSERT_LABEL = (
     "INSERT INTO labels (kind, value, sort_key, node_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -429,6 +435,10 @@ class SqlWriter:
     def note_token_uses(self, uses: Mapping[str, str]) -> None:
         for use in sorted(uses.items()):
             self._gather(_PUT_TOKEN_USE, use)
+
+    def put_signed_metadata(self, role: str, version: int, content: str, keep: int) -> None:
+        self._gather(_INSERT_METADATA, (role, version, content))
+        self._gather(_DROP_METADATA, (role, role, keep))
 
     def finish(self) -> None:
         """Write all that was gathered, and mark the best version of each node that changed."""

@@ -9,3 +9,11 @@ CREATE INDEX nodes_best_by_trust ON nodes (trust) WHERE is_best = 1;
 -- Owners of namespaces follow from a few entries of the log, found without reading the others.
 CREATE INDEX events_of_owners ON events (serial)
 WHERE action IN ('namespace.owners', 'namespace.seen', 'key.pinned', 'key.unpinned');
+
+-- What was signed of the index, by role and version; it follows from the log and from keys.
+CREATE TABLE signed_metadata (
+    role    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (role, version)
+) STRICT;

@@ -1,0 +1,129 @@
+"""Copying what is signed of a tree, once the copy is what was signed.
+
+So a copy is verified exactly as its origin is, also where there is no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from onex.domain.errors import SourceError
+from onex.domain.remote_errors import RemoteProtocolError
+from onex.domain.trust_errors import IndexSignatureError
+from onex.remote.folder_tree import FolderTree
+from onex.remote.tree import (
+    MAXIMUM_INDEX_BYTES,
+    Change,
+    FileAnswer,
+    Tree,
+    index_path,
+    owners_path,
+)
+from onex.trust.index_layout import TIMESTAMP_PATH
+from onex.trust.signed_index import MAXIMUM_METADATA_BYTES, SignedIndex
+
+ATTEMPTS = 5
+PATHS_AT_ONCE = 200
+
+Write = Callable[[str, bytes], None]
+"""Puts a file of the copy in place whole."""
+
+
+def copy_signed(
+    source: Tree, folder: Path, signed: SignedIndex, changes: Iterable[Change], write: Write
+) -> None:
+    """Bring a copy to what is signed now, and copy the signatures, the timestamp last.
+
+    Args:
+        source: what is copied.
+        folder: the copy, which has all files of the tree but those that are signed.
+        signed: what is signed of the source.
+        changes: the whole feed of changes.
+        write: writes a file of the copy.
+
+    Raises:
+        IndexSignatureError: the source is not what its registry signed.
+        SourceError: it cannot be read.
+    """
+    signed.refresh()
+    copy = FolderTree(folder)
+    if _contents(copy, [TIMESTAMP_PATH]) == [signed.metadata()[TIMESTAMP_PATH]]:
+        return
+    paths: dict[str, None] = {}
+    for change in changes:
+        if change.node is not None:
+            paths[index_path(change.node)] = None
+        if change.owners is not None:
+            paths[owners_path(change.owners)] = None
+    pending = list(paths)
+    for attempt in range(1, ATTEMPTS + 1):
+        pending = _differing(source, copy, signed, pending, write)
+        if not pending:
+            break
+        if attempt == ATTEMPTS:
+            signed.require(pending[0], _contents(copy, pending[:1])[0])
+        # The source went on while it was copied.
+        signed.refresh()
+    _copy_metadata(source, copy, signed, write)
+
+
+def _differing(
+    source: Tree, copy: FolderTree, signed: SignedIndex, paths: list[str], write: Write
+) -> list[str]:
+    """The files that are not what is signed, after they were read from the source once more."""
+    wrong = []
+    for start in range(0, len(paths), PATHS_AT_ONCE):
+        some = paths[start : start + PATHS_AT_ONCE]
+        wrong += [
+            path
+            for path, content in zip(some, _contents(copy, some), strict=True)
+            if not _is_signed(signed, path, content)
+        ]
+    left = []
+    for start in range(0, len(wrong), PATHS_AT_ONCE):
+        some = wrong[start : start + PATHS_AT_ONCE]
+        for path, content in zip(some, _contents(source, some), strict=True):
+            if not _is_signed(signed, path, content):
+                left.append(path)
+            elif content is not None:
+                write(path, content)
+    return left
+
+
+def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: Write) -> None:
+    files = signed.metadata()
+    timestamp = files.pop(TIMESTAMP_PATH)
+    for path, content in files.items():
+        write(path, content)
+    bins = list(signed.bin_paths())
+    for start in range(0, len(bins), PATHS_AT_ONCE):
+        some = bins[start : start + PATHS_AT_ONCE]
+        missing = [p for p, c in zip(some, _contents(copy, some), strict=True) if c is None]
+        for path, found in zip(missing, _contents(source, missing), strict=True):
+            if found is None:
+                raise RemoteProtocolError(
+                    f"{source.place} lacks {path}, which it refers to", hint="try again later"
+                )
+            write(path, found)
+    write(TIMESTAMP_PATH, timestamp)
+
+
+def _contents(tree: Tree, paths: list[str]) -> list[bytes | None]:
+    """The contents of files; raises what is wrong with one."""
+    answers = tree.read(paths, max(MAXIMUM_INDEX_BYTES, MAXIMUM_METADATA_BYTES))
+    return list(map(_content, answers))
+
+
+def _content(answer: FileAnswer) -> bytes | None:
+    if isinstance(answer, SourceError):
+        raise answer
+    return answer
+
+
+def _is_signed(signed: SignedIndex, path: str, content: bytes | None) -> bool:
+    try:
+        signed.require(path, content)
+    except IndexSignatureError:
+        return False
+    return True
