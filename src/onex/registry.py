@@ -160,7 +160,7 @@ class Registry:
     def caches(self) -> ResolutionCaches:
         """The answers that resolutions keep."""
         # Registries that share a cache must not see each other's answers.
-        prefix = f"onex:{self.storage.identity}"
+        prefix = f"onex:{self.storage.instance}"
         file = self.configuration.home / "cache.db"
         return ResolutionCaches(RegistryCache(file, self.configuration.cache, prefix), self.storage)
 

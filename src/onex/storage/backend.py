@@ -187,6 +187,10 @@ class StorageWriter(Protocol):
         """Store when tokens were used last, by their identifiers; the log has no entry of it."""
         ...
 
+    def take_identity(self, identity: str) -> None:
+        """Be a copy of the registry with an identifier."""
+        ...
+
     def put_signed_metadata(self, role: str, version: int, content: str, keep: int) -> None:
         """Store signed metadata of the index; of the role as many versions are kept."""
         ...
@@ -368,6 +372,11 @@ class StorageBackend(Protocol):
     @property
     def identity(self) -> str:
         """The identifier of this registry, which copies keep."""
+        ...
+
+    @property
+    def instance(self) -> str:
+        """The identifier of this storage, which no copy has."""
         ...
 
     def events_about(self, object_name: str) -> Sequence[Event]:

@@ -99,6 +99,7 @@ def _copy(source: StorageBackend, target: StorageBackend, writer: StorageWriter)
     while batch := list(islice(events, BATCH)):
         writer.take_over(batch)
     nodes = writer.rebuild(source.events())
+    writer.take_identity(source.identity)
     # All else that was signed is signed anew, in later versions than readers have seen.
     for role in ("root", "targets"):
         for version in source.signed_versions(role):

@@ -542,7 +542,14 @@ class SqlBackend:
 
     @property
     def identity(self) -> str:
-        rows = self._connection.rows("SELECT value FROM registry WHERE name = 'identity'")
+        return self._registry_value("identity")
+
+    @property
+    def instance(self) -> str:
+        return self._registry_value("instance")
+
+    def _registry_value(self, name: str) -> str:
+        rows = self._connection.rows("SELECT value FROM registry WHERE name = ?", (name,))
         return str(rows[0][0])
 
     def head(self) -> LogHead:

@@ -436,6 +436,9 @@ class SqlWriter:
         for use in sorted(uses.items()):
             self._gather(_PUT_TOKEN_USE, use)
 
+    def take_identity(self, identity: str) -> None:
+        self._gather("UPDATE registry SET value = ? WHERE name = 'identity'", (identity,))
+
     def put_signed_metadata(self, role: str, version: int, content: str, keep: int) -> None:
         self._gather(_INSERT_METADATA, (role, version, content))
         self._gather(_DROP_METADATA, (role, role, keep))

@@ -17,3 +17,6 @@ CREATE TABLE signed_metadata (
     content TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (role, version)
 );
+
+-- Copies keep the identity of a registry, and have an instance of their own.
+INSERT INTO registry VALUES ('instance', replace(gen_random_uuid()::text, '-', ''));

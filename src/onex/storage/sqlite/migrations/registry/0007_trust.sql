@@ -17,3 +17,6 @@ CREATE TABLE signed_metadata (
     content TEXT NOT NULL,
     PRIMARY KEY (role, version)
 ) STRICT;
+
+-- Copies keep the identity of a registry, and have an instance of their own.
+INSERT INTO registry VALUES ('instance', lower(hex(randomblob(16))));
