@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from onex.storage.backend import StorageBackend
     from onex.trust.grants import Grants
     from onex.trust.index_signer import IndexSigner
+    from onex.trust.log_tree import LogTree
     from onex.trust.owners import PublishedOwners, RememberedOwners
     from onex.trust.security_validator import SecurityValidator
     from onex.trust.signing import SigningKey
@@ -123,7 +124,7 @@ class Registry:
     def close(self) -> None:
         """Release the databases."""
         opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
-        for name in ("sources", "grants", "admission", "_resolver", "_orchestrator"):
+        for name in ("sources", "grants", "admission", "log_tree", "_resolver", "_orchestrator"):
             self.__dict__.pop(name, None)
         for part in opened:
             part.close()
@@ -439,12 +440,19 @@ class Registry:
 
         return PublishedOwners(self.storage, self._actor)
 
+    @cached_property
+    def log_tree(self) -> LogTree:
+        """The Merkle tree of the log."""
+        from onex.trust.log_tree import LogTree
+
+        return LogTree(self.storage)
+
     @property
     def index_signer(self) -> IndexSigner:
         """What signs the index of this registry, if a root was made."""
         from onex.remote.local_tree import LocalTree
 
-        tree = LocalTree(self.storage, self.remotes.published)
+        tree = LocalTree(self.storage, self.remotes.published, log=self.log_tree)
         return tree.signer(self.configuration.home / "trust" / "online.key")
 
     @property

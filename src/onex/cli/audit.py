@@ -10,13 +10,16 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
-from onex.domain.audit import AuditFilter, audit
+from onex.domain.audit import AuditFilter, KnownTree, audit, audit_tree
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.event import ALLOWED, REFUSED, LogHead
 from onex.domain.json_value import JsonValue, canonical_json
+from onex.domain.trust_errors import StatementRefusedError
 from onex.local_machine import replace_file
 from onex.registry import Registry
 from onex.resolution.historical_catalog import parse_moment
+from onex.trust.index_layout import LOG_HEAD
+from onex.trust.log_head import SignedHead
 
 
 @click.group("audit")
@@ -75,22 +78,39 @@ def log(
 
 @audit_group.command()
 @click.option("--head", "head_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="What onex audit export wrote: the log must go on from there.")  # fmt: skip
+              help="A signed head, or an exported log: this one must go on from it.")  # fmt: skip
 @home_option
 @output_options
 def verify(output: Output, head_file: Path | None, home: Path | None) -> int:
     """Check that no entry was changed, left out or moved; exits with 5 if one was."""
-    known = None if head_file is None else _read_head(head_file)
     with Registry.open(home) as registry:
-        report = audit(registry.storage.events(), known)
+        storage, signer = registry.storage, registry.index_signer
+        signed = None if head_file is None else _signed_head(head_file)
+        if head_file is not None and signed is None:
+            before = audit(storage.events(), _read_head(head_file))
+            report = audit_tree(storage.events()) if before.reason is None else before
+        elif signed is not None:
+            if not any(signed.is_signed_by(key) for key in signer.online_keys()):
+                raise StatementRefusedError(
+                    f"{head_file} is no head that this registry signed",
+                    hint="it may be that of another registry",
+                )
+            known = KnownTree(signed.size, bytes.fromhex(signed.root))
+            report = audit_tree(storage.events(), known)
+        else:
+            report = audit_tree(storage.events())
+        own = storage.signed_metadata(LOG_HEAD)
+    signature = None
+    if own is not None and (head := SignedHead.parse(own)).size == report.entries:
+        signature = head.envelope.to_json()
 
     def human() -> None:
         if report.reason is None:
-            output.line(f"the log is genuine: {report.entries} entries, head {report.head.hash}")
+            output.line(f"the log is genuine: {report.entries} entries, root {report.root.hex()}")
         else:
             output.line(f"the log is not the one that was written: {report.reason}", "bold red")
 
-    output.emit(report.to_json(), human)
+    output.emit(report.to_json(signature), human)
     return ExitCode.SUCCESS if report.reason is None else ExitCode.SECURITY_REFUSAL
 
 
@@ -106,6 +126,14 @@ def export(output: Output, file: Path, home: Path | None) -> None:
     replace_file(file, "".join(f"{line}\n" for line in lines).encode())
     body: JsonValue = {"file": str(file), "head": {"size": head.serial, "root": head.hash}}
     output.emit(body, lambda: output.line(f"wrote {head.serial} entries, head {head.hash}"))
+
+
+def _signed_head(file: Path) -> SignedHead | None:
+    """The signed head in a file; None if it holds something else."""
+    try:
+        return SignedHead.parse(file.read_bytes())
+    except ValueError:
+        return None
 
 
 def _read_head(file: Path) -> LogHead:

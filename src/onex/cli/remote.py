@@ -19,6 +19,7 @@ from onex.domain.reference import NodeRef
 from onex.domain.trust_errors import IndexSignatureError
 from onex.domain.url import without_secrets
 from onex.registry import Registry
+from onex.remote.log_reader import remembered_head
 from onex.remote.tree import Tree, read_file
 from onex.trust.index_layout import ROOT, fingerprint_of, metadata_path
 from onex.trust.signed_index import MAXIMUM_METADATA_BYTES, MAXIMUM_ROOTS
@@ -149,6 +150,27 @@ def check(output: Output, name: str | None, home: Path | None) -> int:
 @click.argument("name", required=False)
 @home_option
 @output_options
+def head(output: Output, name: str | None, home: Path | None) -> None:
+    """Show the head of a remote's log that was seen last, to compare with others and with it.
+
+    Those who run the registry check it: onex audit verify --head FILE.
+    """
+    with Registry.open(home) as registry:
+        declared = registry.remotes.remote(name)
+        signed = registry.remotes.signed_index(declared)
+        known = None if signed is None else remembered_head(signed.folder)
+    if known is None:
+        raise UsageError(
+            f"no signed head of the log of {declared.name} was seen",
+            hint="pin its root: onex remote add --fingerprint; then onex remote sync",
+        )
+    output.emit(known.envelope.to_json(), lambda: output.line(str(known.envelope)))
+
+
+@remote.command()
+@click.argument("name", required=False)
+@home_option
+@output_options
 def sync(output: Output, name: str | None, home: Path | None) -> int:
     """Learn what changed on the remotes; exits with 1 if one did not answer."""
     with Registry.open(home) as registry:
@@ -192,7 +214,8 @@ def export(output: Output, folder: Path, with_private: bool, home: Path | None) 
     with Registry.open(home) as registry:
         rules = NamespaceRules(registry.configuration.private_namespaces)
         hidden = NOTHING_HIDDEN if with_private else rules.hidden_from(None)
-        tree = LocalTree(registry.storage, registry.remotes.published, hidden=hidden)
+        store, log = registry.remotes.published, registry.log_tree
+        tree = LocalTree(registry.storage, store, hidden=hidden, log=log)
         signer, signed = registry.index_signer, None
         if signer.update():
             signed = registry.remotes.signed_here(tree, signer.fingerprint() or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -40,8 +40,9 @@ from onex.domain.remote_errors import (
     RemoteRefusedError,
     RemoteUnavailableError,
 )
-from onex.domain.trust_errors import IndexSignatureError, OwnersRefusedError
+from onex.domain.trust_errors import IndexSignatureError, LogForkError, OwnersRefusedError
 from onex.remote.index_line import IndexLine
+from onex.remote.log_reader import LogReader
 from onex.remote.remotes import Remotes
 from onex.remote.tree import (
     CONFIG_PATH,
@@ -135,8 +136,8 @@ class RemoteRegistryDiscovery:
                     deadline,
                     self._ownership,
                     ReleaseJudge(self._owners),
-                    self._remotes.signed_index(self._declared),
-                    published,
+                    signed=self._remotes.signed_index(self._declared),
+                    published=published,
                 )
                 discovery = visit.discovery(self._wanted, self._declared.sync)
             except RemoteUnavailableError as error:
@@ -199,6 +200,7 @@ class _Visit:
     ownership: NamespaceOwnership
     judge: ReleaseJudge
     signed: SignedIndex | None = None
+    log: LogReader | None = None
     published: int = 0
     lines: list[IndexLine] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
@@ -221,10 +223,14 @@ class _Visit:
         known -= self._give_up(known)
         if self.signed is not None:
             self.signed.refresh()
+            folder = self.signed.folder
+            self.log = LogReader(self.tree, self.signed, folder, config.registry)
         changes = None if last is None else self._changes(config, last.serial)
         level = self._outdated(known, changes)
         signed = 0 if self.signed is None else self.signed.version
         if last is None or signed != last.signed:
+            if self.log is not None:
+                self.log.refresh()
             level += [path for path in self._otherwise_signed(known) if path not in level]
         met = [path for name in wanted for path in self._paths_of(NodeRef.parse(name))]
         level += [path for path in met if path not in known]
@@ -463,6 +469,12 @@ class _Visit:
             fingerprint = hashlib.sha256(judged.encode()).hexdigest()
             place = str(line.place)
             if self.memory.fingerprints.get(place) != fingerprint:
+                if self.log is not None:
+                    try:
+                        evidence = replace(evidence, logged=self.log.prove(line))
+                    except LogForkError as error:
+                        self._tell(error.message, error.hint or "", code=error.code)
+                        continue
                 record = NodeRecord.of(line.metadata, line.digest)
                 seen = SeenFile(place, fingerprint, "node")
                 yield Finding(seen, record, line.state, evidence)

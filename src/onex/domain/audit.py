@@ -7,13 +7,15 @@ by a head that was exported before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from onex.domain.event import GENESIS_HASH, Event, LogHead
 from onex.domain.json_value import JsonObject
+from onex.domain.log_leaf import leaf_of
+from onex.domain.merkle import EMPTY_ROOT, MerkleTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +51,58 @@ class AuditFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownTree:
+    """The Merkle tree of a log as it was known: how many entries it had, and its root."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AuditReport:
-    """Whether a log is genuine; ``reason`` says why it is not."""
+    """Whether a log is genuine; ``reason`` says why it is not, ``root`` is that of its tree."""
 
     entries: int
     head: LogHead
     reason: str | None = None
+    root: bytes = EMPTY_ROOT
 
-    def to_json(self) -> JsonObject:
-        """The report in the shape that ``audit verify`` prints."""
+    def to_json(self, signature: JsonObject | None = None) -> JsonObject:
+        """The report in the shape that ``audit verify`` prints.
+
+        ``signature`` is the signed head of just these entries, None if there is none.
+        """
         return {
             "valid": self.reason is None,
             "entries": self.entries,
-            "head": {"size": self.head.serial, "root": self.head.hash, "signature": None},
+            "head": {
+                "size": self.head.serial,
+                "root": self.root.hex(),
+                "signature": signature,
+                "hash": self.head.hash,
+            },
             "reason": self.reason,
         }
+
+
+def audit_tree(events: Iterable[Event], known: KnownTree | None = None) -> AuditReport:
+    """Check a log as ``audit`` does, and that its tree is one that was known, or grew from it."""
+    tree = MerkleTree()
+
+    def followed() -> Iterator[Event]:
+        for event in events:
+            yield event
+            tree.append(leaf_of(event))
+
+    report = audit(followed())
+    root = tree.root()
+    reason = report.reason
+    if reason is None and known is not None:
+        if known.size > len(tree):
+            reason = f"the log has {len(tree)} entries, and it had {known.size}"
+        elif tree.root(known.size) != known.root:
+            reason = f"its first {known.size} entries are others than those that were signed"
+    return replace(report, reason=reason, root=root)
 
 
 def audit(events: Iterable[Event], known: LogHead | None = None) -> AuditReport:

@@ -79,6 +79,7 @@ class Evidence:
 
     ``published_at`` is an RFC 3339 timestamp in UTC; ``serial`` is the entry of that registry's
     log by which it was published; ``reason`` is why it is refused, if it is.
+    ``logged`` is the size of the log under whose signed head it was proved to be in the log.
     """
 
     published_at: str
@@ -86,6 +87,7 @@ class Evidence:
     statements: tuple[SignedStatement, ...] = ()
     level: TrustLevel = TrustLevel.UNVERIFIED
     reason: str | None = None
+    logged: int | None = None
 
     def to_json(self) -> JsonObject:
         return {
@@ -94,6 +96,7 @@ class Evidence:
             "statements": [one.to_json() for one in self.statements],
             "level": self.level.value,
             "reason": self.reason,
+            "logged": self.logged,
         }
 
     @classmethod
@@ -106,4 +109,5 @@ class Evidence:
             read_statements(body["statements"]),
             TrustLevel(as_text(body["level"])),
             as_optional_text(body["reason"]),
+            None if body["logged"] is None else as_count(body["logged"]),
         )

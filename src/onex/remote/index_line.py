@@ -32,6 +32,7 @@ from onex.domain.json_value import (
     parse_json,
 )
 from onex.domain.lifecycle import Lifecycle
+from onex.domain.log_leaf import RELEASED
 from onex.domain.metadata import NOTHING_DECIDED, NodeMetadata, VersionState
 from onex.domain.projection import Projection
 from onex.domain.reference import NodeId, NodeVersion
@@ -43,9 +44,6 @@ LINE_SCHEMA = 1
 # A manifest has at most 32 levels, and stands a few levels deep in a line.
 MAXIMUM_DEPTH = 48
 MAXIMUM_DEPENDENCIES = 500
-RELEASED = "release.published"
-"""The action of the log by which a version is published."""
-
 # As the reader of manifests has it.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
@@ -58,9 +56,9 @@ class IndexLine:
     ``metadata`` is its manifest as it was published; ``state`` is what was decided of it since;
     ``published_at`` and ``yanked_at`` are RFC 3339 timestamps in UTC; ``override`` is the reason
     that was given for a release that breaks others; ``serial`` is that of the last entry of the
-    log that is about the version, ``released`` of the one that published it. ``statements`` are
-    those that were signed about it, and ``owner`` is the namespace whose owners it had to come
-    from, None if it had none.
+    log that is about the version, ``released`` of the one that published it, and ``entry`` is its
+    hash. ``statements`` are those that were signed about it, and ``owner`` is the namespace whose
+    owners it had to come from, None if it had none.
     """
 
     metadata: NodeMetadata
@@ -72,6 +70,7 @@ class IndexLine:
     yanked_at: str | None = None
     override: str | None = None
     released: int = 0
+    entry: str = ""
     owner: str | None = None
     statements: tuple[SignedStatement, ...] = ()
 
@@ -102,6 +101,7 @@ class IndexLine:
             "override": self.override,
             "serial": self.serial,
             "released": self.released,
+            "entry": self.entry,
             "owner": self.owner,
             "statements": [one.to_json() for one in self.statements],
         }
@@ -174,6 +174,7 @@ class IndexLine:
             published_at=_time(as_text(body["published_at"])),
             serial=serial,
             released=as_count(body.get("released", serial)),
+            entry=as_text(body.get("entry", "")),
             owner=owner,
             statements=statements,
             state=state,
@@ -204,6 +205,7 @@ def index_lines(events: Iterable[Event]) -> list[IndexLine]:
                     serial=event.serial,
                     override=as_optional_text(facts["override"]),
                     released=event.serial,
+                    entry=event.hash,
                     owner=as_optional_text(facts.get("owner")),
                     statements=_statements(facts, event),
                 )

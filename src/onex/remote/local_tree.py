@@ -10,15 +10,16 @@ from pathlib import Path
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
 from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import canonical_json
+from onex.domain.log_leaf import RELEASED
 from onex.domain.namespace_owners import OWNERS_CHANGED
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.release_trust import SIGNED
 from onex.domain.remote_errors import RemoteProtocolError
 from onex.remote.archive_store import ArchiveStore
-from onex.remote.index_line import RELEASED
 from onex.remote.publication import Publications
 from onex.remote.tree import (
     CONFIG_PATH,
+    LOG_HEAD_PATH,
     Change,
     FileAnswer,
     Progress,
@@ -28,11 +29,13 @@ from onex.remote.tree import (
     node_of_path,
     owned_of_path,
     owners_path,
+    tile_of_path,
     write_lines,
 )
 from onex.storage.backend import StorageBackend
-from onex.trust.index_layout import metadata_of_path
+from onex.trust.index_layout import LOG_HEAD, metadata_of_path
 from onex.trust.index_signer import IndexSigner
+from onex.trust.log_tree import LogTree
 from onex.trust.owners import PublishedOwners
 
 
@@ -53,12 +56,14 @@ class LocalTree:
         store: ArchiveStore,
         *,
         hidden: HiddenNamespaces = NOTHING_HIDDEN,
+        log: LogTree | None = None,
         has_interface: bool = False,
     ) -> None:
-        """``hidden`` are the namespaces that are left out.
+        """``hidden`` are the namespaces that are left out; ``log`` is the log's Merkle tree.
 
         What is signed of the tree is read as it was stored; ``signer`` brings it up to date.
         """
+        self._log = log or LogTree(storage)
         self._storage = storage
         self._store = store
         self._published = Publications(storage, store)
@@ -89,6 +94,8 @@ class LocalTree:
         if signed is not None:
             content = self._storage.signed_metadata(*signed)
             return None if content is None else TreeContent(content.encode())
+        if path.startswith("log/"):
+            return self._of_log(path)
         owned = owned_of_path(path)
         if owned is not None:
             return self._owners(owned)
@@ -116,7 +123,15 @@ class LocalTree:
             found = self.make(path)
             return None if found is None else found.content
 
-        return IndexSigner(self._storage, key_file, changed, content)
+        return IndexSigner(self._storage, key_file, changed, content, self._log)
+
+    def _of_log(self, path: str) -> TreeContent | None:
+        if path == LOG_HEAD_PATH:
+            head = self._storage.signed_metadata(LOG_HEAD)
+            return None if head is None else TreeContent(head.encode())
+        tile = tile_of_path(path)
+        content = None if tile is None else self._log.current().tile(*tile)
+        return None if content is None else TreeContent(content)
 
     def _owners(self, namespace: str) -> TreeContent | None:
         if self._hidden.hides(namespace):

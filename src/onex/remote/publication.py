@@ -16,6 +16,7 @@ from onex.domain.errors import DocumentError, NodeNotFoundError, Severity
 from onex.domain.event import ALLOWED
 from onex.domain.evidence import Evidence, SignedStatement, TrustLevel
 from onex.domain.json_value import JsonObject, as_text
+from onex.domain.log_leaf import RELEASED
 from onex.domain.metadata import NodeMetadata, Origin
 from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.reference import NodeId, NodeVersion
@@ -32,7 +33,7 @@ from onex.domain.version import Version
 from onex.manifests.node_files import target_among
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_node import ArchivedNode, read_archive
-from onex.remote.index_line import RELEASED, IndexLine, index_lines
+from onex.remote.index_line import IndexLine, index_lines
 from onex.remote.release_statements import require_room, require_statement
 from onex.remote.tree import MAXIMUM_PART_BYTES
 from onex.schemas.node_schemas import schema_problems

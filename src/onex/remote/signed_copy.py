@@ -9,18 +9,23 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from onex.domain.errors import SourceError
+from onex.domain.merkle import TILE_WIDTH
 from onex.domain.remote_errors import RemoteProtocolError
-from onex.domain.trust_errors import IndexSignatureError
+from onex.domain.trust_errors import IndexSignatureError, LogForkError
 from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import (
+    LOG_HEAD_PATH,
     MAXIMUM_INDEX_BYTES,
+    MAXIMUM_TILE_BYTES,
     Change,
     FileAnswer,
     Tree,
     index_path,
     owners_path,
+    tile_path,
 )
 from onex.trust.index_layout import TIMESTAMP_PATH
+from onex.trust.log_head import SignedHead
 from onex.trust.signed_index import MAXIMUM_METADATA_BYTES, SignedIndex
 
 ATTEMPTS = 5
@@ -96,6 +101,7 @@ def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: W
     timestamp = files.pop(TIMESTAMP_PATH)
     for path, content in files.items():
         write(path, content)
+    _copy_log(source, copy, write)
     bins = list(signed.bin_paths())
     for start in range(0, len(bins), PATHS_AT_ONCE):
         some = bins[start : start + PATHS_AT_ONCE]
@@ -107,6 +113,32 @@ def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: W
                 )
             write(path, found)
     write(TIMESTAMP_PATH, timestamp)
+
+
+def _copy_log(source: Tree, copy: FolderTree, write: Write) -> None:
+    """Copy the tiles of the log that are new or have grown, and its head last."""
+    (content,) = _contents(source, [LOG_HEAD_PATH])
+    if content is None:
+        raise LogForkError(f"{source.place} shows no head of its log", hint="ask those who run it")
+    try:
+        size = SignedHead.parse(content).size
+    except ValueError as error:
+        raise LogForkError(
+            f"{source.place} shows a head of its log that is none: {error}",
+            hint="ask those who run it",
+        ) from error
+    level, count = 0, size
+    while count:
+        paths = [tile_path(level, index) for index in range((count - 1) // TILE_WIDTH + 1)]
+        for start in range(0, len(paths), PATHS_AT_ONCE):
+            some = paths[start : start + PATHS_AT_ONCE]
+            known = zip(some, _contents(copy, some), strict=True)
+            missing = [path for path, tile in known if len(tile or b"") < MAXIMUM_TILE_BYTES]
+            for path, tile in zip(missing, _contents(source, missing), strict=True):
+                if tile is not None:
+                    write(path, tile)
+        level, count = level + 1, count // TILE_WIDTH
+    write(LOG_HEAD_PATH, content)
 
 
 def _contents(tree: Tree, paths: list[str]) -> list[bytes | None]:

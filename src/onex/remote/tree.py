@@ -7,12 +7,14 @@
     names/NAME.jsonl                   the nodes that go by a short name, a UUID or a namespace
     owners/SPACE.jsonl                 whose keys speak for a namespace, a statement each line
     blobs/sha256/AB/ABCD...            archives, by their own digests
+    log/...                            the Merkle tree of the log, and its signed head
     metadata/...                       what the registry signed of all this, if it signs its index
     changes                            which node changed with which entry of the log
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -28,6 +30,7 @@ from onex.domain.json_value import (
     find_unwritable,
     parse_json,
 )
+from onex.domain.merkle import TILE_WIDTH
 from onex.domain.reference import NAMESPACE, NodeId
 from onex.domain.remote_errors import RemoteProtocolError
 
@@ -87,6 +90,22 @@ def owned_of_path(path: str) -> str | None:
     """The namespace whose owners a file is about; None for any other path."""
     name = path.removeprefix("owners/").removesuffix(LINES_SUFFIX).replace("/", ".")
     return name if NAMESPACE.fullmatch(name) and path == owners_path(name) else None
+
+
+LOG_HEAD_PATH = "log/head.json"
+MAXIMUM_TILE_BYTES = TILE_WIDTH * 32
+_TILE = re.compile(r"log/tile/(\d)/(0|[1-9]\d{0,12})")
+
+
+def tile_path(level: int, index: int) -> str:
+    """The path of a tile of the log's Merkle tree."""
+    return f"log/tile/{level}/{index}"
+
+
+def tile_of_path(path: str) -> tuple[int, int] | None:
+    """The level and the index of a tile that has a path; None for any other path."""
+    match = _TILE.fullmatch(path)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def blob_path(sha256: str) -> str:

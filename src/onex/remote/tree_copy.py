@@ -209,7 +209,7 @@ def _copied(folder: Path) -> TreeConfig | None:
     content = read_file(FolderTree(folder), CONFIG_PATH, MAXIMUM_CONFIG_BYTES)
     if content is not None:
         return TreeConfig.parse(content, str(folder))
-    own = {"blobs", "index", "names", "owners", METADATA_FOLDER, CHANGES_PATH, DRAFTS}
+    own = {"blobs", "index", "names", "owners", METADATA_FOLDER, "log", CHANGES_PATH, DRAFTS}
     others = {path.name for path in folder.iterdir()} - own
     if others:
         raise FolderNotEmptyError(

@@ -32,7 +32,7 @@ MAXIMUM_STREAMS = 200
 STREAMS_OF_AN_ADDRESS = 20
 LOGGER = logging.getLogger("onex.server")
 
-_PREFIXES = ("/index/", "/names/", "/owners/", "/blobs/", "/metadata/")
+_PREFIXES = ("/index/", "/names/", "/owners/", "/blobs/", "/metadata/", "/log/")
 _LINES = b"application/jsonl; charset=utf-8"
 _SAFE: Headers = [
     (b"x-content-type-options", b"nosniff"),

@@ -22,7 +22,7 @@ from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
 from onex.remote.local_tree import LocalTree, changed_paths, changes_of
 from onex.remote.publication import Publications
-from onex.remote.tree import CONFIG_PATH, Change, name_of_path
+from onex.remote.tree import CONFIG_PATH, MAXIMUM_TILE_BYTES, Change, name_of_path
 from onex.server.gate import Caller, Gate, record_refusal
 from onex.trust.index_layout import TIMESTAMP, TIMESTAMP_PATH
 
@@ -116,7 +116,11 @@ class PublishedIndex:
             return self._kept[path]
         serial = self._serial
         file = await self._read(lambda registry: self._make(registry, path))
-        if file is not None and serial == self._serial:
+        # What is cut off at the end of the log, and its head, change with every entry.
+        is_lasting = not path.startswith("log/") or len(file.content if file else b"") == (
+            MAXIMUM_TILE_BYTES
+        )
+        if file is not None and serial == self._serial and is_lasting:
             self._keep(path, file)
         return file
 
@@ -228,7 +232,8 @@ class PublishedIndex:
 
     def _make(self, registry: Registry, path: str) -> TreeFile | None:
         store = registry.remotes.published
-        found = LocalTree(registry.storage, store, has_interface=True).make(path)
+        tree = LocalTree(registry.storage, store, log=registry.log_tree, has_interface=True)
+        found = tree.make(path)
         return None if found is None else TreeFile.of(found.content, found.namespaces)
 
     def _keep(self, path: str, file: TreeFile) -> None:

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
+
+from onex.domain.public_key import PublicKey
 
 METADATA_FOLDER = "metadata"
 TIMESTAMP_PATH = f"{METADATA_FOLDER}/timestamp.json"
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
+
+LOG_HEAD = "log-head"
+"""What the signed head of the log is stored as, beside the metadata."""
 
 BIN_PREFIX = "bin"
 BIN_BITS = 10
@@ -65,3 +72,13 @@ def metadata_of_path(path: str) -> tuple[str, int | None] | None:
 def fingerprint_of(root: bytes) -> str:
     """What a root is pinned by: the SHA-256 of its bytes."""
     return "sha256:" + hashlib.sha256(root).hexdigest()
+
+
+def online_keys_of(root: Mapping[str, Any]) -> list[PublicKey]:
+    """The keys that a root trusts for daily signing, which sign heads of the log too."""
+    keys = (root["keys"][key_id] for key_id in root["roles"][TIMESTAMP]["keyids"])
+    return [
+        PublicKey(bytes.fromhex(key["keyval"]["public"]))
+        for key in keys
+        if key["keytype"] == "ed25519"
+    ]

@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING
 
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonObject
+from onex.domain.public_key import PublicKey
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.trust.index_layout import (
     BIN_PREFIX,
     LIFETIMES,
+    LOG_HEAD,
     ROOT,
     SERIAL_FIELD,
     SNAPSHOT,
     TARGETS,
     TIMESTAMP,
     fingerprint_of,
+    online_keys_of,
     target_name,
 )
 from onex.trust.index_roles import IndexRoles, compact, expires, require_online, signer_of
+from onex.trust.log_head import SignedHead
+from onex.trust.log_tree import LogTree
 from onex.trust.signing import SigningKey
 
 if TYPE_CHECKING:
@@ -53,7 +58,12 @@ class IndexSigner:
     """Signs the index of one registry."""
 
     def __init__(
-        self, storage: StorageBackend, key_file: Path, changed: ChangedPaths, content: ReadContent
+        self,
+        storage: StorageBackend,
+        key_file: Path,
+        changed: ChangedPaths,
+        content: ReadContent,
+        log: LogTree,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -62,17 +72,28 @@ class IndexSigner:
             key_file: the key for daily signing.
             changed: gives what is to be signed anew.
             content: gives what is to be signed.
+            log: the Merkle tree of the log, whose head is signed too.
         """
         self._storage = storage
         self.key_file = key_file
         self._changed = changed
         self._content = content
+        self._log = log
 
     def roles(self) -> IndexRoles | None:
         """The root and the targets; None if the index is not signed."""
         root = self._storage.signed_metadata(ROOT)
         targets = self._storage.signed_metadata(TARGETS)
         return None if root is None or targets is None else IndexRoles.of(root, targets)
+
+    def online_keys(self) -> list[PublicKey]:
+        """The keys that signed daily, by every root there was."""
+        found: list[PublicKey] = []
+        for version in self._storage.signed_versions(ROOT):
+            content = self._storage.signed_metadata(ROOT, version)
+            if content is not None:
+                found += online_keys_of(json.loads(content)["signed"])
+        return found
 
     def fingerprint(self) -> str | None:
         """What the root is pinned by now; None if the index is not signed."""
@@ -134,6 +155,7 @@ class IndexSigner:
         # Files are made before the transaction, which others wait for.
         serial = self._storage.serial()
         digests = self._digests(self._changed(since))
+        self._log.current()
 
         def sign(writer: StorageWriter) -> None:
             if self._signed_serial() != signed:
@@ -143,6 +165,13 @@ class IndexSigner:
             late = self._digests(self._changed(serial)) if now > serial else {}
             signing = _Signing(self._storage, writer, roles, key)
             signing.sign({**digests, **late}, now, looks_at_all=is_due)
+            time = datetime.now(UTC).isoformat(timespec="seconds")
+            root = self._log.current().root(now)
+            head = SignedHead.sign(self._storage.identity, now, root, time, key)
+            versions = self._storage.signed_versions(LOG_HEAD)
+            writer.put_signed_metadata(
+                LOG_HEAD, (versions[-1] if versions else 0) + 1, str(head.envelope), 1
+            )
 
         self._storage.write(sign)
         return True

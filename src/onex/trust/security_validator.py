@@ -110,6 +110,11 @@ class SecurityValidator:
             checks = [digest, *judgement.checks]
             if judgement.failure is None and evidence.level is TrustLevel.REFUSED:
                 checks.append(Check.fails("owner", evidence.reason or "it was refused"))
+            if evidence.logged is not None:
+                detail = (
+                    f"entry {evidence.serial} of a log of {evidence.logged}, by its signed head"
+                )
+                checks.append(Check.holds("log", detail))
         refusal = self._rules.refusal(node, Use.RUN, level, datetime.now(UTC))
         if refusal is not None:
             checks.append(Check.fails("policy", f"it {refusal}"))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from onex.domain.errors import SourceError
+from onex.domain.public_key import PublicKey
 from onex.domain.trust_errors import IndexSignatureError
 from onex.local_machine import locked_folder, make_folder, replace_file
 from onex.trust.index_layout import (
@@ -28,6 +29,7 @@ from onex.trust.index_layout import (
     TIMESTAMP_PATH,
     fingerprint_of,
     metadata_path,
+    online_keys_of,
     target_name,
 )
 
@@ -58,7 +60,7 @@ class SignedIndex:
         """
         self._place = place
         self._read_files = read
-        self._folder = folder
+        self.folder = folder
         self._fingerprint = fingerprint
         self._updater: Updater | None = None
         self._snapshot: Metadata[Snapshot] | None = None
@@ -72,8 +74,8 @@ class SignedIndex:
             IndexSignatureError: it is not what the registry signed, or not any more.
             SourceError: the tree cannot be read.
         """
-        make_folder(self._folder)
-        with locked_folder(self._folder):
+        make_folder(self.folder)
+        with locked_folder(self.folder):
             if not self._is_unchanged():
                 self._update()
 
@@ -105,7 +107,7 @@ class SignedIndex:
         """
         updater = self._updater
         if updater is None:
-            with locked_folder(self._folder):
+            with locked_folder(self.folder):
                 updater = self._update(offline=True)
         with self._told_plainly():
             found = updater.get_targetinfo(target_name(path))
@@ -131,6 +133,10 @@ class SignedIndex:
             f"{self._place} {reason}",
             hint="it may be damaged, or in the hands of others; take another mirror",
         )
+
+    def online_keys(self) -> list[PublicKey]:
+        """The keys that sign daily, by the root."""
+        return online_keys_of(json.loads(self._file(ROOT).read_bytes())["signed"])
 
     def metadata(self) -> dict[str, bytes]:
         """The files of what is signed, by their paths, but for the bins; roots from the first on.
@@ -214,7 +220,7 @@ class SignedIndex:
         anchor = self._anchor()
         with self._told_plainly():
             updater = Updater(
-                str(self._folder),
+                str(self.folder),
                 f"{_URL}/{METADATA_FOLDER}/",
                 fetcher=Fetcher(),
                 config=UpdaterConfig(
@@ -231,7 +237,7 @@ class SignedIndex:
 
     def _anchor(self) -> bytes:
         """The pinned root: as it was kept, or as the tree has it."""
-        kept = self._folder / _ANCHOR
+        kept = self.folder / _ANCHOR
         with contextlib.suppress(OSError):
             content = kept.read_bytes()
             if fingerprint_of(content) == self._fingerprint:
@@ -265,7 +271,7 @@ class SignedIndex:
         yield content
 
     def _file(self, role: str) -> Path:
-        return self._folder / f"{role}.json"
+        return self.folder / f"{role}.json"
 
     @contextlib.contextmanager
     def _told_plainly(self) -> Iterator[None]:
@@ -281,7 +287,7 @@ class SignedIndex:
             self._refuse(_reason(error), str(error), error)
         except OSError as error:
             raise SourceError(
-                f"what was seen of {self._place} cannot be kept in {self._folder}: {error}",
+                f"what was seen of {self._place} cannot be kept in {self.folder}: {error}",
                 hint="check the folder's permissions and free space",
             ) from error
 

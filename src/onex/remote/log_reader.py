@@ -1,0 +1,139 @@
+"""LogReader: follows the log of a remote, and proves that what the remote shows is in it.
+
+Source: RFC 9162. The last head that was seen is remembered; a remote whose log does not go on from
+there shows different histories to different readers, and is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from onex.domain.log_leaf import release_leaf
+from onex.domain.merkle import (
+    TiledTree,
+    consistency_proof,
+    inclusion_proof,
+    is_consistent,
+    is_included,
+)
+from onex.domain.trust_errors import LogForkError
+from onex.local_machine import replace_file
+from onex.remote.index_line import IndexLine
+from onex.remote.tree import LOG_HEAD_PATH, MAXIMUM_TILE_BYTES, Tree, read_file, tile_path
+from onex.trust.log_head import SignedHead
+from onex.trust.signed_index import SignedIndex
+
+MAXIMUM_HEAD_BYTES = 16 * 1024
+HEAD_FILE = "log-head.json"
+
+
+class LogReader:
+    """Reads the log of one remote whose index is signed."""
+
+    def __init__(self, tree: Tree, signed: SignedIndex, folder: Path, registry: str) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            tree: the remote's.
+            signed: what is signed of it, by whose keys heads are signed too.
+            folder: where the last head is remembered.
+            registry: the identity of the registry.
+        """
+        self._tree = tree
+        self._signed = signed
+        self._file = folder / HEAD_FILE
+        self._registry = registry
+        self._tiles = TiledTree(self._tile)
+        self._head: SignedHead | None = None
+
+    def refresh(self) -> None:
+        """Take over the head that the remote shows now.
+
+        Raises:
+            LogForkError: it is not signed, or the log did not grow from the head seen before.
+            SourceError: the remote cannot be read.
+        """
+        content = read_file(self._tree, LOG_HEAD_PATH, MAXIMUM_HEAD_BYTES)
+        if content is None:
+            raise self._refused("shows no head of its log")
+        head = self._genuine(content)
+        known = remembered_head(self._file.parent)
+        if known is not None and known.envelope != head.envelope:
+            self._require_growth(known, head)
+        self._head = head
+        replace_file(self._file, content)
+
+    def prove(self, line: IndexLine) -> int:
+        """Prove that a release is in the log as the index shows it; returns the size of the head.
+
+        Raises:
+            LogForkError: it is not.
+            SourceError: the remote cannot be read.
+        """
+        if self._head is None or self._head.size < line.released:
+            self.refresh()
+        head = self._head
+        version = line.metadata.node_version
+        if head is None or not 0 < line.released <= head.size:
+            raise self._refused(f"shows {version} as an entry that its log does not have")
+        leaf = release_leaf(
+            line.released,
+            line.entry,
+            str(version),
+            line.digest,
+            line.place.sha256,
+            line.published_at,
+        )
+        index = line.released - 1
+        try:
+            proof = inclusion_proof(self._tiles.subtree, index, head.size)
+        except IndexError as error:
+            raise self._refused("lacks a part of the tree of its log") from error
+        if not is_included(leaf, index, head.size, proof, bytes.fromhex(head.root)):
+            raise self._refused(f"shows {version} otherwise than its log has it")
+        return head.size
+
+    def _genuine(self, content: bytes) -> SignedHead:
+        try:
+            head = SignedHead.parse(content)
+        except ValueError as error:
+            raise self._refused(f"shows a head of its log that is none: {error}") from error
+        if not any(head.is_signed_by(key) for key in self._signed.online_keys()):
+            raise self._refused("shows a head of its log that its registry did not sign")
+        if head.registry != self._registry:
+            raise self._refused("shows the head of another registry's log")
+        return head
+
+    def _require_growth(self, known: SignedHead, head: SignedHead) -> None:
+        if head.size < known.size:
+            raise self._refused(
+                f"shows a log of {head.size} entries, and it had {known.size} before"
+            )
+        try:
+            proof = consistency_proof(self._tiles.subtree, known.size, head.size)
+        except IndexError as error:
+            raise self._refused("lacks a part of the tree of its log") from error
+        roots = (bytes.fromhex(known.root), bytes.fromhex(head.root))
+        if not is_consistent(known.size, head.size, proof, *roots):
+            raise self._refused(
+                f"shows another history than it did: its log of {head.size} entries does not begin"
+                f" with the {known.size} that were seen"
+            )
+
+    def _tile(self, level: int, index: int) -> bytes:
+        return read_file(self._tree, tile_path(level, index), MAXIMUM_TILE_BYTES) or b""
+
+    def _refused(self, reason: str) -> LogForkError:
+        return LogForkError(
+            f"{self._tree.place} {reason}",
+            hint="ask those who run it, and other users, what they see; if it was set back to a"
+            " backup, take it as another registry: onex remote remove, and add it again",
+        )
+
+
+def remembered_head(folder: Path) -> SignedHead | None:
+    """The head that was seen last, where it is remembered; None if none was."""
+    with contextlib.suppress(OSError, ValueError):
+        return SignedHead.parse((folder / HEAD_FILE).read_bytes())
+    return None
