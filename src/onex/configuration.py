@@ -18,6 +18,7 @@ from onex.domain.digest import is_digest
 from onex.domain.errors import ConfigurationError, Location
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.limits import Limits
+from onex.domain.look_alikes import NameRules
 from onex.domain.result import IsolationLevel
 from onex.domain.trust_rules import TrustRules
 from onex.domain.trust_table import TRUST_KEYS, read_trust_rules
@@ -114,7 +115,8 @@ class Configuration:
     this project is called here among those that share a registry, None for a name that
     follows from the machine and the folder; ``cache_folder`` and ``settings_folder`` are the
     user's own, for all registries; ``private_namespaces`` are shown to those alone who have a
-    token for them, if this registry is served; ``trust_rules`` say which versions may be used.
+    token for them, if this registry is served; ``trust_rules`` say which versions may be used,
+    and ``name_rules`` which names those who publish here may take.
     """
 
     home: Path
@@ -134,6 +136,7 @@ class Configuration:
     settings_folder: Path = Path()
     private_namespaces: tuple[str, ...] = ()
     trust_rules: TrustRules = field(default_factory=TrustRules)
+    name_rules: NameRules = field(default_factory=NameRules)
 
     @property
     def remotes(self) -> tuple[SourceConfiguration, ...]:
@@ -209,6 +212,7 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
     if unknown:
         raise _refuse(file, f"{unknown[0]!r} is not a table that onex knows")
     policy = _table(file, "policy", body.get("policy", {}))
+    served = _served(file, _table(file, "server", body.get("server", {})))
     return Configuration(
         home=home.absolute(),
         project=file.parent,
@@ -223,18 +227,26 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         storage=_url(file, "storage", body.get("storage")),
         cache=_url(file, "cache", body.get("cache")),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
-        private_namespaces=_private(file, _table(file, "server", body.get("server", {}))),
+        private_namespaces=served["private_namespaces"],
+        name_rules=NameRules(served["reserved_namespaces"], served["allowed_look_alikes"]),
     )
 
 
-def _private(file: Path, table: JsonObject) -> tuple[str, ...]:
-    names = table.get("private_namespaces", [])
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if set(table) - {"private_namespaces"} or not is_list:
-        raise _refuse(
-            file, "the [server] table is not valid", 'write private_namespaces = ["acme.*"]'
-        )
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+def _served(file: Path, table: JsonObject) -> dict[str, tuple[str, ...]]:
+    """The patterns of namespaces in ``[server]``, by what they are for."""
+    known = ("private_namespaces", "reserved_namespaces", "allowed_look_alikes")
+    found: dict[str, tuple[str, ...]] = {}
+    for name in known:
+        names = table.get(name, [])
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+            raise _refuse(
+                file, f"{name} of [server] is no list of texts", f'write {name} = ["acme.*"]'
+            )
+        found[name] = tuple(map(str, names))
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise _refuse(file, f"[server] has no key {unknown[0]!r}", f"it has {', '.join(known)}")
+    return found
 
 
 def _workspace(name: str | None) -> str | None:

@@ -26,6 +26,7 @@ from onex.discovery.registered_sources import RegisteredSources
 from onex.discovery.scan_report import ScanReport, broken_manifests_told
 from onex.domain.errors import NodeNotFoundError, Problem, ResolutionError
 from onex.domain.event import Event
+from onex.domain.evidence import TrustLevel
 from onex.domain.grant import RunAccess
 from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonObject
@@ -40,6 +41,7 @@ from onex.resolution.caches import ResolutionCaches
 from onex.resolution.decisions import VersionDecisions
 from onex.resolution.impact import VersionImpact
 from onex.resolution.locking import find_lockfile, locked_request, read_lockfile
+from onex.resolution.look_alike_warnings import look_alike_warnings
 from onex.resolution.node_details import NodeDetails
 from onex.resolution.version_admission import VersionAdmission
 from onex.resolver.dependency_resolver import DependencyResolution
@@ -431,7 +433,8 @@ class Registry:
         """What was published to this registry, which it serves to others."""
         from onex.remote.publication import Publications
 
-        return Publications(self.storage, self.remotes.published, self._actor)
+        names = self.configuration.name_rules
+        return Publications(self.storage, self.remotes.published, self._actor, names)
 
     @property
     def published_owners(self) -> PublishedOwners:
@@ -494,8 +497,16 @@ class Registry:
         """Resolve, and warn of remotes that could not be asked."""
         with self._remotes_told():
             found = self._resolver.resolve(references, lock, overrides)
-        told = self._silent_remotes()
+        told = [*self._silent_remotes(), *self._look_alikes(found)]
         return replace(found, warnings=[*told, *found.warnings]) if told else found
+
+    def _look_alikes(self, found: DependencyResolution) -> list[str]:
+        """Warnings of chosen nodes that may be taken for others."""
+        if all(node.trust is TrustLevel.LOCAL for node in found.execution_order):
+            return []
+        known = self.storage.namespaces_in_folders(self.sources.workspace.name)
+        seen = [owners.namespace for owners in self.remembered_owners.known().all()]
+        return look_alike_warnings(found.execution_order, [*known, *seen])
 
     @contextmanager
     def _remotes_told(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,9 +79,12 @@ def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
             asked.append(self.path)
             real = self.path.replace("http://registry.test/", url)
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(real) as answer:
-                body = answer.read()
-            self.send_response(200)
+            try:
+                with opener.open(real) as answer:
+                    status, body = 200, answer.read()
+            except urllib.error.HTTPError as error:
+                status, body = error.code, b""
+            self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -96,10 +100,11 @@ def test_the_proxy_of_the_environment_is_used_but_for_this_machine(
             "http_proxy": f"http://127.0.0.1:{proxy.server_port}/",
         }  # fmt: skip
         assert user.onex_here("remote", "add", "http://registry.test/", "--name", "far").code == 0
-        assert asked == ["http://registry.test/config.json"]
+        asked_for = {path.removeprefix("http://registry.test/") for path in asked}
+        assert asked_for == {"config.json", "metadata/1.root.json"}
         # What is on this machine is asked directly, also if nothing says so.
         assert user.onex_here("remote", "add", url, "--name", "near").code == 0
-        assert len(asked) == 1
+        assert len(asked) == 2
         proxy.shutdown()
         thread.join()
 

@@ -39,6 +39,7 @@ _COMMANDS = {
     "logout": "onex.cli.remote:logout",
     "new": "onex.cli.project:new",
     "outdated": "onex.cli.dependencies:outdated",
+    "policy": "onex.cli.policy:policy",
     "publish": "onex.cli.publish:publish",
     "provenance": "onex.cli.provenance:provenance",
     "remote": "onex.cli.remote:remote",

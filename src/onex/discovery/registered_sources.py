@@ -64,7 +64,12 @@ class RegisteredSources:
         self._actor = actor
         self.workspace = local_workspace(configuration)
         self.remote_nodes = RemoteNodes(
-            remotes, self.workspace.name, storage, self._rules, self._scan_remote
+            remotes,
+            self.workspace.name,
+            storage,
+            self._rules,
+            configuration.trust_rules,
+            self._scan_remote,
         )
 
     @property

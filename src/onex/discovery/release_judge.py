@@ -10,6 +10,7 @@ from onex.domain.known_owners import KnownOwners
 from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.release_trust import judge
 from onex.domain.statement import ReleaseStatement
+from onex.domain.trust_rules import TrustRules, Use
 from onex.remote.index_line import IndexLine
 from onex.remote.published_owners import parse_owners
 from onex.trust.signing import signers_of
@@ -18,8 +19,10 @@ from onex.trust.signing import signers_of
 class ReleaseJudge:
     """Judges during one visit; ``news`` are owners of which something new was seen."""
 
-    def __init__(self, known: KnownOwners) -> None:
+    def __init__(self, known: KnownOwners, rules: TrustRules) -> None:
+        """``known`` are the owners seen before, ``rules`` the policy of this project."""
         self._known = known
+        self._rules = rules
         self._refused: dict[str, str] = {}
         self.news: dict[str, NamespaceOwners] = {}
 
@@ -42,6 +45,14 @@ class ReleaseJudge:
     def knows(self, namespace: str) -> bool:
         """Whether the owners of a namespace were seen before."""
         return self._known.of(namespace) is not None
+
+    def refusal(self, line: IndexLine, evidence: Evidence) -> str | None:
+        """Why the policy lets a version not be registered; None if it may be."""
+        if evidence.level is TrustLevel.REFUSED:
+            # It is registered, so that who asks for it is told why it cannot be had.
+            return None
+        namespace = line.metadata.node.namespace
+        return self._rules.level_refusal(namespace, Use.REGISTER, evidence.level)
 
     def evidence(self, line: IndexLine) -> Evidence:
         """What the remote shows for a version, judged."""

@@ -41,6 +41,7 @@ from onex.domain.remote_errors import (
     RemoteUnavailableError,
 )
 from onex.domain.trust_errors import IndexSignatureError, LogForkError, OwnersRefusedError
+from onex.domain.trust_rules import TrustRules
 from onex.remote.index_line import IndexLine
 from onex.remote.log_reader import LogReader
 from onex.remote.remotes import Remotes
@@ -99,6 +100,7 @@ class RemoteRegistryDiscovery:
         remotes: Remotes,
         ownership: NamespaceOwnership,
         owners: KnownOwners,
+        rules: TrustRules,
         wanted: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -108,12 +110,14 @@ class RemoteRegistryDiscovery:
             remotes: opens its tree, and remembers if it did not answer.
             ownership: which namespaces it may supply.
             owners: whose keys speak for namespaces, as far as that is known here.
+            rules: the policy, by which versions may be registered.
             wanted: names of nodes that are met, short or whole, beside those known already.
         """
         self._declared = declared
         self._remotes = remotes
         self._ownership = ownership
         self._owners = owners
+        self._rules = rules
         self._wanted = tuple(wanted)
         self.is_silent = False
 
@@ -135,7 +139,7 @@ class RemoteRegistryDiscovery:
                     memory,
                     deadline,
                     self._ownership,
-                    ReleaseJudge(self._owners),
+                    ReleaseJudge(self._owners, self._rules),
                     signed=self._remotes.signed_index(self._declared),
                     published=published,
                 )
@@ -465,6 +469,12 @@ class _Visit:
         """What the lines that were read say, when all that speaks for them is known."""
         for line in self.lines:
             evidence = self.judge.evidence(line)
+            refusal = self.judge.refusal(line, evidence)
+            if refusal is not None:
+                version = line.metadata.node_version
+                hint = "see onex policy check; change [policy.trust] to have it"
+                self._tell(f"{version} {refusal}", hint, Severity.INFORMATION, "TRU005")
+                continue
             judged = f"{line}{evidence.level}{evidence.reason}"
             fingerprint = hashlib.sha256(judged.encode()).hexdigest()
             place = str(line.place)

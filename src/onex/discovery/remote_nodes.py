@@ -15,6 +15,7 @@ from onex.domain.errors import Location, Problem, Severity
 from onex.domain.event import LogHead
 from onex.domain.metadata import SourceId
 from onex.domain.reference import NodeId
+from onex.domain.trust_rules import TrustRules
 from onex.remote.remotes import Remotes
 from onex.remote.tree import fits_paths, index_path, names_path
 from onex.storage.backend import StorageBackend
@@ -42,6 +43,7 @@ class RemoteNodes:
         workspace: str,
         storage: Callable[[], StorageBackend],
         rules: Callable[[], MergeRules],
+        trust_rules: TrustRules,
         scan: Callable[[DiscoverySource, SourceConfiguration, bool], ScanReport],
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -51,12 +53,14 @@ class RemoteNodes:
             workspace: whose sources they are.
             storage: opens what is registered.
             rules: gives the rules of merging, which say what namespaces are bound to.
+            trust_rules: which versions the policy lets be registered.
             scan: has one source scanned, and stores what it gives; by force, if the last is true.
         """
         self._remotes = remotes
         self._workspace = workspace
         self._open_storage = storage
         self._rules = rules
+        self._trust_rules = trust_rules
         self._scan = scan
         self._known: dict[str, RememberedIndex] = {}
         self._visited: set[str] = set()
@@ -70,7 +74,9 @@ class RemoteNodes:
         """A remote as a source, which is asked for no namespace that is another source's."""
         ownership = self._ownership(declared)
         owners = RememberedOwners(self._open_storage()).known()
-        return RemoteRegistryDiscovery(declared, self._remotes, ownership, owners, wanted)
+        return RemoteRegistryDiscovery(
+            declared, self._remotes, ownership, owners, self._trust_rules, wanted
+        )
 
     def _ownership(self, declared: SourceConfiguration) -> _RemoteOwnership:
         taken = set(self._local_namespaces())

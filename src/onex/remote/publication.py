@@ -6,6 +6,7 @@ same bytes again are a success, other bytes of the same version a conflict.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -17,8 +18,9 @@ from onex.domain.event import ALLOWED
 from onex.domain.evidence import Evidence, SignedStatement, TrustLevel
 from onex.domain.json_value import JsonObject, as_text
 from onex.domain.log_leaf import RELEASED
+from onex.domain.look_alikes import NameRules, root_of
 from onex.domain.metadata import NodeMetadata, Origin
-from onex.domain.namespace_owners import NamespaceOwners
+from onex.domain.namespace_owners import OWNERS_CHANGED, NamespaceOwners
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.release_trust import SIGNED, judge
 from onex.domain.remote_errors import (
@@ -27,7 +29,7 @@ from onex.domain.remote_errors import (
     NotPublishableError,
     VersionTakenError,
 )
-from onex.domain.statement import ReleaseStatement
+from onex.domain.statement import OwnersStatement, ReleaseStatement
 from onex.domain.trust_errors import StatementRefusedError
 from onex.domain.version import Version
 from onex.manifests.node_files import target_among
@@ -106,9 +108,17 @@ class Publications:
     """What was published to one registry."""
 
     def __init__(
-        self, storage: StorageBackend, store: ArchiveStore, actor: str | None = None
+        self,
+        storage: StorageBackend,
+        store: ArchiveStore,
+        actor: str | None = None,
+        names: NameRules | None = None,
     ) -> None:
-        """``store`` keeps the archives; ``actor`` is who publishes, as the log names them."""
+        """``store`` keeps the archives; ``actor`` is who publishes, as the log names them.
+
+        ``names`` say which names are kept back.
+        """
+        self._names = names or NameRules()
         self._storage = storage
         self._store = store
         self._actor = actor
@@ -216,7 +226,12 @@ class Publications:
 
         Raises as ``PublishedOwners.change``.
         """
-        owners = PublishedOwners(self._storage, self._actor).change(statement)
+        published = PublishedOwners(self._storage, self._actor)
+        with contextlib.suppress(ValueError):
+            claimed = OwnersStatement.parse(statement.payload).namespace
+            if claimed not in published.all():
+                self._require_claimable(claimed)
+        owners = published.change(statement)
         query = MetadataQuery(
             namespace=owners.namespace, source=PUBLISHED_SOURCE, all_versions=True
         )
@@ -266,8 +281,30 @@ class Publications:
             )
         if self._released_digest(version) is None:
             _require_valid(found)
-            self._judge(release)
+            _, owners = self._judge(release)
+            if owners is None:
+                self._require_free(version.node.namespace)
             self._require_compatible(release)
+
+    def _require_claimable(self, namespace: str) -> None:
+        try:
+            self._require_free(namespace)
+        except NotPublishableError as error:
+            reason = f"{error.code}: {error.message}"
+            self._storage.write(lambda w: w.refused(OWNERS_CHANGED, namespace, reason), self._actor)
+            raise
+
+    def _require_free(self, namespace: str) -> None:
+        """Refuse a name that is reserved, or looks like one that others have."""
+        roots = self._storage.namespace_roots()
+        is_known = root_of(namespace) in roots
+        refusal = self._names.refusal(namespace, () if is_known else roots)
+        if refusal is not None:
+            raise NotPublishableError(
+                f"{namespace} {refusal}",
+                hint="choose another namespace; who runs the registry can allow it, in [server] of"
+                " its onex.toml",
+            )
 
     def _judge(self, release: Release) -> tuple[TrustLevel, NamespaceOwners | None]:
         """How far a release can be trusted, and the owners that it had to come from."""

@@ -134,7 +134,7 @@ class SignedEnvelope(BaseModel):
     )
 
     payloadType: Annotated[str, Field(max_length=200)]  # noqa: N815 - DSSE names it so
-    payload: Annotated[str, Field(max_length=90_000)]
+    payload: str
     signatures: Annotated[list[EnvelopeSignature], Field(max_length=16)]
 
 

@@ -28,7 +28,7 @@ def trust_routes(api: Requests) -> APIRouter:
     router = APIRouter(prefix=INTERFACE)
 
     @router.post("/nodes/{node_type}/{namespace}/{version}/statements",
-                 responses=problems(403, 404, 422), tags=["trust"])  # fmt: skip
+                 responses=problems(403, 404, 413, 422), tags=["trust"])  # fmt: skip
     def sign(
         request: Request,
         node_type: TypeName,
@@ -45,7 +45,7 @@ def trust_routes(api: Requests) -> APIRouter:
         api.note_change()
         return {"node": str(wanted), "serial": serial}
 
-    @router.put("/owners/{namespace}", responses=problems(403, 422), tags=["trust"])
+    @router.put("/owners/{namespace}", responses=problems(403, 413, 422), tags=["trust"])
     def change_owners(
         request: Request, namespace: Namespace, envelope: Annotated[SignedEnvelope, Body()]
     ) -> Json:

@@ -365,6 +365,10 @@ class StorageBackend(Protocol):
         """
         ...
 
+    def namespace_roots(self) -> Sequence[str]:
+        """The first parts of all namespaces, each once."""
+        ...
+
     def nodes_from(self, source: SourceId, beginning: str) -> Mapping[str, NodeVersion]:
         """The versions that a source offers at paths that begin so, by their paths."""
         ...

@@ -528,6 +528,22 @@ class SqlBackend:
         )
         return [namespace for (namespace,) in rows]
 
+    def namespace_roots(self) -> Sequence[str]:
+        # Steps over each root in the index, instead of reading all namespaces.
+        found: dict[str, None] = {}
+        following = ""
+        while True:
+            rows = self._connection.rows(
+                "SELECT min(namespace) FROM nodes WHERE namespace >= ?", (following,)
+            )
+            namespace = rows[0][0] if rows else None
+            if namespace is None:
+                return list(found)
+            root, point, _ = str(namespace).partition(".")
+            found[root] = None
+            # "/" comes after ".", and "-" before it: acme-tools lies between acme and acme.x.
+            following = f"{root}/" if point else f"{root}\x01"
+
     def nodes_from(self, source: SourceId, beginning: str) -> Mapping[str, NodeVersion]:
         start = stored_path(beginning)
         rows = self._connection.rows(
