@@ -227,7 +227,8 @@ class Registry:
         from onex.trust.security_validator import SecurityValidator
 
         rules = self.configuration.trust_rules
-        return SecurityValidator(self.storage, rules, self.grants.is_trusted)
+        grants = self.grants
+        return SecurityValidator(self.storage, rules, grants.is_trusted, grants.fault_of)
 
     @property
     def remembered_owners(self) -> RememberedOwners:

@@ -15,7 +15,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.configuration import SourceConfiguration
+from onex.configuration import REMOTE_KIND, SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
 from onex.domain.result import IsolationLevel
@@ -23,6 +23,7 @@ from onex.domain.url import without_secrets
 from onex.local_machine import owner_of, user_name
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
+from onex.trust.source_authenticator import SourceAuthenticator
 
 _MINIMUM_SQLITE = (3, 37, 0)
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -61,7 +62,10 @@ def doctor(output: Output, home: Path | None) -> int:
             _attempt("isolation process", _process_isolation),
             _strict_isolation(),
         ]
-        checks += [_source(source, error) for source, error in registry.sources.check()]
+        authenticator = SourceAuthenticator(registry.configuration)
+        checks += [
+            _source(source, error, authenticator) for source, error in registry.sources.check()
+        ]
     is_ok = all(check.status != "failed" for check in checks)
     body: dict[str, JsonValue] = {"ok": is_ok, "checks": [check.to_json() for check in checks]}
 
@@ -238,8 +242,18 @@ def _strict_isolation() -> _Check:
     )
 
 
-def _source(source: SourceConfiguration, error: OnexError | None) -> _Check:
+def _source(
+    source: SourceConfiguration, error: OnexError | None, authenticator: SourceAuthenticator
+) -> _Check:
     name = f"source {source.name}"
-    if error is None:
-        return _Check(name, "ok", str(source.path or source.kind))
-    return _Check(name, "failed", error.message, error.hint)
+    if error is not None:
+        return _Check(name, "failed", error.message, error.hint)
+    proof = authenticator.authenticate(source)
+    where = str(source.path or source.kind)
+    if proof.ok:
+        return _Check(name, "ok", f"{where}: {proof.detail}")
+    if source.kind == REMOTE_KIND:
+        hint = "pin its root: onex remote add URL --fingerprint sha256:..."
+    else:
+        hint = "its nodes are not trusted; chmod -R o-w, or chown, makes it yours"
+    return _Check(name, "warning", f"{where}: {proof.detail}", hint)

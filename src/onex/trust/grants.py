@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from onex.configuration import Configuration
+from onex.domain.archive_place import ArchivePlace
 from onex.domain.errors import GrantMissingError, GrantRefusedError, UsageError
 from onex.domain.grant import (
     Grant,
@@ -25,6 +26,7 @@ from onex.manifests.override import OVERRIDE_SOURCE
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.storage.query import MetadataQuery
 from onex.trust.grantable import refusal_of
+from onex.trust.source_authenticator import SourceAuthenticator
 
 PAGE_NODES = 500
 
@@ -71,6 +73,7 @@ class Grants:
         self._project = configuration.project
         self._workspace = workspace
         self._protected = configuration.protected
+        self._authenticator = SourceAuthenticator(configuration)
         self._actor = actor
 
     @cached_property
@@ -93,6 +96,16 @@ class Grants:
             return False
         if origin.source == OVERRIDE_SOURCE:
             return True
+        return self._is_declared_trusted(origin) and self.fault_of(origin) is None
+
+    def fault_of(self, origin: Origin) -> str | None:
+        """Why the files of a node may be somebody else's; None if nothing says so."""
+        if ArchivePlace.parse(origin.path) is not None:
+            return None
+        source = self._sources.get(origin.source)
+        return self._authenticator.fault_of(Path(origin.path), source)
+
+    def _is_declared_trusted(self, origin: Origin) -> bool:
         source = self._sources.get(origin.source)
         if source is not None:
             return source.trusted

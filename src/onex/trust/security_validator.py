@@ -16,7 +16,7 @@ from onex.domain.errors import SecurityError
 from onex.domain.evidence import Evidence, TrustLevel
 from onex.domain.json_value import JsonObject
 from onex.domain.known_owners import KnownOwners
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.namespace_owners import NamespaceOwners, covering
 from onex.domain.release_trust import Check, judge
 from onex.domain.result import IsolationLevel
@@ -61,6 +61,7 @@ class SecurityValidator:
         storage: StorageBackend,
         rules: TrustRules,
         is_trusted: Callable[[RegisteredNode], bool],
+        fault_of: Callable[[Origin], str | None],
     ) -> None:
         """Prepare; the owners of namespaces are read when they are needed.
 
@@ -68,7 +69,9 @@ class SecurityValidator:
             storage: whose log has the owners of namespaces that were seen.
             rules: the policy.
             is_trusted: whether a source that is trusted offers a version.
+            fault_of: why the files at a place may be somebody else's.
         """
+        self._fault_of = fault_of
         self._storage = storage
         self._rules = rules
         self._is_trusted = is_trusted
@@ -98,7 +101,9 @@ class SecurityValidator:
         if level is TrustLevel.LOCAL:
             detail = f"it lies in the source {node.source} on this machine"
             if not self._is_trusted(node):
-                detail, level = f"{detail}, which is not trusted", TrustLevel.UNVERIFIED
+                faults = filter(None, map(self._fault_of, node.origins))
+                reason = next(faults, "which is not trusted")
+                detail, level = f"{detail}, {reason}", TrustLevel.UNVERIFIED
             checks = [digest, Check.holds("source", detail)]
         else:
             evidence = node.evidence or Evidence(node.registered_at, 0)
