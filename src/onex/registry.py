@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from onex.remote.remotes import Remotes
     from onex.schemas.given_inputs import GivenInputs
     from onex.storage.backend import StorageBackend
+    from onex.trust.advisories import Advisories
     from onex.trust.grants import Grants
     from onex.trust.index_signer import IndexSigner
     from onex.trust.log_tree import LogTree
@@ -72,6 +73,10 @@ if TYPE_CHECKING:
     from onex.trust.signing import SigningKey
     from onex.trust.tokens import Tokens
 
+_MADE_OF_PARTS = (
+    *("sources", "grants", "admission", "advisories", "log_tree"),
+    *("_resolver", "_orchestrator"),
+)
 _PARTS = ("caches", "storage", "history", "remotes")
 
 
@@ -126,7 +131,7 @@ class Registry:
     def close(self) -> None:
         """Release the databases."""
         opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
-        for name in ("sources", "grants", "admission", "log_tree", "_resolver", "_orchestrator"):
+        for name in _MADE_OF_PARTS:
             self.__dict__.pop(name, None)
         for part in opened:
             part.close()
@@ -135,7 +140,7 @@ class Registry:
         """The same registry, used in the name of somebody else; it lives as long as this one."""
         self._resolver.resolver  # noqa: B018 - opened here, so that both share it
         other = copy.copy(self)
-        for name in ("sources", "grants"):
+        for name in ("sources", "grants", "advisories"):
             other.__dict__.pop(name, None)
         other._actor = actor
         return other
@@ -206,7 +211,15 @@ class Registry:
             self.configuration.trust_rules,
             # Opened only when a node of a folder is judged.
             lambda node: self.grants.is_trusted(node),  # noqa: PLW0108
+            self.advisories,
         )
+
+    @cached_property
+    def advisories(self) -> Advisories:
+        """What is known to be wrong with versions of nodes."""
+        from onex.trust.advisories import Advisories
+
+        return Advisories(self.storage, self._actor)
 
     @cached_property
     def grants(self) -> Grants:
@@ -498,7 +511,11 @@ class Registry:
         """Resolve, and warn of remotes that could not be asked."""
         with self._remotes_told():
             found = self._resolver.resolve(references, lock, overrides)
-        told = [*self._silent_remotes(), *self._look_alikes(found)]
+        told = [
+            *self._silent_remotes(),
+            *self._look_alikes(found),
+            *self.advisories.warnings(found.execution_order),
+        ]
         return replace(found, warnings=[*told, *found.warnings]) if told else found
 
     def _look_alikes(self, found: DependencyResolution) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from onex.cli.advisory import list_advisories
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.domain.audit import AuditFilter, KnownTree, audit, audit_tree
@@ -74,6 +75,9 @@ def log(
             output.note(f"there may be more: --after {events[-1].serial}")
 
     output.emit(body, human)
+
+
+audit_group.add_command(list_advisories, "advisories")
 
 
 @audit_group.command()

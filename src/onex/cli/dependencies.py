@@ -153,15 +153,19 @@ def outdated(output: Output, targets: tuple[str, ...], home: Path | None) -> Non
     with Registry.open(home) as registry:
         wanted = references(registry, targets)
         with together(registry, targets):
-            have = DependencyGraph.of(registry.resolve(wanted, registry.read_lock()))
+            resolved = registry.resolve(wanted, registry.read_lock())
+            have = DependencyGraph.of(resolved)
             allowed = DependencyGraph.of(registry.resolve(wanted))
+        advised = registry.advisories.warnings(resolved.execution_order)
         latest = {
             node: registry.node(NodeRef.parse(node)).metadata.version for node in have.versions
         }
     found = find_outdated(have, allowed, latest)
-    body: JsonValue = {"nodes": [entry.to_json() for entry in found]}
+    body: JsonValue = {"nodes": [entry.to_json() for entry in found], "advisories": advised}
 
     def human() -> None:
+        for warning in advised:
+            output.warning(warning)
         rows = [
             (e.node, str(e.have), str(e.allowed), str(e.latest), ", ".join(e.held_by))
             for e in found

@@ -18,6 +18,7 @@ from onex.cli.output import Output, counted
 from onex.configuration import REMOTE_KIND, SourceConfiguration
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
+from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel
 from onex.domain.url import without_secrets
 from onex.local_machine import owner_of, user_name
@@ -62,6 +63,7 @@ def doctor(output: Output, home: Path | None) -> int:
             _attempt("isolation process", _process_isolation),
             _strict_isolation(),
         ]
+        checks.append(_advisories(registry))
         authenticator = SourceAuthenticator(registry.configuration)
         checks += [
             _source(source, error, authenticator) for source, error in registry.sources.check()
@@ -240,6 +242,21 @@ def _strict_isolation() -> _Check:
         "not covered: that files exist, their sizes and times; time of the processor that others"
         " lack; defects of the kernel",
     )
+
+
+def _advisories(registry: Registry) -> _Check:
+    """The advisories about the versions that are chosen by default."""
+    known = registry.advisories
+    best = [
+        registry.node(NodeRef(node.type, node.namespace))
+        for node in known.known()
+        if registry.storage.version_numbers(node)
+    ]
+    found = known.warnings(best)
+    if not found:
+        return _Check("advisories", "ok", "none is about the newest version of a node here")
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return _Check("advisories", "warning", found[0] + more, "see them all: onex audit advisories")
 
 
 def _source(

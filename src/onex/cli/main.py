@@ -21,6 +21,7 @@ from onex.domain.errors import (
 )
 
 _COMMANDS = {
+    "advisory": "onex.cli.advisory:advisory",
     "audit": "onex.cli.audit:audit_group",
     "cache": "onex.cli.cache:cache",
     "compat": "onex.cli.dependencies:compat",

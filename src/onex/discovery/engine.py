@@ -259,7 +259,8 @@ class DiscoveryEngine:
         """
         discovery = storing.discovery
         self._release_moved(storing)
-        has_more = discovery.gone or discovery.folders or discovery.gone_folders or discovery.owners
+        folders = discovery.folders or discovery.gone_folders
+        has_more = discovery.gone or folders or discovery.owners or discovery.advisories
         has_stored = storing.inquiry.before == storing.inquiry.token
         if not (has_more or has_stored or storing.was_incomplete):
             return
@@ -274,6 +275,7 @@ class DiscoveryEngine:
             folders = () if storing.inquiry.is_overtaken else discovery.folders
             merge.remember_folders(folders, discovery.gone_folders)
             merge.remember_owners(discovery.owners)
+            merge.remember_advisories(discovery.advisories)
 
         self._in_parts(storing, sorted(discovery.gone), drop)
         self._merge(storing, remember, is_complete=True)

@@ -17,16 +17,18 @@ from pathlib import Path
 
 from onex.configuration import TrustPolicy
 from onex.discovery.source import Finding
+from onex.domain.advisory import Advisory
 from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
 from onex.domain.errors import Location, Problem, Severity
 from onex.domain.evidence import Evidence
 from onex.domain.metadata import Origin, SourceId, VersionState
 from onex.domain.namespace_owners import NamespaceOwners
-from onex.domain.reference import NodeVersion
+from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.workspace import Workspace
 from onex.storage.backend import SeenFile, StorageWriter, StoredNode
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
+from onex.trust.advisories import note_seen_advisories
 from onex.trust.owners import note_seen
 
 CONFLICT_CODE = "DSC002"
@@ -164,6 +166,11 @@ class Merge:
         """Note owners of namespaces that the source showed."""
         for found in owners:
             note_seen(self._writer, found, self._source.name)
+
+    def remember_advisories(self, advisories: Mapping[NodeId, Sequence[Advisory]]) -> None:
+        """Note advisories about nodes that the source showed."""
+        for node, found in advisories.items():
+            note_seen_advisories(self._writer, node, found, self._source.name)
 
     def _take_node(self, finding: Finding, node: NodeRecord, origin: Origin) -> SeenFile:
         file = finding.file

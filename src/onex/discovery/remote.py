@@ -24,6 +24,7 @@ from onex.discovery.remembered_index import (
 )
 from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
 from onex.domain.access_control import covers
+from onex.domain.advisory import Advisory
 from onex.domain.errors import (
     ConfigurationError,
     Location,
@@ -42,7 +43,7 @@ from onex.domain.remote_errors import (
 )
 from onex.domain.trust_errors import IndexSignatureError, LogForkError, OwnersRefusedError
 from onex.domain.trust_rules import TrustRules
-from onex.remote.index_line import IndexLine
+from onex.remote.index_line import IndexLine, parse_advisory
 from onex.remote.log_reader import LogReader
 from onex.remote.remotes import Remotes
 from onex.remote.tree import (
@@ -101,6 +102,7 @@ class RemoteRegistryDiscovery:
         ownership: NamespaceOwnership,
         owners: KnownOwners,
         rules: TrustRules,
+        advisories: Mapping[NodeId, Mapping[str, Advisory]],
         wanted: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -111,6 +113,7 @@ class RemoteRegistryDiscovery:
             ownership: which namespaces it may supply.
             owners: whose keys speak for namespaces, as far as that is known here.
             rules: the policy, by which versions may be registered.
+            advisories: those that are known here.
             wanted: names of nodes that are met, short or whole, beside those known already.
         """
         self._declared = declared
@@ -118,6 +121,7 @@ class RemoteRegistryDiscovery:
         self._ownership = ownership
         self._owners = owners
         self._rules = rules
+        self._advisories = advisories
         self._wanted = tuple(wanted)
         self.is_silent = False
 
@@ -140,6 +144,7 @@ class RemoteRegistryDiscovery:
                     deadline,
                     self._ownership,
                     ReleaseJudge(self._owners, self._rules),
+                    known_advisories=self._advisories,
                     signed=self._remotes.signed_index(self._declared),
                     published=published,
                 )
@@ -203,10 +208,12 @@ class _Visit:
     deadline: Deadline
     ownership: NamespaceOwnership
     judge: ReleaseJudge
+    known_advisories: Mapping[NodeId, Mapping[str, Advisory]] = field(default_factory=dict)
     signed: SignedIndex | None = None
     log: LogReader | None = None
     published: int = 0
     lines: list[IndexLine] = field(default_factory=list)
+    advisories: dict[NodeId, list[Advisory]] = field(default_factory=dict)
     moved: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -262,7 +269,17 @@ class _Visit:
             folders=list(self.files.values()),
             gone_folders=self.dropped,
             owners=list(self.judge.news.values()),
+            advisories=self._new_advisories(),
         )
+
+    def _new_advisories(self) -> dict[NodeId, list[Advisory]]:
+        """The advisories that were read and are new, or changed, by the nodes they are about."""
+        found: dict[NodeId, list[Advisory]] = {}
+        for node, advisories in self.advisories.items():
+            known = self.known_advisories.get(node, {})
+            if any(known.get(advisory.id) != advisory for advisory in advisories):
+                found[node] = advisories
+        return found
 
     def _config(self, last: LastVisit | None) -> TreeConfig:
         config = read_config(self.tree)
@@ -497,6 +514,10 @@ class _Visit:
         newer, is_whole = 0, True
         for text in read_lines(content):
             try:
+                advisory = parse_advisory(text, node)
+                if advisory is not None:
+                    self.advisories.setdefault(node, []).append(advisory)
+                    continue
                 line = IndexLine.parse(text, node)
                 if line is None:
                     newer += 1

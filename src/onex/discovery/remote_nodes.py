@@ -19,6 +19,7 @@ from onex.domain.trust_rules import TrustRules
 from onex.remote.remotes import Remotes
 from onex.remote.tree import fits_paths, index_path, names_path
 from onex.storage.backend import StorageBackend
+from onex.trust.advisories import Advisories
 from onex.trust.owners import RememberedOwners
 
 
@@ -75,7 +76,13 @@ class RemoteNodes:
         ownership = self._ownership(declared)
         owners = RememberedOwners(self._open_storage()).known()
         return RemoteRegistryDiscovery(
-            declared, self._remotes, ownership, owners, self._trust_rules, wanted
+            declared,
+            self._remotes,
+            ownership,
+            owners,
+            self._trust_rules,
+            Advisories(self._open_storage()).known(),
+            wanted,
         )
 
     def _ownership(self, declared: SourceConfiguration) -> _RemoteOwnership:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from onex.domain.advisory import Advisory
 from onex.domain.errors import Problem, SourceTimeoutError
 from onex.domain.evidence import Evidence
 from onex.domain.metadata import VersionState
 from onex.domain.namespace_owners import NamespaceOwners
+from onex.domain.reference import NodeId
 from onex.storage.backend import SeenFile
 from onex.storage.node_record import NodeRecord
 from onex.storage.scan_memory import FolderSnapshot
@@ -84,7 +86,8 @@ class Discovery:
     more; all others are as they were. ``problems`` concern the source itself;
     ``is_partial`` says that something in it could not be read, so that what was
     found there before is kept. ``folders`` and ``gone_folders`` are what to
-    remember of a walk; ``owners`` are those of namespaces of which something new was seen.
+    remember of a walk; ``owners`` are those of namespaces of which something new was seen,
+    ``advisories`` all those about some nodes.
     """
 
     findings: Iterable[Finding] = ()
@@ -94,6 +97,7 @@ class Discovery:
     folders: Sequence[FolderSnapshot] = ()
     gone_folders: Sequence[str] = ()
     owners: Sequence[NamespaceOwners] = ()
+    advisories: Mapping[NodeId, Sequence[Advisory]] = field(default_factory=dict)
 
 
 class DiscoverySource(Protocol):

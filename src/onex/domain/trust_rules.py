@@ -6,16 +6,18 @@ it is left out stands in the explanation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from onex.domain.access_control import EVERYTHING, covers
+from onex.domain.advisory import Advisory, Rating
 from onex.domain.evidence import TrustLevel
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import NodeMetadata, RegisteredNode
+from onex.domain.reference import NodeVersion
 from onex.domain.result import IsolationLevel
 
 CLOCK_STEP_SECONDS = 600
@@ -48,7 +50,8 @@ class TrustRules:
     """The policy. Of several rules about a namespace the one with the longest pattern decides.
 
     ``minimum_age_seconds`` is how long ago a version must have been published, but for the
-    namespaces of ``minimum_age_except``; licences and permissions are forbidden by globs.
+    namespaces of ``minimum_age_except``; licences and permissions are forbidden by globs,
+    and versions with an advisory of some rating or a worse one.
     """
 
     rules: tuple[TrustRule, ...] = ()
@@ -56,6 +59,7 @@ class TrustRules:
     minimum_age_except: tuple[str, ...] = ()
     forbidden_licenses: tuple[str, ...] = ()
     forbidden_permissions: tuple[str, ...] = ()
+    forbidden_advisories: Rating | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -85,6 +89,16 @@ class TrustRules:
             or self._age_refusal(node.metadata.node.namespace, published, now)
             or self._forbidden(node.metadata)
         )
+
+    def advisory_refusal(self, node: NodeVersion, advisories: Iterable[Advisory]) -> str | None:
+        """Why advisories forbid a version, as the rest of a sentence; None if none does."""
+        limit = self.forbidden_advisories
+        worst = next((a for a in advisories if limit is not None and a.rating.reaches(limit)), None)
+        if worst is None:
+            return None
+        fixed = worst.fixed_in(node)
+        remedy = f" (mended in {fixed})" if fixed else ""
+        return f"has the advisory {worst.id} ({worst.rating}){remedy}, which the policy forbids"
 
     def level_refusal(self, namespace: str, use: Use, level: TrustLevel) -> str | None:
         """Why a level is too low for a use; None if it is not."""
@@ -123,6 +137,7 @@ class TrustRules:
             "minimum_age_except": list(self.minimum_age_except),
             "forbidden_licenses": list(self.forbidden_licenses),
             "forbidden_permissions": list(self.forbidden_permissions),
+            "forbidden_advisories": self.forbidden_advisories,
         }
 
     def _rules_for(self, namespace: str) -> list[TrustRule]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from onex.domain.access_control import EVERYTHING
+from onex.domain.advisory import Rating
 from onex.domain.evidence import TrustLevel
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.reference import NAMESPACE
@@ -19,6 +20,7 @@ TRUST_KEYS = frozenset(
         "minimum_age_except",
         "forbidden_licenses",
         "forbidden_permissions",
+        "forbidden_advisories",
     }
 )
 """The keys of ``[policy]`` that are read here."""
@@ -39,6 +41,7 @@ def read_trust_rules(policy: JsonObject) -> TrustRules:
         tuple(map(_pattern, _texts(policy, "minimum_age_except"))),
         _texts(policy, "forbidden_licenses"),
         _texts(policy, "forbidden_permissions"),
+        _rating(policy.get("forbidden_advisories")),
     )
 
 
@@ -48,6 +51,13 @@ def read_span(value: JsonValue) -> float:
     if match is None:
         raise ValueError('a time must be a number with s, m, h, d or w, such as "3d"')
     return float(int(match[1]) * _UNIT_SECONDS[match[2]])
+
+
+def _rating(value: JsonValue) -> Rating | None:
+    known = [rating.value for rating in Rating]
+    if value is not None and value not in known:
+        raise ValueError(f"forbidden_advisories must be one of {', '.join(known)}")
+    return None if value is None else Rating(str(value))
 
 
 def _rule(pattern: str, table: JsonValue) -> TrustRule:

@@ -13,6 +13,7 @@ from typing import Self
 from uuid import UUID
 
 from onex.domain.access_control import covers
+from onex.domain.advisory import Advisory
 from onex.domain.archive_place import ArchivePlace
 from onex.domain.digest import is_digest
 from onex.domain.envelope import Envelope
@@ -41,6 +42,8 @@ from onex.domain.remote_errors import RemoteProtocolError
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 
 LINE_SCHEMA = 1
+ADVISORY_SCHEMA = 2
+"""The schema of the lines that are advisories about the node."""
 # A manifest has at most 32 levels, and stands a few levels deep in a line.
 MAXIMUM_DEPTH = 48
 MAXIMUM_DEPENDENCIES = 500
@@ -181,6 +184,32 @@ class IndexLine:
             yanked_at=yanked_at,
             override=as_optional_text(body["override"]),
         )
+
+
+def advisory_line(advisory: Advisory) -> str:
+    """An advisory as a line of the index file of a node."""
+    body = as_object(parse_json(advisory.body))
+    return canonical_json({"schema": ADVISORY_SCHEMA, "advisory": body})
+
+
+def parse_advisory(text: str, node: NodeId) -> Advisory | None:
+    """Read the line of an advisory about a node; None for a line of another kind.
+
+    Raises:
+        RemoteProtocolError: it is no advisory about the node.
+    """
+    if f'"schema":{ADVISORY_SCHEMA}' not in text:
+        return None
+    try:
+        body = as_object(parse_json(text))
+        if body.get("schema") != ADVISORY_SCHEMA:
+            return None
+        advisory = Advisory.from_json(body["advisory"])
+        if node not in advisory.nodes:
+            raise ValueError("it is about other nodes")  # noqa: TRY301
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(node, f"an advisory: {error}") from error
+    return advisory
 
 
 def index_lines(events: Iterable[Event]) -> list[IndexLine]:

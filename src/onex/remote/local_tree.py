@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
+from onex.domain.advisory import ADVISORY_PUBLISHED
 from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import canonical_json
 from onex.domain.log_leaf import RELEASED
@@ -16,6 +17,7 @@ from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.release_trust import SIGNED
 from onex.domain.remote_errors import RemoteProtocolError
 from onex.remote.archive_store import ArchiveStore
+from onex.remote.index_line import advisory_line
 from onex.remote.publication import Publications
 from onex.remote.tree import (
     CONFIG_PATH,
@@ -33,6 +35,7 @@ from onex.remote.tree import (
     write_lines,
 )
 from onex.storage.backend import StorageBackend
+from onex.trust.advisories import Advisories
 from onex.trust.index_layout import LOG_HEAD, metadata_of_path
 from onex.trust.index_signer import IndexSigner
 from onex.trust.log_tree import LogTree
@@ -102,7 +105,11 @@ class LocalTree:
         node, name = node_of_path(path), name_of_path(path)
         if node is not None:
             lines = self._published.lines(node) if self._shows(node) else []
-            return TreeContent(write_lines(lines), (node.namespace,)) if lines else None
+            if not lines:
+                return None
+            found = Advisories(self._storage).published(node)
+            advisories = map(advisory_line, found)
+            return TreeContent(write_lines([*lines, *advisories]), (node.namespace,))
         if name is not None:
             nodes = [
                 found
@@ -182,6 +189,13 @@ def changes_of(
         if event.action == OWNERS_CHANGED and event.outcome == ALLOWED:
             shown = None if hidden.hides(event.object) else event.object
             yield Change(event.serial, action=event.action, time=event.time, owners=shown)
+            continue
+        if event.action == ADVISORY_PUBLISHED and event.outcome == ALLOWED:
+            node = NodeId.parse(event.object)
+            if hidden.hides(node.namespace) or not published(node):
+                yield Change(event.serial)
+            else:
+                yield Change(event.serial, node, action=event.action, time=event.time)
             continue
         version = _version_of(event)
         if version is None or hidden.hides(version.node.namespace) or not published(version.node):

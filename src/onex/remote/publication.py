@@ -139,6 +139,14 @@ class Publications:
         )
         return any(found.metadata.node == node for found in self._storage.query(query).nodes)
 
+    def require_published(self, nodes: Iterable[NodeId]) -> None:
+        """Raise NodeNotFoundError if a node was never published here."""
+        for node in nodes:
+            if not self.has(node):
+                raise NodeNotFoundError(
+                    f"{node} is not published here", hint="an advisory is about published nodes"
+                )
+
     def publish(
         self,
         archive: bytes,

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from onex.configuration import SourceConfiguration
+from onex.domain.advisory import Advisory
 from onex.domain.envelope import Envelope
 from onex.domain.errors import DocumentError
 from onex.domain.json_value import (
@@ -18,6 +19,7 @@ from onex.domain.json_value import (
     as_optional_text,
     as_text,
     as_texts,
+    parse_json,
 )
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.namespace_owners import NamespaceOwners
@@ -160,6 +162,14 @@ class Publisher:
         path = f"api/v1/owners/{quote(namespace)}"
         body = statement.to_json()
         self._note_serial(self._repeated(lambda: self._tree.ask("PUT", path, body=body)))
+
+    def publish_advisory(self, advisory: Advisory) -> int:
+        """Publish an advisory there; returns a serial that has it. Raises as ``publish``."""
+        path = f"api/v1/advisories/{quote(advisory.id)}"
+        body = as_object(parse_json(advisory.body))
+        answer = self._repeated(lambda: self._tree.ask("PUT", path, body=body))
+        self._note_serial(answer)
+        return as_count(answer["serial"])
 
     def _note_serial(self, answer: JsonObject) -> None:
         try:

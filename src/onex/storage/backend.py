@@ -350,6 +350,10 @@ class StorageBackend(Protocol):
         """When each token was used last (RFC 3339), by its identifier."""
         ...
 
+    def advisory_events(self) -> Sequence[Event]:
+        """The entries of the log about advisories, oldest first."""
+        ...
+
     def signed_metadata(self, role: str, version: int | None = None) -> str | None:
         """Signed metadata of the index in some version, the last one for None; None without it."""
         ...

@@ -24,6 +24,7 @@ from onex.domain.statement import ReleaseStatement
 from onex.domain.trust_errors import NotVerifiedError, PolicyRefusedError
 from onex.domain.trust_rules import TrustRules, Use
 from onex.storage.backend import StorageBackend
+from onex.trust.advisories import Advisories
 from onex.trust.owners import PublishedOwners, RememberedOwners
 from onex.trust.signing import signers_of
 
@@ -72,6 +73,7 @@ class SecurityValidator:
             fault_of: why the files at a place may be somebody else's.
         """
         self._fault_of = fault_of
+        self._advisories = Advisories(storage)
         self._storage = storage
         self._rules = rules
         self._is_trusted = is_trusted
@@ -120,7 +122,10 @@ class SecurityValidator:
                     f"entry {evidence.serial} of a log of {evidence.logged}, by its signed head"
                 )
                 checks.append(Check.holds("log", detail))
-        refusal = self._rules.refusal(node, Use.RUN, level, datetime.now(UTC))
+        version = node.metadata.node_version
+        refusal = self._rules.refusal(
+            node, Use.RUN, level, datetime.now(UTC)
+        ) or self._rules.advisory_refusal(version, self._advisories.affecting(version))
         if refusal is not None:
             checks.append(Check.fails("policy", f"it {refusal}"))
         elif not self._rules.is_empty:

@@ -17,6 +17,7 @@ from onex.domain.access_control import (
     TOKEN_REVOKED,
     HiddenNamespaces,
 )
+from onex.domain.advisory import ADVISORY_PUBLISHED, ADVISORY_SEEN
 from onex.domain.archive_place import ARCHIVE_PREFIX, PUBLISHED_SOURCE
 from onex.domain.audit import audit
 from onex.domain.constraint import VersionConstraint
@@ -489,6 +490,9 @@ class SqlBackend:
 
     def owner_events(self) -> Sequence[Event]:
         return self._events_with(OWNERS_CHANGED, OWNERS_SEEN, KEY_PINNED, KEY_UNPINNED)
+
+    def advisory_events(self) -> Sequence[Event]:
+        return self._events_with(ADVISORY_PUBLISHED, ADVISORY_SEEN)
 
     def _events_with(self, *actions: str) -> list[Event]:
         """The entries with these actions, for which there must be an index of just these."""
