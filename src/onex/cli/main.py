@@ -47,6 +47,7 @@ _COMMANDS = {
     "resolve": "onex.cli.resolve:resolve",
     "run": "onex.cli.run:run",
     "runs": "onex.cli.runs:runs",
+    "sbom": "onex.cli.sbom:sbom",
     "scan": "onex.cli.scan:scan",
     "search": "onex.cli.nodes:search",
     "serve": "onex.cli.serve:serve",
