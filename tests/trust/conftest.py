@@ -34,7 +34,7 @@ class Origin:
         return file
 
     def public(self, name: str) -> str:
-        return self.key(name).with_suffix(".pub").read_text().strip()
+        return Path(f"{self.key(name)}.pub").read_text().strip()
 
     def run(self, *arguments: str | Path) -> CommandResult:
         """A command that must succeed."""

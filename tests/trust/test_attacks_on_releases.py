@@ -99,6 +99,7 @@ def test_stolen_server_signs_with_a_key_of_its_own(owned: Origin, reader: Reader
     other.publish("greeter", key="mallory", version="1.1.0")
     other.export()
     forged = other.lines(GREETER)[0]
+    forged["statements"][0]["serial"] = 9
     owned.falsify(GREETER, lambda lines: lines.append(forged | {"serial": 9, "released": 9}))
     shutil.copy(other.file(OWNERS), owned.file(OWNERS))
     append_change(owned, {"owners": "test", "action": "namespace.owners", "time": "2026-01-01T00:00:00+00:00"})  # fmt: skip

@@ -306,7 +306,7 @@ def test_root_keys_rotate_on_sticks_that_are_elsewhere(
     fresh = [tmp_path / f"new{number}.key" for number in (1, 2)]
     for file in fresh:
         SigningKey.generate().write(file)
-    new = [part for file in fresh for part in ("--root-key", file.with_suffix(".pub"))]
+    new = [part for file in fresh for part in ("--root-key", file.with_name(f"{file.name}.pub"))]
     done = origin.run("trust", "rotate", *new, "--threshold", "2", "--out", draft, "--json")
     assert done.json["missing"] == 2
     too_few = origin.project.onex_here("trust", "sign-root", draft, "--install", "--key", fresh[0])

@@ -19,6 +19,7 @@ from onex.domain.envelope import Envelope
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.namespace_owners import NamespaceOwners
+from onex.domain.reference import NAMESPACE
 from onex.domain.statement import (
     NO_STATEMENT,
     PAYLOAD_TYPE,
@@ -77,7 +78,7 @@ def keygen(output: Output, file: Path | None, is_protected: bool, home: Path | N
     def human() -> None:
         output.line(str(key.public))
         output.note(f"the private key is in {chosen}, the public one in")
-        output.note(f"{chosen.with_suffix(PUBLIC_SUFFIX)}; keep a copy of the private key safe")
+        output.note(f"{chosen}{PUBLIC_SUFFIX}; keep a copy of the private key safe")
 
     output.emit(body, human)
 
@@ -152,6 +153,10 @@ def change_owners(
             raise UsageError(
                 f"{namespace} has no owners", hint=f"become its owner: onex trust claim {namespace}"
             )
+        if (since or reason) and not revoked:
+            raise UsageError(
+                "--since and --reason go with --revoke", hint="name the key: --revoke ID"
+            )
         if not (added or removed or revoked or threshold):
             _emit_owners(output, known)
             return
@@ -179,6 +184,8 @@ def change_owners(
 def add(output: Output, namespace: str, key: str, home: Path | None) -> None:
     """Believe only owners of a namespace among whose keys this one is, or was."""
     public = read_public_key(key)
+    if not NAMESPACE.fullmatch(namespace):
+        raise UsageError(f"{namespace!r} is no namespace", hint="write it as acme or acme.tools")
     with Registry.open(home) as registry:
         registry.remembered_owners.pin(namespace, public)
     body: JsonValue = {"namespace": namespace, "key": str(public)}
@@ -342,9 +349,9 @@ def _utc(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is no time", hint="write it as RFC 3339 has it: 2026-05-01T12:00:00Z"
         ) from error
-    return moment.astimezone(UTC).isoformat(timespec="seconds")
+    return moment.isoformat(timespec="seconds")

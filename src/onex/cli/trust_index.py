@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from onex.cli.keys import keys_option, read_keys, read_public_key
+from onex.cli.keys import ask_passphrase, keys_option, read_keys, read_public_key
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.cli.trust import trust
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
+from onex.domain.trust_errors import KeyUnusableError
 from onex.local_machine import replace_file
 from onex.registry import Registry
 
@@ -45,10 +46,15 @@ def init(output: Output, folder: Path, count: int, threshold: int, home: Path | 
             )
         keys = [SigningKey.generate() for _ in range(count)]
         files = [folder / f"root{number}.key" for number in range(1, count + 1)]
+        there = [file for file in (*files, signer.key_file) if file.exists()]
+        if there:
+            raise KeyUnusableError(
+                f"{there[0]} is there already, and was left alone",
+                hint="name another folder, or move it away",
+            )
         for key, file in zip(keys, files, strict=True):
             key.write(file)
         online = SigningKey.generate()
-        signer.key_file.unlink(missing_ok=True)
         online.write(signer.key_file)
         signer.install(IndexRoles.first(keys, threshold, online))
         fingerprint = signer.fingerprint()
@@ -135,9 +141,12 @@ def rotate(
             draft.root.signed.roles["targets"].threshold = threshold
         following = signer.key_file.with_suffix(NEXT_SUFFIX)
         if is_online:
-            online = SigningKey.generate()
-            following.unlink(missing_ok=True)
-            online.write(following)
+            # One that an earlier draft was made for may be trusted by it any time.
+            if following.exists():
+                online = SigningKey.read(following, ask_passphrase)
+            else:
+                online = SigningKey.generate()
+                online.write(following)
             draft.trust_online(online)
         draft.sign(read_keys(registry.configuration, key_files) if key_files else [])
         _finish(output, registry, draft.write(), out, draft.missing(before))

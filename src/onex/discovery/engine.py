@@ -274,7 +274,7 @@ class DiscoveryEngine:
         def remember(merge: Merge) -> None:
             folders = () if storing.inquiry.is_overtaken else discovery.folders
             merge.remember_folders(folders, discovery.gone_folders)
-            merge.remember_owners(discovery.owners)
+            merge.remember_owners(discovery.owners, discovery.registry)
             merge.remember_advisories(discovery.advisories)
 
         self._in_parts(storing, sorted(discovery.gone), drop)

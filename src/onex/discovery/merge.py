@@ -162,10 +162,10 @@ class Merge:
         """Note what the walk of the source saw of folders."""
         self._writer.remember_folders(self._source, changed, gone)
 
-    def remember_owners(self, owners: Iterable[NamespaceOwners]) -> None:
-        """Note owners of namespaces that the source showed."""
+    def remember_owners(self, owners: Iterable[NamespaceOwners], registry: str) -> None:
+        """Note owners of namespaces that a registry showed."""
         for found in owners:
-            note_seen(self._writer, found, self._source.name)
+            note_seen(self._writer, found, registry)
 
     def remember_advisories(self, advisories: Mapping[NodeId, Sequence[Advisory]]) -> None:
         """Note advisories about nodes that the source showed."""

@@ -23,13 +23,15 @@ _NEWER = "?"
 class LastVisit:
     """When a remote was visited, which registry it was, and how far its log was read.
 
-    ``signed`` is the version of what was signed by which its files were checked.
+    ``signed`` is the version of what was signed by which its files were checked, ``basis`` is what
+    its versions were judged by.
     """
 
     registry: str
     serial: int
     time: datetime
     signed: int = 0
+    basis: str = ""
 
     @property
     def age_seconds(self) -> float:
@@ -40,7 +42,8 @@ class LastVisit:
         """The record of the visit."""
         time = self.time.isoformat(timespec="seconds")
         signed, registry = str(self.signed).encode(), self.registry.encode()
-        return FolderSnapshot(CONFIG_PATH, signed, b"", str(self.serial), time, registry)
+        basis = self.basis.encode()
+        return FolderSnapshot(CONFIG_PATH, signed, basis, str(self.serial), time, registry)
 
 
 class RememberedIndex:
@@ -56,7 +59,8 @@ class RememberedIndex:
             return None
         time = datetime.fromisoformat(record.folders)
         signed = int(record.stamp or b"0")
-        return LastVisit(record.fingerprint.decode(), int(record.files), time, signed)
+        registry, basis = record.fingerprint.decode(), record.rules.decode()
+        return LastVisit(registry, int(record.files), time, signed, basis)
 
     def __contains__(self, path: str) -> bool:
         """Whether a file was asked for."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -41,7 +41,12 @@ from onex.domain.remote_errors import (
     RemoteRefusedError,
     RemoteUnavailableError,
 )
-from onex.domain.trust_errors import IndexSignatureError, LogForkError, OwnersRefusedError
+from onex.domain.trust_errors import (
+    IndexSignatureError,
+    LogForkError,
+    OwnersRefusedError,
+    PolicyRefusedError,
+)
 from onex.domain.trust_rules import TrustRules
 from onex.remote.index_line import IndexLine, parse_advisory
 from onex.remote.log_reader import LogReader
@@ -229,6 +234,7 @@ class _Visit:
     def discovery(self, wanted: Iterable[str], sync: Sync) -> Discovery:
         last = self.remembered.last_visit()
         config = self._config(last)
+        self.judge.registry = config.registry
         self.tree.at_least(config.serial)
         known = {*self.memory.folders, *self.memory.known_folders} - {CONFIG_PATH}
         known -= self._give_up(known)
@@ -236,7 +242,10 @@ class _Visit:
             self.signed.refresh()
             folder = self.signed.folder
             self.log = LogReader(self.tree, self.signed, folder, config.registry)
-        changes = None if last is None else self._changes(config, last.serial)
+        changes = None
+        if last is not None and last.basis == self.judge.basis:
+            # Otherwise all that was read is judged anew.
+            changes = self._changes(config, last.serial)
         level = self._outdated(known, changes)
         signed = 0 if self.signed is None else self.signed.version
         if last is None or signed != last.signed:
@@ -259,7 +268,7 @@ class _Visit:
         if changes is not None and last is not None:
             # What the feed has not told yet is asked for again.
             serial = changes[-1].serial if changes else last.serial
-        visit = LastVisit(config.registry, serial, datetime.now(UTC), signed)
+        visit = LastVisit(config.registry, serial, datetime.now(UTC), signed, self.judge.basis)
         self.files[CONFIG_PATH] = visit.to_record()
         return Discovery(
             list(self._findings()),
@@ -269,6 +278,7 @@ class _Visit:
             folders=list(self.files.values()),
             gone_folders=self.dropped,
             owners=list(self.judge.news.values()),
+            registry=config.registry,
             advisories=self._new_advisories(),
         )
 
@@ -389,7 +399,8 @@ class _Visit:
                     self.moved.append(path)
                     continue
                 for found in self._take(path, answer):
-                    if found not in seen and found not in known:
+                    is_owners = owned_of_path(found) is not None
+                    if found not in seen and (is_owners or found not in known):
                         seen.add(found)
                         level.append(found)
 
@@ -440,15 +451,21 @@ class _Visit:
         return found
 
     def _take_node(self, path: str, node: NodeId, content: bytes | None) -> list[str]:
-        before = self.remembered.places(path)
+        before: Mapping[str, str] = self.remembered.places(path)
         if content is None and path in self.listed:
             raise RemoteProtocolError(
                 f"{node} is listed among names, and has no index file",
                 hint="tell those who run the registry",
             )
-        lines, has_newer, is_whole = self._lines(node, content or b"", before)
+        is_first_signed = self.signed is not None and not self.remembered.signed_state(path)
+        held_to = {} if is_first_signed else before
+        lines, has_newer, is_whole = self._lines(node, content or b"", held_to)
         places = {version: str(line.place) for version, line in lines.items()}
         vanished = before.keys() - places.keys()
+        if is_first_signed:
+            # What was taken on faith, before a root was pinned, is held to what is signed.
+            self.gone += [place for place in before.values() if place not in places.values()]
+            before, vanished = {}, set()
         if vanished and is_whole:
             self._tell(
                 f"{node} was published in {min(vanished)} and other versions that are not listed"
@@ -459,7 +476,7 @@ class _Visit:
         self.files[path] = record_of_node(
             path,
             content or b"",
-            before | places,
+            {**before, **places},
             has_newer=has_newer,
             is_whole=is_whole,
             signed=self._state_of(path),
@@ -485,26 +502,34 @@ class _Visit:
     def _findings(self) -> Iterator[Finding]:
         """What the lines that were read say, when all that speaks for them is known."""
         for line in self.lines:
-            evidence = self.judge.evidence(line)
+            place = str(line.place)
+            try:
+                logged = None
+                if self.log is not None:
+                    logged = self.log.prove(line)
+                evidence = self.judge.evidence(line, logged)
+            except LogForkError as error:
+                self._leave_out(line, error.message, error.hint or "", error.code)
+                continue
             refusal = self.judge.refusal(line, evidence)
             if refusal is not None:
                 version = line.metadata.node_version
                 hint = "see onex policy check; change [policy.trust] to have it"
-                self._tell(f"{version} {refusal}", hint, Severity.INFORMATION, "TRU005")
+                self._leave_out(line, f"{version} {refusal}", hint, "TRU005")
                 continue
-            judged = f"{line}{evidence.level}{evidence.reason}"
+            judged = f"{line}{evidence.level}{evidence.reason}{logged is None}"
             fingerprint = hashlib.sha256(judged.encode()).hexdigest()
-            place = str(line.place)
             if self.memory.fingerprints.get(place) != fingerprint:
-                if self.log is not None:
-                    try:
-                        evidence = replace(evidence, logged=self.log.prove(line))
-                    except LogForkError as error:
-                        self._tell(error.message, error.hint or "", code=error.code)
-                        continue
                 record = NodeRecord.of(line.metadata, line.digest)
                 seen = SeenFile(place, fingerprint, "node")
                 yield Finding(seen, record, line.state, evidence)
+
+    def _leave_out(self, line: IndexLine, message: str, hint: str, code: str) -> None:
+        """Pass a version over, whose file is read again by the next visit."""
+        path = index_path(line.metadata.node)
+        self.files[path] = self.files[path]._replace(fingerprint=b"")
+        severity = Severity.INFORMATION if code == PolicyRefusedError.code else Severity.WARNING
+        self._tell(message, hint, severity, code)
 
     def _lines(
         self, node: NodeId, content: bytes, before: Mapping[str, str]

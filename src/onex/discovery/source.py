@@ -86,8 +86,8 @@ class Discovery:
     more; all others are as they were. ``problems`` concern the source itself;
     ``is_partial`` says that something in it could not be read, so that what was
     found there before is kept. ``folders`` and ``gone_folders`` are what to
-    remember of a walk; ``owners`` are those of namespaces of which something new was seen,
-    ``advisories`` all those about some nodes.
+    remember of a walk; ``owners`` are those of namespaces of which something new was seen, in the
+    ``registry`` with that identifier; ``advisories`` are all those about some nodes.
     """
 
     findings: Iterable[Finding] = ()
@@ -97,6 +97,7 @@ class Discovery:
     folders: Sequence[FolderSnapshot] = ()
     gone_folders: Sequence[str] = ()
     owners: Sequence[NamespaceOwners] = ()
+    registry: str = ""
     advisories: Mapping[NodeId, Sequence[Advisory]] = field(default_factory=dict)
 
 

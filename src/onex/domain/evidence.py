@@ -42,15 +42,21 @@ class TrustLevel(StrEnum):
 class SignedStatement:
     """A statement about a release, and the entry of the registry's log that has it.
 
-    ``time`` is an RFC 3339 timestamp in UTC.
+    ``time`` is an RFC 3339 timestamp in UTC, ``entry`` the hash of the entry.
     """
 
     envelope: Envelope
     serial: int
     time: str
+    entry: str = ""
 
     def to_json(self) -> JsonObject:
-        return {"envelope": self.envelope.to_json(), "serial": self.serial, "time": self.time}
+        return {
+            "envelope": self.envelope.to_json(),
+            "serial": self.serial,
+            "time": self.time,
+            "entry": self.entry,
+        }
 
     @classmethod
     def from_json(cls, value: JsonValue) -> Self:
@@ -61,7 +67,10 @@ class SignedStatement:
         """
         body = as_object(value)
         return cls(
-            Envelope.from_json(body["envelope"]), as_count(body["serial"]), as_text(body["time"])
+            Envelope.from_json(body["envelope"]),
+            as_count(body["serial"]),
+            as_text(body["time"]),
+            as_text(body.get("entry", "")),
         )
 
 
@@ -79,7 +88,8 @@ class Evidence:
 
     ``published_at`` is an RFC 3339 timestamp in UTC; ``serial`` is the entry of that registry's
     log by which it was published; ``reason`` is why it is refused, if it is.
-    ``logged`` is the size of the log under whose signed head it was proved to be in the log.
+    ``logged`` is the size of the log under whose signed head it was proved to be in the log, and
+    ``registry`` identifies the registry.
     """
 
     published_at: str
@@ -88,6 +98,7 @@ class Evidence:
     level: TrustLevel = TrustLevel.UNVERIFIED
     reason: str | None = None
     logged: int | None = None
+    registry: str = ""
 
     def to_json(self) -> JsonObject:
         return {
@@ -97,6 +108,7 @@ class Evidence:
             "level": self.level.value,
             "reason": self.reason,
             "logged": self.logged,
+            "registry": self.registry,
         }
 
     @classmethod
@@ -110,4 +122,5 @@ class Evidence:
             TrustLevel(as_text(body["level"])),
             as_optional_text(body["reason"]),
             None if body["logged"] is None else as_count(body["logged"]),
+            as_text(body["registry"]),
         )

@@ -26,74 +26,113 @@ from onex.domain.trust_errors import OwnersRefusedError
 
 
 class KnownOwners:
-    """What one reader knows. ``pinned`` gives keys by namespace, of which its owners had one."""
+    """What one reader knows: the owners by registry and namespace, and the pinned keys.
+
+    ``pinned`` gives keys by namespace, of which its owners had one; ``forgotten`` is the last entry
+    of the reader's log by which something was forgotten or pinned.
+    """
 
     def __init__(
         self,
-        seen: Iterable[NamespaceOwners] = (),
+        seen: Mapping[tuple[str, str], NamespaceOwners] | None = None,
         pinned: Mapping[str, frozenset[PublicKey]] | None = None,
+        forgotten: int = 0,
     ) -> None:
-        self._seen = {owners.namespace: owners for owners in seen}
+        self._seen = dict(seen or {})
         self.pinned = dict(pinned or {})
+        self.forgotten = forgotten
 
     @classmethod
     def after(cls, events: Iterable[Event], verify: Verifier) -> KnownOwners:
         """What is known after these entries of the reader's own log."""
-        links: dict[str, NamespaceOwners] = {}
+        seen: dict[tuple[str, str], NamespaceOwners] = {}
         pinned: dict[str, frozenset[PublicKey]] = {}
+        forgotten = 0
         for event in events:
             name, facts = event.object, event.facts
             if event.outcome != ALLOWED:
                 continue
             if event.action == OWNERS_SEEN:
-                links.pop(name, None)
                 if facts["links"]:
-                    links[name] = read_owners(as_list(facts["links"]), verify)
+                    owners = read_owners(as_list(facts["links"]), verify)
+                    seen[as_text(facts["registry"]), name] = owners
+                    continue
+                seen = {key: owners for key, owners in seen.items() if key[1] != name}
             elif event.action == KEY_PINNED:
                 key = PublicKey.parse(as_text(facts["key"]))
                 pinned[name] = pinned.get(name, frozenset()) | {key}
             elif event.action == KEY_UNPINNED:
                 pinned.pop(name, None)
-        return cls(links.values(), pinned)
+            else:
+                continue
+            forgotten = event.serial
+        return cls(seen, pinned, forgotten)
 
     def all(self) -> list[NamespaceOwners]:
         """The owners that were seen, in the order of their namespaces."""
-        return [owners for _, owners in sorted(self._seen.items())]
+        return [owners for _, owners in sorted(self._seen.items(), key=lambda item: item[0][1])]
 
-    def of(self, namespace: str) -> NamespaceOwners | None:
-        """The owners of exactly this namespace."""
-        return self._seen.get(namespace)
+    def of(self, namespace: str, registry: str | None = None) -> NamespaceOwners | None:
+        """The owners of exactly this namespace, in a registry or in any."""
+        found = (
+            owners
+            for (of_registry, name), owners in self._seen.items()
+            if name == namespace and registry in (None, of_registry)
+        )
+        return next(found, None)
 
-    def covering(self, namespace: str) -> NamespaceOwners | None:
-        """The owners of a namespace or of one above it."""
-        return covering(self._seen.values(), namespace)
+    def covering(self, namespace: str, registry: str | None = None) -> NamespaceOwners | None:
+        """The owners of a namespace or of one above it, in a registry or in any."""
+        found = (
+            owners
+            for (of_registry, _), owners in self._seen.items()
+            if registry in (None, of_registry)
+        )
+        return covering(found, namespace)
 
-    def accept(self, shown: NamespaceOwners) -> bool:
+    def distrust(self, namespace: str, owners: NamespaceOwners | None) -> str | None:
+        """Why the pinned keys speak against owners of a namespace; None if they do not."""
+        pinned = next((name for name in self.pinned if covers(name, namespace)), None)
+        if pinned is None:
+            return None
+        if owners is None:
+            return f"a key is pinned for {pinned}, and its registry shows no owners of it"
+        held = {key for link in owners.links for key in link.statement.public_keys}
+        if held & self.pinned[pinned]:
+            return None
+        return f"none of the keys of {owners.namespace} is one that is pinned for {pinned}"
+
+    def accept(self, shown: NamespaceOwners, registry: str) -> bool:
         """Take over owners that a registry shows; returns whether something in them is new.
 
         Raises:
-            OwnersRefusedError: they are others than were seen, overlap with others, or never had
-                a key that the user pinned.
+            OwnersRefusedError: they are others than were seen there or elsewhere, overlap with
+                others, or never had a key that the user pinned.
         """
         name = shown.namespace
         self._require_pinned(shown)
-        other = overlapping((o for o in self._seen.values() if o.namespace != name), name)
+        own = [o for (r, space), o in self._seen.items() if r == registry and space != name]
+        other = overlapping(own, name)
         if other is not None:
             raise OwnersRefusedError(
                 f"{name} is shown with owners of its own, and {other.namespace} has others",
                 hint="ask those who run the registry, and the owners that you know",
             )
-        known = self._seen.get(name)
-        if known is None or (shown.continues(known) and len(shown.links) > len(known.links)):
-            self._seen[name] = shown
-            return True
-        # An older copy of the same is no news, and no lie.
-        if shown.continues(known) or known.continues(shown):
+        for (_, space), known in self._seen.items():
+            # An older copy of the same is no news, and no lie.
+            is_same = shown.continues(known) or known.continues(shown)
+            if space == name and not is_same:
+                raise OwnersRefusedError(
+                    f"{name} has other owners than it had, and the former ones did not appoint"
+                    " them",
+                    hint="ask the former owners; if it is right all the same: onex trust forget"
+                    f" {name}",
+                )
+        before = self._seen.get((registry, name))
+        if before is not None and len(before.links) >= len(shown.links):
             return False
-        raise OwnersRefusedError(
-            f"{name} has other owners than it had, and the former ones did not appoint them",
-            hint=f"ask the former owners; if it is right all the same: onex trust forget {name}",
-        )
+        self._seen[registry, name] = shown
+        return True
 
     def _require_pinned(self, shown: NamespaceOwners) -> None:
         held = {key for link in shown.links for key in link.statement.public_keys}

@@ -15,6 +15,7 @@ from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import JsonObject, as_text, canonical_json
 from onex.domain.merkle import leaf_hash
 from onex.domain.namespace_owners import OWNERS_CHANGED
+from onex.domain.release_trust import SIGNED
 
 RELEASED = "release.published"
 """The action of the log by which a version is published."""
@@ -22,21 +23,36 @@ RELEASED = "release.published"
 
 def leaf_of(event: Event) -> bytes:
     """The hash of an entry in the tree."""
-    public: JsonObject = {}
-    if event.outcome == ALLOWED and event.action == RELEASED:
+    if event.outcome != ALLOWED:
+        return _leaf(event.serial, event.hash, {})
+    if event.action == RELEASED:
         facts = event.facts
         place = ArchivePlace.parse(as_text(facts["place"]))
-        archive = "" if place is None else place.sha256
+        said = facts.get("statement")
         return release_leaf(
-            event.serial, event.hash, event.object, as_text(facts["digest"]), archive, event.time
+            event.serial,
+            event.hash,
+            event.object,
+            as_text(facts["digest"]),
+            "" if place is None else place.sha256,
+            event.time,
+            None if said is None else Envelope.from_json(said).payload,
         )
-    if event.outcome == ALLOWED and event.action == OWNERS_CHANGED:
-        statement = Envelope.from_json(event.facts["statement"])
-        return owners_leaf(event.serial, event.hash, event.object, statement.payload, event.time)
-    return _leaf(event.serial, event.hash, public)
+    if event.action in (SIGNED, OWNERS_CHANGED):
+        payload = Envelope.from_json(event.facts["statement"]).payload
+        return statement_leaf(event.serial, event.hash, event.object, payload, event.time)
+    return _leaf(event.serial, event.hash, {})
 
 
-def release_leaf(serial: int, entry: str, node: str, digest: str, archive: str, time: str) -> bytes:
+def release_leaf(
+    serial: int,
+    entry: str,
+    node: str,
+    digest: str,
+    archive: str,
+    time: str,
+    statement: bytes | None,
+) -> bytes:
     """The leaf of a release.
 
     Args:
@@ -46,15 +62,22 @@ def release_leaf(serial: int, entry: str, node: str, digest: str, archive: str, 
         digest: that of its files.
         archive: the SHA-256 of its archive.
         time: when it was published.
+        statement: the payload that was signed about it when it was published, if one was.
     """
-    public: JsonObject = {"node": node, "digest": digest, "archive": archive, "time": time}
+    public: JsonObject = {
+        "node": node,
+        "digest": digest,
+        "archive": archive,
+        "time": time,
+        "statement": None if statement is None else hashlib.sha256(statement).hexdigest(),
+    }
     return _leaf(serial, entry, public)
 
 
-def owners_leaf(serial: int, entry: str, namespace: str, payload: bytes, time: str) -> bytes:
-    """The leaf of a statement about the owners of a namespace."""
+def statement_leaf(serial: int, entry: str, about: str, payload: bytes, time: str) -> bytes:
+    """The leaf of a statement about a version that is published, or about a namespace's owners."""
     statement = hashlib.sha256(payload).hexdigest()
-    public: JsonObject = {"namespace": namespace, "statement": statement, "time": time}
+    public: JsonObject = {"about": about, "statement": statement, "time": time}
     return _leaf(serial, entry, public)
 
 

@@ -70,12 +70,21 @@ class NameRules:
     reserved: Sequence[str] = ()
     allowed: Sequence[str] = ()
 
-    def refusal(self, namespace: str, known: Iterable[str]) -> str | None:
-        """Why a namespace cannot be used by somebody new, as the rest of a sentence."""
+    def refusal(
+        self, namespace: str, known: Iterable[str], shown: Iterable[str] | None = None
+    ) -> str | None:
+        """Why a namespace cannot be used by somebody new, as the rest of a sentence.
+
+        ``known`` are those of others; ``shown`` are those that may be named, None for all.
+        """
         reserved = next((pattern for pattern in self.reserved if covers(pattern, namespace)), None)
         if reserved is not None:
             return f"is reserved ({reserved})"
         if any(covers(pattern, namespace) for pattern in self.allowed):
             return None
         twin = looks_like(namespace, known)
-        return None if twin is None else f"looks like {root_of(twin)}, which others have"
+        if twin is None:
+            return None
+        if shown is not None and root_of(twin) not in shown:
+            return "looks like a name that others have"
+        return f"looks like {root_of(twin)}, which others have"

@@ -70,11 +70,15 @@ class NamespaceOwners:
         held = [link.statement for link in self.links if link.serial <= serial]
         return held[-1] if held else None
 
-    def revocation(self, key_id: str, at: str) -> RevokedKey | None:
-        """The revocation that makes what a key signed at a time count for nothing."""
+    def revocation(self, key_id: str, at: str | None) -> RevokedKey | None:
+        """The revocation that makes what a key signed at a time count for nothing.
+
+        Any revocation of the key does if the time is not known.
+        """
         for revoked in self.current.revoked:
             if revoked.key_id == key_id and (
                 revoked.since is None
+                or at is None
                 or datetime.fromisoformat(revoked.since) <= datetime.fromisoformat(at)
             ):
                 return revoked

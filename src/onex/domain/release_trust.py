@@ -63,41 +63,46 @@ def judge(
     evidence: Evidence,
     owners: NamespaceOwners | None,
     verify: Verifier,
+    *,
+    is_ordered: bool,
 ) -> Judgement:
     """Judge a release by the statements about it and the owners of its namespace.
 
     Once a namespace has owners, a release in it is taken only if one of them signed it: otherwise
-    who stole a server or a token could leave the signature out.
+    who stole a server or a token could leave the signature out. If it is not proved when it was
+    published, it is taken to be published now.
 
     Args:
         release: what is true of it.
         evidence: what the registry shows.
-        owners: those of its namespace, whose chain was checked; None if it has none.
+        owners: those of its namespace in the same registry, whose chain was checked; None if it
+            has none.
         verify: checks signatures.
+        is_ordered: whether entries and times of the evidence are proved by the registry's log.
     """
-    checks, signers = _statements(release, evidence, verify)
+    checks, signatures = _statements(release, evidence, verify)
+    signers = {key for key, _ in signatures}
+    is_good = all(check.ok for check in checks)
     if owners is not None:
-        revoked = []
-        for key, one in sorted(signers.items()):
+        revoked: dict[str, None] = {}
+        for key, one in signatures:
             owner = _owner(owners, key, one)
             if owner is None:
                 continue
-            revocation = owners.revocation(key.id, one.time)
+            revocation = owners.revocation(key.id, one.time if is_ordered else None)
             if revocation is not None:
-                revoked.append(f"the key {key.short_id} is revoked: {revocation.reason}")
+                revoked[f"the key {key.short_id} is revoked: {revocation.reason}"] = None
                 continue
             checks += (
                 Check.holds("owner", f"{owner.name or key.short_id} owned {owners.namespace} then"),
                 Check.holds("revocation", f"the key {key.short_id} is not revoked"),
             )
-            level = TrustLevel.VERIFIED
-            if not all(check.ok for check in checks):
-                level = TrustLevel.REFUSED
+            level = TrustLevel.VERIFIED if is_good else TrustLevel.REFUSED
             return Judgement(level, tuple(checks), key)
         if revoked:
             checks.append(Check.fails("revocation", "; ".join(revoked)))
             return Judgement(TrustLevel.REFUSED, tuple(checks))
-        if owners.in_force(evidence.serial) is not None:
+        if not is_ordered or owners.in_force(evidence.serial) is not None:
             detail = f"{owners.namespace} has owners, and none of them signed it"
             checks.append(Check.fails("owner", detail))
             return Judgement(TrustLevel.REFUSED, tuple(checks))
@@ -106,19 +111,21 @@ def judge(
     space = release.node.node.namespace
     checks.append(Check.holds("owner", f"{space} had no owners when it was published"))
     level = TrustLevel.SIGNED if signers else TrustLevel.UNVERIFIED
-    if not all(check.ok for check in checks):
-        level = TrustLevel.REFUSED
-    return Judgement(level, tuple(checks), min(signers, default=None))
+    return Judgement(
+        level if is_good else TrustLevel.REFUSED, tuple(checks), min(signers, default=None)
+    )
 
 
 def _statements(
     release: ReleaseStatement, evidence: Evidence, verify: Verifier
-) -> tuple[list[Check], dict[PublicKey, SignedStatement]]:
-    """Check the statements about a release; returns also who truly signed one that fits."""
+) -> tuple[list[Check], list[tuple[PublicKey, SignedStatement]]]:
+    """Check the statements about a release; returns also who truly signed which one that fits."""
     checks: list[Check] = []
-    signers: dict[PublicKey, SignedStatement] = {}
+    signatures: list[tuple[PublicKey, SignedStatement]] = []
     for one in evidence.statements:
         reason = _unfit(one.envelope, release)
+        if reason is None and one.serial < evidence.serial:
+            reason = "it is older than the release"
         if reason is not None:
             checks.append(Check.fails("statement", f"a statement does not fit: {reason}"))
             continue
@@ -126,13 +133,12 @@ def _statements(
         if not found:
             detail = "a statement has no signature that is true of it"
             checks.append(Check.fails("signature", detail))
-        for key in found:
-            signers.setdefault(key, one)
-    if signers:
-        names = ", ".join(sorted(key.short_id for key in signers))
+        signatures += ((key, one) for key in sorted(found))
+    if signatures:
+        names = ", ".join(sorted({key.short_id for key, _ in signatures}))
         detail = f"signed by {names}, over these files and this contract"
         checks.append(Check.holds("signature", detail))
-    return checks, signers
+    return checks, signatures
 
 
 def _owner(owners: NamespaceOwners, key: PublicKey, signed: SignedStatement) -> OwnerKey | None:

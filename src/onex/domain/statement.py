@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from onex.domain.errors import OnexError
@@ -275,6 +276,8 @@ def _short(value: JsonValue) -> str:
 
 def _since(value: JsonValue) -> str | None:
     text = as_optional_text(value)
-    if text is not None and not _TIME.fullmatch(text):
-        raise ValueError(f"{text[:40]!r} is no time in UTC")
+    if text is not None:
+        if not _TIME.fullmatch(text):
+            raise ValueError(f"{text[:40]!r} is no time in UTC")
+        datetime.fromisoformat(text)
     return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -36,7 +37,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.log_leaf import RELEASED
 from onex.domain.metadata import NOTHING_DECIDED, NodeMetadata, VersionState
 from onex.domain.projection import Projection
-from onex.domain.reference import NodeId, NodeVersion
+from onex.domain.reference import NAMESPACE, NodeId, NodeVersion
 from onex.domain.release_trust import SIGNED
 from onex.domain.remote_errors import RemoteProtocolError
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
@@ -165,7 +166,8 @@ class IndexLine:
         state = VersionState(yanked_at is not None, yank_reason, _decision(body["decision"]))
         serial = as_count(body["serial"])
         owner = as_optional_text(body.get("owner"))
-        if owner is not None and not covers(owner, metadata.node.namespace):
+        is_name = owner is None or NAMESPACE.fullmatch(owner)
+        if owner is not None and not (is_name and covers(owner, metadata.node.namespace)):
             raise ValueError("the owner that it names is not that of its namespace")
         statements = read_statements(body.get("statements", []))
         for one in statements:
@@ -254,7 +256,8 @@ def _statements(facts: JsonObject, event: Event) -> tuple[SignedStatement, ...]:
     statement = facts.get("statement")
     if statement is None:
         return ()
-    return (SignedStatement(Envelope.from_json(statement), event.serial, event.time),)
+    envelope = Envelope.from_json(statement)
+    return (SignedStatement(envelope, event.serial, event.time, event.hash),)
 
 
 def _decided(line: IndexLine, state: VersionState, event: Event) -> IndexLine:
@@ -279,6 +282,7 @@ def _decision(value: JsonValue) -> JsonObject | None:
 def _time(text: str) -> str:
     if not _TIME.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a time")
+    datetime.fromisoformat(text)
     return text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from onex.domain.log_leaf import release_leaf
+from onex.domain.log_leaf import release_leaf, statement_leaf
 from onex.domain.merkle import (
     TiledTree,
     consistency_proof,
@@ -58,6 +58,8 @@ class LogReader:
         if content is None:
             raise self._refused("shows no head of its log")
         head = self._genuine(content)
+        # Tiles at the end of the log have grown since.
+        self._tiles = TiledTree(self._tile)
         known = remembered_head(self._file.parent)
         if known is not None and known.envelope != head.envelope:
             self._require_growth(known, head)
@@ -71,12 +73,15 @@ class LogReader:
             LogForkError: it is not.
             SourceError: the remote cannot be read.
         """
-        if self._head is None or self._head.size < line.released:
+        last = max([line.released, *(one.serial for one in line.statements)])
+        if self._head is None or self._head.size < last:
             self.refresh()
-        head = self._head
-        version = line.metadata.node_version
-        if head is None or not 0 < line.released <= head.size:
-            raise self._refused(f"shows {version} as an entry that its log does not have")
+        head, version = self._head, line.metadata.node_version
+        if head is None:
+            raise self._refused("shows no head of its log")
+        attached = [one for one in line.statements if one.serial == line.released]
+        if len(attached) > 1 or any(one.time != line.published_at for one in attached):
+            raise self._refused(f"shows {version} otherwise than its log has it")
         leaf = release_leaf(
             line.released,
             line.entry,
@@ -84,15 +89,26 @@ class LogReader:
             line.digest,
             line.place.sha256,
             line.published_at,
+            attached[0].envelope.payload if attached else None,
         )
-        index = line.released - 1
+        self._require_included(leaf, line.released, head, str(version))
+        for one in line.statements:
+            if one not in attached:
+                payload = one.envelope.payload
+                leaf = statement_leaf(one.serial, one.entry, str(version), payload, one.time)
+                self._require_included(leaf, one.serial, head, str(version))
+        return head.size
+
+    def _require_included(self, leaf: bytes, serial: int, head: SignedHead, name: str) -> None:
+        """Raise LogForkError unless a leaf is an entry of the log."""
+        if not 0 < serial <= head.size:
+            raise self._refused(f"shows {name} as an entry that its log does not have")
         try:
-            proof = inclusion_proof(self._tiles.subtree, index, head.size)
+            proof = inclusion_proof(self._tiles.subtree, serial - 1, head.size)
         except IndexError as error:
             raise self._refused("lacks a part of the tree of its log") from error
-        if not is_included(leaf, index, head.size, proof, bytes.fromhex(head.root)):
-            raise self._refused(f"shows {version} otherwise than its log has it")
-        return head.size
+        if not is_included(leaf, serial - 1, head.size, proof, bytes.fromhex(head.root)):
+            raise self._refused(f"shows {name} otherwise than its log has it")
 
     def _genuine(self, content: bytes) -> SignedHead:
         try:

@@ -6,8 +6,7 @@ same bytes again are a success, other bytes of the same version a conflict.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
@@ -20,7 +19,7 @@ from onex.domain.json_value import JsonObject, as_text
 from onex.domain.log_leaf import RELEASED
 from onex.domain.look_alikes import NameRules, root_of
 from onex.domain.metadata import NodeMetadata, Origin
-from onex.domain.namespace_owners import OWNERS_CHANGED, NamespaceOwners
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.release_trust import SIGNED, judge
 from onex.domain.remote_errors import (
@@ -29,7 +28,7 @@ from onex.domain.remote_errors import (
     NotPublishableError,
     VersionTakenError,
 )
-from onex.domain.statement import OwnersStatement, ReleaseStatement
+from onex.domain.statement import ReleaseStatement
 from onex.domain.trust_errors import StatementRefusedError
 from onex.domain.version import Version
 from onex.manifests.node_files import target_among
@@ -37,7 +36,7 @@ from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_node import ArchivedNode, read_archive
 from onex.remote.index_line import IndexLine, index_lines
 from onex.remote.release_statements import require_room, require_statement
-from onex.remote.tree import MAXIMUM_PART_BYTES
+from onex.remote.tree import MAXIMUM_PART_BYTES, fits_paths
 from onex.schemas.node_schemas import schema_problems
 from onex.schemas.release_check import added_permissions, breaking_changes, is_compatible_step
 from onex.storage.backend import StorageBackend, StorageWriter
@@ -47,6 +46,9 @@ from onex.trust.owners import PublishedOwners
 from onex.trust.signing import signers_of
 
 CALLERS_NAMED = 10
+MAXIMUM_CHANGES = 500
+MAXIMUM_SIZE = 2 * 1024 * 1024
+"""How often the owners of a namespace may change, and how large that may grow, in bytes."""
 MAXIMUM_REASON = 1_000
 _REFUSALS = (
     NotPublishableError,
@@ -217,7 +219,10 @@ class Publications:
                 "owner": None if owners is None else owners.namespace,
             }
             event = writer.note(SIGNED, str(version), facts)
-            statements = (*line.statements, SignedStatement(statement, event.serial, event.time))
+            statements = (
+                *line.statements,
+                SignedStatement(statement, event.serial, event.time, event.hash),
+            )
             evidence = Evidence(line.published_at, line.released, statements, level)
             writer.set_evidence(version, evidence)
 
@@ -229,17 +234,27 @@ class Publications:
             raise
         return self._storage.serial()
 
-    def change_owners(self, statement: Envelope) -> NamespaceOwners:
+    def change_owners(
+        self, statement: Envelope, sees: Callable[[NodeId], bool] = lambda node: True
+    ) -> NamespaceOwners:
         """Change the owners of a namespace, and judge what was published in it anew.
 
-        Raises as ``PublishedOwners.change``.
+        ``sees`` is as for ``publish``.
+
+        Raises as ``PublishedOwners.change``, and NotPublishableError for a name that nobody may
+        take.
         """
         published = PublishedOwners(self._storage, self._actor)
-        with contextlib.suppress(ValueError):
-            claimed = OwnersStatement.parse(statement.payload).namespace
-            if claimed not in published.all():
-                self._require_claimable(claimed)
-        owners = published.change(statement)
+
+        def require_room(known: Mapping[str, NamespaceOwners], name: str) -> None:
+            if name not in known:
+                self._require_free(name, sees)
+            elif len(known[name].links) >= MAXIMUM_CHANGES or _size_of(known[name]) > MAXIMUM_SIZE:
+                raise NotPublishableError(
+                    f"the owners of {name} were changed too often", hint="claim another namespace"
+                )
+
+        owners = published.change(statement, require_room)
         query = MetadataQuery(
             namespace=owners.namespace, source=PUBLISHED_SOURCE, all_versions=True
         )
@@ -249,7 +264,7 @@ class Publications:
             for node in signed:
                 if node.evidence is not None:
                     release = ReleaseStatement.about(node.metadata, node.digest)
-                    judgement = judge(release, node.evidence, owners, signers_of)
+                    judgement = judge(release, node.evidence, owners, signers_of, is_ordered=True)
                     evidence = replace(
                         node.evidence, level=judgement.level, reason=judgement.failure
                     )
@@ -291,22 +306,19 @@ class Publications:
             _require_valid(found)
             _, owners = self._judge(release)
             if owners is None:
-                self._require_free(version.node.namespace)
+                self._require_free(version.node.namespace, release.sees)
             self._require_compatible(release)
 
-    def _require_claimable(self, namespace: str) -> None:
-        try:
-            self._require_free(namespace)
-        except NotPublishableError as error:
-            reason = f"{error.code}: {error.message}"
-            self._storage.write(lambda w: w.refused(OWNERS_CHANGED, namespace, reason), self._actor)
-            raise
-
-    def _require_free(self, namespace: str) -> None:
-        """Refuse a name that is reserved, or looks like one that others have."""
-        roots = self._storage.namespace_roots()
-        is_known = root_of(namespace) in roots
-        refusal = self._names.refusal(namespace, () if is_known else roots)
+    def _require_free(self, namespace: str, sees: Callable[[NodeId], bool]) -> None:
+        """Refuse a name that is reserved, too long, or looks like one that others have."""
+        owned = (owners.namespace for owners in PublishedOwners(self._storage).all().values())
+        roots = dict.fromkeys([*self._storage.namespace_roots(), *map(root_of, owned)])
+        # What somebody may not see is not named to them either.
+        shown = [root for root in roots if sees(NodeId("tool", root))]
+        known = () if root_of(namespace) in roots else roots
+        refusal = self._names.refusal(namespace, known, shown)
+        if refusal is None and not fits_paths(namespace):
+            refusal = f"has a part of more than {MAXIMUM_PART_BYTES} characters"
         if refusal is not None:
             raise NotPublishableError(
                 f"{namespace} {refusal}",
@@ -335,6 +347,8 @@ class Publications:
             _require_same(version, known, digest)
             return False
         level, owners = self._judge(release)
+        if owners is None:
+            self._require_free(version.node.namespace, release.sees)
         self._require_compatible(release)
         origin = Origin(PUBLISHED_SOURCE, str(found.place))
         record = NodeRecord.of(metadata, digest, found.readme)
@@ -357,7 +371,7 @@ class Publications:
         }
         event = writer.note(RELEASED, str(version), facts)
         if statement is not None:
-            signed = SignedStatement(statement, event.serial, event.time)
+            signed = SignedStatement(statement, event.serial, event.time, event.hash)
             evidence = Evidence(event.time, event.serial, (signed,), level)
             writer.set_evidence(version, evidence)
         return True
@@ -425,6 +439,10 @@ class Publications:
                 found.append(str(dependent))
         more = len(found) - CALLERS_NAMED
         return [*found[:CALLERS_NAMED], *([f"{more} more"] if more > 0 else [])]
+
+
+def _size_of(owners: NamespaceOwners) -> int:
+    return sum(len(link.envelope.payload) for link in owners.links)
 
 
 def _readable(archive: bytes, manifest: str) -> ArchivedNode:

@@ -31,7 +31,9 @@ def require_statement(
     """
     now = datetime.now(UTC).isoformat()
     statements = () if envelope is None else (SignedStatement(envelope, _NOW_IN_FORCE, now),)
-    judgement = judge(release, Evidence(now, _NOW_IN_FORCE, statements), owners, signers_of)
+    judgement = judge(
+        release, Evidence(now, _NOW_IN_FORCE, statements), owners, signers_of, is_ordered=True
+    )
     if judgement.failure is not None:
         hint = "sign it again: onex publish DIR --key FILE"
         if owners is not None:

@@ -14,7 +14,7 @@ from onex.configuration import Configuration, SourceConfiguration
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import OnexError
 from onex.domain.remote_errors import RemoteUnavailableError, UnknownRemoteError
-from onex.local_machine import make_folder
+from onex.local_machine import make_folder, remove_tree
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.archived_files import ArchivedFiles
 from onex.remote.credentials import Credentials, variable_of
@@ -99,10 +99,12 @@ class Remotes:
         return self._signed(remote.name, tree, root)
 
     def _signed(self, name_of_remote: str, tree: Tree, root: str) -> SignedIndex:
-        place = f"{name_of_remote}\0{root}"
-        name = hashlib.sha256(place.encode()).hexdigest()[:32]
-        folder = self._configuration.home / "trust" / "remotes" / name
-        return SignedIndex(tree.place, tree.read, folder, root)
+        return SignedIndex(tree.place, tree.read, self._memory_of(name_of_remote, root), root)
+
+    def _memory_of(self, name_of_remote: str, root: str) -> Path:
+        """Where it is remembered what was seen of a signed index."""
+        name = hashlib.sha256(f"{name_of_remote}\0{root}".encode()).hexdigest()[:32]
+        return self._configuration.home / "trust" / "remotes" / name
 
     def failed(self, remote: SourceConfiguration, error: OnexError) -> None:
         """Note that a remote does not answer, so that it is passed over for a while."""
@@ -156,6 +158,8 @@ class Remotes:
 
     def forget(self, remote: SourceConfiguration) -> None:
         """Forget what was noted of a remote."""
+        if remote.root is not None:
+            remove_tree(self._memory_of(remote.name, remote.root))
         for kind in ("unavailable", "serials"):
             with contextlib.suppress(OSError):
                 self.note_file(kind, remote).unlink(missing_ok=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from onex.domain.errors import SourceError
-from onex.domain.merkle import TILE_WIDTH
-from onex.domain.remote_errors import RemoteProtocolError
+from onex.domain.json_value import as_object, parse_json
+from onex.domain.merkle import TILE_WIDTH, TiledTree, root_of
 from onex.domain.trust_errors import IndexSignatureError, LogForkError
 from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import (
@@ -24,7 +24,7 @@ from onex.remote.tree import (
     owners_path,
     tile_path,
 )
-from onex.trust.index_layout import TIMESTAMP_PATH
+from onex.trust.index_layout import TIMESTAMP_PATH, metadata_of_path
 from onex.trust.log_head import SignedHead
 from onex.trust.signed_index import MAXIMUM_METADATA_BYTES, SignedIndex
 
@@ -53,8 +53,6 @@ def copy_signed(
     """
     signed.refresh()
     copy = FolderTree(folder)
-    if _contents(copy, [TIMESTAMP_PATH]) == [signed.metadata()[TIMESTAMP_PATH]]:
-        return
     paths: dict[str, None] = {}
     for change in changes:
         if change.node is not None:
@@ -83,13 +81,13 @@ def _differing(
         wrong += [
             path
             for path, content in zip(some, _contents(copy, some), strict=True)
-            if not _is_signed(signed, path, content)
+            if not is_signed(signed, path, content)
         ]
     left = []
     for start in range(0, len(wrong), PATHS_AT_ONCE):
         some = wrong[start : start + PATHS_AT_ONCE]
         for path, content in zip(some, _contents(source, some), strict=True):
-            if not _is_signed(signed, path, content):
+            if not is_signed(signed, path, content):
                 left.append(path)
             elif content is not None:
                 write(path, content)
@@ -105,11 +103,13 @@ def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: W
     bins = list(signed.bin_paths())
     for start in range(0, len(bins), PATHS_AT_ONCE):
         some = bins[start : start + PATHS_AT_ONCE]
-        missing = [p for p, c in zip(some, _contents(copy, some), strict=True) if c is None]
+        known = zip(some, _contents(copy, some), strict=True)
+        missing = [path for path, content in known if not _is_metadata(path, content)]
         for path, found in zip(missing, _contents(source, missing), strict=True):
-            if found is None:
-                raise RemoteProtocolError(
-                    f"{source.place} lacks {path}, which it refers to", hint="try again later"
+            if found is None or not _is_metadata(path, found):
+                raise IndexSignatureError(
+                    f"{source.place} lacks {path}, which its registry signed",
+                    hint="try again later, or take another mirror",
                 )
             write(path, found)
     write(TIMESTAMP_PATH, timestamp)
@@ -121,24 +121,51 @@ def _copy_log(source: Tree, copy: FolderTree, write: Write) -> None:
     if content is None:
         raise LogForkError(f"{source.place} shows no head of its log", hint="ask those who run it")
     try:
-        size = SignedHead.parse(content).size
+        head = SignedHead.parse(content)
     except ValueError as error:
         raise LogForkError(
             f"{source.place} shows a head of its log that is none: {error}",
             hint="ask those who run it",
         ) from error
-    level, count = 0, size
+    if not _copy_tiles(source, copy, write, head, is_whole=False):
+        # One of those that were there before is damaged.
+        _copy_tiles(source, copy, write, head, is_whole=True)
+    write(LOG_HEAD_PATH, content)
+
+
+def _copy_tiles(
+    source: Tree, copy: FolderTree, write: Write, head: SignedHead, *, is_whole: bool
+) -> bool:
+    """Copy the tiles that are not full here, or all; returns whether they have the root."""
+    level, count = 0, head.size
     while count:
         paths = [tile_path(level, index) for index in range((count - 1) // TILE_WIDTH + 1)]
         for start in range(0, len(paths), PATHS_AT_ONCE):
             some = paths[start : start + PATHS_AT_ONCE]
             known = zip(some, _contents(copy, some), strict=True)
-            missing = [path for path, tile in known if len(tile or b"") < MAXIMUM_TILE_BYTES]
+            missing = [p for p, tile in known if is_whole or len(tile or b"") < MAXIMUM_TILE_BYTES]
             for path, tile in zip(missing, _contents(source, missing), strict=True):
                 if tile is not None:
                     write(path, tile)
         level, count = level + 1, count // TILE_WIDTH
-    write(LOG_HEAD_PATH, content)
+
+    def read(level: int, index: int) -> bytes:
+        return _contents(copy, [tile_path(level, index)])[0] or b""
+
+    try:
+        return root_of(TiledTree(read).subtree, head.size).hex() == head.root
+    except IndexError:
+        return False
+
+
+def _is_metadata(path: str, content: bytes | None) -> bool:
+    """Whether a file has the version of metadata that its path names."""
+    named = metadata_of_path(path)
+    try:
+        signed = as_object(as_object(parse_json(content or b""))["signed"])
+        return named is not None and signed["version"] == named[1]
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _contents(tree: Tree, paths: list[str]) -> list[bytes | None]:
@@ -153,7 +180,8 @@ def _content(answer: FileAnswer) -> bytes | None:
     return answer
 
 
-def _is_signed(signed: SignedIndex, path: str, content: bytes | None) -> bool:
+def is_signed(signed: SignedIndex, path: str, content: bytes | None) -> bool:
+    """Whether a file is what was signed."""
     try:
         signed.require(path, content)
     except IndexSignatureError:

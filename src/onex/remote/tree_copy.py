@@ -22,7 +22,7 @@ from onex.remote.deadline_calls import call_all
 from onex.remote.folder_tree import FolderTree
 from onex.remote.index_line import IndexLine
 from onex.remote.published_owners import MAXIMUM_OWNERS_BYTES
-from onex.remote.signed_copy import copy_signed
+from onex.remote.signed_copy import copy_signed, is_signed
 from onex.remote.tree import (
     CHANGES_PATH,
     CONFIG_PATH,
@@ -109,6 +109,8 @@ def _copy(
             hint="ask those who run it; then copy it to an empty folder",
         )
     source.at_least(config.serial)
+    if signed is not None:
+        signed.refresh()
     since = 0 if before is None else before.serial
     changes = [c for c in source.changes(since) if c.serial <= config.serial]
     if since + len(changes) != config.serial:
@@ -121,9 +123,11 @@ def _copy(
     make_folder(folder / DRAFTS)
     for start in range(0, len(nodes), NODES_AT_ONCE):
         some = nodes[start : start + NODES_AT_ONCE]
-        count, size = _copy_nodes(source, folder, some, workers, told)
+        count, size = _copy_nodes(source, folder, some, workers, told, signed)
         archives, archive_bytes = archives + count, archive_bytes + size
-    _copy_owners(source, folder, {c.owners for c in changes if c.owners is not None})
+    if signed is None:
+        # If they are signed, they are copied with what is signed of them.
+        _copy_owners(source, folder, {c.owners for c in changes if c.owners is not None})
     every = [*_known_changes(folder, since), *changes]
     _write(folder, CHANGES_PATH, write_changes(every))
     if signed is not None:
@@ -148,7 +152,12 @@ def _copy_owners(source: Tree, folder: Path, namespaces: Iterable[str]) -> None:
 
 
 def _copy_nodes(
-    source: Tree, folder: Path, nodes: Sequence[NodeId], workers: int, told: Progress
+    source: Tree,
+    folder: Path,
+    nodes: Sequence[NodeId],
+    workers: int,
+    told: Progress,
+    signed: SignedIndex | None,
 ) -> tuple[int, int]:
     """Copy some nodes, with their archives first; returns how many those were, and their bytes."""
     store = ArchiveStore(folder)
@@ -172,7 +181,7 @@ def _copy_nodes(
 
     call_all([partial(copy_archive, *item) for item in missing.items()], workers, COPY_SECONDS)
     for path, content in zip(paths, contents, strict=True):
-        if content is not None:
+        if content is not None and (signed is None or is_signed(signed, path, content)):
             _write(folder, path, content)
     _note_names(folder, lines)
     return len(missing), sum(missing.values())

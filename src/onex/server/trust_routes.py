@@ -86,7 +86,8 @@ def trust_routes(api: Requests) -> APIRouter:
             raise StatementRefusedError(
                 f"the statement is not about {namespace}", hint="make it with onex trust"
             )
-        owners = api.registry(caller).published.change_owners(found)
+        sees = api.visible(caller).shows
+        owners = api.registry(caller).published.change_owners(found, sees)
         api.note_change()
         return {**owners.to_json(), "serial": owners.links[-1].serial}
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from onex.domain.json_value import as_object, parse_json
 from onex.domain.public_key import PublicKey
 from onex.domain.trust_errors import KeyUnusableError, StatementRefusedError
 from onex.trust.index_layout import (
@@ -154,9 +155,9 @@ class IndexRoles:
         from tuf.api.metadata import Metadata
 
         try:
-            body = json.loads(text)
-            root: Metadata[Root] = Metadata.from_dict(body[ROOT])
-            targets: Metadata[Targets] = Metadata.from_dict(body[TARGETS])
+            body = as_object(parse_json(text))
+            root: Metadata[Root] = Metadata.from_dict(dict(as_object(body[ROOT])))
+            targets: Metadata[Targets] = Metadata.from_dict(dict(as_object(body[TARGETS])))
             if (root.signed.type, targets.signed.type) != (ROOT, TARGETS):
                 raise ValueError("its parts are of other types")  # noqa: TRY301
         except (ValueError, KeyError, TypeError, RepositoryError) as error:

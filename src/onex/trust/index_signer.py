@@ -35,7 +35,7 @@ from onex.trust.index_layout import (
 from onex.trust.index_roles import IndexRoles, compact, expires, require_online, signer_of
 from onex.trust.log_head import SignedHead
 from onex.trust.log_tree import LogTree
-from onex.trust.signing import SigningKey
+from onex.trust.signing import PUBLIC_SUFFIX, SigningKey
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Snapshot, SuccinctRoles, Targets
@@ -105,6 +105,7 @@ class IndexSigner:
 
         Raises:
             UsageError: signatures are missing, or they do not follow the ones that there are.
+            KeyUnusableError: the key that it trusts for daily signing is not at hand.
         """
         before = self.roles()
         version = roles.root.signed.version
@@ -120,6 +121,7 @@ class IndexSigner:
                 f"the root lacks {missing} signature{'s' if missing > 1 else ''}",
                 hint="onex trust sign-root FILE --key KEY adds one",
             )
+        self._online_key(roles, is_taken=False)
         root, targets = roles.content()
 
         def store(writer: StorageWriter) -> None:
@@ -176,14 +178,19 @@ class IndexSigner:
         self._storage.write(sign)
         return True
 
-    def _online_key(self, roles: IndexRoles) -> SigningKey:
-        """The key that the root trusts for daily signing; one that was made for it takes over."""
+    def _online_key(self, roles: IndexRoles, *, is_taken: bool = True) -> SigningKey:
+        """The key that the root trusts for daily signing; one that was made for it takes over.
+
+        Nothing is moved unless the root is already taken over (``is_taken``).
+        """
         following = self.key_file.with_suffix(NEXT_SUFFIX)
         if following.exists():
             key = SigningKey.read(following, lambda file: None)
             if roles.is_online(key):
-                following.replace(self.key_file)
-                following.with_suffix(".pub").replace(self.key_file.with_suffix(".pub"))
+                if is_taken:
+                    for suffix in ("", PUBLIC_SUFFIX):
+                        made = following.with_name(following.name + suffix)
+                        made.replace(self.key_file.with_name(self.key_file.name + suffix))
                 return key
         key = SigningKey.read(self.key_file, lambda file: None)
         require_online(roles, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from onex.domain.envelope import Envelope
 from onex.domain.json_value import JsonObject
@@ -19,10 +19,14 @@ from onex.domain.namespace_owners import (
     published_owners,
 )
 from onex.domain.public_key import PublicKey
+from onex.domain.remote_errors import NotPublishableError
 from onex.domain.statement import OwnersStatement
 from onex.domain.trust_errors import OwnersRefusedError
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.trust.signing import signers_of
+
+RequireRoom = Callable[[Mapping[str, NamespaceOwners], str], None]
+"""Is asked about a namespace, with the owners that there are, before those of it change."""
 
 
 class PublishedOwners:
@@ -41,8 +45,12 @@ class PublishedOwners:
         """The owners of a namespace or of one above it."""
         return covering(self.all().values(), namespace)
 
-    def change(self, envelope: Envelope) -> NamespaceOwners:
+    def change(
+        self, envelope: Envelope, require: RequireRoom = lambda known, name: None
+    ) -> NamespaceOwners:
         """Set the first owners of a namespace, or change those that it has.
+
+        ``require`` is asked first, and raises what speaks against it.
 
         Raises:
             OwnersRefusedError: the statement does not follow from the one before, is not signed by
@@ -62,6 +70,7 @@ class PublishedOwners:
             if before is not None and before.links[-1].envelope.payload == envelope.payload:
                 # A repeated request, whose first answer was lost.
                 return before
+            require(known, name)
             if before is None:
                 _require_free(name, known.values())
                 first_owners(envelope, 0, "", signers_of)
@@ -74,7 +83,7 @@ class PublishedOwners:
 
         try:
             return self._storage.write(store, self._actor)
-        except OwnersRefusedError as error:
+        except (OwnersRefusedError, NotPublishableError) as error:
             reason = f"{error.code}: {error.message}"
             self._storage.write(lambda w: w.refused(OWNERS_CHANGED, name, reason), self._actor)
             raise
@@ -96,7 +105,7 @@ class RememberedOwners:
         """Forget the owners of a namespace, so that others are believed; whether there were any."""
         if self.known().of(namespace) is None:
             return False
-        self._note(OWNERS_SEEN, namespace, {"links": [], "source": ""})
+        self._note(OWNERS_SEEN, namespace, {"links": [], "registry": ""})
         return True
 
     def pin(self, namespace: str, key: PublicKey) -> None:
@@ -114,10 +123,10 @@ class RememberedOwners:
         self._storage.write(lambda writer: writer.note(action, namespace, body), self._actor)
 
 
-def note_seen(writer: StorageWriter, owners: NamespaceOwners, source: str) -> None:
-    """Remember owners that a source showed, and that ``KnownOwners`` accepted."""
+def note_seen(writer: StorageWriter, owners: NamespaceOwners, registry: str) -> None:
+    """Remember owners that a registry showed, and that ``KnownOwners`` accepted."""
     links = [link.to_json() for link in owners.links]
-    writer.note(OWNERS_SEEN, owners.namespace, {"links": links, "source": source})
+    writer.note(OWNERS_SEEN, owners.namespace, {"links": links, "registry": registry})
 
 
 def _require_free(name: str, known: Iterable[NamespaceOwners]) -> None:

@@ -111,10 +111,16 @@ class SecurityValidator:
             evidence = node.evidence or Evidence(node.registered_at, 0)
             release = ReleaseStatement.about(node.metadata, node.digest)
             is_published = any(origin.source == PUBLISHED_SOURCE for origin in node.origins)
-            owners = self._owners_of(release, is_published=is_published)
-            judgement = judge(release, evidence, owners, signers_of)
+            owners = self._owners_of(release, evidence, is_published=is_published)
+            is_ordered = is_published or evidence.logged is not None
+            judgement = judge(release, evidence, owners, signers_of, is_ordered=is_ordered)
             level = judgement.level
             checks = [digest, *judgement.checks]
+            distrust = None
+            if not is_published:
+                distrust = self._all_owners()[0].distrust(node.metadata.node.namespace, owners)
+            if distrust is not None:
+                checks.append(Check.fails("owner", distrust))
             if judgement.failure is None and evidence.level is TrustLevel.REFUSED:
                 checks.append(Check.fails("owner", evidence.reason or "it was refused"))
             if evidence.logged is not None:
@@ -134,10 +140,10 @@ class SecurityValidator:
 
     def validate_release(self, release: ReleaseStatement, evidence: Evidence) -> Validation:
         """The argument for a release that is not registered, such as one in a folder."""
-        owners = self._owners_of(release, is_published=False) or self._owners_of(
-            release, is_published=True
-        )
-        judgement = judge(release, evidence, owners, signers_of)
+        known, published = self._all_owners()
+        namespace = release.node.node.namespace
+        owners = covering(published, namespace) or known.covering(namespace)
+        judgement = judge(release, evidence, owners, signers_of, is_ordered=True)
         digest = Check.holds("digest", f"its files have the digest {release.digest[:23]}...")
         return Validation(judgement.level, (digest, *judgement.checks))
 
@@ -152,14 +158,20 @@ class SecurityValidator:
         return self._rules.weakest_isolation(node.metadata.node.namespace, validation.level)
 
     def _owners_of(
-        self, release: ReleaseStatement, *, is_published: bool
+        self, release: ReleaseStatement, evidence: Evidence, *, is_published: bool
     ) -> NamespaceOwners | None:
-        """The owners of the namespace of a release: of this registry's own, or as others show."""
+        """The owners of the namespace of a release in the registry that shows it."""
+        known, published = self._all_owners()
+        namespace = release.node.node.namespace
+        if is_published:
+            return covering(published, namespace)
+        return known.covering(namespace, evidence.registry)
+
+    def _all_owners(self) -> tuple[KnownOwners, list[NamespaceOwners]]:
+        """The owners that were seen elsewhere, and those of this registry."""
         serial = self._storage.serial()
         if self._owners is None or self._owners[0] != serial:
             known = RememberedOwners(self._storage).known()
             published = list(PublishedOwners(self._storage).all().values())
             self._owners = (serial, known, published)
-        _, known, published = self._owners
-        namespace = release.node.node.namespace
-        return covering(published, namespace) if is_published else known.covering(namespace)
+        return self._owners[1:]

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MAXIMUM_ROOTS = 256
 MAXIMUM_METADATA_BYTES = 4 * 1024 * 1024
 _ANCHOR = "anchor.json"
+_COMPLETE = "complete"
+"""Holds the SHA-256 of the last timestamp that led to a whole index that was good."""
 _URL = "onex:"
 
 ReadFiles = Callable[[Sequence[str], int], Sequence[bytes | SourceError | None]]
@@ -74,7 +76,13 @@ class SignedIndex:
             IndexSignatureError: it is not what the registry signed, or not any more.
             SourceError: the tree cannot be read.
         """
-        make_folder(self.folder)
+        try:
+            make_folder(self.folder)
+        except OSError as error:
+            raise SourceError(
+                f"what is seen of {self._place} cannot be kept in {self.folder}: {error.strerror}",
+                hint="check the folder's permissions and free space",
+            ) from error
         with locked_folder(self.folder):
             if not self._is_unchanged():
                 self._update()
@@ -186,6 +194,9 @@ class SignedIndex:
         """
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = self._file(TIMESTAMP).read_bytes()
+            # A timestamp is stored before what it leads to was found to be good.
+            if (self.folder / _COMPLETE).read_text() != hashlib.sha256(known).hexdigest():
+                return False
             now = datetime.now(UTC)
             versions = {}
             for role in (ROOT, TIMESTAMP, SNAPSHOT, TARGETS):
@@ -231,6 +242,8 @@ class SignedIndex:
                 bootstrap=anchor,
             )
             updater.refresh()
+        digest = hashlib.sha256(self._file(TIMESTAMP).read_bytes()).hexdigest()
+        replace_file(self.folder / _COMPLETE, digest.encode())
         self._updater, self._snapshot, self._bins = updater, None, None
         self._ahead.clear()
         return updater

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     )
 
 PASSPHRASE_VARIABLE = "ONEX_KEY_PASSPHRASE"
-KEY_SUFFIX = ".key"
 PUBLIC_SUFFIX = ".pub"
 MAXIMUM_KEY_BYTES = 64 * 1024
 _SSH_MARK = b"-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -92,7 +91,7 @@ class SigningKey:
         return cls(key)
 
     def write(self, file: Path, passphrase: str | None = None) -> None:
-        """Write a new key file that only its owner can read, and the public key beside it.
+        """Write a new key file that only its owner can read, and the public key beside it (.pub).
 
         Raises:
             KeyUnusableError: there is a file, which is left alone.
@@ -107,6 +106,14 @@ class SigningKey:
 
         secret = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
         content = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+        public = file.with_name(file.name + PUBLIC_SUFFIX)
+        if file.suffix == PUBLIC_SUFFIX or public.exists():
+            named = file if file.suffix == PUBLIC_SUFFIX else public
+            raise KeyUnusableError(
+                f"{named} is, or is named as, a public key, and was left alone",
+                hint="name another file, or move it away",
+                location=Location(str(named)),
+            )
         if not file.parent.is_dir():
             make_folder(file.parent)
         try:
@@ -122,11 +129,11 @@ class SigningKey:
                 opened.write(content)
                 opened.flush()
                 os.fsync(opened.fileno())
+            public.write_text(f"{self.public}\n", encoding="ascii")
         except BaseException:
             # A half of a key is worse than none.
             file.unlink(missing_ok=True)
             raise
-        file.with_suffix(PUBLIC_SUFFIX).write_text(f"{self.public}\n", encoding="ascii")
 
     def sign_bytes(self, content: bytes) -> bytes:
         """The signature over bytes."""
