@@ -58,6 +58,17 @@ def test_a_fresh_version_waits_until_it_is_old_enough(published: Origin, reader:
     assert reader.resolve("owned").code == 0
 
 
+def test_a_lock_is_no_way_around_the_policy(published: Origin, reader: Reader) -> None:
+    """It may have been written by somebody who has another policy, or none."""
+    workflow = reader.project.workflow({"a": {"node": "plain"}})
+    assert reader.project.onex_here("lock", workflow).code == 0
+    reader.declare('[policy]\nminimum_age = "3d"\n')
+    for command in (["lock", workflow, "--check"], ["run", workflow]):
+        done = reader.project.onex_here(*command)
+        assert done.code == 3
+        assert "the policy wants a minimum age of 3 days" in done.stdout + done.stderr
+
+
 def test_what_may_be_resolved_may_still_not_be_run(published: Origin, reader: Reader) -> None:
     reader.declare('[policy.trust."*"]\nrun = "verified"\n')
     assert reader.resolve("signed").code == 0

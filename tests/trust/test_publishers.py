@@ -212,6 +212,14 @@ def test_keys_of_openssh_sign_too(tmp_path: Path, origin: Origin) -> None:
     manifest = origin.project.add("greeter")
     origin.run("publish", manifest.parent, "--here", "--key", file)
     assert origin.run("show", "greeter", "--json").json["trust"] == TrustLevel.SIGNED.value
+    protected = tmp_path / "protected"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "correct horse", "-f", protected], check=True
+    )
+    key = SigningKey.read(protected, lambda _: "correct horse")
+    assert type(key.public).parse(Path(f"{protected}.pub").read_text()) == key.public
+    with pytest.raises(KeyUnusableError, match="passphrase is another"):
+        SigningKey.read(protected, lambda _: "battery staple")
     rsa = generate_private_key(65537, 2048)
     file.write_bytes(rsa.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     with pytest.raises(KeyUnusableError, match="another kind"):

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,3 +146,27 @@ def test_a_log_that_is_falsified_or_kept_back(
     told = reader.visit()
     assert "TRU007" in told
     assert reader.resolve("greeter").json["selected"] == {"tool://test.greeter": "1.0.0"}
+
+
+def test_the_tree_follows_a_log_that_was_taken_back(repository: Repository) -> None:
+    from onex.trust.log_tree import LogTree
+
+    class Abandoned(Exception):
+        pass
+
+    with repository.origin.project.registry() as registry:
+        storage = registry.storage
+        tree = LogTree(storage)
+        before = tree.current().root()
+
+        def write(writer: Any) -> None:
+            writer.note("test.note", "nothing", {})
+            writer.finish()
+            assert tree.current().root() != before
+            raise Abandoned
+
+        with pytest.raises(Abandoned):
+            storage.write(write)
+        assert tree.current().root() == before
+        storage.write(lambda writer: writer.note("test.note", "something", {}))
+        assert tree.current().root() == LogTree(storage).current().root() != before

@@ -24,7 +24,7 @@ from onex.remote.tree import (
     owners_path,
     tile_path,
 )
-from onex.trust.index_layout import TIMESTAMP_PATH, metadata_of_path
+from onex.trust.index_layout import ROOT, TIMESTAMP_PATH, metadata_of_path
 from onex.trust.log_head import SignedHead
 from onex.trust.signed_index import MAXIMUM_METADATA_BYTES, SignedIndex
 
@@ -97,6 +97,8 @@ def _differing(
 def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: Write) -> None:
     files = signed.metadata()
     timestamp = files.pop(TIMESTAMP_PATH)
+    # A root may trust other keys than the timestamp that is here, so it comes just before the next.
+    roots = {path: files.pop(path) for path in list(files) if path.endswith(f".{ROOT}.json")}
     for path, content in files.items():
         write(path, content)
     _copy_log(source, copy, write)
@@ -112,6 +114,8 @@ def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: W
                     hint="try again later, or take another mirror",
                 )
             write(path, found)
+    for path, content in roots.items():
+        write(path, content)
     write(TIMESTAMP_PATH, timestamp)
 
 

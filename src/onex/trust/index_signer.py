@@ -121,7 +121,7 @@ class IndexSigner:
                 f"the root lacks {missing} signature{'s' if missing > 1 else ''}",
                 hint="onex trust sign-root FILE --key KEY adds one",
             )
-        self._online_key(roles, is_taken=False)
+        key = self._online_key(roles, is_taken=False)
         root, targets = roles.content()
 
         def store(writer: StorageWriter) -> None:
@@ -131,13 +131,12 @@ class IndexSigner:
             facts: JsonObject = {"version": version, "fingerprint": fingerprint_of(root)}
             writer.note(ROOT_CHANGED, "index", facts)
 
-        self._storage.write(store, actor)
-        self.update(is_renewal=True)
+        # In one transaction with what the new root trusts: no reader sees one without the other.
+        self._sign(roles, key, 0, self._signed_serial(), store, actor, looks_at_all=True)
+        self._online_key(roles)
 
-    def update(self, *, is_renewal: bool = False) -> bool:
+    def update(self) -> bool:
         """Sign what changed, and what will expire soon; returns whether the index is signed.
-
-        ``is_renewal`` signs everything anew.
 
         Raises:
             KeyUnusableError: the key cannot be read, or is not the one that the root trusts.
@@ -145,15 +144,29 @@ class IndexSigner:
         signed = self._signed_serial()
         if self._storage.signed_metadata(ROOT) is None:
             return False
-        is_first = signed is None or is_renewal
-        is_due = is_first or self._is_due()
+        is_due = signed is None or self._is_due()
         if signed == self._storage.serial() and not is_due:
             return True
-        since = 0 if is_first or signed is None else signed
         roles = self.roles()
         if roles is None:
             return False
         key = self._online_key(roles)
+        since = 0 if signed is None else signed
+        self._sign(roles, key, since, signed, lambda writer: None, None, looks_at_all=is_due)
+        return True
+
+    def _sign(
+        self,
+        roles: IndexRoles,
+        key: SigningKey,
+        since: int,
+        signed: int | None,
+        first: Callable[[StorageWriter], None],
+        actor: str | None,
+        *,
+        looks_at_all: bool,
+    ) -> None:
+        """Sign what changed since an entry, unless another process signed after ``signed``."""
         # Files are made before the transaction, which others wait for.
         serial = self._storage.serial()
         digests = self._digests(self._changed(since))
@@ -161,22 +174,22 @@ class IndexSigner:
 
         def sign(writer: StorageWriter) -> None:
             if self._signed_serial() != signed:
-                # Another process signed meanwhile; what is left is signed the next time.
+                # What is left is signed the next time.
                 return
+            first(writer)
+            writer.finish()
             now = self._storage.serial()
             late = self._digests(self._changed(serial)) if now > serial else {}
             signing = _Signing(self._storage, writer, roles, key)
-            signing.sign({**digests, **late}, now, looks_at_all=is_due)
+            signing.sign({**digests, **late}, now, looks_at_all=looks_at_all)
             time = datetime.now(UTC).isoformat(timespec="seconds")
             root = self._log.current().root(now)
             head = SignedHead.sign(self._storage.identity, now, root, time, key)
             versions = self._storage.signed_versions(LOG_HEAD)
-            writer.put_signed_metadata(
-                LOG_HEAD, (versions[-1] if versions else 0) + 1, str(head.envelope), 1
-            )
+            number = (versions[-1] if versions else 0) + 1
+            writer.put_signed_metadata(LOG_HEAD, number, str(head.envelope), 1)
 
-        self._storage.write(sign)
-        return True
+        self._storage.write(sign, actor)
 
     def _online_key(self, roles: IndexRoles, *, is_taken: bool = True) -> SigningKey:
         """The key that the root trusts for daily signing; one that was made for it takes over.
