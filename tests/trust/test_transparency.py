@@ -151,7 +151,7 @@ def test_a_log_that_is_falsified_or_kept_back(
 def test_the_tree_follows_a_log_that_was_taken_back(repository: Repository) -> None:
     from onex.trust.log_tree import LogTree
 
-    class Abandoned(Exception):
+    class AbandonedError(Exception):
         pass
 
     with repository.origin.project.registry() as registry:
@@ -163,9 +163,9 @@ def test_the_tree_follows_a_log_that_was_taken_back(repository: Repository) -> N
             writer.note("test.note", "nothing", {})
             writer.finish()
             assert tree.current().root() != before
-            raise Abandoned
+            raise AbandonedError
 
-        with pytest.raises(Abandoned):
+        with pytest.raises(AbandonedError):
             storage.write(write)
         assert tree.current().root() == before
         storage.write(lambda writer: writer.note("test.note", "something", {}))
