@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from onex.trust.tokens import Tokens
 
 _MADE_OF_PARTS = (
-    *("sources", "grants", "admission", "advisories", "log_tree"),
+    *("sources", "grants", "admission", "advisories", "log_tree", "index_signer"),
     *("_resolver", "_orchestrator"),
 )
 _PARTS = ("caches", "storage", "history", "remotes")
@@ -464,7 +464,7 @@ class Registry:
 
         return LogTree(self.storage)
 
-    @property
+    @cached_property
     def index_signer(self) -> IndexSigner:
         """What signs the index of this registry, if a root was made."""
         from onex.remote.local_tree import LocalTree
@@ -523,7 +523,7 @@ class Registry:
         if all(node.trust is TrustLevel.LOCAL for node in found.execution_order):
             return []
         known = self.storage.namespaces_in_folders(self.sources.workspace.name)
-        seen = [owners.namespace for owners in self.remembered_owners.known().all()]
+        seen = self.remembered_owners.names()
         return look_alike_warnings(found.execution_order, [*known, *seen])
 
     @contextmanager

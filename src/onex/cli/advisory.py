@@ -14,8 +14,6 @@ from onex.domain.json_value import JsonValue, parse_json
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
 
-PAGE_NODES = 500
-
 
 @click.group()
 def advisory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -43,8 +42,7 @@ def check(output: Output, lock: Path | None, home: Path | None) -> int:
             failure = validator.validate(node).failure
             if failure is not None:
                 refused.append((name, Use.RUN.value, failure.detail))
-            level = registry.admission.level(node)
-            reason = rules.refusal(node, Use.RESOLVE, level, datetime.now(UTC))
+            reason = registry.admission.refusal(node)
             if reason is not None:
                 refused.append((name, Use.RESOLVE.value, f"it {reason}"))
         shown = rules.to_json()

@@ -8,7 +8,7 @@ import click
 
 from onex.cli.keys import ask_passphrase, keys_option, read_keys, read_public_key
 from onex.cli.options import home_option, output_options
-from onex.cli.output import Output
+from onex.cli.output import Output, counted
 from onex.cli.trust import trust
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
@@ -175,8 +175,9 @@ def sign_root(
             _finish(output, registry, draft.write(), None, 0)
             return
     replace_file(file, draft.write().encode())
-    body: JsonValue = {"file": str(file), "missing": draft.missing(None)}
-    output.emit(body, lambda: output.line(f"{file} is signed"))
+    signatures = len(draft.root.signatures)
+    body: JsonValue = {"file": str(file), "signatures": signatures}
+    output.emit(body, lambda: output.line(f"{file} has {counted(signatures, 'signature')}"))
 
 
 def _finish(output: Output, registry: Registry, text: str, out: Path | None, missing: int) -> None:

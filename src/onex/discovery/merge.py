@@ -220,16 +220,16 @@ class Merge:
     ) -> None:
         """Store what this source shows for a version.
 
-        What was known is kept if another source shows more, or if this one has left a statement
+        What was known is kept if another registry shows more, or if this one has left a statement
         out since, which would lower the trust in it.
         """
         if evidence is None:
             return
         known = existing.evidence
         if known is not None:
-            others = any(o.source != self._source.name for o in existing.origins)
+            is_other = evidence.registry != known.registry
             is_stripped = not set(known.statements) <= set(evidence.statements)
-            if (others or is_stripped) and not evidence.level.reaches(known.level):
+            if (is_other or is_stripped) and not evidence.level.reaches(known.level):
                 return
         self._writer.set_evidence(node, evidence)
 

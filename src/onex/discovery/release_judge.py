@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from onex.domain.evidence import Evidence, TrustLevel
@@ -36,8 +37,15 @@ class ReleaseJudge:
         rules = sha256_of(canonical_json(self._rules.to_json()))[:16]
         return f"{self._known.forgotten} {rules}"
 
-    def take_owners(self, content: bytes | None, namespace: str) -> None:
+    def take_owners(
+        self,
+        content: bytes | None,
+        namespace: str,
+        prove: Callable[[NamespaceOwners], None],
+    ) -> None:
         """Take over the owners of a namespace, as the remote shows them.
+
+        ``prove`` raises if they are not in its log.
 
         Raises:
             OwnersRefusedError: they cannot be believed.
@@ -48,6 +56,7 @@ class ReleaseJudge:
             return
         self._refused[namespace] = "those that its registry shows are refused"
         shown = parse_owners(content, namespace)
+        prove(shown)
         if self._known.accept(shown, self.registry):
             self.news[namespace] = shown
         self._refused.pop(namespace)

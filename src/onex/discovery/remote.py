@@ -24,7 +24,7 @@ from onex.discovery.remembered_index import (
 )
 from onex.discovery.source import Deadline, Discovery, Finding, SourceSnapshot
 from onex.domain.access_control import covers
-from onex.domain.advisory import Advisory
+from onex.domain.advisory import Advisory, AdvisoryKey
 from onex.domain.errors import (
     ConfigurationError,
     Location,
@@ -35,6 +35,7 @@ from onex.domain.errors import (
 )
 from onex.domain.known_owners import KnownOwners
 from onex.domain.lifecycle import preference
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.remote_errors import (
     RemoteProtocolError,
@@ -107,7 +108,7 @@ class RemoteRegistryDiscovery:
         ownership: NamespaceOwnership,
         owners: KnownOwners,
         rules: TrustRules,
-        advisories: Mapping[NodeId, Mapping[str, Advisory]],
+        advisories: Mapping[NodeId, Mapping[AdvisoryKey, Advisory]],
         wanted: Iterable[str] = (),
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -213,7 +214,7 @@ class _Visit:
     deadline: Deadline
     ownership: NamespaceOwnership
     judge: ReleaseJudge
-    known_advisories: Mapping[NodeId, Mapping[str, Advisory]] = field(default_factory=dict)
+    known_advisories: Mapping[NodeId, Mapping[AdvisoryKey, Advisory]] = field(default_factory=dict)
     signed: SignedIndex | None = None
     log: LogReader | None = None
     published: int = 0
@@ -287,7 +288,9 @@ class _Visit:
         found: dict[NodeId, list[Advisory]] = {}
         for node, advisories in self.advisories.items():
             known = self.known_advisories.get(node, {})
-            if any(known.get(advisory.id) != advisory for advisory in advisories):
+            before = [known.get((self.name, advisory.id)) for advisory in advisories]
+            pairs = zip(advisories, before, strict=True)
+            if any(old is None or new.is_newer_than(old) for new, old in pairs):
                 found[node] = advisories
         return found
 
@@ -488,8 +491,8 @@ class _Visit:
     def _take_owners(self, path: str, namespace: str, content: bytes | None) -> None:
         self.files[path] = record_of_owners(path, content or b"", self._state_of(path))
         try:
-            self.judge.take_owners(content, namespace)
-        except OwnersRefusedError as error:
+            self.judge.take_owners(content, namespace, self._prove_owners)
+        except (OwnersRefusedError, LogForkError) as error:
             self.files[path] = self.remembered.read_again(path)
             place = Location(self.name)
             self.problems.append(
@@ -499,8 +502,14 @@ class _Visit:
     def _state_of(self, path: str) -> str:
         return "" if self.signed is None else self.signed.state_of(path)
 
+    def _prove_owners(self, owners: NamespaceOwners) -> None:
+        if self.log is not None:
+            self.log.prove_owners(owners)
+
     def _findings(self) -> Iterator[Finding]:
         """What the lines that were read say, when all that speaks for them is known."""
+        if self.log is not None:
+            self.log.expect(line.released for line in self.lines)
         for line in self.lines:
             place = str(line.place)
             try:

@@ -90,6 +90,11 @@ class Advisory:
         """The nodes that it is about."""
         return tuple(dict.fromkeys(node for node, _, _ in self.affected))
 
+    def is_newer_than(self, other: Advisory) -> bool:
+        """Whether it was modified later than another state of it."""
+        own, before = map(datetime.fromisoformat, (self.modified, other.modified))
+        return own.timestamp() > before.timestamp() or (own == before and self != other)
+
     def affects(self, node: NodeVersion) -> bool:
         """Whether it is about a version."""
         return self.withdrawn is None and any(
@@ -140,7 +145,8 @@ class Advisory:
             identity, modified = as_text(body["id"]), as_text(body["modified"])
             if not _ID.fullmatch(identity):
                 raise ValueError("its id is none")
-            datetime.fromisoformat(modified)
+            if datetime.fromisoformat(modified).tzinfo is None:
+                raise ValueError("its time has no zone")
             summary = as_text(body.get("summary") or body.get("details") or "")
             if not summary:
                 raise ValueError("it has no summary")
@@ -200,18 +206,29 @@ def _ranges(events: list[JsonObject]) -> list[VersionRange]:
     return found
 
 
-def advisories_after(events: Iterable[Event]) -> dict[NodeId, dict[str, Advisory]]:
-    """The advisories about each node by their ids, after these entries of a log."""
-    known: dict[NodeId, dict[str, Advisory]] = {}
+AdvisoryKey = tuple[str, str]
+"""Where an advisory was seen, empty for this registry itself, and its id."""
+
+
+def advisories_after(events: Iterable[Event]) -> dict[NodeId, dict[AdvisoryKey, Advisory]]:
+    """The advisories about each node, after these entries of a log.
+
+    What one source says changes nothing that another one does; of one source the last state by
+    ``modified`` counts, so that an older copy takes nothing back.
+    """
+    known: dict[NodeId, dict[AdvisoryKey, Advisory]] = {}
     for event in events:
         if event.outcome != ALLOWED:
             continue
-        of_node = known.setdefault(NodeId.parse(event.object), {})
+        of_node, facts = known.setdefault(NodeId.parse(event.object), {}), event.facts
         if event.action == ADVISORY_PUBLISHED:
-            advisory = Advisory.from_json(event.facts["advisory"])
-            of_node[advisory.id] = advisory
+            advisory = Advisory.from_json(facts["advisory"])
+            of_node["", advisory.id] = advisory
         elif event.action == ADVISORY_SEEN:
-            for body in as_list(event.facts["advisories"]):
+            source = as_text(facts["source"])
+            for body in as_list(facts["advisories"]):
                 advisory = Advisory.from_json(body)
-                of_node[advisory.id] = advisory
+                before = of_node.get((source, advisory.id))
+                if before is None or advisory.is_newer_than(before):
+                    of_node[source, advisory.id] = advisory
     return known

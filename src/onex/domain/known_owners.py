@@ -17,7 +17,6 @@ from onex.domain.namespace_owners import (
     OWNERS_SEEN,
     NamespaceOwners,
     Verifier,
-    covering,
     overlapping,
     read_owners,
 )
@@ -28,8 +27,8 @@ from onex.domain.trust_errors import OwnersRefusedError
 class KnownOwners:
     """What one reader knows: the owners by registry and namespace, and the pinned keys.
 
-    ``pinned`` gives keys by namespace, of which its owners had one; ``forgotten`` is the last entry
-    of the reader's log by which something was forgotten or pinned.
+    ``pinned`` gives keys by namespace, one of which must have signed who owns it; ``forgotten`` is
+    the last entry of the reader's log by which something was forgotten or pinned.
     """
 
     def __init__(
@@ -74,21 +73,20 @@ class KnownOwners:
 
     def of(self, namespace: str, registry: str | None = None) -> NamespaceOwners | None:
         """The owners of exactly this namespace, in a registry or in any."""
-        found = (
-            owners
-            for (of_registry, name), owners in self._seen.items()
-            if name == namespace and registry in (None, of_registry)
-        )
+        if registry is not None:
+            return self._seen.get((registry, namespace))
+        found = (owners for (_, name), owners in self._seen.items() if name == namespace)
         return next(found, None)
 
     def covering(self, namespace: str, registry: str | None = None) -> NamespaceOwners | None:
         """The owners of a namespace or of one above it, in a registry or in any."""
-        found = (
-            owners
-            for (of_registry, _), owners in self._seen.items()
-            if registry in (None, of_registry)
-        )
-        return covering(found, namespace)
+        parts = namespace.split(".")
+        for length in range(1, len(parts) + 1):
+            name = ".".join(parts[:length])
+            found = self.of(name, registry)
+            if found is not None:
+                return found
+        return None
 
     def distrust(self, namespace: str, owners: NamespaceOwners | None) -> str | None:
         """Why the pinned keys speak against owners of a namespace; None if they do not."""
@@ -97,10 +95,10 @@ class KnownOwners:
             return None
         if owners is None:
             return f"a key is pinned for {pinned}, and its registry shows no owners of it"
-        held = {key for link in owners.links for key in link.statement.public_keys}
-        if held & self.pinned[pinned]:
+        # To be named proves nothing: whoever made the statement chose whom to name.
+        if owners.signers & self.pinned[pinned]:
             return None
-        return f"none of the keys of {owners.namespace} is one that is pinned for {pinned}"
+        return f"no key that is pinned for {pinned} signed who owns {owners.namespace}"
 
     def accept(self, shown: NamespaceOwners, registry: str) -> bool:
         """Take over owners that a registry shows; returns whether something in them is new.
@@ -135,11 +133,10 @@ class KnownOwners:
         return True
 
     def _require_pinned(self, shown: NamespaceOwners) -> None:
-        held = {key for link in shown.links for key in link.statement.public_keys}
         for space, keys in self.pinned.items():
             is_about = covers(space, shown.namespace) or covers(shown.namespace, space)
-            if is_about and not held & keys:
+            if is_about and not shown.signers & keys:
                 raise OwnersRefusedError(
-                    f"none of the keys of {shown.namespace} is one that is pinned for {space}",
+                    f"no key that is pinned for {space} signed who owns {shown.namespace}",
                     hint=f"ask its owners; if it is right all the same: onex trust remove {space}",
                 )

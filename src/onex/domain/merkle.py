@@ -187,10 +187,16 @@ class TiledTree:
         hashes = self._tile(tile_level, tile_index)
         return hashes[height][index - ((tile_index * TILE_WIDTH) >> height)]
 
-    def _tile(self, level: int, index: int) -> list[list[bytes]]:
+    def keep(self, level: int, index: int, content: bytes) -> None:
+        """Take over a tile that was read together with others."""
+        if (level, index) not in self._tiles:
+            self._tile(level, index, content)
+
+    def _tile(self, level: int, index: int, content: bytes | None = None) -> list[list[bytes]]:
         known = self._tiles.get((level, index))
         if known is None:
-            content = self._read(level, index)
+            if content is None:
+                content = self._read(level, index)
             row = [content[start : start + 32] for start in range(0, len(content) // 32 * 32, 32)]
             known = [row]
             while len(row) > 1:

@@ -38,16 +38,24 @@ Verifier = Callable[[Envelope], frozenset[PublicKey]]
 class OwnersLink:
     """A statement about owners, and the entry of the registry's log by which it came to hold.
 
-    ``time`` is an RFC 3339 timestamp in UTC.
+    ``signers`` are those who had to sign it, and did; ``time`` is an RFC 3339 timestamp in UTC,
+    ``entry`` the hash of the entry.
     """
 
     envelope: Envelope
     statement: OwnersStatement
+    signers: frozenset[PublicKey]
     serial: int
     time: str
+    entry: str = ""
 
     def to_json(self) -> JsonObject:
-        return {"envelope": self.envelope.to_json(), "serial": self.serial, "time": self.time}
+        return {
+            "envelope": self.envelope.to_json(),
+            "serial": self.serial,
+            "time": self.time,
+            "entry": self.entry,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +101,16 @@ class NamespaceOwners:
         known = [link.envelope.payload for link in before.links]
         return [link.envelope.payload for link in self.links[: len(known)]] == known
 
+    @property
+    def signers(self) -> frozenset[PublicKey]:
+        """Everybody who signed one of the statements, and had a right to."""
+        return frozenset().union(*(link.signers for link in self.links))
+
     def with_statement(
-        self, envelope: Envelope, serial: int, time: str, verify: Verifier
+        self, envelope: Envelope, serial: int, time: str, verify: Verifier, entry: str = ""
     ) -> NamespaceOwners:
         """The owners after a further statement; raises OwnersRefusedError as ``first_owners``."""
-        statement = _checked(envelope, self, verify)
-        return NamespaceOwners((*self.links, OwnersLink(envelope, statement, serial, time)))
+        return NamespaceOwners((*self.links, _link(envelope, self, serial, time, entry, verify)))
 
     def to_json(self) -> JsonObject:
         """What ``onex trust owners`` prints."""
@@ -113,19 +125,25 @@ class NamespaceOwners:
         }
 
 
-def first_owners(envelope: Envelope, serial: int, time: str, verify: Verifier) -> NamespaceOwners:
+def first_owners(
+    envelope: Envelope, serial: int, time: str, verify: Verifier, entry: str = ""
+) -> NamespaceOwners:
     """The owners of a namespace that had none.
 
     Raises:
         OwnersRefusedError: the statement is none, does not follow, or lacks signatures.
     """
-    statement = _checked(envelope, None, verify)
-    return NamespaceOwners((OwnersLink(envelope, statement, serial, time),))
+    return NamespaceOwners((_link(envelope, None, serial, time, entry, verify),))
 
 
-def _checked(
-    envelope: Envelope, before: NamespaceOwners | None, verify: Verifier
-) -> OwnersStatement:
+def _link(
+    envelope: Envelope,
+    before: NamespaceOwners | None,
+    serial: int,
+    time: str,
+    entry: str,
+    verify: Verifier,
+) -> OwnersLink:
     try:
         if envelope.payload_type != PAYLOAD_TYPE:
             raise ValueError("its payload is no statement")  # noqa: TRY301
@@ -157,7 +175,7 @@ def _checked(
             f" {threshold} keys of {by} that it needs",
             hint="have it signed by an owner: onex trust owners NAMESPACE --key FILE",
         )
-    return statement
+    return OwnersLink(envelope, statement, signed, serial, time, entry)
 
 
 def read_owners(links: Iterable[JsonValue], verify: Verifier) -> NamespaceOwners:
@@ -174,6 +192,7 @@ def read_owners(links: Iterable[JsonValue], verify: Verifier) -> NamespaceOwners
             link = as_object(value)
             envelope = Envelope.from_json(link["envelope"])
             serial, time = as_count(link["serial"]), as_text(link["time"])
+            entry = as_text(link.get("entry", ""))
             datetime.fromisoformat(time)
         except (KeyError, TypeError, ValueError) as error:
             raise OwnersRefusedError(
@@ -181,14 +200,14 @@ def read_owners(links: Iterable[JsonValue], verify: Verifier) -> NamespaceOwners
                 hint="tell those who run the registry",
             ) from error
         if owners is None:
-            owners = first_owners(envelope, serial, time, verify)
+            owners = first_owners(envelope, serial, time, verify, entry)
         else:
             if serial <= owners.links[-1].serial:
                 raise OwnersRefusedError(
                     f"the statements about {owners.namespace} are not in the order of the log",
                     hint="tell those who run the registry",
                 )
-            owners = owners.with_statement(envelope, serial, time, verify)
+            owners = owners.with_statement(envelope, serial, time, verify, entry)
     if owners is None:
         raise OwnersRefusedError(
             "there is no statement about owners", hint="tell those who run the registry"
@@ -205,9 +224,13 @@ def published_owners(events: Iterable[Event], verify: Verifier) -> dict[str, Nam
         envelope = Envelope.from_json(event.facts["statement"])
         before = found.get(event.object)
         if before is None:
-            found[event.object] = first_owners(envelope, event.serial, event.time, verify)
+            found[event.object] = first_owners(
+                envelope, event.serial, event.time, verify, event.hash
+            )
         else:
-            found[event.object] = before.with_statement(envelope, event.serial, event.time, verify)
+            found[event.object] = before.with_statement(
+                envelope, event.serial, event.time, verify, event.hash
+            )
     return found
 
 

@@ -70,7 +70,8 @@ def judge(
 
     Once a namespace has owners, a release in it is taken only if one of them signed it: otherwise
     who stole a server or a token could leave the signature out. If it is not proved when it was
-    published, it is taken to be published now.
+    published, it is taken to be published now, and any revocation of a key counts; whose key it
+    was, is the registry's word then.
 
     Args:
         release: what is true of it.

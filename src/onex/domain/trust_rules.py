@@ -6,6 +6,7 @@ it is left out stands in the explanation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,9 +15,11 @@ from fnmatch import fnmatchcase
 
 from onex.domain.access_control import EVERYTHING, covers
 from onex.domain.advisory import Advisory, Rating
+from onex.domain.errors import InvalidPermissionError
 from onex.domain.evidence import TrustLevel
 from onex.domain.json_value import JsonObject
 from onex.domain.metadata import NodeMetadata, RegisteredNode
+from onex.domain.permission import Permission
 from onex.domain.reference import NodeVersion
 from onex.domain.result import IsolationLevel
 
@@ -111,10 +114,15 @@ class TrustRules:
         return None
 
     def weakest_isolation(self, namespace: str, level: TrustLevel) -> IsolationLevel | None:
-        """The isolation below which nothing of a level may run; None if nothing is said."""
+        """The isolation below which nothing of a level may run; None if nothing is said.
+
+        What is asked of a level is asked of those below it, too.
+        """
+        order = list(IsolationLevel)
         for rule in self._rules_for(namespace):
-            if level in rule.isolation:
-                return rule.isolation[level]
+            asked = [found for of, found in rule.isolation.items() if of.reaches(level)]
+            if asked:
+                return min(asked, key=order.index)
         return None
 
     def clock(self, now: datetime) -> str:
@@ -162,14 +170,25 @@ class TrustRules:
         )
 
     def _forbidden(self, metadata: NodeMetadata) -> str | None:
+        # Each part of an SPDX expression, such as "MIT OR AGPL-3.0-only".
+        licenses = [metadata.license, *re.split(r"[^A-Za-z0-9.+-]+", metadata.license)]
         for pattern in self.forbidden_licenses:
-            if fnmatchcase(metadata.license.lower(), pattern.lower()):
+            if any(fnmatchcase(name.lower(), pattern.lower()) for name in licenses):
                 return f"has the licence {metadata.license}, which the policy forbids"
-        for permission in map(str, metadata.requests):
-            for pattern in self.forbidden_permissions:
-                if fnmatchcase(permission, pattern) or permission.partition(":")[0] == pattern:
-                    return f"asks for {permission}, which the policy forbids"
+        for permission in metadata.requests:
+            if any(_is_forbidden(permission, pattern) for pattern in self.forbidden_permissions):
+                return f"asks for {permission}, which the policy forbids"
         return None
+
+
+def _is_forbidden(permission: Permission, pattern: str) -> bool:
+    """Whether a pattern is about a permission, or about a part of what it would allow."""
+    if permission.kind == pattern or fnmatchcase(str(permission), pattern):
+        return True
+    try:
+        return permission.overlaps(Permission.parse(pattern))
+    except InvalidPermissionError:
+        return False
 
 
 def in_words(span: timedelta) -> str:

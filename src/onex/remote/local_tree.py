@@ -143,7 +143,7 @@ class LocalTree:
     def _owners(self, namespace: str) -> TreeContent | None:
         if self._hidden.hides(namespace):
             return None
-        found = PublishedOwners(self._storage).all().get(namespace)
+        found = PublishedOwners(self._storage).of(namespace)
         if found is None:
             return None
         lines = (canonical_json(link.to_json()) for link in found.links)

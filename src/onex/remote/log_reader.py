@@ -6,19 +6,21 @@ there shows different histories to different readers, and is refused.
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from onex.domain.log_leaf import release_leaf, statement_leaf
 from onex.domain.merkle import (
+    TILE_WIDTH,
     TiledTree,
     consistency_proof,
     inclusion_proof,
     is_consistent,
     is_included,
 )
+from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.trust_errors import LogForkError
-from onex.local_machine import replace_file
+from onex.local_machine import locked_folder, replace_file
 from onex.remote.index_line import IndexLine
 from onex.remote.tree import LOG_HEAD_PATH, MAXIMUM_TILE_BYTES, Tree, read_file, tile_path
 from onex.trust.log_head import SignedHead
@@ -26,6 +28,7 @@ from onex.trust.signed_index import SignedIndex
 
 MAXIMUM_HEAD_BYTES = 16 * 1024
 HEAD_FILE = "log-head.json"
+TILES_AT_ONCE = 50
 
 
 class LogReader:
@@ -54,17 +57,41 @@ class LogReader:
             LogForkError: it is not signed, or the log did not grow from the head seen before.
             SourceError: the remote cannot be read.
         """
-        content = read_file(self._tree, LOG_HEAD_PATH, MAXIMUM_HEAD_BYTES)
-        if content is None:
-            raise self._refused("shows no head of its log")
-        head = self._genuine(content)
-        # Tiles at the end of the log have grown since.
-        self._tiles = TiledTree(self._tile)
-        known = remembered_head(self._file.parent)
-        if known is not None and known.envelope != head.envelope:
-            self._require_growth(known, head)
-        self._head = head
-        replace_file(self._file, content)
+        # Another process must not put an older head in the place of a newer one.
+        with locked_folder(self._file.parent):
+            content = read_file(self._tree, LOG_HEAD_PATH, MAXIMUM_HEAD_BYTES)
+            if content is None:
+                raise self._refused("shows no head of its log")
+            head = self._genuine(content)
+            # Tiles at the end of the log have grown since.
+            self._tiles = TiledTree(self._tile)
+            known = remembered_head(self._file.parent)
+            if known is not None and known.envelope != head.envelope:
+                self._require_growth(known, head)
+            self._head = head
+            replace_file(self._file, content)
+
+    def expect(self, serials: Iterable[int]) -> None:
+        """Read at once what proofs of these entries need first; raises as ``refresh``."""
+        indexes = sorted({(serial - 1) // TILE_WIDTH for serial in serials if serial > 0})
+        for start in range(0, len(indexes), TILES_AT_ONCE):
+            some = indexes[start : start + TILES_AT_ONCE]
+            paths = [tile_path(0, index) for index in some]
+            answers = self._tree.read(paths, MAXIMUM_TILE_BYTES)
+            for index, answer in zip(some, answers, strict=True):
+                if isinstance(answer, bytes):
+                    self._tiles.keep(0, index, answer)
+
+    def prove_owners(self, owners: NamespaceOwners) -> None:
+        """Prove that every statement about owners is in the log as the remote shows it.
+
+        Raises as ``prove``.
+        """
+        self._require_head(owners.links[-1].serial)
+        for link in owners.links:
+            name, payload = owners.namespace, link.envelope.payload
+            leaf = statement_leaf(link.serial, link.entry, name, payload, link.time)
+            self._require_included(leaf, link.serial, f"the owners of {name}")
 
     def prove(self, line: IndexLine) -> int:
         """Prove that a release is in the log as the index shows it; returns the size of the head.
@@ -73,12 +100,8 @@ class LogReader:
             LogForkError: it is not.
             SourceError: the remote cannot be read.
         """
-        last = max([line.released, *(one.serial for one in line.statements)])
-        if self._head is None or self._head.size < last:
-            self.refresh()
-        head, version = self._head, line.metadata.node_version
-        if head is None:
-            raise self._refused("shows no head of its log")
+        version = line.metadata.node_version
+        head = self._require_head(max([line.released, *(one.serial for one in line.statements)]))
         attached = [one for one in line.statements if one.serial == line.released]
         if len(attached) > 1 or any(one.time != line.published_at for one in attached):
             raise self._refused(f"shows {version} otherwise than its log has it")
@@ -91,16 +114,25 @@ class LogReader:
             line.published_at,
             attached[0].envelope.payload if attached else None,
         )
-        self._require_included(leaf, line.released, head, str(version))
+        self._require_included(leaf, line.released, str(version))
         for one in line.statements:
             if one not in attached:
                 payload = one.envelope.payload
                 leaf = statement_leaf(one.serial, one.entry, str(version), payload, one.time)
-                self._require_included(leaf, one.serial, head, str(version))
+                self._require_included(leaf, one.serial, str(version))
         return head.size
 
-    def _require_included(self, leaf: bytes, serial: int, head: SignedHead, name: str) -> None:
+    def _require_head(self, serial: int) -> SignedHead:
+        """A head that has an entry, if there is one."""
+        if self._head is None or self._head.size < serial:
+            self.refresh()
+        if self._head is None:
+            raise self._refused("shows no head of its log")
+        return self._head
+
+    def _require_included(self, leaf: bytes, serial: int, name: str) -> None:
         """Raise LogForkError unless a leaf is an entry of the log."""
+        head = self._require_head(0)
         if not 0 < serial <= head.size:
             raise self._refused(f"shows {name} as an entry that its log does not have")
         try:
@@ -149,7 +181,17 @@ class LogReader:
 
 
 def remembered_head(folder: Path) -> SignedHead | None:
-    """The head that was seen last, where it is remembered; None if none was."""
-    with contextlib.suppress(OSError, ValueError):
+    """The head that was seen last, where it is remembered; None if none was.
+
+    Raises:
+        LogForkError: there is one that cannot be read.
+    """
+    try:
         return SignedHead.parse((folder / HEAD_FILE).read_bytes())
-    return None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise LogForkError(
+            f"the head of the log that was seen last cannot be read: {error}",
+            hint=f"remove {folder / HEAD_FILE} to go on without what was seen before",
+        ) from error

@@ -6,7 +6,7 @@ same bytes again are a success, other bytes of the same version a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
@@ -42,13 +42,12 @@ from onex.schemas.release_check import added_permissions, breaking_changes, is_c
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.storage.node_record import NodeRecord
 from onex.storage.query import MetadataQuery
-from onex.trust.owners import PublishedOwners
+from onex.trust.owners import AroundChange, PublishedOwners
 from onex.trust.signing import signers_of
 
 CALLERS_NAMED = 10
-MAXIMUM_CHANGES = 500
-MAXIMUM_SIZE = 2 * 1024 * 1024
-"""How often the owners of a namespace may change, and how large that may grow, in bytes."""
+MAXIMUM_OWNER_CHANGES = 500
+MAXIMUM_OWNERS_CHAIN_BYTES = 2 * 1024 * 1024
 MAXIMUM_REASON = 1_000
 _REFUSALS = (
     NotPublishableError,
@@ -244,35 +243,32 @@ class Publications:
         Raises as ``PublishedOwners.change``, and NotPublishableError for a name that nobody may
         take.
         """
-        published = PublishedOwners(self._storage, self._actor)
 
-        def require_room(known: Mapping[str, NamespaceOwners], name: str) -> None:
-            if name not in known:
+        def require_room(name: str, before: NamespaceOwners | None) -> None:
+            if before is None:
                 self._require_free(name, sees)
-            elif len(known[name].links) >= MAXIMUM_CHANGES or _size_of(known[name]) > MAXIMUM_SIZE:
+                return
+            size = sum(len(link.envelope.payload) for link in before.links)
+            if len(before.links) >= MAXIMUM_OWNER_CHANGES or size > MAXIMUM_OWNERS_CHAIN_BYTES:
                 raise NotPublishableError(
                     f"the owners of {name} were changed too often", hint="claim another namespace"
                 )
 
-        owners = published.change(statement, require_room)
-        query = MetadataQuery(
-            namespace=owners.namespace, source=PUBLISHED_SOURCE, all_versions=True
-        )
-        signed = [node for node in self._storage.query(query).nodes if node.evidence is not None]
+        def judge_anew(writer: StorageWriter, owners: NamespaceOwners) -> None:
+            query = MetadataQuery(
+                namespace=owners.namespace, source=PUBLISHED_SOURCE, all_versions=True
+            )
+            for node in self._storage.query(query).nodes:
+                known = node.evidence
+                if known is None or known.registry:
+                    continue
+                release = ReleaseStatement.about(node.metadata, node.digest)
+                judgement = judge(release, known, owners, signers_of, is_ordered=True)
+                evidence = replace(known, level=judgement.level, reason=judgement.failure)
+                writer.set_evidence(node.metadata.node_version, evidence)
 
-        def judge_anew(writer: StorageWriter) -> None:
-            for node in signed:
-                if node.evidence is not None:
-                    release = ReleaseStatement.about(node.metadata, node.digest)
-                    judgement = judge(release, node.evidence, owners, signers_of, is_ordered=True)
-                    evidence = replace(
-                        node.evidence, level=judgement.level, reason=judgement.failure
-                    )
-                    writer.set_evidence(node.metadata.node_version, evidence)
-
-        if signed:
-            self._storage.write(judge_anew, self._actor)
-        return owners
+        published = PublishedOwners(self._storage, self._actor)
+        return published.change(statement, AroundChange(require_room, judge_anew))
 
     def _publish(self, release: Release, *, dry_run: bool) -> Published:
         found, version = release.found, release.version
@@ -311,7 +307,7 @@ class Publications:
 
     def _require_free(self, namespace: str, sees: Callable[[NodeId], bool]) -> None:
         """Refuse a name that is reserved, too long, or looks like one that others have."""
-        owned = (owners.namespace for owners in PublishedOwners(self._storage).all().values())
+        owned = PublishedOwners(self._storage).names()
         roots = dict.fromkeys([*self._storage.namespace_roots(), *map(root_of, owned)])
         # What somebody may not see is not named to them either.
         shown = [root for root in roots if sees(NodeId("tool", root))]
@@ -439,10 +435,6 @@ class Publications:
                 found.append(str(dependent))
         more = len(found) - CALLERS_NAMED
         return [*found[:CALLERS_NAMED], *([f"{more} more"] if more > 0 else [])]
-
-
-def _size_of(owners: NamespaceOwners) -> int:
-    return sum(len(link.envelope.payload) for link in owners.links)
 
 
 def _readable(archive: bytes, manifest: str) -> ArchivedNode:

@@ -101,7 +101,7 @@ def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: W
     roots = {path: files.pop(path) for path in list(files) if path.endswith(f".{ROOT}.json")}
     for path, content in files.items():
         write(path, content)
-    _copy_log(source, copy, write)
+    _copy_log(source, copy, signed, write)
     bins = list(signed.bin_paths())
     for start in range(0, len(bins), PATHS_AT_ONCE):
         some = bins[start : start + PATHS_AT_ONCE]
@@ -119,7 +119,7 @@ def _copy_metadata(source: Tree, copy: FolderTree, signed: SignedIndex, write: W
     write(TIMESTAMP_PATH, timestamp)
 
 
-def _copy_log(source: Tree, copy: FolderTree, write: Write) -> None:
+def _copy_log(source: Tree, copy: FolderTree, signed: SignedIndex, write: Write) -> None:
     """Copy the tiles of the log that are new or have grown, and its head last."""
     (content,) = _contents(source, [LOG_HEAD_PATH])
     if content is None:
@@ -131,10 +131,39 @@ def _copy_log(source: Tree, copy: FolderTree, write: Write) -> None:
             f"{source.place} shows a head of its log that is none: {error}",
             hint="ask those who run it",
         ) from error
-    if not _copy_tiles(source, copy, write, head, is_whole=False):
-        # One of those that were there before is damaged.
-        _copy_tiles(source, copy, write, head, is_whole=True)
+    if not any(head.is_signed_by(key) for key in signed.online_keys()):
+        raise LogForkError(
+            f"{source.place} shows a head of its log that its registry did not sign",
+            hint="ask those who run it",
+        )
+    has_root = _copy_tiles(source, copy, write, head, is_whole=False)
+    # If not, one of those that were there before may be damaged.
+    if not has_root and not _copy_tiles(source, copy, write, head, is_whole=True):
+        raise LogForkError(
+            f"{source.place} shows tiles of its log that are not those of its head",
+            hint="ask those who run it",
+        )
+    _require_growth(copy, head)
     write(LOG_HEAD_PATH, content)
+
+
+def _require_growth(copy: FolderTree, head: SignedHead) -> None:
+    """Raise LogForkError if the log does not begin with what the copy had of it."""
+    (content,) = _contents(copy, [LOG_HEAD_PATH])
+    try:
+        former = None if content is None else SignedHead.parse(content)
+    except ValueError:
+        # A head that is damaged here says nothing; the new one takes its place.
+        former = None
+    if former is None or former.registry != head.registry:
+        return
+    tree = TiledTree(lambda level, index: _contents(copy, [tile_path(level, index)])[0] or b"")
+    is_grown = former.size <= head.size and root_of(tree.subtree, former.size).hex() == former.root
+    if not is_grown:
+        raise LogForkError(
+            f"{copy.place} has another history than what it is a copy of shows now",
+            hint="keep it, and ask those who run the registry; then copy to an empty folder",
+        )
 
 
 def _copy_tiles(

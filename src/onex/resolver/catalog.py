@@ -39,7 +39,7 @@ Refusal = Callable[[RegisteredNode], str | None]
 """Says why a version must not be chosen, as the rest of a sentence about it; None if it may."""
 
 
-def _nothing_refused(node: RegisteredNode) -> None:
+def nothing_refused(node: RegisteredNode) -> None:
     """Refuses no version."""
 
 
@@ -47,7 +47,7 @@ class CatalogView:
     """A catalog as the solver's provider and policy; asks for each node and each name once."""
 
     def __init__(
-        self, catalog: NodeCatalog, host: HostEnvironment, refusal: Refusal = _nothing_refused
+        self, catalog: NodeCatalog, host: HostEnvironment, refusal: Refusal = nothing_refused
     ) -> None:
         """``host`` is the machine on which the chosen versions must run.
 

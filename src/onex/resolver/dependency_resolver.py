@@ -14,7 +14,7 @@ from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId, NodeRef
 from onex.domain.version import Version
-from onex.resolver.catalog import CatalogView, NodeCatalog, Refusal
+from onex.resolver.catalog import CatalogView, NodeCatalog, Refusal, nothing_refused
 from onex.resolver.compatibility_matrix import CompatibilityMatrix, VersionMatrix
 from onex.resolver.dependencies import Dependencies
 from onex.resolver.dependency_row import DependencyRow
@@ -79,9 +79,11 @@ class DependencyResolver:
     What it learns of the catalog is kept until ``forget`` names what changed.
     """
 
-    def __init__(self, catalog: NodeCatalog, host: HostEnvironment, *refusal: Refusal) -> None:
+    def __init__(
+        self, catalog: NodeCatalog, host: HostEnvironment, refusal: Refusal = nothing_refused
+    ) -> None:
         """``host`` and ``refusal`` are as for ``CatalogView``."""
-        self.view = CatalogView(catalog, host, *refusal)
+        self.view = CatalogView(catalog, host, refusal)
         self.matrix = CompatibilityMatrix(self.view, self.view)
 
     def forget(self, names: frozenset[str] | None) -> None:

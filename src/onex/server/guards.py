@@ -27,6 +27,7 @@ from onex.server.rate_limiter import RateLimiter, RateLimits
 
 MAXIMUM_BODY_BYTES = 1024 * 1024
 REQUEST_SECONDS = 60.0
+UPLOADS = "/api/v1/nodes/"
 UPLOAD_SECONDS = 600.0
 DRAIN_SECONDS = 2.0
 
@@ -49,7 +50,7 @@ class Guards:
         if refusal is not None:
             await _refuse(send, *refusal)
             return
-        is_upload = scope["method"] == "PUT"
+        is_upload = scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
         limit = MAXIMUM_ARCHIVE_BYTES if is_upload else MAXIMUM_BODY_BYTES
         announced = headers.get(b"content-length", "0")
         if announced.isdigit() and int(announced) > limit:

@@ -350,6 +350,10 @@ class StorageBackend(Protocol):
         """When each token was used last (RFC 3339), by its identifier."""
         ...
 
+    def advisory_serial(self) -> int:
+        """The last entry of the log about an advisory; 0 if there is none."""
+        ...
+
     def advisory_events(self) -> Sequence[Event]:
         """The entries of the log about advisories, oldest first."""
         ...
@@ -384,7 +388,7 @@ class StorageBackend(Protocol):
 
     @property
     def instance(self) -> str:
-        """The identifier of this storage, which no copy has."""
+        """The identifier of this storage, which copies by onex do not have."""
         ...
 
     def events_about(self, object_name: str) -> Sequence[Event]:

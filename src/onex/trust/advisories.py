@@ -8,6 +8,8 @@ from onex.domain.advisory import (
     ADVISORY_PUBLISHED,
     ADVISORY_SEEN,
     Advisory,
+    AdvisoryKey,
+    Rating,
     advisories_after,
 )
 from onex.domain.json_value import as_object, parse_json
@@ -23,25 +25,25 @@ class Advisories:
         """``actor`` is who publishes, as the log names them."""
         self._storage = storage
         self._actor = actor
-        self._known: tuple[int, Mapping[NodeId, Mapping[str, Advisory]]] = (-1, {})
+        self._known: tuple[int, Mapping[NodeId, Mapping[AdvisoryKey, Advisory]]] = (-1, {})
 
     def serial(self) -> int:
         """The last entry of the log about an advisory; 0 if there is none."""
-        events = self._storage.advisory_events()
-        return events[-1].serial if events else 0
+        return self._storage.advisory_serial()
 
-    def known(self) -> Mapping[NodeId, Mapping[str, Advisory]]:
-        """The advisories about each node, by their ids."""
-        events = self._storage.advisory_events()
-        last = events[-1].serial if events else 0
+    def known(self) -> Mapping[NodeId, Mapping[AdvisoryKey, Advisory]]:
+        """The advisories about each node, by where they were seen and their ids."""
+        last = self._storage.advisory_serial()
         if self._known[0] != last:
-            self._known = (last, advisories_after(events))
+            self._known = (last, advisories_after(self._storage.advisory_events()))
         return self._known[1]
 
     def affecting(self, node: NodeVersion) -> Sequence[Advisory]:
         """The advisories about a version, the worst first."""
-        found = [a for a in self.known().get(node.node, {}).values() if a.affects(node)]
-        return sorted(found, key=lambda a: list(a.rating.__class__).index(a.rating), reverse=True)
+        known = self.known().get(node.node, {}).values()
+        found = {advisory.id: advisory for advisory in known if advisory.affects(node)}
+        order = list(Rating)
+        return sorted(found.values(), key=lambda a: order.index(a.rating), reverse=True)
 
     def warnings(self, nodes: Iterable[RegisteredNode]) -> list[str]:
         """What the advisories say of nodes, each in a sentence."""

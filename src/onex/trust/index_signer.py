@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,12 +47,27 @@ ROOT_CHANGED = "index.root"
 NEXT_SUFFIX = ".next"
 """Ends the name of a key for daily signing that a root is to trust, and does not yet."""
 KEPT_ROOTS = 1_000_000
-KEPT_VERSIONS = 20
+KEPT_VERSIONS, KEPT_BINS = 20, 3
 
 ReadContent = Callable[[str], bytes | None]
 """Gives the content of a file of the tree as it is now; None if it is not there."""
 ChangedPaths = Callable[[int], Iterable[str]]
 """Gives the files of the tree that changed after an entry of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """One time of signing: what changed after the entry ``since``, if ``is_due`` still says so.
+
+    ``first`` is done in the same transaction; ``looks_at_all`` asks for all bins.
+    """
+
+    roles: IndexRoles
+    key: SigningKey
+    since: int
+    is_due: Callable[[], bool]
+    first: Callable[[StorageWriter], None]
+    looks_at_all: bool
 
 
 class IndexSigner:
@@ -79,6 +95,7 @@ class IndexSigner:
         self._changed = changed
         self._content = content
         self._log = log
+        self._looked_until = 0
 
     def roles(self) -> IndexRoles | None:
         """The root and the targets; None if the index is not signed."""
@@ -131,8 +148,15 @@ class IndexSigner:
             facts: JsonObject = {"version": version, "fingerprint": fingerprint_of(root)}
             writer.note(ROOT_CHANGED, "index", facts)
 
+        def is_next() -> bool:
+            versions = self._storage.signed_versions(ROOT)
+            return (versions[-1] if versions else 0) == version - 1
+
         # In one transaction with what the new root trusts: no reader sees one without the other.
-        self._sign(roles, key, 0, self._signed_serial(), store, actor, looks_at_all=True)
+        if not self._sign(_Occasion(roles, key, 0, is_next, store, looks_at_all=True), actor):
+            raise UsageError(
+                "another root was taken over meanwhile", hint="make it anew: onex trust rotate"
+            )
         self._online_key(roles)
 
     def update(self) -> bool:
@@ -145,51 +169,55 @@ class IndexSigner:
         if self._storage.signed_metadata(ROOT) is None:
             return False
         is_due = signed is None or self._is_due()
-        if signed == self._storage.serial() and not is_due:
-            return True
+        serial = self._storage.serial()
+        if not is_due and signed is not None:
+            # Entries that change nothing which is signed, such as refusals, cost no signature.
+            since = max(signed, self._looked_until)
+            if serial == since or next(iter(self._changed(since)), None) is None:
+                self._looked_until = serial
+                return True
         roles = self.roles()
         if roles is None:
             return False
         key = self._online_key(roles)
-        since = 0 if signed is None else signed
-        self._sign(roles, key, since, signed, lambda writer: None, None, looks_at_all=is_due)
+        self._sign(
+            _Occasion(
+                roles,
+                key,
+                0 if signed is None else signed,
+                lambda: self._signed_serial() == signed,
+                lambda writer: None,
+                looks_at_all=is_due,
+            )
+        )
         return True
 
-    def _sign(
-        self,
-        roles: IndexRoles,
-        key: SigningKey,
-        since: int,
-        signed: int | None,
-        first: Callable[[StorageWriter], None],
-        actor: str | None,
-        *,
-        looks_at_all: bool,
-    ) -> None:
-        """Sign what changed since an entry, unless another process signed after ``signed``."""
+    def _sign(self, occasion: _Occasion, actor: str | None = None) -> bool:
+        """Sign what changed; returns whether it did, and somebody else did not meanwhile."""
         # Files are made before the transaction, which others wait for.
         serial = self._storage.serial()
-        digests = self._digests(self._changed(since))
+        digests = self._digests(self._changed(occasion.since))
         self._log.current()
 
-        def sign(writer: StorageWriter) -> None:
-            if self._signed_serial() != signed:
+        def sign(writer: StorageWriter) -> bool:
+            if not occasion.is_due():
                 # What is left is signed the next time.
-                return
-            first(writer)
+                return False
+            occasion.first(writer)
             writer.finish()
             now = self._storage.serial()
             late = self._digests(self._changed(serial)) if now > serial else {}
-            signing = _Signing(self._storage, writer, roles, key)
-            signing.sign({**digests, **late}, now, looks_at_all=looks_at_all)
+            signing = _Signing(self._storage, writer, occasion.roles, occasion.key)
+            signing.sign({**digests, **late}, now, looks_at_all=occasion.looks_at_all)
             time = datetime.now(UTC).isoformat(timespec="seconds")
             root = self._log.current().root(now)
-            head = SignedHead.sign(self._storage.identity, now, root, time, key)
+            head = SignedHead.sign(self._storage.identity, now, root, time, occasion.key)
             versions = self._storage.signed_versions(LOG_HEAD)
             number = (versions[-1] if versions else 0) + 1
             writer.put_signed_metadata(LOG_HEAD, number, str(head.envelope), 1)
+            return True
 
-        self._storage.write(sign, actor)
+        return self._storage.write(sign, actor)
 
     def _online_key(self, roles: IndexRoles, *, is_taken: bool = True) -> SigningKey:
         """The key that the root trusts for daily signing; one that was made for it takes over.
@@ -329,7 +357,8 @@ class _Signing:
     def _put(self, metadata: Metadata, role: str, version: int) -> bytes:  # type: ignore[type-arg]
         metadata.sign(self._signer)
         content = compact(metadata)
-        self._writer.put_signed_metadata(role, version, content.decode(), KEPT_VERSIONS)
+        kept = KEPT_BINS if role.startswith(BIN_PREFIX) else KEPT_VERSIONS
+        self._writer.put_signed_metadata(role, version, content.decode(), kept)
         return content
 
     def _read_snapshot(self, content: str) -> Metadata[Snapshot]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from onex.domain.access_control import covers
 from onex.domain.envelope import Envelope
+from onex.domain.event import ALLOWED
 from onex.domain.json_value import JsonObject
 from onex.domain.known_owners import KnownOwners
 from onex.domain.namespace_owners import (
@@ -13,9 +16,7 @@ from onex.domain.namespace_owners import (
     OWNERS_CHANGED,
     OWNERS_SEEN,
     NamespaceOwners,
-    covering,
     first_owners,
-    overlapping,
     published_owners,
 )
 from onex.domain.public_key import PublicKey
@@ -23,10 +24,19 @@ from onex.domain.remote_errors import NotPublishableError
 from onex.domain.statement import OwnersStatement
 from onex.domain.trust_errors import OwnersRefusedError
 from onex.storage.backend import StorageBackend, StorageWriter
-from onex.trust.signing import signers_of
+from onex.trust.signing import claimed_signers, signers_of, with_true_signatures
 
-RequireRoom = Callable[[Mapping[str, NamespaceOwners], str], None]
-"""Is asked about a namespace, with the owners that there are, before those of it change."""
+
+@dataclass(frozen=True, slots=True)
+class AroundChange:
+    """What is done around a change of owners, in the same transaction.
+
+    ``before`` gets the namespace and the owners that it had, and may refuse; ``after`` gets the
+    owners that it has then.
+    """
+
+    before: Callable[[str, NamespaceOwners | None], None] = lambda name, owners: None
+    after: Callable[[StorageWriter, NamespaceOwners], None] = lambda writer, owners: None
 
 
 class PublishedOwners:
@@ -39,24 +49,36 @@ class PublishedOwners:
 
     def all(self) -> Mapping[str, NamespaceOwners]:
         """The owners of each namespace that has any."""
-        return published_owners(self._storage.owner_events(), signers_of)
+        return published_owners(self._storage.owner_events(), claimed_signers)
+
+    def names(self) -> frozenset[str]:
+        """The namespaces that have owners."""
+        return frozenset(
+            event.object
+            for event in self._storage.owner_events()
+            if event.action == OWNERS_CHANGED and event.outcome == ALLOWED
+        )
+
+    def of(self, namespace: str) -> NamespaceOwners | None:
+        """The owners of exactly this namespace."""
+        events = self._storage.events_about(namespace)
+        return published_owners(events, claimed_signers).get(namespace)
 
     def covering(self, namespace: str) -> NamespaceOwners | None:
         """The owners of a namespace or of one above it."""
-        return covering(self.all().values(), namespace)
+        parts = namespace.split(".")
+        names = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        return next(filter(None, map(self.of, names)), None)
 
-    def change(
-        self, envelope: Envelope, require: RequireRoom = lambda known, name: None
-    ) -> NamespaceOwners:
+    def change(self, envelope: Envelope, around: AroundChange | None = None) -> NamespaceOwners:
         """Set the first owners of a namespace, or change those that it has.
-
-        ``require`` is asked first, and raises what speaks against it.
 
         Raises:
             OwnersRefusedError: the statement does not follow from the one before, is not signed by
                 enough owners, or a namespace above or below has owners of its own. The refusal is
                 an entry of the log.
         """
+        asked = around or AroundChange()
         try:
             name = OwnersStatement.parse(envelope.payload).namespace
         except ValueError as error:
@@ -65,21 +87,27 @@ class PublishedOwners:
             ) from error
 
         def store(writer: StorageWriter) -> NamespaceOwners:
-            known = self.all()
-            before = known.get(name)
+            before = self.of(name)
             if before is not None and before.links[-1].envelope.payload == envelope.payload:
                 # A repeated request, whose first answer was lost.
                 return before
-            require(known, name)
+            asked.before(name, before)
             if before is None:
-                _require_free(name, known.values())
+                _require_free(name, self.names())
                 first_owners(envelope, 0, "", signers_of)
             else:
                 before.with_statement(envelope, 0, "", signers_of)
-            entry = writer.note(OWNERS_CHANGED, name, {"statement": envelope.to_json()})
+            # What is read from the log later is not checked again.
+            true = with_true_signatures(envelope)
+            entry = writer.note(OWNERS_CHANGED, name, {"statement": true.to_json()})
             if before is None:
-                return first_owners(envelope, entry.serial, entry.time, signers_of)
-            return before.with_statement(envelope, entry.serial, entry.time, signers_of)
+                changed = first_owners(true, entry.serial, entry.time, signers_of, entry.hash)
+            else:
+                changed = before.with_statement(
+                    true, entry.serial, entry.time, signers_of, entry.hash
+                )
+            asked.after(writer, changed)
+            return changed
 
         try:
             return self._storage.write(store, self._actor)
@@ -99,7 +127,15 @@ class RememberedOwners:
 
     def known(self) -> KnownOwners:
         """The owners that were seen, and the keys that are pinned."""
-        return KnownOwners.after(self._storage.owner_events(), signers_of)
+        return KnownOwners.after(self._storage.owner_events(), claimed_signers)
+
+    def names(self) -> frozenset[str]:
+        """The namespaces whose owners were seen."""
+        return frozenset(
+            event.object
+            for event in self._storage.owner_events()
+            if event.action == OWNERS_SEEN and event.facts["links"]
+        )
 
     def forget(self, namespace: str) -> bool:
         """Forget the owners of a namespace, so that others are believed; whether there were any."""
@@ -125,14 +161,18 @@ class RememberedOwners:
 
 def note_seen(writer: StorageWriter, owners: NamespaceOwners, registry: str) -> None:
     """Remember owners that a registry showed, and that ``KnownOwners`` accepted."""
-    links = [link.to_json() for link in owners.links]
+    # What is read from the log later is not checked again.
+    links = [
+        replace(link, envelope=with_true_signatures(link.envelope)).to_json()
+        for link in owners.links
+    ]
     writer.note(OWNERS_SEEN, owners.namespace, {"links": links, "registry": registry})
 
 
-def _require_free(name: str, known: Iterable[NamespaceOwners]) -> None:
-    other = overlapping(known, name)
-    if other is not None and other.namespace != name:
+def _require_free(name: str, owned: Iterable[str]) -> None:
+    other = next((o for o in owned if o != name and (covers(o, name) or covers(name, o))), None)
+    if other is not None:
         raise OwnersRefusedError(
-            f"{name} overlaps with {other.namespace}, which has owners",
-            hint=f"have the owners of {other.namespace} add your key to theirs",
+            f"{name} overlaps with {other}, which has owners",
+            hint=f"have the owners of {other} add your key to theirs",
         )

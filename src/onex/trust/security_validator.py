@@ -98,7 +98,7 @@ class SecurityValidator:
 
     def validate(self, node: RegisteredNode) -> Validation:
         """The argument for a version, or against it."""
-        digest = Check.holds("digest", f"its files are loaded by {node.digest[:23]}... alone")
+        digest = Check.holds("digest", f"its files must have {node.digest[:23]}... when loaded")
         level = node.trust
         if level is TrustLevel.LOCAL:
             detail = f"it lies in the source {node.source} on this machine"
@@ -110,7 +110,10 @@ class SecurityValidator:
         else:
             evidence = node.evidence or Evidence(node.registered_at, 0)
             release = ReleaseStatement.about(node.metadata, node.digest)
-            is_published = any(origin.source == PUBLISHED_SOURCE for origin in node.origins)
+            # What another registry shows is judged by its entries and its owners.
+            is_published = not evidence.registry and any(
+                origin.source == PUBLISHED_SOURCE for origin in node.origins
+            )
             owners = self._owners_of(release, evidence, is_published=is_published)
             is_ordered = is_published or evidence.logged is not None
             judgement = judge(release, evidence, owners, signers_of, is_ordered=is_ordered)

@@ -22,7 +22,6 @@ from onex.local_machine import locked_folder, make_folder, replace_file
 from onex.trust.index_layout import (
     METADATA_FOLDER,
     ROOT,
-    SERIAL_FIELD,
     SNAPSHOT,
     TARGETS,
     TIMESTAMP,
@@ -86,11 +85,6 @@ class SignedIndex:
         with locked_folder(self.folder):
             if not self._is_unchanged():
                 self._update()
-
-    @property
-    def serial(self) -> int:
-        """The entry of the log as of which the index was signed."""
-        return int(self._timestamp().get(SERIAL_FIELD, 0))
 
     @property
     def version(self) -> int:

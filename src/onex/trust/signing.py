@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -144,6 +145,22 @@ class SigningKey:
         others = tuple(s for s in envelope.signatures if s.key_id != str(self.public))
         own = EnvelopeSignature(str(self.public), self.sign_bytes(envelope.signed_bytes))
         return Envelope(envelope.payload_type, envelope.payload, (*others, own))
+
+
+def claimed_signers(envelope: Envelope) -> frozenset[PublicKey]:
+    """The keys that an envelope names, for envelopes whose signatures were checked before."""
+    found = set()
+    for one in envelope.signatures:
+        with contextlib.suppress(ValueError):
+            found.add(PublicKey.parse(one.key_id))
+    return frozenset(found)
+
+
+def with_true_signatures(envelope: Envelope) -> Envelope:
+    """The same envelope, without signatures that are not true of it."""
+    true = {str(key) for key in signers_of(envelope)}
+    kept = tuple(one for one in envelope.signatures if one.key_id in true)
+    return Envelope(envelope.payload_type, envelope.payload, kept)
 
 
 def signers_of(envelope: Envelope) -> frozenset[PublicKey]:

@@ -9,6 +9,7 @@ a token. What cannot be authenticated is not trusted, whatever ``onex.toml`` say
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import stat
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from onex.configuration import PROJECT_FILE, REMOTE_KIND, Configuration, SourceConfiguration
 from onex.domain.release_trust import Check
+from onex.manifests.node_files import MAXIMUM_NODE_FILES, is_pruned
 
 PACKAGE_KIND = "package"
 
@@ -28,6 +30,7 @@ class SourceAuthenticator:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._folders: dict[Path, str | None] = {}
+        self._groups: dict[int, bool] = {}
 
     def authenticate(self, source: SourceConfiguration) -> Check:
         """What proves a source, or why nothing does."""
@@ -54,15 +57,24 @@ class SourceAuthenticator:
         if source is not None and source.kind == PACKAGE_KIND:
             recorded = self._package_fault(manifest)
             if recorded is not None:
-                return recorded or None
+                return recorded
         top = manifest.parent if source is None or source.path is None else source.path
-        places = [manifest, *manifest.parents]
-        for place in places:
+        for place in manifest.parents:
             fault = self._fault(place)
-            if fault is not None:
-                return fault
-            if place == top:
-                return None
+            if fault is not None or place == top:
+                break
+        return fault or self._fault_below(manifest.parent)
+
+    def _fault_below(self, folder: Path) -> str | None:
+        """The first of a node's files that may be somebody else's."""
+        count = 0
+        for path, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not is_pruned(name)]
+            for name in (*folders, *files):
+                count += 1
+                fault = self._fault(Path(path, name))
+                if fault is not None or count > MAXIMUM_NODE_FILES:
+                    return fault
         return None
 
     def _fault(self, place: Path) -> str | None:
@@ -74,15 +86,26 @@ class SourceAuthenticator:
         if os.name != "posix":
             return None
         try:
-            status = place.stat()
+            status = place.lstat()
         except OSError:
             # What cannot be read is refused where it is read.
             return None
+        if stat.S_ISLNK(status.st_mode):
+            return None
         if status.st_mode & stat.S_IWOTH:
             return f"everybody can write to {place}"
+        if status.st_mode & stat.S_IWGRP and not self._is_own_group(status.st_gid):
+            return f"a group of several users can write to {place}"
         if status.st_uid not in self._owners:
             return f"{place} belongs to another user"
         return None
+
+    def _is_own_group(self, number: int) -> bool:
+        """Whether a group has this user, root, or the owner of the project alone."""
+        known = self._groups.get(number)
+        if known is None:
+            known = self._groups[number] = _members(number) <= self._owners
+        return known
 
     @cached_property
     def _owners(self) -> frozenset[int]:
@@ -97,15 +120,18 @@ class SourceAuthenticator:
         return frozenset(owners)
 
     def _package_fault(self, manifest: Path) -> str | None:
-        """What differs from the RECORD of a package; empty for nothing, None without a RECORD."""
-        folder = manifest.parent
+        """What differs from the RECORD of a package; None for nothing, or without a RECORD."""
         listed = {
             path: hash_
-            for path, hash_ in self._recorded.items()
-            if path == manifest or folder in path.parents
+            for folder, files in self._recorded.items()
+            if folder == manifest.parent or manifest.parent in folder.parents
+            for path, hash_ in files.items()
         }
         if manifest not in listed:
             return None
+        fault = self._fault(manifest.parent)
+        if fault is not None:
+            return fault
         for path, expected in listed.items():
             try:
                 actual = hashlib.sha256(path.read_bytes()).digest()
@@ -113,14 +139,14 @@ class SourceAuthenticator:
                 return f"{path} is not there any more, and its package recorded it"
             if base64.urlsafe_b64encode(actual).rstrip(b"=").decode() != expected:
                 return f"{path} is not what its package recorded when it was installed"
-        return ""
+        return None
 
     @cached_property
-    def _recorded(self) -> Mapping[Path, str]:
-        """The files of installed packages with their hashes, as their RECORDs have them."""
+    def _recorded(self) -> Mapping[Path, Mapping[Path, str]]:
+        """The hashes of the files of installed packages, by folder, as each RECORD has them."""
         from importlib import metadata
 
-        found: dict[Path, str] = {}
+        found: dict[Path, dict[Path, str]] = {}
         paths = [
             str(source.path)
             for source in self._configuration.sources
@@ -136,5 +162,21 @@ class SourceAuthenticator:
             for file in files:
                 if file.hash is not None and file.hash.mode == "sha256":
                     place = Path(os.path.normpath(str(distribution.locate_file(file))))
-                    found[place] = file.hash.value
+                    found.setdefault(place.parent, {})[place] = file.hash.value
         return found
+
+
+def _members(number: int) -> frozenset[int]:
+    """The users of a group, as far as the system can say; those whose own group it is, too."""
+    import grp
+    import pwd
+
+    try:
+        named = grp.getgrgid(number).gr_mem
+    except KeyError:
+        named = []
+    listed = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == number}
+    for name in named:
+        with contextlib.suppress(KeyError):
+            listed.add(pwd.getpwnam(name).pw_uid)
+    return frozenset(listed)

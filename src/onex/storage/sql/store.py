@@ -491,6 +491,13 @@ class SqlBackend:
     def owner_events(self) -> Sequence[Event]:
         return self._events_with(OWNERS_CHANGED, OWNERS_SEEN, KEY_PINNED, KEY_UNPINNED)
 
+    def advisory_serial(self) -> int:
+        rows = self._connection.rows(
+            "SELECT max(serial) FROM events WHERE action IN"
+            f" ('{ADVISORY_PUBLISHED}', '{ADVISORY_SEEN}')"
+        )
+        return int(rows[0][0] or 0)
+
     def advisory_events(self) -> Sequence[Event]:
         return self._events_with(ADVISORY_PUBLISHED, ADVISORY_SEEN)
 

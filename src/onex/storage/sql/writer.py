@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from onex.domain.errors import write_problems
 from onex.domain.event import ALLOWED, GENESIS_HASH, REFUSED, Event
-from onex.domain.evidence import Evidence
+from onex.domain.evidence import Evidence, TrustLevel
 from onex.domain.grant import APPROVED, REVOKED, Grant
 from onex.domain.json_value import JsonObject, canonical_json, canonical_object
 from onex.domain.lifecycle import Lifecycle, check_transition, preference
@@ -56,7 +56,7 @@ _DECIDE = (
     "UPDATE nodes SET yanked = ?, yank_reason = ?, decision = ?, preference = ?, lifecycle = ?"
     " WHERE id = ?"
 )
-_PUT_EVIDENCE = "UPDATE nodes SET evidence = ? WHERE id = ?"
+_PUT_EVIDENCE = "UPDATE nodes SET evidence = ?, trust = ? WHERE id = ?"
 _INSERT_METADATA = "INSERT INTO signed_metadata (role, version, content) VALUES (?, ?, ?)"
 # Readers that came a moment ago still ask for versions that were replaced since.
 _DROP_METADATA = (
@@ -284,20 +284,21 @@ class SqlWriter:
         if after == row:
             return False
         self._make_room(row.id)
-        self._gather(_PUT_EVIDENCE, (after.evidence, row.id))
+        trust = trust_of(self._loaded.origins(node), evidence)
+        self._gather(_PUT_EVIDENCE, (after.evidence, trust.value, row.id))
         self._written_ids.add(row.id)
         self._append("node.evidence", str(node), {"before": _state(row), "after": _state(after)})
         self._loaded.put(node, after)
-        self._gather_trust(after, self._loaded.origins(node))
         return True
 
     def add_origin(self, node: NodeVersion, origin: Origin) -> None:
         row = self._row(node)
         if not self._vacate(origin, node):
             return
+        before = trust_of(self._loaded.origins(node), row.known_evidence)
         self._append("node.origin_added", str(node), {"origin": canonical_json(origin.to_json())})
         self._put_origin(origin, node, row.id)
-        self._gather_trust(row, self._loaded.origins(node))
+        self._gather_trust(row, before)
 
     def remove_origin(self, origin: Origin) -> bool:
         node = self._loaded.node_at(origin)
@@ -306,12 +307,13 @@ class SqlWriter:
         row = self._row(node)
         if origin in self._added_origins:
             self.flush()
+        before = trust_of(self._loaded.origins(node), row.known_evidence)
         self._gather(_DROP_ORIGIN, (*source_key(origin.source_id), stored_path(origin.path)))
         self._loaded.drop_origin(origin, node)
         if self._loaded.origins(node):
             facts = {"origin": canonical_json(origin.to_json())}
             self._append("node.origin_removed", str(node), facts)
-            self._gather_trust(row, self._loaded.origins(node))
+            self._gather_trust(row, before)
             return False
         self._make_room(row.id)
         for statement in (_DROP_LABELS, _DROP_SEARCH, _DROP_NAME_PARTS):
@@ -539,9 +541,11 @@ class SqlWriter:
             (row.yanked, row.yank_reason, row.decision, rank, metadata.lifecycle.value, row.id),
         )
 
-    def _gather_trust(self, row: NodeRow, origins: Iterable[Origin]) -> None:
-        """Store how far a version can be trusted that these places offer now."""
-        trust = trust_of(origins, row.known_evidence)
+    def _gather_trust(self, row: NodeRow, before: TrustLevel) -> None:
+        """Store how far a version can be trusted, if its places changed that."""
+        trust = trust_of(self._loaded.origins(row.node_version), row.known_evidence)
+        if trust is before:
+            return
         self._make_room(row.id)
         self._gather(_PUT_TRUST, (trust.value, row.id))
         self._written_ids.add(row.id)

@@ -21,6 +21,6 @@ CREATE TABLE signed_metadata (
 -- Copies keep the identity of a registry, and have an instance of their own.
 INSERT INTO registry VALUES ('instance', lower(hex(randomblob(16))));
 
--- So do advisories.
+-- Advisories follow from a few entries of the log, too.
 CREATE INDEX events_of_advisories ON events (serial)
 WHERE action IN ('advisory.published', 'advisory.seen');
