@@ -43,6 +43,9 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(server: RegistryS
     chunk = b"100000\r\n" + b"a" * 0x100000 + b"\r\n"
     told = raw(server, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 2 + b"0\r\n\r\n")
     assert b" 413 " in told
+    # Archives may be larger, and nothing else that is put.
+    head = b"PUT /api/v1/owners/test HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    assert b" 413 " in raw(server, head + b"Content-Length: 2000000\r\n\r\n")
 
 
 @pytest.mark.slow

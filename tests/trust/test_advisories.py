@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onex.domain.advisory import Advisory
+from onex.domain.advisory import ADVISORY_SEEN, Advisory, Rating, advisories_after
+from onex.domain.event import ALLOWED, Event
 from onex.domain.reference import NodeId, NodeVersion
 from onex.domain.version import Version
 from tests.conftest import Project, RegistryServer
@@ -102,6 +103,21 @@ def test_an_advisory_that_comes_later_is_learned_and_one_that_is_withdrawn_forgo
     reader.visit()
     assert reader.resolve("greeter").code == 0
     assert reader.project.onex_here("audit", "advisories").code == 0
+
+
+def test_what_one_registry_says_does_not_take_back_what_another_said() -> None:
+    def seen(source: str, body: dict[str, Any]) -> Event:
+        facts = json.dumps({"source": source, "advisories": [body]})
+        return Event(1, "", "me", ADVISORY_SEEN, str(GREETER), ALLOWED, facts, "")
+
+    first = advisory(*FIXED)
+    milder = advisory(*FIXED, severity="LOW", modified="2026-09-01T00:00:00Z")
+    older = milder | {"modified": "2026-01-01T00:00:00Z"}
+    known = advisories_after([seen("a", first), seen("b", milder), seen("a", older)])[GREETER]
+    assert {key: found.rating for key, found in known.items()} == {
+        ("a", "ONEX-2026-1"): Rating.HIGH,
+        ("b", "ONEX-2026-1"): Rating.LOW,
+    }
 
 
 def test_who_may_decide_about_a_node_may_warn_of_it(

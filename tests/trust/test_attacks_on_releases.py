@@ -132,6 +132,16 @@ def test_signature_removed_before_anybody_saw_it(origin: Origin, reader: Reader)
     refused(reader, "greeter", "a key is pinned for test, and its registry shows no owners of it")
 
 
+def test_owners_of_a_stranger_that_name_the_pinned_key(origin: Origin, reader: Reader) -> None:
+    """Anybody can name a key of somebody else; to have signed with it is another thing."""
+    origin.claim("test", "mallory")
+    assert origin.change("test", "mallory", "--add", origin.public("alice")).code == 0
+    origin.publish("greeter", key="mallory")
+    origin.export()
+    reader.project.onex_here("trust", "add", "test", origin.public("alice"))
+    refused(reader, "greeter", "no key that is pinned for test signed who owns test")
+
+
 def test_owners_kept_back(origin: Origin, reader: Reader) -> None:
     origin.claim("test", "alice")
     origin.publish("greeter", key="alice")

@@ -51,6 +51,27 @@ def test_a_version_that_is_forbidden_is_not_there_and_the_policy_is_named(
     assert reader.resolve("plain").json["selected"] == {"tool://test.plain": "1.1.0"}
 
 
+@pytest.mark.parametrize(
+    ("policy", "fields"),
+    [
+        ('forbidden_licenses = ["AGPL-*"]', {"license": "MIT OR AGPL-3.0-only"}),
+        ('forbidden_licenses = ["agpl-*"]', {"license": "(AGPL-3.0-only)"}),
+        (
+            'forbidden_permissions = ["network.connect:evil.example"]',
+            {"capabilities": ["network.connect:*.example"]},
+        ),
+        ('forbidden_permissions = ["process.*"]', {"capabilities": ["process.execute:git"]}),
+    ],
+)
+def test_what_is_forbidden_is_found_in_more_that_is_asked_for(
+    origin: Origin, reader: Reader, policy: str, fields: dict[str, object]
+) -> None:
+    origin.publish("asking", **fields)
+    origin.export()
+    reader.declare(f"[policy]\n{policy}\n")
+    assert "which the policy forbids" in explanation(reader, "asking")
+
+
 def test_a_fresh_version_waits_until_it_is_old_enough(published: Origin, reader: Reader) -> None:
     reader.declare('[policy]\nminimum_age = "3d"\nminimum_age_except = ["acme.*"]\n')
     told = explanation(reader, "plain")
@@ -93,6 +114,8 @@ def test_isolation_that_is_too_weak_for_a_level(published: Origin, reader: Reade
     assert done.code == 5
     assert "lets signed nodes run with strict at least" in done.stderr
     assert reader.project.onex_here("run", "owned", "--allow-unsandboxed", "owned").code == 0
+    # What is asked of a level is asked of those below it.
+    assert reader.project.onex_here("run", "plain", "--allow-unsandboxed", "plain").code == 5
 
 
 def test_a_lock_or_the_whole_registry_is_judged(
@@ -136,6 +159,7 @@ def test_nodes_of_folders_here_are_not_kept_from_their_author(reader: Reader) ->
         ('[policy.trust."a b"]\nrun = "signed"\n', "is no pattern of namespaces"),
         ('[policy.trust."*"]\nisolation = {signed = "none"}\n', "none of strict, process, inline"),
         ('[policy]\nforbidden_licenses = "GPL"\n', "must be a list of texts"),
+        ('[policy]\nforbidden_permissions = ["network"]\n', "forbids no kind of permission"),
         ('[policy]\ntrust = 1\n', "trust must be a table"),
         ('[server]\nreserved = []\n', "[server] has no key 'reserved'"),
     ],

@@ -30,7 +30,13 @@ def greeting(project: Project) -> Project:
 
 
 @pytest.mark.parametrize(
-    "place", ["nodes", "nodes/greeter-1.0.0", "nodes/greeter-1.0.0/node.onex.yaml"]
+    "place",
+    [
+        "nodes",
+        "nodes/greeter-1.0.0",
+        "nodes/greeter-1.0.0/node.onex.yaml",
+        "nodes/greeter-1.0.0/node.py",
+    ],
 )
 def test_a_source_that_everybody_can_write_to_is_not_trusted(greeting: Project, place: str) -> None:
     assert is_trusted(greeting)

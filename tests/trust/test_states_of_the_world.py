@@ -156,6 +156,18 @@ def test_statements_are_proved_to_be_in_the_log(repository: Repository, reader: 
         origin.file(GREETER).write_bytes(kept)
 
 
+def test_owners_are_proved_to_be_in_the_log(repository: Repository, reader: Reader) -> None:
+    """The online key is stolen: it signs an index in which owners came at another time."""
+    origin = repository.origin
+    pinned(reader, repository)
+    origin.change("test", "alice", "--add", origin.public("bob"))
+    origin.export()
+    origin.falsify(OWNERS, lambda lines: lines[1].update(time="2019-01-01T00:00:00+00:00"))
+    sign_again(repository, OWNERS)
+    assert "TRU007" in reader.visit()
+    assert reader.verify("greeter").json["level"] == "verified"
+
+
 def sign_again(repository: Repository, path: str) -> None:
     """Sign a falsified file with the key that signs daily."""
     import hashlib
@@ -250,7 +262,7 @@ def test_a_pin_holds_for_what_was_seen_before(owned: Origin, reader: Reader) -> 
     reader.project.onex_here("trust", "add", "test", owned.public("somebody-else"))
     done = reader.project.onex_here("run", "greeter")
     assert done.code in (3, 5)
-    assert "none of the keys of test is one that is pinned" in done.stderr
+    assert "no key that is pinned for test signed who owns test" in done.stderr
     reader.project.onex_here("trust", "remove", "test")
     assert reader.project.onex_here("run", "greeter").code == 0
 
@@ -348,6 +360,44 @@ def test_a_mirror_takes_nothing_that_is_falsified_and_heals(
             and twin.name != "changes"
         ):
             assert twin.read_bytes() == path.read_bytes(), path
+
+
+def test_a_mirror_takes_no_log_that_is_falsified(
+    repository: Repository, reader: Reader, tmp_path: Path
+) -> None:
+    origin, mirror = repository.origin, tmp_path / "mirror"
+    pinned(reader, repository)
+    assert reader.project.onex_here("remote", "mirror", "hub", mirror).code == 0
+    former = (mirror / "log" / "head.json").read_bytes()
+    origin.publish("greeter", key="alice", version="1.1.0")
+    origin.export()
+    tile = origin.file("log/tile/0/0")
+    genuine = tile.read_bytes()
+    tile.write_bytes(bytes(len(genuine)))
+    done = reader.project.onex_here("remote", "mirror", "hub", mirror)
+    assert "TRU007" in done.stderr
+    assert (mirror / "log" / "head.json").read_bytes() == former
+    tile.write_bytes(genuine)
+    done = reader.project.onex_here("remote", "mirror", "hub", mirror)
+    assert done.code == 0, done.stderr
+    assert (mirror / "log" / "head.json").read_bytes() != former
+
+
+def test_a_head_that_was_seen_and_is_damaged_is_told_of(
+    repository: Repository, reader: Reader
+) -> None:
+    """To go on in silence would forget what is known of the history of the log."""
+    pinned(reader, repository)
+    (head,) = reader.project.home.rglob("log-head.json")
+    head.write_bytes(b"")
+    repository.origin.publish("greeter", key="alice", version="1.1.0")
+    repository.origin.export()
+    told = reader.visit()
+    assert "TRU007" in told
+    assert str(head) in told.replace("\n", "")
+    head.unlink()
+    assert "TRU007" not in reader.visit()
+    assert reader.resolve("greeter").json["selected"] == {"tool://test.greeter": "1.1.0"}
 
 
 def test_a_restored_backup_is_another_registry_to_those_who_add_it_again(

@@ -62,8 +62,8 @@ def doctor(output: Output, home: Path | None) -> int:
             _cache(registry),
             _attempt("isolation process", _process_isolation),
             _strict_isolation(),
+            _advisories(registry),
         ]
-        checks.append(_advisories(registry))
         authenticator = SourceAuthenticator(registry.configuration)
         checks += [
             _source(source, error, authenticator) for source, error in registry.sources.check()
@@ -246,13 +246,16 @@ def _strict_isolation() -> _Check:
 
 def _advisories(registry: Registry) -> _Check:
     """The advisories about the versions that are chosen by default."""
-    known = registry.advisories
-    best = [
-        registry.node(NodeRef(node.type, node.namespace))
-        for node in known.known()
-        if registry.storage.version_numbers(node)
-    ]
-    found = known.warnings(best)
+    try:
+        known = registry.advisories
+        best = [
+            registry.node(NodeRef(node.type, node.namespace))
+            for node in known.known()
+            if registry.storage.version_numbers(node)
+        ]
+        found = known.warnings(best)
+    except OnexError as error:
+        return _Check("advisories", "failed", error.message, error.hint)
     if not found:
         return _Check("advisories", "ok", "none is about the newest version of a node here")
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 from onex.domain.access_control import EVERYTHING
 from onex.domain.advisory import Rating
 from onex.domain.evidence import TrustLevel
 from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.permission import PERMISSION_KINDS
 from onex.domain.reference import NAMESPACE
 from onex.domain.result import IsolationLevel
 from onex.domain.trust_rules import TrustRule, TrustRules, Use
@@ -40,7 +42,7 @@ def read_trust_rules(policy: JsonObject) -> TrustRules:
         read_span(policy["minimum_age"]) if "minimum_age" in policy else 0.0,
         tuple(map(_pattern, _texts(policy, "minimum_age_except"))),
         _texts(policy, "forbidden_licenses"),
-        _texts(policy, "forbidden_permissions"),
+        tuple(map(_permission, _texts(policy, "forbidden_permissions"))),
         _rating(policy.get("forbidden_advisories")),
     )
 
@@ -51,6 +53,16 @@ def read_span(value: JsonValue) -> float:
     if match is None:
         raise ValueError('a time must be a number with s, m, h, d or w, such as "3d"')
     return float(int(match[1]) * _UNIT_SECONDS[match[2]])
+
+
+def _permission(pattern: str) -> str:
+    kind = pattern.partition(":")[0]
+    # A slip of the pen would forbid nothing, in silence.
+    if not any(fnmatchcase(known, kind) for known in PERMISSION_KINDS):
+        raise ValueError(
+            f"{pattern!r} forbids no kind of permission: they are {', '.join(PERMISSION_KINDS)}"
+        )
+    return pattern
 
 
 def _rating(value: JsonValue) -> Rating | None:
