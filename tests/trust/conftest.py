@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+import importlib
 import json
+import pkgutil
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +108,41 @@ class Reader:
         """Learn what changed; returns what was told."""
         done = self.project.onex_here("remote", "sync")
         return done.stdout + done.stderr
+
+
+@dataclass
+class Clock:
+    """The time of this machine, which tests set forward and back."""
+
+    ahead: timedelta = timedelta()
+
+    def set(self, days: float) -> None:
+        """Have it be that many days ahead of the true time."""
+        self.ahead = timedelta(days=days)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock for all that runs in this process."""
+    import onex.trust
+
+    for found in pkgutil.iter_modules(onex.trust.__path__, "onex.trust."):
+        importlib.import_module(found.name)
+    import tuf.ngclient  # noqa: F401
+
+    clock, true, true_ns = Clock(), datetime.datetime, time.time_ns
+
+    class Shifted(true):  # type: ignore[misc, valid-type]
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+            return true.now(tz) + clock.ahead
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("onex.") and getattr(module, "datetime", None) is true:
+            monkeypatch.setattr(module, "datetime", Shifted)
+    monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime.datetime", Shifted)
+    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + clock.ahead // timedelta.resolution * 1000)  # fmt: skip
+    return clock
 
 
 @pytest.fixture

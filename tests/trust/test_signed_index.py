@@ -15,10 +15,11 @@ import pytest
 from tuf.api.metadata import Metadata
 from tuf.api.serialization.json import JSONSerializer
 
+from onex.trust.index_layout import LIFETIMES
 from onex.trust.index_roles import signer_of
 from onex.trust.signing import SigningKey
 from tests.conftest import Project, RegistryServer
-from tests.trust.conftest import Origin, Reader
+from tests.trust.conftest import Clock, Origin, Reader
 
 GREETER = "index/tool/test/greeter.jsonl"
 
@@ -203,20 +204,40 @@ def test_freeze(repository: Repository, reader: Reader) -> None:
     refused(reader, "shows an index that has expired")
 
 
-def test_freeze_of_what_was_seen(
-    repository: Repository, reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is refused too if it expired since, with the bytes that were seen before."""
-    import onex.trust.signed_index as module
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + timedelta(days=8)
-
-    monkeypatch.setattr(module, "datetime", Later)
-    monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime.datetime", Later)
+def test_time_set_back_and_forth(repository: Repository, reader: Reader, clock: Clock) -> None:
+    origin, former = repository.origin, repository.origin.tree.with_name("former")
+    clock.set(8)
     refused(reader, "shows an index that has expired")
+    clock.set(0)
+    assert "TRU006" not in reader.visit()
+    # What expired is good again for who sets the clock back, and is still older than what was seen.
+    shutil.copytree(origin.tree, former)
+    origin.publish("greeter", version="1.1.0")
+    origin.export()
+    reader.visit()
+    present = origin.tree.rename(origin.tree.with_name("present"))
+    former.rename(origin.tree)
+    clock.set(-365)
+    assert "TRU006" in reader.visit()
+    assert reader.resolve("greeter").json["selected"] == {"tool://test.greeter": "1.1.0"}
+    clock.set(0)
+    shutil.rmtree(origin.tree)
+    present.rename(origin.tree)
+    # What a registry signed at a wrong time holds for a hundred days more, so it signs again.
+    clock.set(100)
+    origin.publish("greeter", version="1.2.0")
+    origin.export()
+    clock.set(0)
+    origin.export()
+    for role in ("timestamp", "snapshot"):
+        left = repository.signed(role).signed.expires - datetime.now(UTC)
+        assert left <= LIFETIMES[role], role
+    clock.set(-1)
+    origin.publish("greeter", version="1.3.0")
+    origin.export()
+    clock.set(0)
+    reader.visit()
+    assert reader.resolve("greeter").json["selected"] == {"tool://test.greeter": "1.3.0"}
 
 
 def test_mix_and_match(repository: Repository, reader: Reader) -> None:

@@ -243,13 +243,15 @@ class IndexSigner:
         return None if content is None else int(json.loads(content)["signed"][SERIAL_FIELD])
 
     def _is_due(self) -> bool:
-        """Whether something is past the half of its life."""
+        """Whether something is past the half of its life, or the clock was wrong as it began."""
         for role in (TIMESTAMP, SNAPSHOT):
             content = self._storage.signed_metadata(role)
             if content is None:
                 return True
             end = datetime.fromisoformat(json.loads(content)["signed"]["expires"])
-            if end - datetime.now(UTC) < LIFETIMES[role] / 2:
+            left = end - datetime.now(UTC)
+            # What is good for too long could be shown by a mirror for as long.
+            if abs(left - LIFETIMES[role]) > LIFETIMES[role] / 2:
                 return True
         return False
 
