@@ -95,10 +95,7 @@ class KnownOwners:
             return None
         if owners is None:
             return f"a key is pinned for {pinned}, and its registry shows no owners of it"
-        # To be named proves nothing: whoever made the statement chose whom to name.
-        if owners.signers & self.pinned[pinned]:
-            return None
-        return f"no key that is pinned for {pinned} signed who owns {owners.namespace}"
+        return self._unmet(pinned, owners)
 
     def accept(self, shown: NamespaceOwners, registry: str) -> bool:
         """Take over owners that a registry shows; returns whether something in them is new.
@@ -133,10 +130,20 @@ class KnownOwners:
         return True
 
     def _require_pinned(self, shown: NamespaceOwners) -> None:
-        for space, keys in self.pinned.items():
-            is_about = covers(space, shown.namespace) or covers(shown.namespace, space)
-            if is_about and not shown.signers & keys:
+        for space in self.pinned:
+            if not covers(space, shown.namespace) and not covers(shown.namespace, space):
+                continue
+            reason = self._unmet(space, shown)
+            if reason is not None:
                 raise OwnersRefusedError(
-                    f"no key that is pinned for {space} signed who owns {shown.namespace}",
+                    reason,
                     hint=f"ask its owners; if it is right all the same: onex trust remove {space}",
                 )
+
+    def _unmet(self, space: str, owners: NamespaceOwners) -> str | None:
+        """Why owners are not those that the keys pinned for a namespace speak for."""
+        # To be named proves nothing: whoever made the statement chose whom to name.
+        if owners.signers & self.pinned[space]:
+            return None
+        names = ", ".join(sorted(key.short_id for key in owners.signers))
+        return f"no key that is pinned for {space} signed who owns {owners.namespace}: {names} did"

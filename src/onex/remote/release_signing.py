@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from onex.domain.envelope import MAXIMUM_ENVELOPE_BYTES, Envelope
@@ -52,9 +53,10 @@ def sign_folder(manifest: Path, node: ArchivedNode, keys: Sequence[SigningKey]) 
     Raises:
         FileNotWrittenError: it cannot be written.
     """
-    envelope = sign_release(node, manifest.parent, keys)
+    commit = source_commit(manifest.parent)
+    about = ReleaseStatement.about(node.metadata, node.files.digest, commit)
     file = statement_file(manifest)
-    replace_file(file, f"{envelope}\n".encode())
+    replace_file(file, f"{sign_statement(about, keys)}\n".encode())
     return file
 
 
@@ -68,6 +70,7 @@ def verify_folder(
     """
     release = ReleaseStatement.about(node.metadata, node.files.digest)
     statements: tuple[SignedStatement, ...] = ()
+    now = datetime.now(UTC).isoformat()
     file = statement_file(manifest)
     if file.is_file():
         try:
@@ -79,6 +82,6 @@ def verify_folder(
                 hint=f"sign it again: onex sign {manifest.parent}",
                 location=Location(str(file)),
             ) from error
-        statements = (SignedStatement(envelope, _NOW, validator.now()),)
-    evidence = Evidence(validator.now(), _NOW, statements)
+        statements = (SignedStatement(envelope, _NOW, now),)
+    evidence = Evidence(now, _NOW, statements)
     return release.node, validator.validate_release(release, evidence)

@@ -150,10 +150,6 @@ class SecurityValidator:
         digest = Check.holds("digest", f"its files have the digest {release.digest[:23]}...")
         return Validation(judgement.level, (digest, *judgement.checks))
 
-    def now(self) -> str:
-        """The time, as statements have it."""
-        return datetime.now(UTC).isoformat()
-
     def weakest_isolation(
         self, node: RegisteredNode, validation: Validation
     ) -> IsolationLevel | None:
