@@ -71,6 +71,24 @@ def test_files_of_another_user_are_not_trusted(greeting: Project) -> None:
     assert is_trusted(greeting)
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")  # fmt: skip
+def test_a_group_is_as_good_as_its_members(greeting: Project) -> None:
+    import grp
+    import pwd
+
+    code = greeting.nodes / "greeter-1.0.0" / "node.py"
+    code.chmod(0o664)
+    assert is_trusted(greeting) == (not set(grp.getgrgid(0).gr_mem) - {"root"})
+    somebody = next(user for user in pwd.getpwall() if user.pw_uid and user.pw_gid)
+    for group in (somebody.pw_gid, 4242):
+        os.chown(code, -1, group)
+        assert not is_trusted(greeting)
+    done = greeting.onex_here("verify", "greeter")
+    assert f"a group of several users can write to {code}" in done.stdout
+    code.chmod(0o644)
+    assert is_trusted(greeting)
+
+
 def install(project: Project) -> Path:
     """A node in a package, as an installer leaves it."""
     package = project.root / "site" / "greeting"

@@ -23,6 +23,9 @@ from onex.manifests.node_files import MAXIMUM_NODE_FILES, is_pruned
 
 PACKAGE_KIND = "package"
 
+_ANYBODY = -1
+"""Stands for users that are not known; no user has this number."""
+
 
 class SourceAuthenticator:
     """Looks at the sources of one project."""
@@ -174,7 +177,8 @@ def _members(number: int) -> frozenset[int]:
     try:
         named = grp.getgrgid(number).gr_mem
     except KeyError:
-        named = []
+        # Of a group without a name nothing is known; only one's own can be taken for one's own.
+        return frozenset({os.getuid() if number == os.getgid() else _ANYBODY})
     listed = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == number}
     for name in named:
         with contextlib.suppress(KeyError):
