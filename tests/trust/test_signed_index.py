@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from onex.trust.index_layout import LIFETIMES
 from onex.trust.index_roles import signer_of
+from onex.trust.index_signer import IndexSigner
 from onex.trust.signing import SigningKey
 from tests.conftest import Project, RegistryServer
 from tests.trust.conftest import Clock, Origin, Reader
@@ -345,6 +346,29 @@ def test_root_keys_rotate_on_sticks_that_are_elsewhere(
     origin.run("trust", "rotate", "--key", fresh[0], "--key", fresh[1])
     # A reader who pinned the first root follows all of them.
     origin.export()
+    assert "ok" in reader.visit()
+
+
+def test_of_two_roots_at_once_one_is_installed(
+    repository: Repository, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin, drafts = repository.origin, [tmp_path / "one.json", tmp_path / "other.json"]
+    for draft in drafts:
+        origin.run("trust", "rotate", "--out", draft)
+        for name in ("root1.key", "root2.key"):
+            origin.run("trust", "sign-root", draft, "--key", repository.stick / name)
+    digests = IndexSigner._digests
+
+    def installed_meanwhile(signer: IndexSigner, paths: Iterable[str]) -> Any:
+        monkeypatch.setattr(IndexSigner, "_digests", digests)
+        origin.run("trust", "sign-root", drafts[1], "--install")
+        return digests(signer, paths)
+
+    monkeypatch.setattr(IndexSigner, "_digests", installed_meanwhile)
+    done = origin.project.onex_here("trust", "sign-root", drafts[0], "--install")
+    assert "another root was taken over meanwhile" in done.stderr
+    origin.export()
+    assert repository.signed("root").signed.version == 2
     assert "ok" in reader.visit()
 
 
