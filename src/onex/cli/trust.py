@@ -182,7 +182,7 @@ def change_owners(
 @home_option
 @output_options
 def add(output: Output, namespace: str, key: str, home: Path | None) -> None:
-    """Believe only owners of a namespace among whose keys this one is, or was."""
+    """Believe owners of a namespace only if this key signed a statement about them."""
     public = read_public_key(key)
     if not NAMESPACE.fullmatch(namespace):
         raise UsageError(f"{namespace!r} is no namespace", hint="write it as acme or acme.tools")
