@@ -94,7 +94,7 @@ def verify(output: Output, head_file: Path | None, home: Path | None) -> int:
             before = audit(storage.events(), _read_head(head_file))
             report = audit_tree(storage.events()) if before.reason is None else before
         elif signed is not None:
-            if not any(signed.is_signed_by(key) for key in signer.online_keys()):
+            if not signed.is_signed_by_any(signer.online_keys()):
                 raise StatementRefusedError(
                     f"{head_file} is no head that this registry signed",
                     hint="it may be that of another registry",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from onex.configuration import TrustPolicy
 from onex.discovery.source import Finding
+from onex.domain.access_control import enclosing_namespaces
 from onex.domain.advisory import Advisory
 from onex.domain.archive_place import PUBLISHED_SOURCE, ArchivePlace
 from onex.domain.errors import Location, Problem, Severity
@@ -50,12 +51,8 @@ class MergeRules:
 
     def bound_to(self, namespace: str) -> str | None:
         """The source to which a namespace is bound, None if it is free."""
-        parts = namespace.split(".")
-        for length in range(len(parts), 0, -1):
-            source = self.bindings.get(".".join(parts[:length]))
-            if source is not None:
-                return source
-        return None
+        names = reversed(enclosing_namespaces(namespace))
+        return next((self.bindings[name] for name in names if name in self.bindings), None)
 
     def prefers(self, newcomer: str, holder: str) -> bool:
         """Whether the newcomer's source takes a version from the holder's."""

@@ -172,5 +172,11 @@ def covers(pattern: str, namespace: str) -> bool:
     return namespace == root or namespace.startswith(f"{root}.")
 
 
+def enclosing_namespaces(namespace: str) -> list[str]:
+    """The namespaces that a namespace lies in, and itself, the widest first: acme, acme.tools."""
+    parts = namespace.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
 def _covers_pattern(held: Iterable[str], root: str) -> bool:
     return any(one == EVERYTHING or (root != EVERYTHING and covers(one, root)) for one in held)

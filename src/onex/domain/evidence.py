@@ -18,6 +18,8 @@ from onex.domain.json_value import (
 )
 
 MAXIMUM_STATEMENTS = 8
+_YET_TO_COME = 2**62
+"""Stands for an entry of the log that is yet to come."""
 
 
 class TrustLevel(StrEnum):
@@ -110,6 +112,12 @@ class Evidence:
             "logged": self.logged,
             "registry": self.registry,
         }
+
+    @classmethod
+    def of_unpublished(cls, envelope: Envelope | None, now: str) -> Self:
+        """What there is for a release that no log has yet: at most one statement about it."""
+        statements = () if envelope is None else (SignedStatement(envelope, _YET_TO_COME, now),)
+        return cls(now, _YET_TO_COME, statements)
 
     @classmethod
     def from_json(cls, value: JsonValue) -> Self:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from onex.domain.access_control import covers
+from onex.domain.access_control import covers, enclosing_namespaces
 from onex.domain.event import ALLOWED, Event
 from onex.domain.json_value import as_list, as_text
 from onex.domain.namespace_owners import (
@@ -80,13 +80,8 @@ class KnownOwners:
 
     def covering(self, namespace: str, registry: str | None = None) -> NamespaceOwners | None:
         """The owners of a namespace or of one above it, in a registry or in any."""
-        parts = namespace.split(".")
-        for length in range(1, len(parts) + 1):
-            name = ".".join(parts[:length])
-            found = self.of(name, registry)
-            if found is not None:
-                return found
-        return None
+        found = (self.of(name, registry) for name in enclosing_namespaces(namespace))
+        return next(filter(None, found), None)
 
     def distrust(self, namespace: str, owners: NamespaceOwners | None) -> str | None:
         """Why the pinned keys speak against owners of a namespace; None if they do not."""
@@ -102,7 +97,7 @@ class KnownOwners:
 
         Raises:
             OwnersRefusedError: they are others than were seen there or elsewhere, overlap with
-                others, or never had a key that the user pinned.
+                others, or none of the keys that the user pinned signed for them.
         """
         name = shown.namespace
         self._require_pinned(shown)

@@ -26,11 +26,9 @@ from onex.remote.tree import (
     FileAnswer,
     Progress,
     TreeConfig,
-    index_path,
     name_of_path,
     node_of_path,
     owned_of_path,
-    owners_path,
     tile_of_path,
     write_lines,
 )
@@ -172,10 +170,8 @@ class LocalTree:
 def changed_paths(events: Iterable[Event]) -> Iterator[str]:
     """The files of the tree that entries of the log change, but for those of names."""
     for change in changes_of(events, NOTHING_HIDDEN):
-        if change.node is not None:
-            yield index_path(change.node)
-        if change.owners is not None:
-            yield owners_path(change.owners)
+        if change.path is not None:
+            yield change.path
 
 
 def changes_of(

@@ -147,7 +147,7 @@ class LogReader:
             head = SignedHead.parse(content)
         except ValueError as error:
             raise self._refused(f"shows a head of its log that is none: {error}") from error
-        if not any(head.is_signed_by(key) for key in self._signed.online_keys()):
+        if not head.is_signed_by_any(self._signed.online_keys()):
             raise self._refused("shows a head of its log that its registry did not sign")
         if head.registry != self._registry:
             raise self._refused("shows the head of another registry's log")

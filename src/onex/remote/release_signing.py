@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onex.domain.envelope import MAXIMUM_ENVELOPE_BYTES, Envelope
 from onex.domain.errors import Location
-from onex.domain.evidence import Evidence, SignedStatement
+from onex.domain.evidence import Evidence
 from onex.domain.reference import NodeVersion
 from onex.domain.statement import PAYLOAD_TYPE, ReleaseStatement
 from onex.domain.trust_errors import StatementRefusedError
@@ -18,9 +18,6 @@ from onex.remote.archived_node import ArchivedNode
 from onex.trust.security_validator import SecurityValidator, Validation
 from onex.trust.signing import SigningKey
 from onex.trust.source_commit import source_commit
-
-_NOW = 2**62
-"""Stands for an entry of the log that is yet to come."""
 
 
 def sign_statement(statement: ReleaseStatement, keys: Sequence[SigningKey]) -> Envelope:
@@ -69,8 +66,7 @@ def verify_folder(
         StatementRefusedError: what lies there is no statement.
     """
     release = ReleaseStatement.about(node.metadata, node.files.digest)
-    statements: tuple[SignedStatement, ...] = ()
-    now = datetime.now(UTC).isoformat()
+    envelope = None
     file = statement_file(manifest)
     if file.is_file():
         try:
@@ -82,6 +78,5 @@ def verify_folder(
                 hint=f"sign it again: onex sign {manifest.parent}",
                 location=Location(str(file)),
             ) from error
-        statements = (SignedStatement(envelope, _NOW, now),)
-    evidence = Evidence(now, _NOW, statements)
+    evidence = Evidence.of_unpublished(envelope, datetime.now(UTC).isoformat())
     return release.node, validator.validate_release(release, evidence)

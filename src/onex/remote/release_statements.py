@@ -12,8 +12,6 @@ from onex.domain.statement import ReleaseStatement
 from onex.domain.trust_errors import StatementRefusedError
 from onex.trust.signing import signers_of
 
-_NOW_IN_FORCE = 2**62
-
 
 def require_statement(
     release: ReleaseStatement, envelope: Envelope | None, owners: NamespaceOwners | None
@@ -29,11 +27,8 @@ def require_statement(
         StatementRefusedError: the statement is not true of the release, or nobody signed it who
             owns the namespace.
     """
-    now = datetime.now(UTC).isoformat()
-    statements = () if envelope is None else (SignedStatement(envelope, _NOW_IN_FORCE, now),)
-    judgement = judge(
-        release, Evidence(now, _NOW_IN_FORCE, statements), owners, signers_of, is_ordered=True
-    )
+    evidence = Evidence.of_unpublished(envelope, datetime.now(UTC).isoformat())
+    judgement = judge(release, evidence, owners, signers_of, is_ordered=True)
     if judgement.failure is not None:
         hint = "sign it again: onex publish DIR --key FILE"
         if owners is not None:

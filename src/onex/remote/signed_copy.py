@@ -20,8 +20,6 @@ from onex.remote.tree import (
     Change,
     FileAnswer,
     Tree,
-    index_path,
-    owners_path,
     tile_path,
 )
 from onex.trust.index_layout import ROOT, TIMESTAMP_PATH, metadata_of_path
@@ -53,13 +51,7 @@ def copy_signed(
     """
     signed.refresh()
     copy = FolderTree(folder)
-    paths: dict[str, None] = {}
-    for change in changes:
-        if change.node is not None:
-            paths[index_path(change.node)] = None
-        if change.owners is not None:
-            paths[owners_path(change.owners)] = None
-    pending = list(paths)
+    pending = list(dict.fromkeys(change.path for change in changes if change.path is not None))
     for attempt in range(1, ATTEMPTS + 1):
         pending = _differing(source, copy, signed, pending, write)
         if not pending:
@@ -131,7 +123,7 @@ def _copy_log(source: Tree, copy: FolderTree, signed: SignedIndex, write: Write)
             f"{source.place} shows a head of its log that is none: {error}",
             hint="ask those who run it",
         ) from error
-    if not any(head.is_signed_by(key) for key in signed.online_keys()):
+    if not head.is_signed_by_any(signed.online_keys()):
         raise LogForkError(
             f"{source.place} shows a head of its log that its registry did not sign",
             hint="ask those who run it",

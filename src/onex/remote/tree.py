@@ -183,6 +183,13 @@ class Change:
     time: str | None = None
     owners: str | None = None
 
+    @property
+    def path(self) -> str | None:
+        """The file of the tree that it changes beside those of names; None if it changes none."""
+        if self.owners is not None:
+            return owners_path(self.owners)
+        return None if self.node is None else index_path(self.node)
+
     def to_json(self) -> dict[str, JsonValue]:
         if self.owners is not None:
             return {

@@ -25,6 +25,9 @@ from onex.storage.scan_memory import FolderSnapshot
 
 Result = TypeVar("Result")
 
+KEEP_ALL = 1_000_000
+"""More versions of signed metadata than a role will ever have."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
@@ -192,7 +195,7 @@ class StorageWriter(Protocol):
         ...
 
     def put_signed_metadata(self, role: str, version: int, content: str, keep: int) -> None:
-        """Store signed metadata of the index; of the role as many versions are kept."""
+        """Store signed metadata of the index; the last ``keep`` versions of the role are kept."""
         ...
 
     def finish(self) -> None:

@@ -9,12 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from onex.domain.errors import StorageCopyError, UsageError
-from onex.storage.backend import StorageBackend, StorageWriter
+from onex.storage.backend import KEEP_ALL, StorageBackend, StorageWriter
 from onex.storage.opening import SQLITE_SCHEME, open_storage
 from onex.storage.query import MetadataQuery
 
 BATCH = 2_000
-KEPT_ROOTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def _copy(source: StorageBackend, target: StorageBackend, writer: StorageWriter)
         for version in source.signed_versions(role):
             content = source.signed_metadata(role, version)
             if content is not None:
-                writer.put_signed_metadata(role, version, content, KEPT_ROOTS)
+                writer.put_signed_metadata(role, version, content, KEEP_ALL)
     writer.finish()
     _compare(source, target)
     return nodes

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonObject
 from onex.domain.public_key import PublicKey
-from onex.storage.backend import StorageBackend, StorageWriter
+from onex.storage.backend import KEEP_ALL, StorageBackend, StorageWriter
 from onex.trust.index_layout import (
     BIN_PREFIX,
     LIFETIMES,
@@ -46,7 +46,6 @@ ROOT_CHANGED = "index.root"
 
 NEXT_SUFFIX = ".next"
 """Ends the name of a key for daily signing that a root is to trust, and does not yet."""
-KEPT_ROOTS = 1_000_000
 KEPT_VERSIONS, KEPT_BINS = 20, 3
 
 ReadContent = Callable[[str], bytes | None]
@@ -142,9 +141,9 @@ class IndexSigner:
         root, targets = roles.content()
 
         def store(writer: StorageWriter) -> None:
-            writer.put_signed_metadata(ROOT, version, root.decode(), KEPT_ROOTS)
+            writer.put_signed_metadata(ROOT, version, root.decode(), KEEP_ALL)
             number = roles.targets.signed.version
-            writer.put_signed_metadata(TARGETS, number, targets.decode(), KEPT_ROOTS)
+            writer.put_signed_metadata(TARGETS, number, targets.decode(), KEEP_ALL)
             facts: JsonObject = {"version": version, "fingerprint": fingerprint_of(root)}
             writer.note(ROOT_CHANGED, "index", facts)
 

@@ -7,6 +7,7 @@ it saw: a registry that shows another history from then on is found out.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -63,9 +64,9 @@ class SignedHead:
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no head of a log: {error}"[:200]) from error
 
-    def is_signed_by(self, key: PublicKey) -> bool:
-        """Whether a key signed it."""
-        return key in signers_of(self.envelope)
+    def is_signed_by_any(self, keys: Iterable[PublicKey]) -> bool:
+        """Whether one of some keys signed it."""
+        return not signers_of(self.envelope).isdisjoint(keys)
 
     def to_json(self) -> JsonObject:
         """The head as commands print it."""

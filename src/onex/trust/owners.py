@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from onex.domain.access_control import covers
+from onex.domain.access_control import covers, enclosing_namespaces
 from onex.domain.envelope import Envelope
 from onex.domain.event import ALLOWED
 from onex.domain.json_value import JsonObject
@@ -66,9 +66,7 @@ class PublishedOwners:
 
     def covering(self, namespace: str) -> NamespaceOwners | None:
         """The owners of a namespace or of one above it."""
-        parts = namespace.split(".")
-        names = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
-        return next(filter(None, map(self.of, names)), None)
+        return next(filter(None, map(self.of, enclosing_namespaces(namespace))), None)
 
     def change(self, envelope: Envelope, around: AroundChange | None = None) -> NamespaceOwners:
         """Set the first owners of a namespace, or change those that it has.
@@ -145,7 +143,7 @@ class RememberedOwners:
         return True
 
     def pin(self, namespace: str, key: PublicKey) -> None:
-        """Believe only owners of a namespace among whose keys this one is, or was."""
+        """Believe owners of a namespace only if this key signed a statement about them."""
         self._note(KEY_PINNED, namespace, {"key": str(key)})
 
     def unpin(self, namespace: str) -> bool:
