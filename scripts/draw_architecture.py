@@ -28,6 +28,7 @@ path { fill: none; stroke: #8c959f; stroke-opacity: 0.75 }
 SAYS = {
     "cli": "one module a command group",
     "server": "HTTP: index and interface",
+    "monitoring": "metrics of state, health",
     "registry": "the facade: verbs and parts",
     "execution": "the run: state machine and loop",
     "discovery": "sources, walks, merging",
@@ -45,6 +46,7 @@ SAYS = {
     "resolver": "PubGrub on bit masks; pure",
     "manifests": "text to metadata",
     "local_machine": "files, folders, users",
+    "telemetry": "metrics, traces, logs",
     "domain": "values and rules; pure",
 }
 

@@ -50,6 +50,9 @@ from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.resolver.version_report import VersionCompatibility
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery, Page, SearchResult
+from onex.telemetry.registry_metrics import RegistryMetrics
+from onex.telemetry.telemetry import Telemetry
+from onex.telemetry.tracing import make_tracer
 
 if TYPE_CHECKING:
     from onex.execution.events import Observer
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from onex.execution.options import RunKeywords, RunOptions
     from onex.execution.orchestrator import ExecutionOrchestrator
     from onex.execution.plan import ExecutionPlan, PlanPolicy
+    from onex.history.kept_measurements import KeptMeasurements
     from onex.history.replay import ReplayReport
     from onex.history.run_history import RunHistory
     from onex.remote.publication import Publications, Published
@@ -92,8 +96,11 @@ class Registry:
         configuration: Configuration,
         environment: Mapping[str, str],
         actor: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.configuration = configuration
+        self._owns_telemetry = telemetry is None
+        self.telemetry = telemetry or Telemetry(RegistryMetrics(), make_tracer(environment))
         self._environment = environment
         self._actor = actor
         self._scanned: Sequence[Problem] | None = None
@@ -106,6 +113,7 @@ class Registry:
         start: str | os.PathLike[str] = ".",
         environment: Mapping[str, str] | None = None,
         actor: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> Registry:
         """Open a registry; its folder is created by the first command that writes.
 
@@ -114,13 +122,16 @@ class Registry:
             start: where to look for ``onex.toml``, upwards.
             environment: where ``ONEX_HOME`` and secrets come from; by default the process's own.
             actor: who acts, as the log names them; by default the user of this process.
+            telemetry: where measurements and spans go, and who closes that; by default the
+                measurements go to the history, and spans where the environment says.
 
         Raises:
             ConfigurationError: ``onex.toml`` is not valid.
         """
         environment = dict(os.environ) if environment is None else environment
         chosen = None if home is None else Path(home)
-        return cls(load_configuration(Path(start), environment, chosen), environment, actor)
+        found = load_configuration(Path(start), environment, chosen)
+        return cls(found, environment, actor, telemetry)
 
     def __enter__(self) -> Registry:
         return self
@@ -129,7 +140,10 @@ class Registry:
         self.close()
 
     def close(self) -> None:
-        """Release the databases."""
+        """Release the databases, and keep what was measured."""
+        if self._owns_telemetry:
+            self.measurements.add(self.telemetry.metrics.measurements.take())
+            self.telemetry.tracer.close()
         opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
         for name in _MADE_OF_PARTS:
             self.__dict__.pop(name, None)
@@ -149,7 +163,12 @@ class Registry:
     def sources(self) -> RegisteredSources:
         """Where nodes come from."""
         return RegisteredSources(
-            self.configuration, self._environment, lambda: self.storage, self.remotes, self._actor
+            self.configuration,
+            self._environment,
+            lambda: self.storage,
+            self.remotes,
+            self._actor,
+            self.telemetry,
         )
 
     @cached_property
@@ -157,7 +176,7 @@ class Registry:
         """The remote registries that are declared."""
         from onex.remote.remotes import Remotes
 
-        return Remotes(self.configuration, self._environment)
+        return Remotes(self.configuration, self._environment, self.telemetry.tracer)
 
     @cached_property
     def storage(self) -> StorageBackend:
@@ -181,6 +200,13 @@ class Registry:
         home = self.configuration.home
         return RunHistory(SqliteRunJournal(home / "history.db"), home)
 
+    @property
+    def measurements(self) -> KeptMeasurements:
+        """What all processes that use this folder measured."""
+        from onex.history.kept_measurements import KeptMeasurements
+
+        return KeptMeasurements(self.configuration.home)
+
     @cached_property
     def _resolver(self) -> CachedResolver:
         return CachedResolver(
@@ -189,6 +215,7 @@ class Registry:
             self.caches,
             self.sources.remote_nodes.meet,
             self.admission,
+            self.telemetry,
         )
 
     @cached_property
@@ -202,6 +229,7 @@ class Registry:
             self.storage.files_at,
             self.sources.workspace.name,
             self.remotes.archived,
+            self.telemetry,
         )
 
     @cached_property

@@ -100,6 +100,13 @@ class RegistryCache:
         if self.shared is not None:
             self.shared.check()
 
+    def failures(self) -> dict[str, str]:
+        """Why levels cannot be used, by their names; each is tried."""
+        self.check()
+        shared = None if self.shared is None else self.shared.failure
+        found = {"l2": shared, "l3": self.file.failure}
+        return {level: failure for level, failure in found.items() if failure is not None}
+
     def clear(self) -> bool:
         """Drop everything; returns as ``invalidate`` does."""
         self.memory.clear()

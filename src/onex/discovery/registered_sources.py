@@ -34,6 +34,7 @@ from onex.domain.errors import (
 from onex.domain.metadata import SourceId
 from onex.remote.remotes import Remotes
 from onex.storage.backend import StorageBackend, StorageWriter
+from onex.telemetry.telemetry import Telemetry
 
 FORGOTTEN_AT_ONCE = 1_000
 
@@ -48,6 +49,7 @@ class RegisteredSources:
         storage: Callable[[], StorageBackend],
         remotes: Remotes,
         actor: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -57,11 +59,13 @@ class RegisteredSources:
             storage: opens what is registered; declared sources are checked without it.
             remotes: the trees of those sources that are remotes.
             actor: who scans and forgets, as the log names them.
+            telemetry: where it is measured how long scans take.
         """
         self._configuration = configuration
         self._environment = environment
         self._open_storage = storage
         self._actor = actor
+        self._telemetry = telemetry or Telemetry()
         self.workspace = local_workspace(configuration)
         self.remote_nodes = RemoteNodes(
             remotes,
@@ -106,9 +110,16 @@ class RegisteredSources:
                 "there is nothing to scan",
                 hint="name a folder: onex scan PATH, or declare [[sources]] in onex.toml",
             )
-        reports = [self._engine(sources).scan(force=force)] if sources else []
-        reports += self.remote_nodes.scan(remotes, force=force)
-        return joined(reports)
+        with self._telemetry.tracer.span("onex.scan") as span:
+            reports = [self._engine(sources).scan(force=force)] if sources else []
+            reports += self.remote_nodes.scan(remotes, force=force)
+            found = joined(reports)
+            span.set_attribute("onex.nodes", found.nodes)
+        for report in found.sources:
+            self._telemetry.metrics.record_discovery_operation(
+                report.name, report.seconds, report.found
+            )
+        return found
 
     def _scan_remote(
         self,

@@ -571,6 +571,7 @@ class LimitExceededError(ExecutionError):
         return cls(
             f"the call went beyond the limit {name} of {limit}: it came to {value}",
             hint=f"give the step a higher one: limits: {{{name}: ...}}",
+            details={"limit": name},
         )
 
 

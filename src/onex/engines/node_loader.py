@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from onex.manifests.node_files import (
     read_node_files,
     target_among,
 )
+from onex.telemetry.telemetry import Telemetry
 from onex.worker.node_modules import PACKAGE_PREFIX
 
 MAXIMUM_NAMED = 5
@@ -49,6 +51,7 @@ class NodeLoader:
         listing_at: Callable[[Origin], str],
         rules_at: Callable[[Origin], IgnoreRules],
         archived: Callable[[Origin, RegisteredNode, Path], NodeFiles],
+        telemetry: Telemetry | None = None,
     ) -> None:
         """``folder`` holds one folder for each digest.
 
@@ -56,8 +59,9 @@ class NodeLoader:
         ``listing_at`` gives the files that a scan saw at an origin, as ``write_listing``
         wrote them; an empty text if that is not known. ``rules_at`` gives the ignore rules
         that hold there. ``archived`` gives the files of a node that an origin offers in an archive,
-        or those that were unpacked to a folder before.
+        or those that were unpacked to a folder before. ``telemetry`` is told how long it takes.
         """
+        self._telemetry = telemetry or Telemetry()
         self._folder = folder
         self._workspace = workspace
         self._listing_at = listing_at
@@ -74,7 +78,13 @@ class NodeLoader:
         """
         loaded = self._loaded.get(node.digest)
         if loaded is None:
-            loaded = self._load(node)
+            started = time.perf_counter()
+            identity = node.metadata.node_version
+            with self._telemetry.tracer.span("onex.load", {"onex.node": str(identity)}):
+                loaded = self._load(node)
+            self._telemetry.metrics.record_node_load(
+                str(identity.node), time.perf_counter() - started
+            )
             self._loaded[node.digest] = loaded
         return loaded
 
@@ -108,10 +118,11 @@ class NodeLoader:
         entrypoint = node.metadata.entrypoint
         manifest = Path(origin.path)
         is_archived = ArchivePlace.parse(origin.path) is not None
-        if is_archived:
-            files = self._archived(origin, node, self._folder / folder_name(node.digest))
-        else:
-            files = _read(manifest, node, self._rules_at(origin))
+        with self._telemetry.tracer.span("onex.verify", {"onex.digest": node.digest}):
+            if is_archived:
+                files = self._archived(origin, node, self._folder / folder_name(node.digest))
+            else:
+                files = _read(manifest, node, self._rules_at(origin))
         if files.digest != node.digest:
             changed = self._changes(origin, files)
             raise DigestMismatchError(

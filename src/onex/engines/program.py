@@ -261,6 +261,7 @@ def _variables(call: NodeCall) -> dict[str, str]:
         "ONEX_WORKDIR": context.workdir,
         "ONEX_NODE_DIR": str(call.node.folder),
         "ONEX_CONFIG": json.dumps(context.config),
+        **({} if context.traceparent is None else {"TRACEPARENT": context.traceparent}),
         **{SECRET_PREFIX + name: value for name, value in context.secrets.items()},
     }
 

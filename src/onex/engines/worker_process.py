@@ -252,9 +252,11 @@ class WorkerProcess:
         message = as_text(error.get("message"))
         detail = as_optional_text(error.get("detail"))
         failure = code_failure(str(error.get("kind")), message)
-        hint = lacking(as_optional_text(error.get("missing")))
+        missing = as_optional_text(error.get("missing"))
+        hint = lacking(missing)
         if hint is not None and self._confinement is not None:
             failure.hint = hint
+            failure.details["missing"] = missing
         return CallFailure(failure, detail, self._log.text())
 
     def _on_printed(self) -> None:

@@ -47,6 +47,7 @@ class CallBoundary:
         on_end: OnEnd,
         *,
         alone: bool,
+        traceparent: str | None = None,
     ) -> NodeCall:
         """The call as an engine is handed it, with a working folder of its own."""
         call_id = attempts.call.id
@@ -54,7 +55,7 @@ class CallBoundary:
         # What shares a process can write to the folder of all calls that do.
         owner = node.folder if is_shared else f"{node.folder}-alone"
         context = self.contexts.create_context(
-            self.run_id, call_id, self.folders.take(owner), node.grants
+            self.run_id, call_id, self.folders.take(owner), node.grants, traceparent
         )
         return NodeCall(
             id=call_id,

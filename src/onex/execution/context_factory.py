@@ -122,9 +122,23 @@ class ExecutionContextFactory:
         return NodeGrants(tuple(map(str, permissions)), secrets)
 
     def create_context(
-        self, run_id: str, call_id: str, workdir: str, grants: NodeGrants
+        self,
+        run_id: str,
+        call_id: str,
+        workdir: str,
+        grants: NodeGrants,
+        traceparent: str | None = None,
     ) -> ContextSpec:
-        """The context of one call; ``workdir`` is a folder of its own, which need not exist."""
+        """The context of one call.
+
+        ``workdir`` is a folder of its own, which need not exist; ``traceparent`` is the context of
+        its span, as W3C Trace Context has it.
+        """
         return ContextSpec(
-            f"{run_id}/{call_id}", workdir, grants.permissions, self.config, grants.secrets
+            correlation_id=f"{run_id}/{call_id}",
+            workdir=workdir,
+            permissions=grants.permissions,
+            config=self.config,
+            secrets=grants.secrets,
+            traceparent=traceparent,
         )

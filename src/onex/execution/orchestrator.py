@@ -59,6 +59,7 @@ from onex.execution.plan import (
 from onex.execution.preparation import PreparedPlan, prepare
 from onex.execution.run_loop import RunLoop
 from onex.execution.run_state import PlannedRun, RunState
+from onex.execution.run_telemetry import RunTelemetry
 from onex.history.artifacts import artifacts_in
 from onex.history.journal import NewRun, new_run_id
 from onex.history.replay import ReplayReport, compare_runs
@@ -69,6 +70,8 @@ from onex.remote.archived_files import ArchivedFiles
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.lockfile import LockedRequest
 from onex.schemas.given_inputs import GivenInputs
+from onex.telemetry.logs import CORRELATION
+from onex.telemetry.telemetry import Telemetry
 from onex.trust.grants import missing_grants
 
 
@@ -83,13 +86,16 @@ class ExecutionOrchestrator:
         listing_at: Callable[[Origin], str],
         workspace: str,
         archived: ArchivedFiles,
+        telemetry: Telemetry,
     ) -> None:
         """Prepare for runs, which are recorded in ``history``.
 
         ``environment`` has secrets and declared variables; ``listing_at`` gives the files that a
         scan saw at an origin. What ``workspace`` found is run before what others found that
-        share the registry. ``archived`` brings the files of nodes that remotes offer.
+        share the registry. ``archived`` brings the files of nodes that remotes offer;
+        ``telemetry`` is told what is measured.
         """
+        self._telemetry = telemetry
         self._archived = archived
         self._hidden = configuration.protected
         self._workspace = workspace
@@ -260,6 +266,7 @@ class ExecutionOrchestrator:
                 self._listing_at,
                 self._rules_at,
                 self._archived.files_of,
+                self._telemetry,
             )
             nodes = [planned.node for planned in plan.nodes.values()]
             self._archived.fetch(nodes, self._is_unpacked)
@@ -272,7 +279,15 @@ class ExecutionOrchestrator:
                 self._hidden,
             )
             folder = self._home / "runs"
-            yield _Run(prepared, options, self._history, self._contexts, folder, engines)
+            yield _Run(
+                prepared=prepared,
+                options=options,
+                history=self._history,
+                contexts=self._contexts,
+                folder=folder,
+                engines=engines,
+                telemetry=self._telemetry,
+            )
         finally:
             engines.close()
             supervisor.close()
@@ -300,6 +315,7 @@ class _Run:
     contexts: ExecutionContextFactory
     folder: Path
     engines: Engines
+    telemetry: Telemetry
 
     def recorded_plan(self) -> JsonObject:
         """The plan as the history keeps it."""
@@ -333,33 +349,41 @@ class _Run:
         ``earlier`` holds the records of the calls of a run that goes on.
         """
         workflow, workdir = self.prepared.plan.workflow, self.folder / run_id
+        span = self.telemetry.tracer.span(
+            "onex.run", {"onex.run": run_id, "onex.workflow": workflow.name}
+        )
+        correlation = CORRELATION.set(run_id)
         try:
-            # What calls left there that a crash ended must not be found by those that follow.
-            remove_tree(workdir)
-            steps = forecast_steps(self.prepared, self.history.journal)
-            urgency, seconds = urgency_of(workflow, steps), None
-            if len(steps) == len(workflow.steps):
-                seconds = forecast_run_seconds(workflow, steps, urgency, self.options.jobs)
-            loop = self._loop(run_id, observer, urgency, earlier or {})
-            with signals_handled_by(loop.request_cancel):
-                observer(RunStarted(run_id, tuple(workflow.steps), seconds))
-                for warning in self.prepared.warnings:
-                    observer(Warned(warning))
-                yield loop
+            with span:
+                # What calls left there that a crash ended must not be found by those that follow.
+                remove_tree(workdir)
+                steps = forecast_steps(self.prepared, self.history.journal)
+                urgency, seconds = urgency_of(workflow, steps), None
+                if len(steps) == len(workflow.steps):
+                    seconds = forecast_run_seconds(workflow, steps, urgency, self.options.jobs)
+                told = RunTelemetry(run_id, workflow.name, self.telemetry)
+                observer = told.logged(observer)
+                loop = self._loop(told, observer, urgency, earlier or {})
+                with signals_handled_by(loop.request_cancel):
+                    observer(RunStarted(run_id, tuple(workflow.steps), seconds))
+                    for warning in self.prepared.warnings:
+                        observer(Warned(warning))
+                    yield loop
         except BaseException as error:
             self._record_breakdown(run_id, error)
             raise
         finally:
+            CORRELATION.reset(correlation)
             remove_tree(workdir)
 
     def _loop(
         self,
-        run_id: str,
+        telemetry: RunTelemetry,
         observer: Observer,
         urgency: Mapping[str, float],
         earlier: Mapping[str, NodeExecutionResult],
     ) -> RunLoop:
-        prepared, plan = self.prepared, self.prepared.plan
+        prepared, plan, run_id = self.prepared, self.prepared.plan, telemetry.run_id
         journal, artifacts = self.history.journal, self.history.artifacts
         redaction = Redaction(prepared.secrets())
         given: list[JsonValue] = [plan.inputs]
@@ -388,6 +412,7 @@ class _Run:
             lookup=CacheLookup(
                 journal, artifacts, prepared.nodes, has_artifacts=any(artifacts_in(given))
             ),
+            telemetry=telemetry,
         )
 
     def _record_breakdown(self, run_id: str, error: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onex.domain.json_value import as_text
 from onex.execution.events import Observer
 from onex.execution.run_actions import Write
+from onex.execution.run_telemetry import RunTelemetry
 from onex.history.artifacts import artifacts_in
 from onex.history.journal import ArtifactUse, JournalEntries, RunJournal
 from onex.worker.context import ARTIFACT_KEY
@@ -13,9 +14,10 @@ from onex.worker.context import ARTIFACT_KEY
 class RunRecorder:
     """Writes what ended in a run to the journal, with the artifacts that it refers to."""
 
-    def __init__(self, run_id: str, journal: RunJournal, observer: Observer) -> None:
-        self._run_id = run_id
+    def __init__(self, journal: RunJournal, observer: Observer, telemetry: RunTelemetry) -> None:
+        self._run_id = telemetry.run_id
         self._journal = journal
+        self._telemetry = telemetry
         self._observer = observer
 
     def write(self, action: Write) -> None:
@@ -33,6 +35,8 @@ class RunRecorder:
         if action.entries:
             ended = [entry.result for entry in action.entries]
             kept = [entry.result for entry in action.entries if entry.is_kept]
-            self._journal.record(self._run_id, JournalEntries(ended, kept, uses))
+            self._telemetry.recorded(action.entries)
+            measured = self._telemetry.take_measurements()
+            self._journal.record(self._run_id, JournalEntries(ended, kept, uses, measured))
         for event in action.events:
             self._observer(event)

@@ -137,13 +137,15 @@ class Entry:
     """A call or step that ended, to be recorded.
 
     ``output`` is what it hands on; ``is_kept`` says that later runs may use the result;
-    ``may_hold_artifacts`` is false if it is known that there are none.
+    ``may_hold_artifacts`` is false if it is known that there are none; ``is_call`` is false for a
+    step that is a record of its own beside its calls.
     """
 
     result: NodeExecutionResult
     output: JsonValue
     is_kept: bool = False
     may_hold_artifacts: bool = True
+    is_call: bool = True
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ from onex.execution.run_actions import (
     Write,
 )
 from onex.execution.run_state import RunState
+from onex.execution.run_telemetry import RunTelemetry
 from onex.execution.scheduler import Call
 from onex.history.artifacts import marked_in
 from onex.history.journal import RunJournal
@@ -56,6 +57,7 @@ class RunLoop:
         observer: Observer,
         engines: Engines,
         lookup: CacheLookup,
+        telemetry: RunTelemetry,
     ) -> None:
         self._prepared = prepared
         self._state = state
@@ -65,7 +67,8 @@ class RunLoop:
         self._reactor = engines.host.reactor
         self._engines = engines
         self._lookup = lookup
-        self._recorder = RunRecorder(boundary.run_id, journal, observer)
+        self._telemetry = telemetry
+        self._recorder = RunRecorder(journal, observer, telemetry)
         self._starts = journal.start_log(boundary.run_id)
         self._folders: dict[str, str] = {}
         self._preloaded: set[str] = set()
@@ -115,7 +118,8 @@ class RunLoop:
                 self._storing.shutdown()
             self._starts.close()
         result = state.result(clock())
-        self._journal.finish(result, state.results.timings())
+        measured = self._telemetry.finished(result)
+        self._journal.finish(result, state.results.timings(), measured)
         self._starts.remove()
         return result
 
@@ -170,6 +174,7 @@ class RunLoop:
             partial(self._report, attempts.call),
             partial(self._state.returned, attempts, attempts.attempts),
             alone=alone,
+            traceparent=self._telemetry.started(call_id),
         )
         self._folders[call_id] = call.context.workdir
         try:
@@ -217,6 +222,15 @@ class RunLoop:
         self._storing.submit(store)
 
     def _checked(self, attempts: CallAttempts, end: CallEnd) -> CheckedOutput | CallFailure:
+        checked = self._check_end(attempts, end)
+        node, error = self._node_of(attempts).facts.identity, None
+        if isinstance(checked, CallFailure):
+            error = checked.error
+            self._telemetry.failed(node, checked)
+        self._telemetry.ended(attempts.step.id, node, attempts.call.id, error)
+        return checked
+
+    def _check_end(self, attempts: CallAttempts, end: CallEnd) -> CheckedOutput | CallFailure:
         workdir = self._folders.pop(attempts.call.id)
         self._reported.pop(attempts.call.id, None)
         self._reported_full.discard(attempts.call.id)

@@ -610,7 +610,7 @@ class RunState:
             result, is_new = self._results.end_step(end, error, seconds)
             if is_new:
                 # The outputs of a fan-out step are recorded with its children.
-                self._record(Entry(replace(result, output=None), None))
+                self._record(Entry(replace(result, output=None), None, is_call=False))
             self._entries_at_end[end.step.id] = self._recorded
             self._events.append(StepEnded(end.step.id, seconds, result))
 

@@ -21,6 +21,7 @@ from onex.domain.result import (
 )
 from onex.domain.workflow import Workflow
 from onex.history.start_log import StartLog
+from onex.telemetry.measurements import Measurements
 
 
 def new_run_id() -> str:
@@ -128,12 +129,14 @@ class ArtifactUse:
 class JournalEntries:
     """Calls and steps that ended, recorded in one transaction.
 
-    ``kept`` are those of the ended whose results later runs may use.
+    ``kept`` are those of the ended whose results later runs may use, ``measured`` is what was
+    measured meanwhile.
     """
 
     ended: list[NodeExecutionResult] = field(default_factory=list)
     kept: list[NodeExecutionResult] = field(default_factory=list)
     artifacts: list[ArtifactUse] = field(default_factory=list)
+    measured: Measurements | None = None
 
     def __len__(self) -> int:
         return len(self.ended)
@@ -145,6 +148,20 @@ class Pruned:
 
     runs: Sequence[str]
     cached_results: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is that runs now.
+
+    ``calls`` are those in progress; ``waiting`` is how many steps of ``total`` have neither ended
+    nor started.
+    """
+
+    run: RunRecord
+    calls: Sequence[str]
+    waiting: int
+    total: int
 
 
 class RunJournal(Protocol):
@@ -170,8 +187,13 @@ class RunJournal(Protocol):
         """Where the starts of the run's calls are noted; the caller closes it."""
         ...
 
-    def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
-        """Record the end of a run."""
+    def finish(
+        self,
+        result: RunResult,
+        timings: Iterable[Timing] = (),
+        measured: Measurements | None = None,
+    ) -> None:
+        """Record the end of a run, with what was measured of it."""
         ...
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
@@ -183,6 +205,10 @@ class RunJournal(Protocol):
 
         Calls that started and did not end are among the steps as running.
         """
+        ...
+
+    def in_progress(self) -> Sequence[RunProgress]:
+        """The runs that run now, the latest first."""
         ...
 
     def cached_output(self, key: str) -> CachedOutput | None:

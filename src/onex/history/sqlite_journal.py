@@ -27,10 +27,13 @@ from onex.history.journal import (
     JournalEntries,
     NewRun,
     Pruned,
+    RunProgress,
     RunRecord,
 )
+from onex.history.kept_measurements import add_measurements
 from onex.history.start_log import StartLog, read_starts, write_starts
 from onex.storage.sqlite.database import Database, storage_errors
+from onex.telemetry.measurements import Measurements
 
 
 def start_of_process(process_id: int) -> str:
@@ -181,6 +184,7 @@ class SqliteRunJournal:
                     _PUT_ARTIFACT,
                     [(use.digest, use.run_id, use.step_id, use.name) for use in entries.artifacts],
                 )
+            self._keep(entries.measured)
 
     def start_log(self, run_id: str) -> StartLog:
         return StartLog(self._starts_of(run_id))
@@ -188,7 +192,12 @@ class SqliteRunJournal:
     def _starts_of(self, run_id: str) -> Path:
         return self._path.with_name("starts") / run_id
 
-    def finish(self, result: RunResult, timings: Iterable[Timing] = ()) -> None:
+    def finish(
+        self,
+        result: RunResult,
+        timings: Iterable[Timing] = (),
+        measured: Measurements | None = None,
+    ) -> None:
         with self._database.transaction():
             self._database.connection.execute(
                 "UPDATE runs SET status = ?, seconds = ?, overhead_seconds = ?, outputs = ?,"
@@ -206,6 +215,11 @@ class SqliteRunJournal:
                 _PUT_TIMING,
                 [(t.digest, result.run_id, t.step_id, t.calls, t.seconds) for t in timings],
             )
+            self._keep(measured)
+
+    def _keep(self, measured: Measurements | None) -> None:
+        if measured:
+            add_measurements(self._database.connection, measured)
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
         with storage_errors(self._path):
@@ -214,6 +228,28 @@ class SqliteRunJournal:
                 (-1 if limit is None else limit,),
             ).fetchall()
         return [_summary(row) for row in rows]
+
+    def in_progress(self) -> Sequence[RunProgress]:
+        with storage_errors(self._path):
+            rows = self._database.connection.execute(
+                f"SELECT {_SUMMARY}, json_extract(plan, '$.steps') FROM runs WHERE status = ?"
+                " ORDER BY started_at DESC, run_id",
+                (RunStatus.RUNNING.value,),
+            ).fetchall()
+            return [
+                self._progress(found, json.loads(row[9]))
+                for row in rows
+                if (found := _summary(row[:9])).status is RunStatus.RUNNING
+            ]
+
+    def _progress(self, run: RunRecord, steps: JsonObject) -> RunProgress:
+        rows = self._database.connection.execute(
+            "SELECT step_id FROM steps WHERE run_id = ?", (run.run_id,)
+        )
+        ended = {step_id for (step_id,) in rows}
+        calls = sorted(read_starts(self._starts_of(run.run_id)) - ended)
+        begun = {step_of(call_id) for call_id in calls} | ended
+        return RunProgress(run, calls, len(steps.keys() - begun), len(steps))
 
     def run(self, run_id: str) -> RunRecord | None:
         with storage_errors(self._path):

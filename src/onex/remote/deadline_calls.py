@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 import time
@@ -16,12 +17,14 @@ class _Outcome(Generic[Result]):
 
     def __init__(self, call: Callable[[], Result]) -> None:
         self._call = call
+        # What a call is part of goes along to the thread that makes it.
+        self._context = contextvars.copy_context()
         self._results: list[Result] = []
         self._error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            self._results.append(self._call())
+            self._results.append(self._context.run(self._call))
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             self._error = error
 

@@ -33,6 +33,7 @@ from onex.remote.tree import (
     blob_path,
     read_changes,
 )
+from onex.telemetry.tracing import NO_TRACER, Tracer
 
 if TYPE_CHECKING:
     import httpx2
@@ -54,13 +55,16 @@ Result = TypeVar("Result")
 class HttpTree:
     """Reads the tree behind a URL, over one pool of connections."""
 
-    def __init__(self, url: str, token: str | None, cache_folder: Path) -> None:
+    def __init__(
+        self, url: str, token: str | None, cache_folder: Path, tracer: Tracer = NO_TRACER
+    ) -> None:
         """Prepare; nothing is asked yet.
 
         Args:
             url: where ``config.json`` is, without its name.
             token: proves who asks; None to ask as anybody.
             cache_folder: keeps answers, for all registries of this user.
+            tracer: is told of each request.
 
         Raises:
             ConfigurationError: the token would be sent over a connection that others can read.
@@ -80,7 +84,7 @@ class HttpTree:
         self._seconds = REQUEST_SECONDS
         headers = {"user-agent": "onex", "accept-encoding": "gzip"}
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
-        plain = plain_transport(url, token, CONNECTIONS)
+        plain = plain_transport(url, token, CONNECTIONS, tracer)
         cached = cached_transport(plain, token, cache_folder)
         self._plain = httpx2.Client(headers=headers, timeout=timeout, transport=plain)
         self._cached = httpx2.Client(headers=headers, timeout=timeout, transport=cached)

@@ -19,8 +19,12 @@ import httpx2
 from hishel.httpx2 import CacheTransport
 
 from onex.local_machine import make_folder
+from onex.telemetry.logs import CORRELATION, log_fields
+from onex.telemetry.tracing import NO_TRACER, Tracer
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+LOGGER = logging.getLogger("onex.remote")
 
 _PRIVATE_FILE, _PRIVATE_FOLDER = 0o600, 0o700
 
@@ -32,15 +36,35 @@ class _RegistryTransport(httpx2.BaseTransport):
     proxy, or of somebody who wants to hide what was published since.
     """
 
-    def __init__(self, inner: httpx2.BaseTransport, token: str | None) -> None:
+    def __init__(
+        self, inner: httpx2.BaseTransport, token: str | None, tracer: Tracer = NO_TRACER
+    ) -> None:
         self._inner = inner
         self._token = token
+        self._tracer = tracer
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         # Caches on the way must ask again as well.
         headers = [*request.headers.raw, (b"cache-control", b"no-cache")]
         if self._token:
             headers.append((b"authorization", f"Bearer {self._token}".encode()))
+        correlation = CORRELATION.get()
+        if correlation:
+            headers.append((b"x-request-id", correlation.encode("ascii", "replace")))
+        place = {"server.address": request.url.host, "url.path": request.url.path}
+        with self._tracer.span(f"onex.remote {request.method}", place) as span:
+            context = self._tracer.current()
+            if context is not None:
+                headers.append((b"traceparent", context.encode()))
+            response = self._send(request, headers)
+            span.set_attribute("http.response.status_code", response.status_code)
+        LOGGER.debug(
+            "%s %s: %d", request.method, request.url.path, response.status_code,
+            extra=log_fields(host=request.url.host),
+        )  # fmt: skip
+        return response
+
+    def _send(self, request: httpx2.Request, headers: list[tuple[bytes, bytes]]) -> httpx2.Response:
         request = httpx2.Request(
             request.method,
             request.url,
@@ -57,7 +81,9 @@ class _RegistryTransport(httpx2.BaseTransport):
         self._inner.close()
 
 
-def plain_transport(url: str, token: str | None, connections: int) -> httpx2.BaseTransport:
+def plain_transport(
+    url: str, token: str | None, connections: int, tracer: Tracer = NO_TRACER
+) -> httpx2.BaseTransport:
     """A pool of connections to a registry, through the proxy that the environment names."""
     parts = urlsplit(url)
     proxies = getproxies()
@@ -73,7 +99,7 @@ def plain_transport(url: str, token: str | None, connections: int) -> httpx2.Bas
         limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
         proxy=proxy,
     )
-    return _RegistryTransport(inner, token)
+    return _RegistryTransport(inner, token, tracer)
 
 
 def cached_transport(

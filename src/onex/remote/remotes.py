@@ -20,6 +20,7 @@ from onex.remote.archived_files import ArchivedFiles
 from onex.remote.credentials import Credentials, variable_of
 from onex.remote.folder_tree import FolderTree
 from onex.remote.tree import Tree
+from onex.telemetry.tracing import NO_TRACER, Tracer
 from onex.trust.signed_index import SignedIndex
 
 BACKOFF_SECONDS = 60.0
@@ -28,8 +29,14 @@ BACKOFF_SECONDS = 60.0
 class Remotes:
     """The remotes of one registry, opened when they are asked for."""
 
-    def __init__(self, configuration: Configuration, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        environment: Mapping[str, str],
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self._configuration = configuration
+        self._tracer = tracer
         self.credentials = Credentials(configuration.settings_folder, environment)
         self._trees: dict[str, Tree] = {}
         # Archives are fetched by several threads.
@@ -154,7 +161,7 @@ class Remotes:
 
         same = [r.name for r in self.declared if variable_of(r.name) == variable_of(remote.name)]
         token = self.credentials.token(remote.name, remote.url, is_named=len(same) == 1)
-        return HttpTree(remote.url, token, self._configuration.cache_folder)
+        return HttpTree(remote.url, token, self._configuration.cache_folder, self._tracer)
 
     def forget(self, remote: SourceConfiguration) -> None:
         """Forget what was noted of a remote."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from onex.domain.constraint import VersionConstraint
@@ -29,6 +30,12 @@ from onex.resolver.dependency_resolver import (
 from onex.resolver.explanation import describe_left_out
 from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.storage.backend import StorageBackend
+from onex.telemetry.telemetry import Telemetry
+
+SEVERAL, UNRESOLVED = "several", "unresolved"
+"""What measurements say in place of a node for several at once, and for what was not resolved."""
+
+SPAN_REFERENCES = 10
 
 
 class CachedResolver:
@@ -41,12 +48,15 @@ class CachedResolver:
         caches: ResolutionCaches,
         meet: Callable[[Iterable[str]], bool] = lambda names: False,
         admission: VersionAdmission | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """``host`` is where nodes will run; ``caches`` keep answers for others.
 
         ``meet`` registers what remotes know of nodes by these names, and says whether that
-        changed anything; ``admission`` says which versions the policy lets be chosen.
+        changed anything; ``admission`` says which versions the policy lets be chosen;
+        ``telemetry`` is told how long it takes to choose them.
         """
+        self._telemetry = telemetry or Telemetry()
         self._admission = admission or VersionAdmission(TrustRules(), lambda node: True)
         self._admitted_by = self._admission.key()
         self._meet = meet
@@ -74,12 +84,14 @@ class CachedResolver:
 
     def node(self, reference: NodeRef) -> RegisteredNode:
         """The version that a reference means; raises as ``identify``, and if none fits."""
+        started = time.perf_counter()
         identity = self.identify(reference)
         name = str(identity)
         constraint = reference.constraint
         key = f"{name}@{constraint}"
         version = self._caches.versions.get(key, lambda stored: Version.parse(as_text(stored)))
         registered = self._resolver.view.registered(name)
+        is_known = version is not None
         if version is None:
             version = resolve_version(self._resolver.matrix, name, constraint)
             if version is None:
@@ -91,6 +103,8 @@ class CachedResolver:
                     hint=way_back(name, left_out) or f"its versions are: {known}",
                 )
             self._caches.versions.put(key, version, frozenset([name]), self._head)
+        seconds = time.perf_counter() - started
+        self._telemetry.metrics.record_version_resolution(name, seconds, is_known)
         return registered[version]
 
     def resolve(
@@ -106,6 +120,27 @@ class CachedResolver:
             NodeNotFoundError, AmbiguousNodeError: a reference does not name one node.
             DocumentError: the manifest of an override cannot be used.
         """
+        started, before = time.perf_counter(), self._caches.dependencies.hits
+        tracer, name = self._telemetry.tracer, UNRESOLVED
+        told = ", ".join(map(str, references[:SPAN_REFERENCES])) if tracer.is_on else ""
+        try:
+            with tracer.span("onex.resolve", {"onex.references": told}):
+                found = self._resolve(references, lock, overrides)
+            name = _measured_name(references, found)
+        finally:
+            self._telemetry.metrics.record_version_resolution(
+                name,
+                time.perf_counter() - started,
+                self._caches.dependencies.hits > before,
+            )
+        return found
+
+    def _resolve(
+        self,
+        references: Sequence[NodeRef | str],
+        lock: Lockfile | LockedRequest | None,
+        overrides: Sequence[Override],
+    ) -> DependencyResolution:
         self._meet([_name(reference) for reference in _parsed(references)])
         self._follow_log()
         if overrides:
@@ -202,6 +237,13 @@ class CachedResolver:
             if error.remedies:
                 error.hint = "make one of the edits that the explanation ends with"
             raise
+
+
+def _measured_name(references: Sequence[NodeRef | str], found: DependencyResolution) -> str:
+    """What a measurement calls the node that was asked for, if it is one alone."""
+    if len(references) != 1 or not found.execution_order:
+        return SEVERAL
+    return str(found.execution_order[-1].metadata.node)
 
 
 def _name(reference: NodeRef) -> str:

@@ -57,6 +57,15 @@ class ResolutionCaches:
         self._cache.check()
         return self._cache.failure
 
+    def failures(self) -> dict[str, str]:
+        """Why levels cannot be used, by their names; each is tried."""
+        return self._cache.failures()
+
+    def keep_statistics(self) -> None:
+        """Add the hits and misses of this process to those that are kept."""
+        self._keep_statistics()
+        self._cache.keep_statistics()
+
     def forget(self, names: frozenset[str] | None) -> None:
         """Drop the answers in memory about nodes with these names; None drops all."""
         self.versions.forget(names)

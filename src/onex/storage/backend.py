@@ -337,6 +337,10 @@ class StorageBackend(Protocol):
         """The log from the entry after the given serial on."""
         ...
 
+    def refusals(self) -> Mapping[str, int]:
+        """How often each action was refused, as the log has it."""
+        ...
+
     def grant_events(self) -> Sequence[Event]:
         """The entries of the log about grants, oldest first."""
         ...
@@ -431,6 +435,10 @@ class StorageBackend(Protocol):
 
     def rebuild(self) -> int:
         """Make the tables of the present anew from the log; returns how many versions there are."""
+        ...
+
+    def schema_numbers(self) -> tuple[int, int]:
+        """The migration up to which the database was brought, and the last that onex has."""
         ...
 
     def vacuum(self) -> None:

@@ -38,6 +38,9 @@ LIFETIMES = {
 }
 """How long what is signed is good; a reader refuses it afterwards."""
 
+SIGNED_DAILY = (SNAPSHOT, TIMESTAMP)
+"""The roles that are signed again whenever something changes."""
+
 _NAME = re.compile(
     r"(?:(?P<version>[1-9]\d{0,17})\.)?(?P<role>root|targets|snapshot|timestamp|bin-[0-9a-f]{3})\.json"
 )

@@ -116,6 +116,10 @@ class IndexSigner:
         root = self._storage.signed_metadata(ROOT)
         return None if root is None else fingerprint_of(root.encode())
 
+    def require_key(self, roles: IndexRoles) -> None:
+        """Raise KeyUnusableError unless the key for daily signing is at hand."""
+        self._online_key(roles, is_taken=False)
+
     def install(self, roles: IndexRoles, actor: str | None = None) -> None:
         """Take over a root and targets.
 

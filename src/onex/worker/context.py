@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, as_texts
+from onex.domain.json_value import (
+    JsonObject,
+    JsonValue,
+    as_object,
+    as_optional_text,
+    as_text,
+    as_texts,
+)
 
 if TYPE_CHECKING:
     import logging
@@ -30,6 +37,7 @@ class ContextSpec:
     permissions: tuple[str, ...] = ()
     config: JsonObject = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str | None = None
 
     def to_json(self) -> JsonObject:
         """The content as JSON; ``from_json`` reads it back unchanged."""
@@ -39,6 +47,7 @@ class ContextSpec:
             "permissions": self.permissions,
             "config": self.config,
             "secrets": self.secrets,
+            "traceparent": self.traceparent,
         }
 
     @classmethod
@@ -50,6 +59,7 @@ class ContextSpec:
             permissions=as_texts(body["permissions"]),
             config=as_object(body["config"]),
             secrets={name: as_text(value) for name, value in as_object(body["secrets"]).items()},
+            traceparent=as_optional_text(body["traceparent"]),
         )
 
 
@@ -85,6 +95,14 @@ class ExecutionContext:
     def get_correlation_id(self) -> str:
         """The run and the step, to join logs by."""
         return self._spec.correlation_id
+
+    def get_trace_context(self) -> dict[str, str]:
+        """The headers that join what a node asks of others to the trace of its run.
+
+        They are those of W3C Trace Context; none if the run is not traced.
+        """
+        traceparent = self._spec.traceparent
+        return {} if traceparent is None else {"traceparent": traceparent}
 
     def get_logger(self) -> logging.Logger:
         """A logger whose records are kept with the step."""

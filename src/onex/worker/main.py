@@ -127,6 +127,9 @@ def _answer(
         except FileNotFoundError:
             Path(spec.workdir).mkdir(parents=True, exist_ok=True)
             os.chdir(spec.workdir)
+        if spec.traceparent is not None:
+            # Where libraries that trace look for what they belong to.
+            os.environ["TRACEPARENT"] = spec.traceparent
         context = ExecutionContext(
             spec,
             folder,

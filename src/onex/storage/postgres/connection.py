@@ -12,6 +12,7 @@ from functools import lru_cache
 import psycopg
 
 from onex.domain.url import without_secrets
+from onex.storage.migrations import read_migrations
 from onex.storage.postgres.failures import as_storage_error, read_connection_string
 from onex.storage.postgres.row_sets import column_types, for_a_set, in_sets, touches_rows_once
 from onex.storage.postgres.schema import bring_up_to_date, take_log_lock
@@ -156,6 +157,10 @@ class PostgresConnection:
     def check(self) -> str | None:
         self.rows("SELECT 1")
         return None
+
+    def schema_numbers(self) -> tuple[int, int]:
+        newest = max(read_migrations("onex.storage.postgres", "registry"))
+        return int(self.rows("SELECT max(number) FROM schema_version")[0][0]), newest
 
     def vacuum(self) -> None:
         """Give unused space back, and renew the statistics of the planner."""

@@ -81,6 +81,10 @@ class SqlConnection(Protocol):
         """What is wrong with the database's files, None if nothing is."""
         ...
 
+    def schema_numbers(self) -> tuple[int, int]:
+        """The migration up to which the database was brought, and the last that onex has."""
+        ...
+
     def vacuum(self) -> None:
         """Give unused space back."""
         ...

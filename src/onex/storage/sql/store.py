@@ -90,6 +90,9 @@ class SqlBackend:
     def close(self) -> None:
         self._connection.close()
 
+    def schema_numbers(self) -> tuple[int, int]:
+        return self._connection.schema_numbers()
+
     def vacuum(self) -> None:
         self._connection.vacuum()
 
@@ -481,6 +484,12 @@ class SqlBackend:
             if event.outcome == ALLOWED
             and constraint.admits(NodeVersion.parse(event.object).version)
         ]
+
+    def refusals(self) -> Mapping[str, int]:
+        rows = self._connection.rows(
+            "SELECT action, count(*) FROM events WHERE outcome = 'refused' GROUP BY action"
+        )
+        return {action: int(count) for action, count in rows}
 
     def grant_events(self) -> Sequence[Event]:
         return self._events_with(APPROVED, REVOKED)

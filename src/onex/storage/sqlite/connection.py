@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from onex.storage.migrations import read_migrations
 from onex.storage.sql.connection import Parameter, Row
 from onex.storage.sqlite.database import Database, storage_error, storage_errors
 
@@ -79,6 +80,10 @@ class SqliteConnection:
     def check(self) -> str | None:
         finding = self.rows("PRAGMA quick_check(1)")[0][0]
         return None if finding == "ok" else str(finding)
+
+    def schema_numbers(self) -> tuple[int, int]:
+        newest = max(read_migrations("onex.storage.sqlite", "registry"))
+        return int(self.rows("PRAGMA user_version")[0][0]), newest
 
     def close(self) -> None:
         self._database.close()
