@@ -100,7 +100,7 @@ class Registry:
     ) -> None:
         self.configuration = configuration
         self._owns_telemetry = telemetry is None
-        self.telemetry = telemetry or Telemetry(RegistryMetrics(), make_tracer(environment))
+        self.telemetry = telemetry or Telemetry(RegistryMetrics(), make_tracer(environment, "onex"))
         self._environment = environment
         self._actor = actor
         self._scanned: Sequence[Problem] | None = None
@@ -142,7 +142,7 @@ class Registry:
     def close(self) -> None:
         """Release the databases, and keep what was measured."""
         if self._owns_telemetry:
-            self.measurements.add(self.telemetry.metrics.measurements.take())
+            self.keep_measurements()
             self.telemetry.tracer.close()
         opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
         for name in _MADE_OF_PARTS:
@@ -199,6 +199,13 @@ class Registry:
 
         home = self.configuration.home
         return RunHistory(SqliteRunJournal(home / "history.db"), home)
+
+    def keep_measurements(self) -> None:
+        """Add what was measured to what other processes measured; it stays here if that fails."""
+        measured = self.telemetry.metrics.measurements
+        taken = measured.take()
+        if not self.measurements.add(taken):
+            measured.add(taken)
 
     @property
     def measurements(self) -> KeptMeasurements:

@@ -103,6 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit code. Every error has been printed then."""
     output = _output_for_errors(arguments)
     try:
+        _write_logs()
         # Not ``onex.main``: that one answers a closed pipe by itself, and as a failure.
         with onex.make_context("onex", list(arguments)) as context:
             outcome = onex.invoke(context)
@@ -138,6 +139,14 @@ def run(arguments: Sequence[str]) -> int:
         )
         return _report(output, defect)
     return outcome if isinstance(outcome, int) else ExitCode.SUCCESS
+
+
+def _write_logs() -> None:
+    """Write log records if the environment asks for them; raises UsageError."""
+    if os.environ.get("ONEX_LOG"):
+        from onex.telemetry.logs import wanted_logs, write_logs
+
+        write_logs(wanted_logs(os.environ))
 
 
 def _report(output: Output, error: OnexError) -> int:

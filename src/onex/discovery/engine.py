@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 import time
@@ -457,7 +458,13 @@ def _ask_all(inquiries: Sequence[_Inquiry]) -> None:
         inquiries[0].ask()
         return
     threads = [
-        threading.Thread(target=inquiry.ask, name=f"onex-scan-{inquiry.source.name}", daemon=True)
+        threading.Thread(
+            # What the scan is part of goes along.
+            target=contextvars.copy_context().run,
+            args=(inquiry.ask,),
+            name=f"onex-scan-{inquiry.source.name}",
+            daemon=True,
+        )
         for inquiry in inquiries
     ]
     for thread in threads:

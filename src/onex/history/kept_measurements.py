@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from onex.telemetry.measurements import (
     values_of,
 )
 from onex.telemetry.metric_catalog import METRICS, Metric, MetricKind
+
+LOGGER = logging.getLogger("onex.telemetry")
 
 HISTORY_FILE = "history.db"
 
@@ -36,15 +39,16 @@ class KeptMeasurements:
         """``home`` is the folder of a registry's state."""
         self._home = home
         self._path = home / HISTORY_FILE
-        self.failure: str | None = None
 
-    def add(self, measurements: Measurements) -> None:
-        """Add measurements; ``failure`` says why they are lost if they cannot be kept.
+    def add(self, measurements: Measurements) -> bool:
+        """Add measurements; returns whether they are kept.
 
         A registry that has no folder yet gets none for them.
         """
-        if not measurements or not self._home.is_dir():
-            return
+        if not measurements:
+            return True
+        if not self._home.is_dir():
+            return False
         try:
             database = Database(self._path, "history")
             try:
@@ -53,7 +57,10 @@ class KeptMeasurements:
             finally:
                 database.close()
         except StorageError as error:
-            self.failure = error.message
+            # What was measured is worth no failure of what was done.
+            LOGGER.info("measurements are not kept: %s", error.message)
+            return False
+        return True
 
     def read(self) -> Measurements:
         """All that is kept.

@@ -22,10 +22,14 @@ def measure(registry: Registry) -> Measurements:
     Raises:
         StorageError: its database, or its history, cannot be read.
     """
-    registry.measurements.add(registry.telemetry.metrics.measurements.take())
+    registry.keep_measurements()
     found = registry.measurements.read()
+    # What could not be kept, if anything.
+    found.add(registry.telemetry.metrics.measurements)
     found.add(_state(registry))
-    return BoundedLabels().bounded(found)
+    bounded = BoundedLabels().bounded(found)
+    bounded.exemplars.update(registry.telemetry.metrics.measurements.exemplars)
+    return bounded
 
 
 def _state(registry: Registry) -> Measurements:

@@ -29,6 +29,9 @@ from onex.server.entity_tags import EntityTags
 from onex.server.gate import Gate
 from onex.server.guards import Guards
 from onex.server.index_routes import IndexRoutes, is_of_tree
+from onex.server.measuring import Measuring
+from onex.server.observed import Observed
+from onex.server.operations_routes import PROBES, operations_routes
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of
 from onex.server.published_index import MINIMUM_COMPRESSED_BYTES, PublishedIndex
 from onex.server.rate_limiter import RateLimits
@@ -36,6 +39,9 @@ from onex.server.read_routes import read_routes
 from onex.server.registry_pool import RegistryPool
 from onex.server.requests import Requests
 from onex.server.trust_routes import trust_routes
+from onex.telemetry.registry_metrics import RegistryMetrics
+from onex.telemetry.telemetry import Telemetry
+from onex.telemetry.tracing import make_tracer
 
 THREADS = 8
 LOGGER = logging.getLogger("onex.server")
@@ -70,11 +76,15 @@ def create_app(
     configuration = load_configuration(settings.start, found, settings.home)
     rules = NamespaceRules(configuration.private_namespaces)
     gate = Gate(rules, settings.limits)
-    pool = RegistryPool(settings.home, settings.start, found)
+    telemetry = Telemetry(RegistryMetrics(), make_tracer(found))
+    pool = RegistryPool(settings.home, settings.start, found, telemetry)
+    measuring = Measuring(pool.open_with_remotes, telemetry)
     index = PublishedIndex(pool.open, gate)
     store = ArchiveStore(configuration.home / "published")
     tree = IndexRoutes(index, store, gate, is_ending)
-    api = _interface(Requests(pool, gate, index.note_change), index)
+    requests = Requests(pool, gate, index.note_change)
+    operations = operations_routes(requests, measuring, pool.open_with_remotes)
+    api = _interface(requests, index, measuring, operations)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_of_tree(scope["path"]):
@@ -82,18 +92,28 @@ def create_app(
         else:
             await api(scope, receive, send)
 
-    return Guards(route, settings.hosts, settings.limits)
+    guards = Guards(route, settings.hosts, settings.limits)
+
+    async def outside(scope: Scope, receive: Receive, send: Send) -> None:
+        is_probe = scope["type"] == "http" and scope["path"] in PROBES
+        await (api if is_probe else guards)(scope, receive, send)
+
+    return Observed(outside, telemetry)
 
 
-def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
+def _interface(
+    api: Requests, index: PublishedIndex, measuring: Measuring, operations: APIRouter
+) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         import anyio.to_thread
 
         # Each thread has a connection to the database of its own.
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        measuring.begin()
         yield
         await index.close()
+        await measuring.end()
 
     app = FastAPI(
         title="onex registry",
@@ -111,6 +131,7 @@ def _interface(api: Requests, index: PublishedIndex) -> FastAPI:
         change_routes(api),
         trust_routes(api),
         administration_routes(api),
+        operations,
     )
     for router in routers:
         app.include_router(router)

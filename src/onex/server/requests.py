@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
 
-from onex.domain.access_control import Action, HiddenNamespaces
+from onex.domain.access_control import EVERYTHING, Action, HiddenNamespaces, covers
 from onex.domain.errors import NodeNotFoundError
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.remote_errors import NotAuthenticatedError
@@ -78,6 +78,13 @@ class Requests:
         identity = node.node if isinstance(node, NodeVersion) else node
         namespace = None if identity is None else identity.namespace
         self._gate.require(caller, action, namespace, storage, "" if node is None else str(node))
+
+    def allows(self, caller: Caller, action: Action) -> bool:
+        """Whether a caller may do something with the whole registry; nothing is recorded."""
+        token = caller.token
+        return self._gate.rules.decide(token, action, None).allowed and (
+            token is None or any(covers(pattern, EVERYTHING) for pattern in token.namespaces)
+        )
 
     def require_namespace(self, caller: Caller, action: Action, namespace: str) -> None:
         """As ``require``, about a namespace and all below it."""

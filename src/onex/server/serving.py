@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from onex.domain.errors import OnexError, UsageError
 from onex.server.app import ServerSettings, create_app
+from onex.telemetry.logs import LogFormat, wanted_logs, write_logs
 
 BACKLOG = 2_048
 DRAIN_SECONDS = 10
@@ -158,6 +159,7 @@ def serve_socket(
     parent_pipe: int | None = None,
 ) -> None:
     """Serve on a socket that listens, until a signal, or until the pipe of the parent ends."""
+    write_logs(wanted_logs(os.environ, LogFormat.HUMAN))
     ending: list[uvicorn.Server] = []
     app = create_app(settings, is_ending=lambda: any(s.should_exit for s in ending))
     config = uvicorn.Config(

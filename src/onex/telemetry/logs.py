@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import TextIO
 
 from onex.domain.errors import UsageError
-from onex.telemetry.tracing import Tracer
 
 FORMAT_VARIABLE, LEVEL_VARIABLE = "ONEX_LOG", "ONEX_LOG_LEVEL"
 LEVELS = ("debug", "info", "warning", "error")
@@ -54,27 +53,34 @@ def wanted_logs(
     return LogFormat(text), logging.getLevelNamesMapping()[level.upper()]
 
 
-def write_logs(wanted: tuple[LogFormat, int], tracer: Tracer, stream: TextIO | None = None) -> None:
+def write_logs(wanted: tuple[LogFormat, int] | None, stream: TextIO | None = None) -> None:
     """Write the records of onex to a stream from now on, by default standard error."""
+    if wanted is None:
+        return
     kind, level = wanted
     handler = logging.StreamHandler(stream or sys.stderr)
     formats = {LogFormat.HUMAN: _HumanFormatter, LogFormat.JSON: _JsonFormatter}
-    handler.setFormatter(formats[kind](tracer))
+    handler.setFormatter(formats[kind]())
     logger = logging.getLogger("onex")
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
 
 
-class _Formatter(logging.Formatter):
-    def __init__(self, tracer: Tracer) -> None:
-        super().__init__()
-        self._tracer = tracer
+def _current_context() -> str | None:
+    """The context of the current span, which there is only if OpenTelemetry was imported."""
+    if "onex.telemetry.otel" not in sys.modules:
+        return None
+    from onex.telemetry.otel import current_context
 
+    return current_context()
+
+
+class _Formatter(logging.Formatter):
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         found: dict[str, object] = dict(getattr(record, FIELDS, {}))
         correlation = found.pop("correlation_id", "") or CORRELATION.get()
-        traceparent = found.pop("traceparent", None) or self._tracer.current()
+        traceparent = found.pop("traceparent", None) or _current_context()
         if correlation:
             found["correlation_id"] = correlation
         if isinstance(traceparent, str):

@@ -91,6 +91,12 @@ class Measurements:
             if exemplar is not None:
                 self.exemplars[metric.name, labels, place] = exemplar
 
+    def without_names(self) -> Measurements:
+        """The same with ``other`` for each value of a label that comes from users."""
+        found = BoundedLabels(maximum=0).bounded(self)
+        found.exemplars.update(self.exemplars)
+        return found
+
     def take(self) -> Measurements:
         """All values there are, which are forgotten here; exemplars stay."""
         with self._lock:
@@ -142,11 +148,16 @@ class BoundedLabels:
         return tuple(found)
 
     def bounded(self, measurements: Measurements) -> Measurements:
-        """The same measurements with bounded labels; those that fall together are summed."""
+        """The same measurements with bounded labels; those that fall together are summed.
+
+        Gauges beyond the first are left out, since no sum of them means anything.
+        """
         result = Measurements()
         for metric, labels, value in values_of(measurements):
             one = Measurements()
             bound = self.bound(metric, labels)
+            if metric.kind is MetricKind.GAUGE and bound != labels:
+                continue
             if isinstance(value, Distribution):
                 one.distributions[metric.name] = {bound: value}
             else:

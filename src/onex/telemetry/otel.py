@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from threading import Thread
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -31,18 +33,30 @@ class OtelTracer:
 
     is_on = True
 
-    def __init__(self, processor: SpanProcessor) -> None:
-        """``processor`` is handed each span at its end."""
+    def __init__(self, processor: SpanProcessor, root: str | None = None) -> None:
+        """Hand each span to ``processor`` at its end.
+
+        Spans outside of any other belong to a span called ``root``, which lasts until this is
+        closed; without one, each begins a trace of its own.
+        """
         self._processor = processor
+        self._closing = ExitStack()
+        self._root: Context | None = None
         version = metadata.version("onex-registry")
         self._resource = Resource.create({"service.name": "onex", "service.version": version})
         provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
         provider.add_span_processor(processor)
         self._tracer = provider.get_tracer(_SCOPE, version)
         self._scope = InstrumentationScope(_SCOPE, version)
+        if root is not None:
+            # Who started this process may say what it is part of.
+            parent = _PROPAGATOR.extract({"traceparent": os.environ.get("TRACEPARENT", "")})
+            span = self._tracer.start_span(root, parent)
+            self._closing.callback(span.end)
+            self._root = trace.set_span_in_context(span)
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> OtelTracer:
+    def of(cls, environment: Mapping[str, str], root: str | None) -> OtelTracer:
         """A tracer that sends to the receiver that the environment names."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -51,7 +65,7 @@ class OtelTracer:
         # Each failed attempt would be a traceback; what matters is said once, by close().
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         exporter = OTLPSpanExporter(endpoint=whole or f"{start}/v1/traces")
-        return cls(BatchSpanProcessor(exporter))
+        return cls(BatchSpanProcessor(exporter), root)
 
     @contextmanager
     def span(
@@ -62,7 +76,11 @@ class OtelTracer:
         parent: str | None = None,
         is_server: bool = False,
     ) -> Iterator[SpanInProgress]:
-        context = None if parent is None else _PROPAGATOR.extract({"traceparent": parent})
+        context = None
+        if parent is not None:
+            context = _PROPAGATOR.extract({"traceparent": parent})
+        elif current_context() is None:
+            context = self._root
         with self._tracer.start_as_current_span(
             name,
             context,
@@ -79,7 +97,7 @@ class OtelTracer:
                 raise
 
     def current(self) -> str | None:
-        return _written(trace.get_current_span().get_span_context())
+        return current_context()
 
     def child(self, parent: str | None) -> str | None:
         if parent is None:
@@ -108,6 +126,7 @@ class OtelTracer:
         )
 
     def close(self) -> str | None:
+        self._closing.close()
         # A receiver that is away must not hold up the end of a command.
         closing = Thread(target=self._processor.shutdown, name="onex-traces", daemon=True)
         closing.start()
@@ -115,7 +134,9 @@ class OtelTracer:
         return "the receiver of traces did not take them all" if closing.is_alive() else None
 
 
-def _written(context: SpanContext) -> str | None:
+def current_context() -> str | None:
+    """The context of the current span; None without one."""
+    context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None
     return _text(context.trace_id, context.span_id, context.trace_flags)

@@ -128,8 +128,11 @@ def is_wanted(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name) for name in ENDPOINT_VARIABLES)
 
 
-def make_tracer(environment: Mapping[str, str]) -> Tracer:
-    """The tracer that an environment asks for; nothing of OpenTelemetry is imported without one."""
+def make_tracer(environment: Mapping[str, str], root: str | None = None) -> Tracer:
+    """The tracer that an environment asks for; nothing of OpenTelemetry is imported without one.
+
+    All spans belong to one called ``root`` then; without a name each begins a trace of its own.
+    """
     if not is_wanted(environment):
         return NO_TRACER
     import importlib.util
@@ -144,4 +147,4 @@ def make_tracer(environment: Mapping[str, str]) -> Tracer:
         return NO_TRACER
     from onex.telemetry.otel import OtelTracer
 
-    return OtelTracer.of(environment)
+    return OtelTracer.of(environment, root)
