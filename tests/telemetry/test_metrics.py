@@ -197,7 +197,7 @@ def test_a_strange_request_id_is_replaced(
 ) -> None:
     server = serve(make_project("server"))
     told = server.ask("livez", x_request_id=given.encode("utf-8").decode("latin-1"))
-    assert len(told.headers["x-request-id"]) == 16
+    assert told.headers["x-request-id"] != given
 
 
 def test_routes_are_few_whatever_is_asked_for(

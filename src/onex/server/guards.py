@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
+from onex.server.answer import ANSWER, Answer
 from onex.server.asgi import (
     Application,
     Headers,
@@ -61,12 +62,15 @@ class Guards:
         )
         is_long = is_upload or scope["path"].startswith("/blobs/")
         seconds = None if is_stream else UPLOAD_SECONDS if is_long else REQUEST_SECONDS
-        exchange = _Exchange(receive, send, limit)
+        body = _Body(receive, limit)
         try:
             async with asyncio.timeout(seconds):
-                await self._inner(scope, exchange.receive, exchange.send)
+                await self._inner(scope, body.receive, send)
         except TimeoutError:
-            await exchange.end(503, f"the request took more than {seconds:g} seconds")
+            answer: Answer = scope[ANSWER]
+            if not answer.status:
+                told = f"the request took more than {seconds:g} seconds"
+                await _refuse(send, 503, "ACC005", told, [(b"connection", b"close")])
 
     def _refusal(
         self, scope: Scope, headers: dict[bytes, str]
@@ -94,15 +98,13 @@ def _is_of_host(origin: str, host: str) -> bool:
         return False
 
 
-class _Exchange:
-    """One request and its answer: counts what comes in, and knows what went out."""
+class _Body:
+    """The body of one request, of which no more than a limit is taken."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
-        self._send = send
         self._limit = limit
         self._size = 0
-        self.status: int | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -113,23 +115,12 @@ class _Exchange:
             raise HTTPException(413, f"the body has more than {self._limit} bytes")
         return message
 
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = int(str(message["status"]))
-        await self._send(message)
-
     async def _drain(self) -> None:
         """Take a little more of the body, since an answer is lost if the peer still sends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while (await self._receive()).get("more_body"):
                     pass
-
-    async def end(self, status: int, detail: str) -> None:
-        """Answer with a problem, if nothing was answered yet."""
-        if self.status is None:
-            self.status = status
-            await _refuse(self._send, status, "ACC005", detail, [(b"connection", b"close")])
 
 
 def _hostname(host: str) -> str:

@@ -6,14 +6,13 @@ import logging
 import re
 import secrets
 import time
-from contextlib import nullcontext
 
-from onex.server.asgi import Application, Message, Receive, Scope, Send, client_address
-from onex.server.index_routes import STREAM_TYPE, is_of_tree
+from onex.server.answer import ANSWER, REQUEST_ID_HEADER, Answer
+from onex.server.asgi import Application, Receive, Scope, Send, client_address
+from onex.server.index_routes import is_of_tree
 from onex.telemetry.logs import CORRELATION, log_fields
 from onex.telemetry.telemetry import Telemetry
 
-REQUEST_ID_HEADER = b"x-request-id"
 UNMATCHED = "unmatched"
 """The route of requests that no route answered."""
 
@@ -28,7 +27,9 @@ class Observed:
 
     def __init__(self, inner: Application, telemetry: Telemetry) -> None:
         self._inner = inner
-        self._telemetry = telemetry
+        self._metrics, self._tracer = telemetry.metrics, telemetry.tracer
+        self._start = f"{secrets.token_hex(4)}-"
+        self._count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,51 +41,54 @@ class Observed:
                 given = value
             elif name == b"traceparent" and _TRACE.fullmatch(value):
                 parent = value
-        request_id = given or secrets.token_hex(8).encode()
-        status, is_stream = 0, False
-
-        async def observed(message: Message) -> None:
-            nonlocal status, is_stream
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = list(message.get("headers", ()))
-                is_stream = any(STREAM_TYPE.encode() in value for _, value in headers)
-                message = {**message, "headers": [*headers, (REQUEST_ID_HEADER, request_id)]}
-            await send(message)
-
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        tracer = self._telemetry.tracer
-        name = request_id.decode()
-        correlation, started = CORRELATION.set(name), time.perf_counter()
-        span = (
-            tracer.span(
-                f"HTTP {method}",
-                {"http.request.method": method, "url.path": scope["path"]},
-                parent=parent.decode() or None,
-                is_server=True,
-            )
-            if tracer.is_on
-            else nullcontext()
-        )
+        if given:
+            request_id = given.decode()
+        else:
+            self._count += 1
+            request_id = f"{self._start}{self._count:x}"
+        # Files of the index are read by the thousand: who wants to find them again says so.
+        is_file = is_of_tree(scope["path"])
+        answer = Answer(send, request_id, shows=not is_file or given != b"")
+        scope[ANSWER] = answer
+        correlation, started = CORRELATION.set(request_id), time.perf_counter()
         try:
-            with span as traced:
-                await self._inner(scope, receive, observed)
-                if traced is not None:
-                    traced.set_attribute("http.route", _route(scope))
-                    traced.set_attribute("http.response.status_code", status)
+            if self._tracer.is_on:
+                await self._traced(scope, receive, answer, parent.decode() or None)
+            else:
+                await self._inner(scope, receive, answer.send)
         finally:
             seconds = time.perf_counter() - started
-            if not is_stream:
-                # A stream lasts as long as its reader likes.
-                self._telemetry.metrics.record_http_request(
-                    method, _route(scope), status, seconds, name
-                )
-            if _LOGGER.isEnabledFor(logging.INFO):
-                _LOGGER.info(
-                    "%s %s %d", method, scope["path"], status,
-                    extra=log_fields(seconds=round(seconds, 6), client=client_address(scope)),
-                )  # fmt: skip
+            self._note(scope, answer, seconds, is_file=is_file)
             CORRELATION.reset(correlation)
+
+    async def _traced(
+        self, scope: Scope, receive: Receive, answer: Answer, parent: str | None
+    ) -> None:
+        attributes = {"http.request.method": _method(scope), "url.path": scope["path"]}
+        with self._tracer.span(
+            f"HTTP {_method(scope)}", attributes, parent=parent, is_server=True
+        ) as span:
+            await self._inner(scope, receive, answer.send)
+            span.set_attribute("http.route", _route(scope))
+            span.set_attribute("http.response.status_code", answer.status)
+
+    def _note(self, scope: Scope, answer: Answer, seconds: float, *, is_file: bool) -> None:
+        method = _method(scope)
+        if not answer.is_stream:
+            # A stream lasts as long as its reader likes.
+            route = _folder(scope) if is_file else _route(scope)
+            self._metrics.record_http_request(
+                method, route, answer.status, seconds, answer.request_id
+            )
+        if _LOGGER.isEnabledFor(logging.INFO):
+            _LOGGER.info(
+                "%s %s %d", method, scope["path"], answer.status,
+                extra=log_fields(seconds=round(seconds, 6), client=client_address(scope)),
+            )  # fmt: skip
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "OTHER"
 
 
 def _route(scope: Scope) -> str:
@@ -92,6 +96,9 @@ def _route(scope: Scope) -> str:
     route = getattr(scope.get("route"), "path", None)
     if isinstance(route, str):
         return route
-    if is_of_tree(scope["path"]):
-        return f"/{scope['path'][1:].partition('/')[0]}"
-    return UNMATCHED
+    return _folder(scope) if is_of_tree(scope["path"]) else UNMATCHED
+
+
+def _folder(scope: Scope) -> str:
+    """The folder of a file of the tree."""
+    return f"/{scope['path'][1:].partition('/')[0]}"

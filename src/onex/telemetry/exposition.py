@@ -57,7 +57,9 @@ def _histogram(
             if exemplar is None:
                 buckets.append((bound, below))
                 continue
-            told = FamilyExemplar(dict(exemplar.labels), exemplar.value, exemplar.time)
+            told = FamilyExemplar(
+                {"request_id": exemplar.request_id}, exemplar.value, exemplar.time
+            )
             buckets.append((bound, below, told))
         family.add_metric(labels, buckets, found.sum)
     return family

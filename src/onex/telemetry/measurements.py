@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from onex.telemetry.metric_catalog import MAXIMUM_VALUES, METRICS, OTHER, Metric, MetricKind
 
@@ -44,11 +46,10 @@ class Distribution:
         return buckets[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
-    """One measured value, and the identifiers of the trace or request that it belongs to."""
+class Exemplar(NamedTuple):
+    """One measured value, the request that it belongs to, and when that was (Unix time)."""
 
-    labels: Mapping[str, str]
+    request_id: str
     value: float
     time: float
 
@@ -77,9 +78,9 @@ class Measurements:
             self.numbers.setdefault(metric.name, {})[labels] = value
 
     def observe(
-        self, metric: Metric, value: float, labels: Labels = (), exemplar: Exemplar | None = None
+        self, metric: Metric, value: float, labels: Labels = (), request_id: str | None = None
     ) -> None:
-        """Add a value to a histogram."""
+        """Add a value to a histogram, and keep it as an example of its bucket for a request."""
         place = bisect_left(metric.buckets, value)
         with self._lock:
             values = self.distributions.setdefault(metric.name, {})
@@ -88,7 +89,8 @@ class Measurements:
                 found = values[labels] = Distribution([0] * (len(metric.buckets) + 1))
             found.counts[place] += 1
             found.sum += value
-            if exemplar is not None:
+            if request_id is not None:
+                exemplar = Exemplar(request_id, value, time.time())
                 self.exemplars[metric.name, labels, place] = exemplar
 
     def without_names(self) -> Measurements:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+from collections import deque
 
 from onex.telemetry import metric_catalog as catalog
-from onex.telemetry.measurements import Exemplar, Measurements
+from onex.telemetry.measurements import Measurements
 
 
 class RegistryMetrics:
     """Turns what happened into measurements, which are kept until somebody takes them."""
 
     def __init__(self) -> None:
-        self.measurements = Measurements()
+        self._measurements = Measurements()
+        self._requests: deque[tuple[str, str, int, float, str]] = deque()
+
+    @property
+    def measurements(self) -> Measurements:
+        """All that was measured and not taken yet."""
+        with contextlib.suppress(IndexError):
+            while True:
+                method, route, status, duration, request_id = self._requests.popleft()
+                labels = (method, route, str(status))
+                self._measurements.observe(catalog.HTTP_SECONDS, duration, labels, request_id)
+        return self._measurements
 
     def record_discovery_operation(self, source: str, duration: float, nodes_found: int) -> None:
         """A scan of a source ended; ``duration`` is in seconds."""
@@ -37,9 +49,5 @@ class RegistryMetrics:
         self, method: str, route: str, status: int, duration: float, request_id: str
     ) -> None:
         """A request was answered; ``duration`` is in seconds."""
-        self.measurements.observe(
-            catalog.HTTP_SECONDS,
-            duration,
-            (method, route, str(status)),
-            Exemplar({"request_id": request_id}, duration, time.time()),
-        )
+        # Sorted in later: here each microsecond is one of every request.
+        self._requests.append((method, route, status, duration, request_id))
