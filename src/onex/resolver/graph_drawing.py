@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
-from onex.domain.graph import execution_order
 from onex.resolver.dependency_graph import DependencyGraph
+from onex.resolver.layered_layout import Layout, lay_out
 
-_CHARACTER_WIDTH, _BOX_HEIGHT, _ROW_HEIGHT, _GAP, _MARGIN = 7.3, 30.0, 90.0, 24.0, 20.0
+_CHARACTER_WIDTH, _BOX_HEIGHT, _ROW_HEIGHT, _MARGIN = 7.3, 30.0, 90.0, 20.0
+_LABELLED_NODES = 30
+"""In larger graphs the constraints are told where one points at a line."""
+
 _HEAD = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" \
 font-family="ui-monospace, monospace" font-size="12">
@@ -35,30 +39,71 @@ def to_mermaid(graph: DependencyGraph) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_svg(graph: DependencyGraph) -> str:
-    """The graph in rows: whoever needs others stands above them."""
-    boxes, width, height = _layout(graph)
-    parts = [_HEAD.format(width=round(width), height=round(height))]
+def to_svg(
+    graph: DependencyGraph,
+    links: Mapping[str, str] | None = None,
+    hidden: Mapping[str, int] | None = None,
+) -> str:
+    """The graph in rows: whoever needs others stands above them, and no line leads behind a box.
+
+    Args:
+        graph: what is drawn.
+        links: where the box of a node leads.
+        hidden: how many that a node needs are not in the graph, which its box says.
+    """
+    links, hidden = links or {}, hidden or {}
+    labels = {node: graph.label(node) for node in graph.versions}
+    for node, count in hidden.items():
+        labels[node] += f"  +{count}"
+    widths = {node: len(label) * _CHARACTER_WIDTH + 20 for node, label in labels.items()}
+    layout = lay_out(widths, graph.needs)
+    height = 2 * _MARGIN + max(0, layout.layers - 1) * _ROW_HEIGHT + _BOX_HEIGHT
+    parts = [_HEAD.format(width=round(layout.width + 2 * _MARGIN), height=round(height))]
     for node, needed, constraint in _edges(graph):
-        (x1, y1, w1), (x2, y2, w2) = boxes[node], boxes[needed]
-        start_x, start_y = x1 + w1 / 2, y1 + _BOX_HEIGHT
-        end_x, end_y = x2 + w2 / 2, y2
-        bend = (end_y - start_y) / 2
+        path = _path(layout, node, needed)
         parts.append(
-            f'<path d="M{start_x:.1f} {start_y:.1f}C{start_x:.1f} {start_y + bend:.1f}'
-            f' {end_x:.1f} {end_y - bend:.1f} {end_x:.1f} {end_y:.1f}" fill="none"'
-            ' stroke="#577590" marker-end="url(#tip)"/>'
-            f'<text x="{(start_x + end_x) / 2 + 4:.1f}" y="{(start_y + end_y) / 2:.1f}"'
-            f' fill="#577590" font-size="10">{escape(constraint)}</text>'
+            f'<path class="edge" d="{path}" fill="none" stroke="#577590" marker-end="url(#tip)">'
+            f"<title>{escape(labels[node])} asks for {escape(needed)} {escape(constraint)}"
+            "</title></path>"
         )
-    for node, (x, y, box_width) in sorted(boxes.items()):
-        fill = "#2a9d8f" if node in graph.requirements else "#264653"
-        parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{box_width:.1f}" height="{_BOX_HEIGHT:.0f}"'
-            f' rx="5" fill="{fill}"/><text x="{x + box_width / 2:.1f}" y="{y + 19:.1f}"'
-            f' text-anchor="middle" fill="#ffffff">{escape(graph.label(node))}</text>'
+        if len(graph.versions) <= _LABELLED_NODES:
+            box = layout.boxes[node]
+            line = layout.crossings[node, needed]
+            end = line[0] if line else layout.boxes[needed].centre
+            x = _MARGIN + (box.centre + end) / 2 + 4
+            y = _MARGIN + box.layer * _ROW_HEIGHT + _BOX_HEIGHT + (_ROW_HEIGHT - _BOX_HEIGHT) / 2
+            parts.append(
+                f'<text class="asked" x="{x:.1f}" y="{y:.1f}" fill="#577590" font-size="10">'
+                f"{escape(constraint)}</text>"
+            )
+    for node, box in sorted(layout.boxes.items()):
+        kind, fill = ("root", "#1f7a70") if node in graph.requirements else ("node", "#264653")
+        x, y = box.left + _MARGIN, _MARGIN + box.layer * _ROW_HEIGHT
+        drawn = (
+            f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{box.width:.1f}"'
+            f' height="{_BOX_HEIGHT:.0f}" rx="5" fill="{fill}"/>'
+            f'<text class="label" x="{box.centre + _MARGIN:.1f}" y="{y + 19:.1f}"'
+            f' text-anchor="middle" fill="#ffffff">{escape(labels[node])}</text>'
         )
+        link = links.get(node)
+        parts.append(drawn if link is None else f'<a href="{escape(link)}">{drawn}</a>')
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _path(layout: Layout, node: str, needed: str) -> str:
+    """A line: curves between the rows, where there are no boxes, and straight through its lanes."""
+    upper, lower = layout.boxes[node], layout.boxes[needed]
+    x, y = upper.centre + _MARGIN, _MARGIN + upper.layer * _ROW_HEIGHT + _BOX_HEIGHT
+    path = f"M{x:.1f} {y:.1f}"
+    space = _ROW_HEIGHT - _BOX_HEIGHT
+    curves = []
+    for centre in (*layout.crossings[node, needed], lower.centre):
+        end, bottom, middle = centre + _MARGIN, y + space, y + space / 2
+        curves.append(f"C{x:.1f} {middle:.1f} {end:.1f} {middle:.1f} {end:.1f} {bottom:.1f}")
+        x, y = end, bottom + _BOX_HEIGHT
+        curves.append(f"V{y:.1f}")
+    # The last curve ends at the box.
+    return path + "".join(curves[:-1])
 
 
 def _edges(graph: DependencyGraph) -> list[tuple[str, str, str]]:
@@ -67,25 +112,3 @@ def _edges(graph: DependencyGraph) -> list[tuple[str, str, str]]:
         for node, needs in sorted(graph.needs.items())
         for needed, constraint in sorted(needs.items())
     ]
-
-
-def _layout(graph: DependencyGraph) -> tuple[dict[str, tuple[float, float, float]], float, float]:
-    """The left, top and width of each box, and the size of the whole."""
-    row = dict.fromkeys(graph.versions, 0)
-    for node in reversed(execution_order(graph.needs)):
-        for needed in graph.needs[node]:
-            row[needed] = max(row[needed], row[node] + 1)
-    widths = {n: len(graph.label(n)) * _CHARACTER_WIDTH + 20 for n in graph.versions}
-    rows: dict[int, list[str]] = {}
-    for node in sorted(graph.versions):
-        rows.setdefault(row[node], []).append(node)
-    lengths = {r: sum(widths[n] + _GAP for n in nodes) - _GAP for r, nodes in rows.items()}
-    width = max(lengths.values(), default=0.0) + 2 * _MARGIN
-    boxes = {}
-    for number, nodes in rows.items():
-        x = (width - lengths[number]) / 2
-        for node in nodes:
-            boxes[node] = (x, _MARGIN + number * _ROW_HEIGHT, widths[node])
-            x += widths[node] + _GAP
-    height = 2 * _MARGIN + (len(rows) - 1) * _ROW_HEIGHT + _BOX_HEIGHT if rows else 2 * _MARGIN
-    return boxes, width, height
