@@ -55,6 +55,9 @@ serve(settings, Listening("127.0.0.1", 0), lambda url: print(url, flush=True))
 class _Silent(orchestrator.RunTelemetry):
     """Measures nothing."""
 
+    def printing(self, call_id: str, log: object) -> None:
+        pass
+
     def recorded(self, entries: object) -> None:
         pass
 

@@ -61,6 +61,7 @@ _COMMANDS = {
     "token": "onex.cli.token:token",
     "tree": "onex.cli.dependencies:tree",
     "trust": "onex.cli.trust_index:trust",
+    "ui": "onex.cli.ui:ui",
     "validate": "onex.cli.validate:validate",
     "verify": "onex.cli.verify:verify",
     "version": "onex.cli.version:version",

@@ -49,10 +49,7 @@ def serve(
     What was published to it is offered by the index protocol (docs/protocol.md), and everything
     by the interface for programs below /api/v1.
     """
-    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
-        raise UsageError(
-            "serving needs FastAPI and uvicorn", hint="pip install 'onex-registry[server]'"
-        )
+    require_server()
     if bool(certificate) != bool(key):
         raise UsageError("TLS needs --certificate and --key", hint="give both")
     if not (_is_loopback(host) or certificate or insecure):
@@ -60,7 +57,7 @@ def serve(
             f"{host} can be reached by others, and nothing would be encrypted",
             hint="give --certificate and --key, or --insecure behind a proxy that has TLS",
         )
-    start = _project_of(home)
+    start = project_of(home)
     with Registry.open(home, start=start) as registry:
         if init:
             _require_no_admin(registry)
@@ -100,7 +97,17 @@ def serve(
     serve(settings, Listening(host, port, workers, tls), ready)
 
 
-def _project_of(home: Path | None) -> Path:
+def require_server() -> None:
+    """Raise UsageError if what serving needs is not installed."""
+    needed = ("fastapi", "uvicorn", "jinja2", "markdown_it", "nh3")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"serving needs {', '.join(missing)}", hint="pip install 'onex-registry[server]'"
+        )
+
+
+def project_of(home: Path | None) -> Path:
     """Where to look for onex.toml: beside the state that is named, or from here upwards.
 
     The rules of access of a registry must not depend on where its server is started.

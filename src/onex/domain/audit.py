@@ -105,9 +105,15 @@ def audit_tree(events: Iterable[Event], known: KnownTree | None = None) -> Audit
     return replace(report, reason=reason, root=root)
 
 
-def audit(events: Iterable[Event], known: LogHead | None = None) -> AuditReport:
-    """Check a log from its first entry on, and that it goes on from a head that was known."""
-    count, last = 0, LogHead(0, GENESIS_HASH)
+def audit(
+    events: Iterable[Event], known: LogHead | None = None, start: LogHead | None = None
+) -> AuditReport:
+    """Check a log, and that it goes on from a head that was known.
+
+    ``events`` are those after ``start``, up to which it was checked before; by default all.
+    """
+    last = start or LogHead(0, GENESIS_HASH)
+    count = last.serial
     saw_known = known is None or known == last
     for event in events:
         reason = _fault(event, last)

@@ -20,7 +20,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonObject
 from onex.domain.permission import Permission
 from onex.domain.result import CallEnd, CallFailure, IsolationLevel
-from onex.engines.redaction import NOTHING_HIDDEN, Redaction
+from onex.engines.redaction import NOTHING_HIDDEN, LogTail, Redaction
 from onex.sandbox.rules import SandboxRules
 from onex.worker.context import ContextSpec
 
@@ -91,7 +91,8 @@ class NodeCall:
     ``on_start`` is called with the identifier just before the node begins, by the thread in which
     that happens; if it raises, the node does not begin. ``on_progress`` is called with a fraction
     and a text, by any thread. ``alone`` says that the asking thread has nothing else to do until
-    the end. ``redaction`` keeps secrets out of the call's log. ``readable`` and ``writable`` are
+    the end. ``on_log`` is handed what the call prints, which grows.
+    ``redaction`` keeps secrets out of the call's log. ``readable`` and ``writable`` are
     the files and folders that are handed over to this call.
     """
 
@@ -102,6 +103,7 @@ class NodeCall:
     on_end: OnEnd
     on_start: Callable[[str], None] = field(default=lambda call_id: None)
     on_progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
+    on_log: Callable[[LogTail], None] = field(default=lambda log: None)
     redaction: Redaction = NOTHING_HIDDEN
     alone: bool = False
     readable: tuple[str, ...] = ()

@@ -86,6 +86,7 @@ class InlineEngine:
 
     def _end_of(self, call: NodeCall) -> CallEnd:
         log = LogTail(call.redaction)
+        call.on_log(log)
         context = ExecutionContext(call.context, call.node.folder, log.record, call.on_progress)
         self._capture.begin(log)
         try:

@@ -125,6 +125,7 @@ class _Program:
         self._unsent = memoryview(json.dumps(call.inputs).encode())
         self._output = bytearray()
         self._log = LogTail(call.redaction)
+        call.on_log(self._log)
 
     def begin(self) -> None:
         """Hand the inputs over, and follow what it prints."""

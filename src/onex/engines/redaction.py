@@ -123,6 +123,11 @@ class LogTail:
         self._redaction = redaction
         self._margin = 4 * redaction.longest
 
+    def settled_text(self) -> str:
+        """The tail without its last characters, if a secret may just be printed there."""
+        text = self.text()
+        return text[: -self._redaction.longest] if self._redaction else text
+
     def text(self) -> str:
         """The tail of what was printed."""
         if not self._bytes:

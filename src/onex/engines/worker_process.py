@@ -97,6 +97,7 @@ class WorkerProcess:
             self._log = LogTail(call.redaction)
         else:
             self._log.hide(call.redaction)
+        call.on_log(self._log)
         # Nobody can answer a call in advance.
         self._former_mark, self._mark = self._mark, os.urandom(12).hex()
         message: JsonObject = {

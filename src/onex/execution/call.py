@@ -15,7 +15,7 @@ from onex.domain.errors import (
 from onex.domain.json_value import JsonValue, find_unwritable, writable
 from onex.domain.result import NOT_RECORDED, CallEnd, CallFailure, CallOutcome
 from onex.engines.engine import NodeCall, OnEnd
-from onex.engines.redaction import Redaction
+from onex.engines.redaction import LogTail, Redaction
 from onex.engines.work_folders import WorkFolders
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.preparation import PreparedNode
@@ -47,6 +47,7 @@ class CallBoundary:
         on_end: OnEnd,
         *,
         alone: bool,
+        on_log: Callable[[LogTail], None] = lambda log: None,
         traceparent: str | None = None,
     ) -> NodeCall:
         """The call as an engine is handed it, with a working folder of its own."""
@@ -65,6 +66,7 @@ class CallBoundary:
             on_end=on_end,
             on_start=on_start,
             on_progress=on_progress,
+            on_log=on_log,
             redaction=self.redaction,
             alone=alone,
             readable=attempts.readable,

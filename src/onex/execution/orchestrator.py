@@ -361,7 +361,9 @@ class _Run:
                 urgency, seconds = urgency_of(workflow, steps), None
                 if len(steps) == len(workflow.steps):
                     seconds = forecast_run_seconds(workflow, steps, urgency, self.options.jobs)
-                told = RunTelemetry(run_id, workflow.name, self.telemetry)
+                told = RunTelemetry(
+                    run_id, workflow.name, self.telemetry, self.history.live_log(run_id)
+                )
                 observer = told.logged(observer)
                 loop = self._loop(told, observer, urgency, earlier or {})
                 with signals_handled_by(loop.request_cancel):

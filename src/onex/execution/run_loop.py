@@ -102,7 +102,7 @@ class RunLoop:
                     case Write() as batch:
                         self._recorder.write(batch)
                     case Wait(until):
-                        self._reactor.wait(until)
+                        self._reactor.wait(self._telemetry.tell_logs(now, until))
                         self._looked = clock()
                     case Stop(attempts):
                         self._stop(attempts)
@@ -117,6 +117,7 @@ class RunLoop:
             if self._storing is not None:
                 self._storing.shutdown()
             self._starts.close()
+            self._telemetry.close()
         result = state.result(clock())
         measured = self._telemetry.finished(result)
         self._journal.finish(result, state.results.timings(), measured)
@@ -174,6 +175,7 @@ class RunLoop:
             partial(self._report, attempts.call),
             partial(self._state.returned, attempts, attempts.attempts),
             alone=alone,
+            on_log=partial(self._telemetry.printing, call_id),
             traceparent=self._telemetry.started(call_id),
         )
         self._folders[call_id] = call.context.workdir

@@ -1,4 +1,4 @@
-"""RunTelemetry: measurements, spans and log records of one run."""
+"""RunTelemetry: measurements, spans, log records and live logs of one run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Iterable
 
 from onex.domain.errors import LimitExceededError, OnexError
 from onex.domain.result import CallFailure, NodeExecutionResult, RunResult, StepStatus
+from onex.engines.redaction import LogTail
 from onex.execution.events import CallEnded, Observer, RetryScheduled, RunEvent, StepEnded
 from onex.execution.run_actions import Entry
+from onex.history.live_log import LiveLog
 from onex.telemetry import metric_catalog as catalog
 from onex.telemetry.logs import log_fields
 from onex.telemetry.measurements import Measurements
@@ -19,6 +21,9 @@ from onex.telemetry.tracing import EndedSpan
 MEASUREMENTS_SECONDS = 0.25
 """How long measurements of a run wait for others that are stored with them."""
 
+LIVE_LOG_SECONDS = 0.5
+"""How often it is shown what calls print that run."""
+
 LOGGER = logging.getLogger("onex.run")
 
 _FAILED = (StepStatus.FAILED, StepStatus.CANCELLED)
@@ -27,8 +32,12 @@ _FAILED = (StepStatus.FAILED, StepStatus.CANCELLED)
 class RunTelemetry:
     """Told of what happens in a run by its loop; costs next to nothing if nobody listens."""
 
-    def __init__(self, run_id: str, workflow: str, telemetry: Telemetry) -> None:
+    def __init__(self, run_id: str, workflow: str, telemetry: Telemetry, live_log: LiveLog) -> None:
+        """``live_log`` shows what calls print before they end."""
         self.run_id = run_id
+        self._live_log = live_log
+        self._printing: dict[str, LogTail] = {}
+        self._told = time.perf_counter()
         self._workflow = workflow
         self._tracer = telemetry.tracer
         self._parent = telemetry.tracer.current()
@@ -44,6 +53,27 @@ class RunTelemetry:
             self._contexts[call_id] = (context, time.time_ns())
         return context
 
+    def printing(self, call_id: str, log: LogTail) -> None:
+        """A call prints to a log from now on."""
+        self._printing[call_id] = log
+
+    def tell_logs(self, now: float, until: float) -> float:
+        """Show what calls print, in a loop that would wait; returns when to do it again.
+
+        Calls that end at once are recorded at once, and need no showing before.
+        """
+        if not self._printing:
+            return until
+        if now - self._told >= LIVE_LOG_SECONDS:
+            self._told = now
+            logs = list(self._printing.items())
+            self._live_log.write({name: log.settled_text() for name, log in logs})
+        return min(until, now + LIVE_LOG_SECONDS)
+
+    def close(self) -> None:
+        """Nothing of the run is shown as it happens any more."""
+        self._live_log.close()
+
     def failed(self, node: str, failure: CallFailure) -> None:
         """An attempt ended in a failure, before it is decided whether it is made again."""
         kind = _denied(failure.error)
@@ -55,6 +85,7 @@ class RunTelemetry:
 
     def ended(self, step: str, node: str, call_id: str, error: OnexError | None) -> None:
         """An attempt ended."""
+        self._printing.pop(call_id, None)
         found = self._contexts.pop(call_id, None)
         if found is None or self._parent is None:
             return

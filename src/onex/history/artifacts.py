@@ -124,6 +124,10 @@ class ArtifactStore:
         except (OSError, NotAFileError):
             return False
 
+    def path_of(self, digest: str, name: str) -> Path:
+        """Where the artifact of a digest is, under a name."""
+        return self._path(digest, name)
+
     def _path(self, digest: str, name: str) -> Path:
         hexadecimal = digest.removeprefix(DIGEST_PREFIX)
         return self._folder / hexadecimal[:2] / hexadecimal / name

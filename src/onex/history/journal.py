@@ -211,6 +211,21 @@ class RunJournal(Protocol):
         """The runs that run now, the latest first."""
         ...
 
+    def mark(self) -> str:
+        """What tells one state of the list of runs from another; costs next to nothing."""
+        ...
+
+    def mark_of(self, run_id: str) -> str:
+        """What tells one state of a run from another; costs next to nothing."""
+        ...
+
+    def interrupt(self, run_id: str) -> bool:
+        """Ask the process of a run to end it, as by a signal of its user; returns whether it was.
+
+        It is not if the run does not run, or runs on another machine.
+        """
+        ...
+
     def cached_output(self, key: str) -> CachedOutput | None:
         """The stored result for a key."""
         ...

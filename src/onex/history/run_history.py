@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from onex.domain.errors import ArtifactNotFoundError, RunNotFoundError
+from onex.domain.errors import (
+    ArtifactNotFoundError,
+    RunNotFoundError,
+    RunNotResumableError,
+)
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunStatus
 from onex.history.artifacts import ArtifactStore
 from onex.history.file_content import content_digest
 from onex.history.journal import RunJournal, RunRecord
+from onex.history.live_log import LiveLog, mark_of_file, read_live_logs
 from onex.history.provenance import Provenance, trace_artifact
 from onex.local_machine import remove_tree
 
@@ -44,6 +49,7 @@ class RunHistory:
         self.journal = journal
         self.artifacts = ArtifactStore(home / "artifacts")
         self._folders = home / "runs"
+        self._live = home / "live"
 
     def close(self) -> None:
         """Release the journal."""
@@ -61,6 +67,39 @@ class RunHistory:
                 f"there is no one run {run_id!r}", hint="onex runs list shows their identifiers"
             )
         return record
+
+    def mark(self) -> str:
+        """What tells one state of the list of runs from another."""
+        return self.journal.mark()
+
+    def mark_of(self, run_id: str) -> str:
+        """What tells one state of a run from another."""
+        return f"{self.journal.mark_of(run_id)}-{mark_of_file(self._live_file(run_id))}"
+
+    def live_logs(self, run_id: str) -> Mapping[str, str]:
+        """What the calls of a run that runs have printed until now, by their identifiers."""
+        return read_live_logs(self._live_file(run_id))
+
+    def _live_file(self, run_id: str) -> Path:
+        return self._live / f"{run_id}.json"
+
+    def live_log(self, run_id: str) -> LiveLog:
+        """Where what calls print is written while they run; the caller closes it."""
+        return LiveLog(self._live_file(run_id))
+
+    def cancel(self, run_id: str) -> None:
+        """Ask the process of a run to end it.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunNotResumableError: it does not run, or not on this machine.
+        """
+        record = self.run(run_id)
+        if not self.journal.interrupt(record.run_id):
+            raise RunNotResumableError(
+                f"run {record.run_id} is {record.status} and cannot be cancelled",
+                hint="onex runs list shows what runs",
+            )
 
     def provenance(self, target: str) -> Provenance:
         """The origin of an artifact (its digest), or of a file with the content of one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from onex.history.journal import (
     RunRecord,
 )
 from onex.history.kept_measurements import add_measurements
+from onex.history.live_log import mark_of_file
 from onex.history.start_log import StartLog, read_starts, write_starts
 from onex.storage.sqlite.database import Database, storage_errors
 from onex.telemetry.measurements import Measurements
@@ -241,6 +243,40 @@ class SqliteRunJournal:
                 for row in rows
                 if (found := _summary(row[:9])).status is RunStatus.RUNNING
             ]
+
+    def mark(self) -> str:
+        with storage_errors(self._path):
+            rows = self._database.connection.execute(
+                f"SELECT {_SUMMARY} FROM runs ORDER BY started_at DESC, run_id LIMIT 50"
+            ).fetchall()
+        running = [run for row in rows if (run := _summary(row)).status is RunStatus.RUNNING]
+        latest = rows[0][0] if rows else ""
+        return f"{latest}-{len(rows)}-" + "-".join(self.mark_of(run.run_id) for run in running)
+
+    def mark_of(self, run_id: str) -> str:
+        with storage_errors(self._path):
+            row = self._database.connection.execute(
+                f"SELECT {_SUMMARY}, (SELECT count(*) FROM steps WHERE steps.run_id = runs.run_id)"
+                " FROM runs WHERE run_id = ?",
+                (run_id,),
+            ).fetchone()
+        if row is None:
+            return ""
+        return f"{_summary(row[:9]).status}-{row[9]}-{mark_of_file(self._starts_of(run_id))}"
+
+    def interrupt(self, run_id: str) -> bool:
+        with storage_errors(self._path):
+            row = self._database.connection.execute(
+                "SELECT process_id, process_started FROM runs WHERE run_id = ? AND status = ?",
+                (run_id, RunStatus.RUNNING.value),
+            ).fetchone()
+        if row is None or not row[1] or not is_running(*row):
+            return False
+        try:
+            os.kill(row[0], signal.SIGINT)
+        except OSError:
+            return False
+        return True
 
     def _progress(self, run: RunRecord, steps: JsonObject) -> RunProgress:
         rows = self._database.connection.execute(

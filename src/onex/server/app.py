@@ -32,10 +32,15 @@ from onex.server.index_routes import IndexRoutes, is_of_tree
 from onex.server.measuring import Measuring
 from onex.server.observed import Observed
 from onex.server.operations_routes import PROBES, operations_routes
+from onex.server.pages.actions import RunActions
+from onex.server.pages.application import is_page, pages
+from onex.server.pages.live import Live
+from onex.server.pages.site import Site
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of
 from onex.server.published_index import MINIMUM_COMPRESSED_BYTES, PublishedIndex
 from onex.server.rate_limiter import RateLimits
 from onex.server.read_routes import read_routes
+from onex.server.readiness import Readiness
 from onex.server.registry_pool import RegistryPool
 from onex.server.requests import Requests
 from onex.server.trust_routes import trust_routes
@@ -49,11 +54,16 @@ LOGGER = logging.getLogger("onex.server")
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What a server is started with; ``hosts`` are the names that it answers for."""
+    """What a server is started with.
+
+    ``hosts`` are the names that it answers for; ``owner_key`` is what the user shows who runs it
+    for themselves, None if there is no such user.
+    """
 
     home: Path
     start: Path
     hosts: Sequence[str] = ("127.0.0.1", "localhost", "::1")
+    owner_key: str | None = None
     limits: RateLimits = field(default_factory=RateLimits)
 
 
@@ -75,7 +85,7 @@ def create_app(
     found = dict(os.environ) if environment is None else dict(environment)
     configuration = load_configuration(settings.start, found, settings.home)
     rules = NamespaceRules(configuration.private_namespaces)
-    gate = Gate(rules, settings.limits)
+    gate = Gate(rules, settings.limits, settings.owner_key)
     telemetry = Telemetry(RegistryMetrics(), make_tracer(found))
     pool = RegistryPool(settings.home, settings.start, found, telemetry)
     measuring = Measuring(pool.open_with_remotes, telemetry)
@@ -83,12 +93,22 @@ def create_app(
     store = ArchiveStore(configuration.home / "published")
     tree = IndexRoutes(index, store, gate, is_ending)
     requests = Requests(pool, gate, index.note_change)
-    operations = operations_routes(requests, measuring, pool.open_with_remotes)
+    readiness = Readiness(pool.open_with_remotes)
+    operations = operations_routes(requests, measuring, readiness)
+    browsed = pages(
+        Site(requests, is_owner_here=settings.owner_key is not None),
+        Live(pool.here, is_ending),
+        RunActions(settings.home, settings.start),
+        readiness,
+        pool.open_with_remotes,
+    )
     api = _interface(requests, index, measuring, operations)
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_of_tree(scope["path"]):
             await tree(scope, receive, send)
+        elif scope["type"] == "http" and is_page(scope["path"]):
+            await browsed(scope, receive, send)
         else:
             await api(scope, receive, send)
 

@@ -28,6 +28,7 @@ from onex.server.rate_limiter import RateLimiter, RateLimits
 
 MAXIMUM_BODY_BYTES = 1024 * 1024
 REQUEST_SECONDS = 60.0
+_STREAMS = frozenset({f"/{CHANGES_PATH}", "/live"})
 UPLOADS = "/api/v1/nodes/"
 UPLOAD_SECONDS = 600.0
 DRAIN_SECONDS = 2.0
@@ -57,9 +58,7 @@ class Guards:
         if announced.isdigit() and int(announced) > limit:
             await _refuse(send, 413, "USE001", f"the body has more than {limit} bytes")
             return
-        is_stream = scope["path"] == f"/{CHANGES_PATH}" and STREAM_TYPE in headers.get(
-            b"accept", ""
-        )
+        is_stream = scope["path"] in _STREAMS and STREAM_TYPE in headers.get(b"accept", "")
         is_long = is_upload or scope["path"].startswith("/blobs/")
         seconds = None if is_stream else UPLOAD_SECONDS if is_long else REQUEST_SECONDS
         body = _Body(receive, limit)

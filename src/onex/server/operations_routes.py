@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,44 +9,20 @@ from fastapi import APIRouter, Query, Request, Response
 from onex.domain.access_control import Action
 from onex.domain.errors import NodeNotFoundError
 from onex.domain.json_value import JsonValue
-from onex.monitoring.health_checks import health_checks
-from onex.registry import Registry
 from onex.server.gate import Caller
 from onex.server.measuring import Measuring
 from onex.server.models import Json
+from onex.server.readiness import Readiness
 from onex.server.requests import Requests
 from onex.telemetry.health_check import Health, HealthReport
 
 PROBES = ("/livez", "/readyz")
 """What is asked by the address of a machine, whatever the names of the server."""
 
-KEPT_SECONDS = 2.0
-"""How long what was found is good for others who ask."""
 
-
-class _Readiness:
-    """Runs the checks, and not more often than they change."""
-
-    def __init__(self, open_registry: Callable[[], Registry]) -> None:
-        self._open = open_registry
-        self._lock = threading.Lock()
-        self._found: HealthReport | None = None
-        self._looked = 0.0
-
-    def report(self) -> HealthReport:
-        with self._lock:
-            if self._found is None or time.monotonic() - self._looked > KEPT_SECONDS:
-                self._found = health_checks(self._open).run()
-                self._looked = time.monotonic()
-            return self._found
-
-
-def operations_routes(
-    api: Requests, measuring: Measuring, open_registry: Callable[[], Registry]
-) -> APIRouter:
-    """The routes; ``open_registry`` opens the registry with its remotes, which are not asked."""
+def operations_routes(api: Requests, measuring: Measuring, readiness: Readiness) -> APIRouter:
+    """The routes of those who operate a server."""
     router = APIRouter(include_in_schema=False)
-    readiness = _Readiness(open_registry)
 
     def may_see(caller: Caller, action: Action) -> bool:
         return caller.token is not None and api.allows(caller, action)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Query
+from starlette.requests import Request
 
 from onex.domain.access_control import EVERYTHING, Action, HiddenNamespaces, covers
 from onex.domain.errors import NodeNotFoundError
@@ -54,15 +55,25 @@ class Requests:
     def registry(self, caller: Caller) -> Registry:
         return self._pool.here().acting_as(caller.actor)
 
-    def caller(self, request: Request) -> Caller:
-        """Who makes a request; raises NotAuthenticatedError, TooManyRequestsError."""
+    def anonymous(self, request: Request) -> Caller:
+        """Anybody, at the address of a request."""
+        return Caller(None, client_address(request.scope))
+
+    def caller(self, request: Request, authorization: str | None = None) -> Caller:
+        """Who makes a request; raises NotAuthenticatedError, TooManyRequestsError.
+
+        ``authorization`` takes the place of the header of the request.
+        """
         address = client_address(request.scope)
         uses = self._gate.take_uses()
         if uses:
             self.storage.write(lambda writer: writer.note_token_uses(uses))
         try:
             return self._gate.caller(
-                request.headers.get("authorization"), address, self.storage, self._gate.interface
+                authorization or request.headers.get("authorization"),
+                address,
+                self.storage,
+                self._gate.interface,
             )
         except NotAuthenticatedError as error:
             stranger = Caller(None, address)

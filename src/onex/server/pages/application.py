@@ -1,0 +1,109 @@
+"""The ASGI application of the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from onex.domain.errors import OnexError
+from onex.registry import Registry
+from onex.server.pages import artifacts, operations, questions, runs, session
+from onex.server.pages.actions import RunActions
+from onex.server.pages.catalogue import catalogue
+from onex.server.pages.graph import graph_page
+from onex.server.pages.live import Live
+from onex.server.pages.node import node_page
+from onex.server.pages.site import KINDS, Site, asset
+from onex.server.published_index import MINIMUM_COMPRESSED_BYTES
+from onex.server.readiness import Readiness
+
+PATHS = ("/node/", "/graph/", "/runs", "/artifacts/", "/static/")
+"""What the paths of pages begin with."""
+
+_WHOLE = frozenset({"/", "/health", "/audit", "/resolve", "/impact", "/login", "/logout",
+                    "/live", "/favicon.ico"})  # fmt: skip
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is that of a page."""
+    return path in _WHOLE or path.startswith(PATHS)
+
+
+def pages(
+    site: Site,
+    live: Live,
+    actions: RunActions,
+    readiness: Readiness,
+    open_registry: Callable[[], Registry],
+) -> Starlette:
+    """The pages of a registry."""
+    audit = operations.AuditPages()
+
+    def page(handler: Callable[[Site, Request], Response]) -> Callable[[Request], Response]:
+        return partial(handler, site)
+
+    def health(site: Site, request: Request) -> Response:
+        return operations.health_page(site, request, readiness.report(), open_registry)
+
+    async def log_in(request: Request) -> Response:
+        form = await session.read_form(request)
+        return session.log_in(site, request, form.get("token", ""), form.get("next", "/"))
+
+    async def refused(request: Request, error: Exception) -> Response:
+        if not isinstance(error, OnexError):
+            raise error
+        return site.refused(request, error)
+
+    version = "/{type}/{namespace}"
+    routes = [
+        Route("/", page(catalogue)),
+        Route(f"/node{version}", page(node_page)),
+        Route(f"/node{version}/{{version}}", page(node_page)),
+        Route(f"/graph{version}", page(graph_page)),
+        Route("/runs", page(runs.runs_page)),
+        Route("/runs/{run_id}", page(runs.run_page)),
+        Route("/runs/{run_id}/compare", page(runs.compare_page)),
+        Route("/runs/{run_id}/{action:str}", page(actions.act), methods=["POST"]),
+        Route("/artifacts/{digest}", page(artifacts.artifact_page)),
+        Route("/artifacts/{digest}/raw", page(artifacts.artifact_file)),
+        Route("/health", page(health)),
+        Route("/audit", page(audit.page)),
+        Route("/resolve", page(questions.resolve_page)),
+        Route("/impact", page(questions.impact_page)),
+        Route("/login", page(session.login_form)),
+        Route("/login", log_in, methods=["POST"]),
+        Route("/logout", lambda _: session.log_out(), methods=["POST"]),
+        Route("/live", partial(live.events, site)),
+        Route("/static/{version}/{name}", _static),
+        Route("/favicon.ico", lambda _: _static_answer("icon.svg", "max-age=86400")),
+    ]
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        OnexError: refused
+    }
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(GZipMiddleware, minimum_size=MINIMUM_COMPRESSED_BYTES)],
+        exception_handlers=handlers,
+    )
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    found = asset(name)
+    if found is None or request.path_params["version"] != found[1]:
+        return Response("there is no such file", 404)
+    return _static_answer(name, "public, max-age=31536000, immutable")
+
+
+def _static_answer(name: str, kept: str) -> Response:
+    found = asset(name)
+    headers = {"cache-control": kept, "x-content-type-options": "nosniff"}
+    kind = KINDS[name[name.rindex(".") :]]
+    return Response(found[0] if found else b"", headers=headers, media_type=kind)
