@@ -34,9 +34,7 @@ def ui(output: Output, port: int, no_browser: bool, home: Path | None) -> None:
     from onex.server.serving import Listening, serve
 
     key = secrets.token_urlsafe(24)
-    settings = ServerSettings(
-        configuration.home, configuration.project or start, owner_key=key
-    )
+    settings = ServerSettings(configuration.home, configuration.project or start, owner_key=key)
 
     def ready(url: str) -> None:
         address = f"{url}login?key={key}"

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from onex import __version__
 from onex.domain.access_control import Action
-from onex.domain.errors import OnexError
+from onex.domain.errors import NodeNotFoundError, OnexError
 from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
 from onex.server.gate import Caller
@@ -150,7 +150,13 @@ class Site:
     def refused(self, request: Request, error: OnexError) -> Response:
         """The page that says what is wrong, and what to do."""
         status = status_of(error)
-        caller = self.api.anonymous(request)
+        try:
+            caller = self.caller(request)
+        except OnexError:
+            caller = self.api.anonymous(request)
+        hint = error.hint
+        if isinstance(error, NodeNotFoundError):
+            hint = "the catalogue has what there is"
         if status >= 500:
             # The details are for those who look after the server.
             return self.page(request, "error.html", caller, status, code=error.code,
@@ -159,7 +165,7 @@ class Site:
         explanation = str(error.details.get("explanation", ""))
         return self.page(
             request, "error.html", caller, status, code=error.code, message=error.message,
-            hint=error.hint, explanation=explanation,
+            hint=hint, explanation=explanation,
         )  # fmt: skip
 
     def needs_token(self, request: Request, caller: Caller) -> Response:
