@@ -1,7 +1,8 @@
 """Takes the pictures of the pages that the README and the docs show, from a real registry.
 
-``python scripts/take_screenshots.py [FOLDER]`` runs the demo in a folder of its own, opens its pages in
-a headless Chromium (on PATH, or named by CHROMIUM), and writes PNG files, by default to docs/images.
+``python scripts/take_screenshots.py [FOLDER]`` runs the demo in a folder of its own, opens its
+pages in a headless Chromium (on PATH, or named by CHROMIUM), and writes PNG files, by default to
+docs/images.
 """
 
 from __future__ import annotations
@@ -66,8 +67,7 @@ def main() -> None:
              "--home", str(folder / "atlas" / ".onex")],
             stdout=subprocess.PIPE,
         )  # fmt: skip
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
+        ready = json.loads(process.stdout.readline() if process.stdout else b"{}")
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)

@@ -59,6 +59,7 @@ _COMMANDS = {
     "stamp": "onex.cli.stamp:stamp",
     "storage": "onex.cli.storage:storage",
     "token": "onex.cli.token:token",
+    "top": "onex.cli.top:top",
     "tree": "onex.cli.dependencies:tree",
     "trust": "onex.cli.trust_index:trust",
     "ui": "onex.cli.ui:ui",

@@ -12,6 +12,7 @@ from onex.cli.options import access_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.timeline_drawing import to_html, to_svg, to_text
+from onex.cli.watch import watch
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonValue
@@ -25,6 +26,9 @@ from onex.registry import Registry
 @click.group()
 def runs() -> None:
     """The history of runs."""
+
+
+runs.add_command(watch)
 
 
 @runs.command("list")

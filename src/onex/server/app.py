@@ -95,10 +95,11 @@ def create_app(
     requests = Requests(pool, gate, index.note_change)
     readiness = Readiness(pool.open_with_remotes)
     operations = operations_routes(requests, measuring, readiness)
+    actions = RunActions(settings.home, settings.start)
     browsed = pages(
         Site(requests, is_owner_here=settings.owner_key is not None),
-        Live(pool.here, is_ending),
-        RunActions(settings.home, settings.start),
+        Live(pool.here, is_ending, actions.failure),
+        actions,
         readiness,
         pool.open_with_remotes,
     )

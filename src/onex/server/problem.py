@@ -7,6 +7,7 @@ import logging
 
 from onex.domain.errors import (
     AmbiguousNodeError,
+    ArtifactNotFoundError,
     FileNotWrittenError,
     InternalError,
     LifecycleError,
@@ -14,6 +15,7 @@ from onex.domain.errors import (
     OnexError,
     ResolutionError,
     RunNotFoundError,
+    RunNotResumableError,
     StorageError,
     SystemRefusedError,
     UsageError,
@@ -42,6 +44,8 @@ _STATUS: tuple[tuple[type[OnexError], int], ...] = (
     (TooManyRequestsError, 429),
     (NodeNotFoundError, 404),
     (RunNotFoundError, 404),
+    (ArtifactNotFoundError, 404),
+    (RunNotResumableError, 409),
     (VersionTakenError, 409),
     (LifecycleError, 409),
     (AmbiguousNodeError, 409),

@@ -52,6 +52,9 @@ def pages(
     def health(site: Site, request: Request) -> Response:
         return operations.health_page(site, request, readiness.report(), open_registry)
 
+    def run(site: Site, request: Request) -> Response:
+        return runs.run_page(site, request, actions.failure)
+
     async def log_in(request: Request) -> Response:
         form = await session.read_form(request)
         return session.log_in(site, request, form.get("token", ""), form.get("next", "/"))
@@ -68,9 +71,9 @@ def pages(
         Route(f"/node{version}/{{version}}", page(node_page)),
         Route(f"/graph{version}", page(graph_page)),
         Route("/runs", page(runs.runs_page)),
-        Route("/runs/{run_id}", page(runs.run_page)),
+        Route("/runs/{run_id}", page(run)),
         Route("/runs/{run_id}/compare", page(runs.compare_page)),
-        Route("/runs/{run_id}/{action:str}", page(actions.act), methods=["POST"]),
+        Route("/runs/{run_id}/{action}", page(actions.act), methods=["POST"]),
         Route("/artifacts/{digest}", page(artifacts.artifact_page)),
         Route("/artifacts/{digest}/raw", page(artifacts.artifact_file)),
         Route("/health", page(health)),

@@ -66,7 +66,7 @@ def waterfall(timeline: Timeline, until: float, rows: Iterable[TimelineRow]) -> 
             '<line x1="{0:.1f}" y1="0" x2="{0:.1f}" y2="{1}"/>'
             '<text x="{0:.1f}" y="{2}">{3}</text>'
         )
-        .format(LABEL + end * scale * tick / 4, height - 16, height - 4, seconds(end * tick / 4) if tick else "0")
+        .format(LABEL + end * scale * tick / 4, height - 16, height - 4, seconds(end * tick / 4))
         for tick in range(5)
     ]  # fmt: skip
     return Markup(

@@ -16,7 +16,7 @@ from onex.resolver.dependency_graph import DependencyGraph
 from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
 from onex.resolver.graph_drawing import to_svg
 from onex.server.gate import Caller
-from onex.server.pages.site import Site
+from onex.server.pages.site import Site, whole_number
 
 MAXIMUM_DEPTH, DEFAULT_DEPTH = 8, 3
 MAXIMUM_BOXES = 150
@@ -38,7 +38,7 @@ def graph_page(site: Site, request: Request) -> Response:
     caller = site.caller(request)
     site.api.require_readable(caller, identity)
     asked = request.query_params
-    depth = min(MAXIMUM_DEPTH, max(1, int(asked.get("depth", DEFAULT_DEPTH))))
+    depth = min(MAXIMUM_DEPTH, max(1, whole_number(asked.get("depth", ""), DEFAULT_DEPTH)))
     version = asked.get("version", "")
     reference = f"{identity}@{version}" if version else str(identity)
     values: dict[str, Any] = {

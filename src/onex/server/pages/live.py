@@ -26,9 +26,21 @@ MAXIMUM_STREAMS = 400
 class Live:
     """The event streams of one process, in one event loop."""
 
-    def __init__(self, here: Callable[[], Registry], is_ending: Callable[[], bool]) -> None:
-        """``here`` gives the registry of the asking thread."""
+    def __init__(
+        self,
+        here: Callable[[], Registry],
+        is_ending: Callable[[], bool],
+        failure_of: Callable[[str], str],
+    ) -> None:
+        """Prepare; nothing is watched yet.
+
+        Args:
+            here: gives the registry of the asking thread.
+            is_ending: says that the server is about to end.
+            failure_of: why what its owner asked for a run was not done.
+        """
         self._here = here
+        self._failure_of = failure_of
         self._is_ending = is_ending
         self._watched: dict[str, _Watched] = {}
         self._open = 0
@@ -49,7 +61,7 @@ class Live:
         self._open += 1
         watched = self._watched.get(topic)
         if watched is None:
-            watched = self._watched[topic] = _Watched(topic, self._here)
+            watched = self._watched[topic] = _Watched(topic, self._here, self._failure_of)
         watched.watchers += 1
         try:
             yield "retry: 1000\n\n"
@@ -74,9 +86,12 @@ class Live:
 class _Watched:
     """One thing that is watched; however many watch, it is looked at once in a while."""
 
-    def __init__(self, topic: str, here: Callable[[], Registry]) -> None:
+    def __init__(
+        self, topic: str, here: Callable[[], Registry], failure_of: Callable[[str], str]
+    ) -> None:
         self._topic = topic
         self._here = here
+        self._failure_of = failure_of
         self._mark = ""
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
@@ -96,7 +111,7 @@ class _Watched:
         kind, _, name = self._topic.partition(":")
         match kind:
             case "run":
-                return registry.history.mark_of(name)
+                return f"{registry.history.mark_of(name)}-{len(self._failure_of(name))}"
             case "runs":
                 return registry.history.mark()
             case _:

@@ -23,12 +23,13 @@ from onex.schemas.release_check import added_permissions, breaking_changes
 from onex.server.gate import Caller
 from onex.server.pages.charts import sparkline
 from onex.server.pages.readme import readme_of, rendered
-from onex.server.pages.site import Site
+from onex.server.pages.site import Site, whole_number
 from onex.telemetry import metric_catalog as catalog
 from onex.telemetry.measurements import Distribution
 
 SHOWN_VERSIONS = 20
 SHOWN_OTHERS = 40
+SHOWN_CHANGES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def node_page(site: Site, request: Request) -> Response:
     if node is None:
         raise LookupError(f"{identity} has no version")
     numbers = list(reversed(storage.version_numbers(identity)))
-    first = _whole(request.query_params.get("from", "0"))
+    first = whole_number(request.query_params.get("from", ""), 0)
     metadata = node.metadata
     dependents = [d for d in storage.dependents(identity) if site.api.visible(caller).shows(d.node)]
     readme = readme_of(registry, node)
@@ -105,10 +106,6 @@ def node_page(site: Site, request: Request) -> Response:
     )  # fmt: skip
 
 
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
-
-
 def _rows(
     registry: Registry, identity: NodeId, numbers: Sequence[Version], first: int
 ) -> list[VersionRow]:
@@ -120,16 +117,17 @@ def _rows(
     ]
     found = [node for node in some if node is not None]
     rows = []
-    for node, before in zip(found, [*found[1:], None], strict=True):
+    for place, node in enumerate(found[:SHOWN_VERSIONS]):
+        before = found[place + 1].metadata if place + 1 < len(found) else None
         rows.append(
             VersionRow(
                 node,
                 registry.advisories.affecting(node.metadata.node_version),
-                [] if before is None else breaking_changes(before.metadata, node.metadata)[:6],
-                [] if before is None else added_permissions(before.metadata, node.metadata),
+                [] if before is None else breaking_changes(before, node.metadata)[:SHOWN_CHANGES],
+                [] if before is None else added_permissions(before, node.metadata),
             )
         )
-    return rows[:SHOWN_VERSIONS]
+    return rows
 
 
 def _command(metadata: NodeMetadata) -> str:

@@ -14,7 +14,7 @@ from onex.domain.audit import AuditReport, audit
 from onex.domain.event import Event
 from onex.monitoring.state_metrics import measure
 from onex.registry import Registry
-from onex.server.pages.site import Site
+from onex.server.pages.site import Site, whole_number
 from onex.storage.backend import StorageBackend
 from onex.telemetry import metric_catalog as catalog
 from onex.telemetry.health_check import HealthReport
@@ -98,7 +98,7 @@ class AuditPages:
         asked = request.query_params
         filters = {name: asked.get(name, "") for name in ("action", "actor", "object", "outcome")}
         last = storage.serial()
-        before = min(_whole(asked.get("before", ""), last + 1), last + 1)
+        before = min(whole_number(asked.get("before", ""), last + 1), last + 1)
         events, following = _latest(storage, before, filters)
         return site.page(
             request, "audit.html", caller, events=events, following=following, filters=filters,
@@ -142,7 +142,3 @@ def _matches(event: Event, filters: dict[str, str]) -> bool:
     return all(filters[name] in value for name, value in values.items()) and (
         filters["outcome"] in ("", event.outcome)
     )
-
-
-def _whole(text: str, default: int) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else default

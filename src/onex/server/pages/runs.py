@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -66,8 +66,11 @@ def runs_page(site: Site, request: Request) -> Response:
     return site.page(request, "runs.html", caller, records=records, progress=progress, live="runs")
 
 
-def run_page(site: Site, request: Request) -> Response:
-    """One run: its waterfall, its steps, and the step that was asked for."""
+def run_page(site: Site, request: Request, failure_of: Callable[[str], str]) -> Response:
+    """One run: its waterfall, its steps, and the step that was asked for.
+
+    ``failure_of`` says why what the owner asked for the run was not done.
+    """
     caller = site.caller(request)
     if not site.may(caller, Action.DECIDE):
         return site.needs_token(request, caller)
@@ -90,6 +93,7 @@ def run_page(site: Site, request: Request) -> Response:
         others=[r for r in history.runs(20) if r.workflow == record.workflow
                 and r.run_id != record.run_id][:8],
         artifacts=list(artifacts_in(record.outputs))[:20],
+        failure=failure_of(record.run_id) if caller.is_owner else "",
     )  # fmt: skip
 
 

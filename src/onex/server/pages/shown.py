@@ -38,6 +38,8 @@ def seconds(value: float | None) -> str:
     """A duration with a unit that fits it."""
     if value is None:
         return "-"
+    if value == 0:
+        return "0"
     if value < 1e-3:
         return f"{value * 1e6:.0f} µs"
     if value < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
@@ -178,4 +178,6 @@ def is_part(request: Request) -> bool:
     return request.query_params.get("part") == "1"
 
 
-Handler = Callable[[Request], Response]
+def whole_number(text: str, default: int) -> int:
+    """The number in a part of an address, or the default for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else default
