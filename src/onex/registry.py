@@ -104,6 +104,7 @@ class Registry:
         self._environment = environment
         self._actor = actor
         self._scanned: Sequence[Problem] | None = None
+        self.shows_places = True
 
     @classmethod
     def open(
@@ -223,6 +224,7 @@ class Registry:
             self.sources.remote_nodes.meet,
             self.admission,
             self.telemetry,
+            shows_places=self.shows_places,
         )
 
     @cached_property

@@ -155,7 +155,8 @@ def test_the_server_tells_strangers_no_paths_and_probes_any_address(
     one = server.ask("readyz/source:away", token=server.token)
     assert [check["name"] for check in one.json["checks"]] == ["source:away"]
     assert server.ask("readyz/nothing").status == 404
-    assert server.ask("metrics", host="10.0.0.7:80").status == 421
+    assert server.ask("metrics", host="10.0.0.7:80").status == 200
+    assert server.ask("api/v1/nodes", host="10.0.0.7:80").status == 421
 
 
 def test_a_server_whose_database_breaks_is_not_ready(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from onex.registry import Registry
 from onex.telemetry import metric_catalog as catalog
 from onex.telemetry.measurements import Measurements
 from onex.telemetry.metric_catalog import Metric
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 REFRESH_SECONDS = 1.0
 _COUNTED: tuple[tuple[str, Metric], ...] = (
@@ -108,7 +112,7 @@ def _print(output: Output, look: _Look) -> None:
     output.line(", ".join(f"{total:,.0f} {name}" for name, total in look.totals.items()))
 
 
-def _table(look: _Look, before: _Look | None) -> object:
+def _table(look: _Look, before: _Look | None) -> Group:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

@@ -283,7 +283,7 @@ class SqliteRunJournal:
             "SELECT step_id FROM steps WHERE run_id = ?", (run.run_id,)
         )
         ended = {step_id for (step_id,) in rows}
-        calls = sorted(read_starts(self._starts_of(run.run_id)) - ended)
+        calls = sorted(read_starts(self._starts_of(run.run_id)).keys() - ended)
         begun = {step_of(call_id) for call_id in calls} | ended
         return RunProgress(run, calls, len(steps.keys() - begun), len(steps))
 
@@ -307,12 +307,17 @@ class SqliteRunJournal:
         order = {name: place for place, name in enumerate(listed or plan.get("steps", ()))}
         steps.sort(key=lambda row: (order.get(step_of(row[0]), len(order)), index_of(row[0])))
         results = {row[0]: _result(row) for row in steps}
-        for call_id in read_starts(self._starts_of(summary.run_id)) - results.keys():
-            if step_of(call_id) not in plan["steps"]:
+        began = datetime.fromisoformat(summary.started_at).timestamp()
+        for call_id, moment in read_starts(self._starts_of(summary.run_id)).items():
+            if call_id in results or step_of(call_id) not in plan["steps"]:
                 # A damaged line names a call that the run never had.
                 continue
             results[call_id] = NodeExecutionResult(
-                call_id, _planned_node(plan, call_id), StepStatus.RUNNING, attempts=1
+                call_id,
+                _planned_node(plan, call_id),
+                StepStatus.RUNNING,
+                attempts=1,
+                started_seconds=None if moment is None else max(0.0, moment - began),
             )
         return replace(
             summary,

@@ -8,6 +8,7 @@ hold up the one thread that may write there.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class StartLog:
 
     def note(self, call_id: str) -> None:
         """A call starts now; several threads may say so at once. Raises StorageError."""
-        line = f"{call_id}\n".encode()
+        line = f"{call_id}\t{time.time():.3f}\n".encode()
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:
@@ -60,11 +61,22 @@ def write_starts(path: Path, call_ids: Iterable[str]) -> None:
     draft.replace(path)
 
 
-def read_starts(path: Path) -> frozenset[str]:
-    """The calls that a log names; none if there is no log."""
+def read_starts(path: Path) -> dict[str, float | None]:
+    """The calls that a log names, and when they started (Unix time; None if it does not say).
+
+    There are none if there is no log.
+    """
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:
-        return frozenset()
+        return {}
     # What follows the last end of a line was cut off, and so had not started.
-    return frozenset(line.decode("utf-8", "replace") for line in lines[:-1])
+    texts = (line.decode("utf-8", "replace").partition("\t") for line in lines[:-1])
+    return {call_id: _moment(started) for call_id, _, started in texts}
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

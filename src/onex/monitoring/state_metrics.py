@@ -24,11 +24,12 @@ def measure(registry: Registry) -> Measurements:
     """
     registry.keep_measurements()
     found = registry.measurements.read()
-    # What could not be kept, if anything.
-    found.add(registry.telemetry.metrics.measurements)
+    # What could not be kept, or was measured just now.
+    here = registry.telemetry.metrics.measurements.copy()
+    found.add(here)
     found.add(_state(registry))
     bounded = BoundedLabels().bounded(found)
-    bounded.exemplars.update(registry.telemetry.metrics.measurements.exemplars)
+    bounded.exemplars.update(here.exemplars)
     return bounded
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import (
+    ConstraintFact,
     NodeNotFoundError,
     ResolutionError,
 )
@@ -49,14 +50,18 @@ class CachedResolver:
         meet: Callable[[Iterable[str]], bool] = lambda names: False,
         admission: VersionAdmission | None = None,
         telemetry: Telemetry | None = None,
+        *,
+        shows_places: bool = True,
     ) -> None:
         """``host`` is where nodes will run; ``caches`` keep answers for others.
 
         ``meet`` registers what remotes know of nodes by these names, and says whether that
         changed anything; ``admission`` says which versions the policy lets be chosen;
-        ``telemetry`` is told how long it takes to choose them.
+        ``telemetry`` is told how long it takes to choose them. ``shows_places`` is false if those
+        who ask must not be told where files are on this machine.
         """
         self._telemetry = telemetry or Telemetry()
+        self._shows_places = shows_places
         self._admission = admission or VersionAdmission(TrustRules(), lambda node: True)
         self._admitted_by = self._admission.key()
         self._meet = meet
@@ -159,6 +164,10 @@ class CachedResolver:
         self._caches.dependencies.put(key, found, names, self._head)
         return found
 
+    def places_of(self, facts: Iterable[ConstraintFact]) -> list[str]:
+        """Where constraints are written, if those who ask may be told."""
+        return list(places_of(self.resolver, facts)) if self._shows_places else []
+
     def resolve_as_of(self, references: Sequence[NodeRef | str], when: str) -> DependencyResolution:
         """Choose versions as the registry stood at a date or time; raises as ``resolve``.
 
@@ -229,7 +238,8 @@ class CachedResolver:
         try:
             return resolver.resolve_dependencies(request)
         except ResolutionError as error:
-            error.extend("Where this is written:", list(places_of(resolver, error.facts)))
+            if self._shows_places:
+                error.extend("Where this is written:", list(places_of(resolver, error.facts)))
             error.extend("What would unblock it, each edit on its own:", error.remedies)
             error.details["remedies"] = list(error.remedies)
             if not error.remedies:

@@ -13,7 +13,6 @@ from onex.domain.metadata import NodeMetadata
 from onex.domain.reference import NodeId, NodeRef
 from onex.manifests.override import find_manifest, read_override
 from onex.resolution.cached_resolver import CachedResolver
-from onex.resolution.constraint_places import places_of
 from onex.resolver.dependencies import Dependencies
 from onex.resolver.impact import Impact, assess
 from onex.resolver.matrix_overlays import ProposedMatrix
@@ -117,7 +116,7 @@ class VersionImpact:
         return sorted(seen - {node}, key=str)
 
     def _located(self, entry: Impact) -> Impact:
-        places = [f"  {place}" for place in places_of(self._resolver.resolver, entry.facts)]
+        places = [f"  {place}" for place in self._resolver.places_of(entry.facts)]
         if not places:
             return entry
         return replace(entry, reason="\n".join([entry.reason, "Where this is written:", *places]))

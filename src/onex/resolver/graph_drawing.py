@@ -13,9 +13,10 @@ _LABELLED_NODES = 30
 """In larger graphs the constraints are told where one points at a line."""
 
 _HEAD = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" \
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" \
+viewBox="0 0 {width} {height}" \
 font-family="ui-monospace, monospace" font-size="12">
-<rect width="{width}" height="{height}" fill="#ffffff"/>
+<rect class="ground" width="{width}" height="{height}" fill="#ffffff"/>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" \
 orient="auto"><path d="M0 0L8 4L0 8z" fill="#577590"/></marker></defs>"""
 

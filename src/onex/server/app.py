@@ -34,7 +34,6 @@ from onex.server.observed import Observed
 from onex.server.operations_routes import PROBES, operations_routes
 from onex.server.pages.actions import RunActions
 from onex.server.pages.application import is_page, pages
-from onex.server.pages.live import Live
 from onex.server.pages.site import Site
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of
 from onex.server.published_index import MINIMUM_COMPRESSED_BYTES, PublishedIndex
@@ -87,7 +86,13 @@ def create_app(
     rules = NamespaceRules(configuration.private_namespaces)
     gate = Gate(rules, settings.limits, settings.owner_key)
     telemetry = Telemetry(RegistryMetrics(), make_tracer(found))
-    pool = RegistryPool(settings.home, settings.start, found, telemetry)
+    pool = RegistryPool(
+        settings.home,
+        settings.start,
+        found,
+        telemetry,
+        shows_places=settings.owner_key is not None,
+    )
     measuring = Measuring(pool.open_with_remotes, telemetry)
     index = PublishedIndex(pool.open, gate)
     store = ArchiveStore(configuration.home / "published")
@@ -95,11 +100,11 @@ def create_app(
     requests = Requests(pool, gate, index.note_change)
     readiness = Readiness(pool.open_with_remotes)
     operations = operations_routes(requests, measuring, readiness)
-    actions = RunActions(settings.home, settings.start)
     browsed = pages(
         Site(requests, is_owner_here=settings.owner_key is not None),
-        Live(pool.here, is_ending, actions.failure),
-        actions,
+        pool.here,
+        is_ending,
+        RunActions(settings.home, settings.start),
         readiness,
         pool.open_with_remotes,
     )
@@ -108,18 +113,12 @@ def create_app(
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_of_tree(scope["path"]):
             await tree(scope, receive, send)
-        elif scope["type"] == "http" and is_page(scope["path"]):
+        elif scope["type"] == "http" and is_page(scope):
             await browsed(scope, receive, send)
         else:
             await api(scope, receive, send)
 
-    guards = Guards(route, settings.hosts, settings.limits)
-
-    async def outside(scope: Scope, receive: Receive, send: Send) -> None:
-        is_probe = scope["type"] == "http" and scope["path"] in PROBES
-        await (api if is_probe else guards)(scope, receive, send)
-
-    return Observed(outside, telemetry)
+    return Observed(Guards(route, settings.hosts, settings.limits, PROBES), telemetry)
 
 
 def _interface(

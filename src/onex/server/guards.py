@@ -37,8 +37,18 @@ DRAIN_SECONDS = 2.0
 class Guards:
     """An ASGI application around another, which sees only what passes."""
 
-    def __init__(self, inner: Application, hosts: Iterable[str], limits: RateLimits) -> None:
-        """``hosts`` are the names that the server answers for, without ports; ``*`` is any."""
+    def __init__(
+        self,
+        inner: Application,
+        hosts: Iterable[str],
+        limits: RateLimits,
+        for_any_host: tuple[str, ...] = (),
+    ) -> None:
+        """``hosts`` are the names that the server answers for, without ports; ``*`` is any.
+
+        Paths that begin with one of ``for_any_host`` are answered whatever the host is called.
+        """
+        self._for_any_host = for_any_host
         self._inner = inner
         self._hosts = frozenset(host.lower() for host in hosts)
         self._tree, self._interface = RateLimiter(limits.tree), RateLimiter(limits.interface)
@@ -75,7 +85,8 @@ class Guards:
         self, scope: Scope, headers: dict[bytes, str]
     ) -> tuple[int, str, str, Headers] | None:
         host = headers.get(b"host", "")
-        if "*" not in self._hosts and _hostname(host) not in self._hosts:
+        is_known = "*" in self._hosts or _hostname(host) in self._hosts
+        if not is_known and not scope["path"].startswith(self._for_any_host):
             return 421, "ACC004", f"this server does not answer for the host {host[:100]!r}", []
         origin = headers.get(b"origin")
         # A page of another site must not use a browser that happens to be able to come here.

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from onex.domain.access_control import Action
 from onex.domain.errors import NodeNotFoundError
 from onex.domain.json_value import JsonValue
+from onex.server.browsers import caller_of
 from onex.server.gate import Caller
 from onex.server.measuring import Measuring
 from onex.server.models import Json
@@ -16,8 +17,11 @@ from onex.server.readiness import Readiness
 from onex.server.requests import Requests
 from onex.telemetry.health_check import Health, HealthReport
 
-PROBES = ("/livez", "/readyz")
-"""What is asked by the address of a machine, whatever the names of the server."""
+PROBES = ("/livez", "/readyz", "/metrics")
+"""What is asked by the address of a machine, whatever the names of the server.
+
+They tell nothing of anybody to those who have no token.
+"""
 
 
 def operations_routes(api: Requests, measuring: Measuring, readiness: Readiness) -> APIRouter:
@@ -28,7 +32,7 @@ def operations_routes(api: Requests, measuring: Measuring, readiness: Readiness)
         return caller.token is not None and api.allows(caller, action)
 
     @router.get("/livez")
-    def livez() -> dict[str, str]:
+    async def livez() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "alive"}
 
@@ -41,7 +45,7 @@ def operations_routes(api: Requests, measuring: Measuring, readiness: Readiness)
         response.status_code = _status_code(report)
         if verbose is None:
             return {"status": report.status.value}
-        return _shown(report, with_messages=may_see(api.caller(request), Action.DECIDE))
+        return _shown(report, with_messages=may_see(caller_of(api, request), Action.DECIDE))
 
     @router.get("/readyz/{check:path}")
     def one_check(request: Request, response: Response, check: str) -> Json:
@@ -51,12 +55,12 @@ def operations_routes(api: Requests, measuring: Measuring, readiness: Readiness)
             raise NodeNotFoundError(f"there is no check {check!r}", hint="see /readyz?verbose")
         report = HealthReport(found)
         response.status_code = _status_code(report)
-        return _shown(report, with_messages=may_see(api.caller(request), Action.DECIDE))
+        return _shown(report, with_messages=may_see(caller_of(api, request), Action.DECIDE))
 
     @router.get("/metrics")
     def metrics(request: Request) -> Response:
         """What was measured, for Prometheus; names are shown to tokens for the whole registry."""
-        caller = api.caller(request)
+        caller = caller_of(api, request)
         text, media_type = measuring.text(
             request.headers.get("accept", ""), with_names=may_see(caller, Action.READ)
         )

@@ -19,8 +19,16 @@ class RegistryPool:
     """Opens a registry for each thread that asks; one object serves all of a process."""
 
     def __init__(
-        self, home: Path, start: Path, environment: Mapping[str, str], telemetry: Telemetry
+        self,
+        home: Path,
+        start: Path,
+        environment: Mapping[str, str],
+        telemetry: Telemetry,
+        *,
+        shows_places: bool = False,
     ) -> None:
+        """``shows_places`` is true if whoever asks may know where files are on this machine."""
+        self._shows_places = shows_places
         self._telemetry = telemetry
         self._home = home
         self._start = start
@@ -36,6 +44,7 @@ class RegistryPool:
         found = registry.configuration
         local = tuple(source for source in found.sources if source not in found.remotes)
         registry.configuration = replace(found, sources=local)
+        registry.shows_places = self._shows_places
         return registry
 
     def open_with_remotes(self) -> Registry:

@@ -81,6 +81,10 @@ class Requests:
             record_refusal(self.storage, stranger, "authenticate", "registry", error.message)
             raise
 
+    def hidden_from_strangers(self) -> HiddenNamespaces:
+        """What nobody sees without a token."""
+        return self._gate.rules.hidden_from(None)
+
     def hidden(self, caller: Caller) -> HiddenNamespaces:
         return self._gate.rules.hidden_from(caller.token)
 

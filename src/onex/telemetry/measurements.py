@@ -106,8 +106,23 @@ class Measurements:
             self.numbers, self.distributions = {}, {}
         return taken
 
+    def copy(self) -> Measurements:
+        """The values of this moment, which nobody changes any more."""
+        with self._lock:
+            return Measurements(
+                {name: dict(values) for name, values in self.numbers.items()},
+                {
+                    name: {k: Distribution(list(v.counts), v.sum) for k, v in values.items()}
+                    for name, values in self.distributions.items()
+                },
+                dict(self.exemplars),
+            )
+
     def add(self, other: Measurements) -> None:
-        """Add the values of others: gauges take the place of those here, the rest is summed."""
+        """Add the values of others: gauges take the place of those here, the rest is summed.
+
+        Nobody else changes the others meanwhile.
+        """
         with self._lock:
             for metric in METRICS:
                 for labels, value in other.numbers.get(metric.name, {}).items():

@@ -78,6 +78,11 @@ class RunActions:
         return RedirectResponse(f"/runs/{record.run_id}", 303)
 
     def _begin(self, run_id: str, *arguments: str) -> None:
+        with self._lock:
+            last = self._last.get(run_id)
+        if last is not None and last.process.poll() is None:
+            # A second click.
+            return
         command = [sys.executable, "-m", "onex", *arguments, "--home", str(self._home), "-q"]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - read when the command has ended
         process = subprocess.Popen(

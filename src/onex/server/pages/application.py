@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from onex.domain.errors import OnexError
+from onex.domain.errors import InternalError, NodeNotFoundError, OnexError
 from onex.registry import Registry
+from onex.server.asgi import Scope
+from onex.server.operations_routes import PROBES
 from onex.server.pages import artifacts, operations, questions, runs, session
 from onex.server.pages.actions import RunActions
 from onex.server.pages.catalogue import catalogue
+from onex.server.pages.facets import Facets
 from onex.server.pages.graph import graph_page
 from onex.server.pages.live import Live
 from onex.server.pages.node import node_page
@@ -24,27 +30,52 @@ from onex.server.pages.site import KINDS, Site, asset
 from onex.server.published_index import MINIMUM_COMPRESSED_BYTES
 from onex.server.readiness import Readiness
 
+LOGGER = logging.getLogger("onex.server")
+
 PATHS = ("/node/", "/graph/", "/runs", "/artifacts/", "/static/")
 """What the paths of pages begin with."""
 
+_PROGRAMS = ("/api/", *PROBES)
 _WHOLE = frozenset({"/", "/health", "/audit", "/resolve", "/impact", "/login", "/logout",
                     "/live", "/favicon.ico"})  # fmt: skip
 
 
-def is_page(path: str) -> bool:
-    """Whether a path is that of a page."""
-    return path in _WHOLE or path.startswith(PATHS)
+def is_page(scope: Scope) -> bool:
+    """Whether a request is for a page, or of a browser for what is not there."""
+    path = scope["path"]
+    if path in _WHOLE or path.startswith(PATHS):
+        return True
+    accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+    return b"text/html" in accepted and not path.startswith(_PROGRAMS)
 
 
 def pages(
     site: Site,
-    live: Live,
+    here: Callable[[], Registry],
+    is_ending: Callable[[], bool],
     actions: RunActions,
     readiness: Readiness,
     open_registry: Callable[[], Registry],
 ) -> Starlette:
-    """The pages of a registry."""
-    audit = operations.AuditPages()
+    """The pages of a registry.
+
+    Args:
+        site: what every page needs.
+        here: gives the registry of the asking thread.
+        is_ending: says that the server is about to end.
+        actions: what the owner can do with runs.
+        readiness: the health checks.
+        open_registry: opens the registry with its remotes.
+    """
+    audit = operations.AuditPages(open_registry)
+    facets = Facets(open_registry)
+    facets.begin(site.api.hidden_from_strangers())
+
+    def also(topic: str) -> str:
+        """What changes of a page beside the database."""
+        return audit.state() if topic == "log" else actions.failure(topic.removeprefix("run:"))
+
+    live = Live(here, is_ending, also)
 
     def page(handler: Callable[[Site, Request], Response]) -> Callable[[Request], Response]:
         return partial(handler, site)
@@ -60,13 +91,19 @@ def pages(
         return session.log_in(site, request, form.get("token", ""), form.get("next", "/"))
 
     async def refused(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            known = NodeNotFoundError("there is no such page", hint="go to the catalogue")
+            if error.status_code != 404:
+                return Response(str(error.detail), error.status_code, error.headers)
+            error = known
         if not isinstance(error, OnexError):
-            raise error
-        return site.refused(request, error)
+            LOGGER.exception("a page failed", exc_info=error)
+            error = InternalError("the page cannot be shown", hint="the log says why")
+        return await run_in_threadpool(site.refused, request, error)
 
     version = "/{type}/{namespace}"
     routes = [
-        Route("/", page(catalogue)),
+        Route("/", page(partial(catalogue, facets=facets))),
         Route(f"/node{version}", page(node_page)),
         Route(f"/node{version}/{{version}}", page(node_page)),
         Route(f"/graph{version}", page(graph_page)),
@@ -82,13 +119,15 @@ def pages(
         Route("/impact", page(questions.impact_page)),
         Route("/login", page(session.login_form)),
         Route("/login", log_in, methods=["POST"]),
-        Route("/logout", lambda _: session.log_out(), methods=["POST"]),
+        Route("/logout", session.log_out, methods=["POST"]),
         Route("/live", partial(live.events, site)),
         Route("/static/{version}/{name}", _static),
         Route("/favicon.ico", lambda _: _static_answer("icon.svg", "max-age=86400")),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        OnexError: refused
+        OnexError: refused,
+        HTTPException: refused,
+        Exception: refused,
     }
     return Starlette(
         routes=routes,

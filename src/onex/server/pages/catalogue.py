@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
+from onex.domain.access_control import HiddenNamespaces
 from onex.domain.errors import UsageError
 from onex.domain.evidence import TrustLevel
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
-from onex.server.pages.site import FACETS, Site
+from onex.registry import Registry
+from onex.server.gate import Caller
+from onex.server.pages.facets import FACETS, Counts, Facets, counts_of
+from onex.server.pages.site import Site
 from onex.storage.query import MetadataQuery
 
 PAGE_NODES = 30
+COUNTED_NODES = 300
+"""Of so many found nodes the facets are counted; beyond, they are those of all nodes."""
+
+MORE = -1
+"""The total of more than ``COUNTED_NODES``."""
+
 SHOWN_VALUES = 12
 MAXIMUM_WORDS = 500
 SINGLE = ("type", "lifecycle", "trust", "source")
@@ -42,39 +52,52 @@ class Facet:
     more: int
 
 
-def catalogue(site: Site, request: Request) -> Response:
+def catalogue(site: Site, request: Request, facets: Facets) -> Response:
     """The page of the catalogue."""
     caller = site.caller(request)
-    registry = site.registry(caller)
+    registry, hidden = site.registry(caller), site.api.hidden(caller)
     asked = request.query_params
     words = asked.get("q", "").strip()[:MAXIMUM_WORDS]
-    query = _query(site, request)
+    query = _query(asked, caller, hidden)
+    whole, chosen = dict(facets.of(registry, hidden)), _chosen(asked)
+    if caller.token is not None:
+        whole["source"] = _sources(registry)
+    every = sum(whole.get("type", {}).values())
     suggestion = following = None
+    counts: Counts = whole
+    nodes: Sequence[RegisteredNode]
+    total = every
     if words:
-        found = registry.search(words, query)
-        nodes: Sequence[RegisteredNode] = [hit.node for hit in found.hits]
-        total, suggestion = len(nodes), found.did_you_mean
+        found = registry.search(words, replace(query, limit=COUNTED_NODES))
+        suggestion, matching = found.did_you_mean, [hit.node for hit in found.hits]
+        counts, total, nodes = counts_of(matching), len(matching), matching[:PAGE_NODES]
     else:
         page = registry.query(query)
-        nodes, total = page.nodes, page.total
-        following = None if page.next is None else _link(asked, "after", page.next)
-    counts = dict(site.facets(caller, registry.storage))
-    if caller.token is not None:
-        sources: dict[str, int] = {}
-        for source, number in registry.storage.sources().items():
-            sources[source.name] = sources.get(source.name, 0) + number
-        counts["source"] = sources
+        nodes, following = page.nodes, page.next and _link(asked, "after", page.next)
+        if chosen:
+            # Counting all that match would take longer than anybody waits.
+            first = registry.query(replace(query, limit=COUNTED_NODES, after=None))
+            total = len(first.nodes) if first.next is None else MORE
+            counts = counts_of(first.nodes) if first.next is None else whole
     return site.page(
-        request, "catalogue.html", caller,
-        words=words, nodes=nodes, total=total, following=following, suggestion=suggestion,
-        facets=_facets(counts, asked), chosen=_chosen(asked), is_full=total >= PAGE_NODES,
-        is_first="after" not in asked, all_nodes=sum(counts.get("type", {}).values()),
+        request, "catalogue.html", caller, words=words, nodes=nodes, total=total,
+        following=following, suggestion=suggestion, chosen=chosen,
+        facets=_facets(counts, asked, with_sources=caller.token is not None),
+        are_of_all=counts is whole, is_narrowed=bool(words or chosen),
+        is_cut=bool(words) and total > PAGE_NODES,
+        counted=COUNTED_NODES, is_first="after" not in asked, all_nodes=every,
     )  # fmt: skip
 
 
-def _query(site: Site, request: Request) -> MetadataQuery:
-    asked = request.query_params
-    caller = site.caller(request)
+def _sources(registry: Registry) -> dict[str, int]:
+    """How many versions each source has."""
+    found: dict[str, int] = {}
+    for source, number in registry.storage.sources().items():
+        found[source.name] = found.get(source.name, 0) + number
+    return found
+
+
+def _query(asked: QueryParams, caller: Caller, hidden: HiddenNamespaces) -> MetadataQuery:
     try:
         lifecycle = Lifecycle(asked["lifecycle"]) if "lifecycle" in asked else None
         trust = TrustLevel(asked["trust"]) if "trust" in asked else None
@@ -90,13 +113,16 @@ def _query(site: Site, request: Request) -> MetadataQuery:
         permissions=tuple(asked.getlist("permission")[:10]),
         limit=PAGE_NODES,
         after=asked.get("after"),
-        hidden=site.api.hidden(caller),
+        hidden=hidden,
+        with_total=False,
+        # Facets count the best versions, and so they are what a filter leaves.
+        among_best=True,
     )
 
 
-def _facets(counts: Mapping[str, Mapping[str, int]], asked: QueryParams) -> list[Facet]:
+def _facets(counts: Counts, asked: QueryParams, *, with_sources: bool) -> list[Facet]:
     facets = []
-    for name in (*FACETS, "source"):
+    for name in (*FACETS, *(("source",) if with_sources else ())):
         values = sorted(counts.get(name, {}).items(), key=lambda item: (-item[1], item[0]))
         chosen = set(asked.getlist(name))
         first = [v for v in values if v[0] in chosen]

@@ -12,11 +12,20 @@ from markupsafe import Markup, escape
 
 from onex.domain.result import NodeExecutionResult
 from onex.history.timeline import Timeline, TimelineRow
-from onex.server.pages.shown import seconds, shown
+from onex.server.pages.text import seconds, visible
 
 WIDTH, ROW, LABEL, BAR = 900.0, 22, 190, 12
-MAXIMUM_BARS = 200
-"""More calls than this in a row cannot be told apart."""
+MARKS = {
+    **dict.fromkeys(("succeeded", "healthy"), "✓"),
+    **dict.fromkeys(("failed", "unhealthy"), "✗"),
+    **dict.fromkeys(("degraded", "cancelled", "interrupted"), "!"),
+    "cached": "↺",
+    "running": "▸",
+}
+"""What stands before a state, so that nobody needs its colour."""
+
+MAXIMUM_BARS = 240
+"""How many calls are drawn in one picture; more could not be told apart."""
 
 
 def sparkline(values: Sequence[float]) -> Markup:
@@ -46,15 +55,17 @@ def waterfall(timeline: Timeline, until: float, rows: Iterable[TimelineRow]) -> 
     end = max(until, 1e-6)
     scale = (WIDTH - LABEL - 110) / end
     parts, top = [], 0
+    rows = list(rows)
+    room = max(2, MAXIMUM_BARS // max(1, len(rows)))
     for number, row in enumerate(rows):
         top = 6 + number * ROW
-        name = shown(row.step_id, 26)
+        name = visible(row.step_id, 26)
         parts.append(
             Markup('<a href="#step-{0}"><text class="name" x="4" y="{1}">{2}</text></a>').format(
                 row.step_id, top + BAR, name
             )
         )
-        parts += _bars(row, top, scale, end)
+        parts += _bars(row, top, scale, end, room)
         parts.append(
             Markup('<text class="state {0}" x="{1:.0f}" y="{2}">{3}</text>').format(
                 state_of(row), WIDTH - 104, top + BAR, _told(row)
@@ -70,7 +81,7 @@ def waterfall(timeline: Timeline, until: float, rows: Iterable[TimelineRow]) -> 
         for tick in range(5)
     ]  # fmt: skip
     return Markup(
-        '<svg class="waterfall" viewBox="0 0 {0:.0f} {1}" role="img" aria-label="{2}">'
+        '<svg class="waterfall" viewBox="0 0 {0:.0f} {1}" role="group" aria-label="{2}">'
         '<g class="axis">{3}</g>{4}</svg>'
     ).format(
         WIDTH,
@@ -81,10 +92,10 @@ def waterfall(timeline: Timeline, until: float, rows: Iterable[TimelineRow]) -> 
     )
 
 
-def _bars(row: TimelineRow, top: int, scale: float, end: float) -> list[Markup]:
-    stride = max(1, len(row.calls) // MAXIMUM_BARS)
+def _bars(row: TimelineRow, top: int, scale: float, end: float, room: int) -> list[Markup]:
+    stride = -(-len(row.calls) // room)
     bars = []
-    for call in row.calls[::stride]:
+    for call in row.calls[:: max(1, stride)]:
         start = call.started_seconds or 0.0
         took = call.seconds if call.status.is_final else max(0.0, end - start)
         bars.append(
@@ -97,7 +108,7 @@ def _bars(row: TimelineRow, top: int, scale: float, end: float) -> list[Markup]:
                 top + 2,
                 max(2.0, took * scale),
                 BAR,
-                f"{shown(call.step_id, 80)}: {told_of_call(call)}",
+                f"{visible(call.step_id, 80)}: {told_of_call(call)}",
             )
         )
     return bars
@@ -122,6 +133,5 @@ def told_of_call(call: NodeExecutionResult) -> str:
 
 
 def _told(row: TimelineRow) -> str:
-    mark = {"succeeded": "✓", "failed": "✗", "cached": "↺", "running": "▸"}.get(state_of(row), "·")
     count = f" x {len(row.calls):,}" if len(row.calls) > 1 else ""
-    return f"{mark} {state_of(row)}{count}"
+    return f"{MARKS.get(state_of(row), '·')} {state_of(row)}{count}"

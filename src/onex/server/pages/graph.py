@@ -20,6 +20,7 @@ from onex.server.pages.site import Site, whole_number
 
 MAXIMUM_DEPTH, DEFAULT_DEPTH = 8, 3
 MAXIMUM_BOXES = 150
+SHOWN_OTHERS = 12
 
 
 def resolve_for(site: Site, caller: Caller, references: list[str]) -> DependencyResolution:
@@ -51,7 +52,7 @@ def graph_page(site: Site, request: Request) -> Response:
         explanation = error.explanation
         return site.page(
             request, "graph.html", caller, drawing=None, explanation=explanation, hidden_nodes=0,
-            chains=[], refusal="", nodes=[], **values,
+            chains=[], refusal="", nodes=[], versions=[], **values,
         )  # fmt: skip
     whole = DependencyGraph.of(resolution)
     shown, hidden = _cut(whole, str(identity), depth)
@@ -66,6 +67,7 @@ def graph_page(site: Site, request: Request) -> Response:
         request, "graph.html", caller, drawing=drawing, explanation="",
         hidden_nodes=len(whole.versions) - len(shown.versions), chains=chains,
         refusal=_why_not(site, caller, reference, asked.get("why_not", "")),
+        versions=_other_versions(site, caller, whole, why),
         nodes=sorted(whole.label(node) for node in whole.versions), **values,
     )  # fmt: skip
 
@@ -89,6 +91,15 @@ def _cut(graph: DependencyGraph, root: str, depth: int) -> tuple[DependencyGraph
     }
     versions = {node: graph.versions[node] for node in reached}
     return DependencyGraph(versions, kept, graph.requirements), hidden
+
+
+def _other_versions(site: Site, caller: Caller, graph: DependencyGraph, node: str) -> list[str]:
+    """The latest versions of a node that are not chosen."""
+    if node not in graph.versions:
+        return []
+    numbers = site.registry(caller).storage.version_numbers(NodeId.parse(node))
+    others = [str(number) for number in reversed(numbers) if number != graph.versions[node]]
+    return others[:SHOWN_OTHERS]
 
 
 def _why_not(site: Site, caller: Caller, reference: str, wanted: str) -> str:

@@ -7,6 +7,7 @@ from the same templates. One look serves all who watch the same thing.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Callable
 
 import anyio.to_thread
@@ -30,17 +31,17 @@ class Live:
         self,
         here: Callable[[], Registry],
         is_ending: Callable[[], bool],
-        failure_of: Callable[[str], str],
+        also: Callable[[str], str],
     ) -> None:
         """Prepare; nothing is watched yet.
 
         Args:
             here: gives the registry of the asking thread.
             is_ending: says that the server is about to end.
-            failure_of: why what its owner asked for a run was not done.
+            also: what changes of a topic beside the database.
         """
         self._here = here
-        self._failure_of = failure_of
+        self._also = also
         self._is_ending = is_ending
         self._watched: dict[str, _Watched] = {}
         self._open = 0
@@ -61,7 +62,7 @@ class Live:
         self._open += 1
         watched = self._watched.get(topic)
         if watched is None:
-            watched = self._watched[topic] = _Watched(topic, self._here, self._failure_of)
+            watched = self._watched[topic] = _Watched(topic, self._here, self._also)
         watched.watchers += 1
         try:
             yield "retry: 1000\n\n"
@@ -87,11 +88,11 @@ class _Watched:
     """One thing that is watched; however many watch, it is looked at once in a while."""
 
     def __init__(
-        self, topic: str, here: Callable[[], Registry], failure_of: Callable[[str], str]
+        self, topic: str, here: Callable[[], Registry], also: Callable[[str], str]
     ) -> None:
         self._topic = topic
         self._here = here
-        self._failure_of = failure_of
+        self._also = also
         self._mark = ""
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
@@ -111,8 +112,9 @@ class _Watched:
         kind, _, name = self._topic.partition(":")
         match kind:
             case "run":
-                return f"{registry.history.mark_of(name)}-{len(self._failure_of(name))}"
+                mark = registry.history.mark_of(name)
             case "runs":
-                return registry.history.mark()
+                mark = registry.history.mark()
             case _:
-                return str(registry.storage.serial())
+                mark = str(registry.storage.serial())
+        return f"{mark}-{zlib.crc32(self._also(self._topic).encode())}"

@@ -52,6 +52,8 @@ class VersionRow:
     advisories: Sequence[Advisory]
     breaks: Sequence[str]
     asks: Sequence[str]
+    adds: Sequence[str]
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,6 @@ def node_page(site: Site, request: Request) -> Response:
         node=node, metadata=metadata, numbers=len(numbers),
         versions=_rows(registry, identity, numbers, first),
         earlier=first + SHOWN_VERSIONS if first + SHOWN_VERSIONS < len(numbers) else None,
-        newest=str(numbers[0]) if numbers else "",
         command=_command(metadata), inputs=_members(metadata.inputs),
         outputs=_members(metadata.outputs),
         permissions=[(str(p), p.in_words()) for p in metadata.requests],
@@ -125,9 +126,17 @@ def _rows(
                 registry.advisories.affecting(node.metadata.node_version),
                 [] if before is None else breaking_changes(before, node.metadata)[:SHOWN_CHANGES],
                 [] if before is None else added_permissions(before, node.metadata),
+                [] if before is None else _added(before, node.metadata),
+                is_first=first + place + 1 == len(numbers),
             )
         )
     return rows
+
+
+def _added(before: NodeMetadata, after: NodeMetadata) -> list[str]:
+    """The inputs and outputs that a version has and the one before had not."""
+    pairs = (("input", before.inputs, after.inputs), ("output", before.outputs, after.outputs))
+    return [f"{kind} {name}" for kind, old, new in pairs for name in new if name not in old]
 
 
 def _command(metadata: NodeMetadata) -> str:

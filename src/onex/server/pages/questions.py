@@ -14,7 +14,7 @@ from onex.server.pages.graph import resolve_for
 from onex.server.pages.site import Site
 
 MAXIMUM_REFERENCES = 20
-SHOWN_IMPACTS = 200
+SHOWN_IMPACTS = 60
 
 
 def resolve_page(site: Site, request: Request) -> Response:

@@ -62,6 +62,12 @@ def _archived(registry: Registry, place: ArchivePlace) -> tuple[str, bytes] | No
     return next(((name, contents[name]) for name in README_FILES if name in contents), None)
 
 
+def _kept(_tag: str, attribute: str, value: str) -> str | None:
+    """An attribute of a README; links to files beside it would lead to pages that are not there."""
+    is_elsewhere = value.startswith(("https://", "http://", "mailto:"))
+    return None if attribute == "href" and not is_elsewhere else value
+
+
 @lru_cache(maxsize=64)
 def rendered(name: str, text: str) -> Markup:
     """A README as HTML: Markdown if its name says so, else as it stands.
@@ -78,6 +84,7 @@ def rendered(name: str, text: str) -> Markup:
         attributes={"a": {"href", "title"}, "th": {"align"}, "td": {"align"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="nofollow noopener noreferrer",
+        attribute_filter=_kept,
     )
     # Cleaned by a library made for it.
     return Markup(safe)  # noqa: S704

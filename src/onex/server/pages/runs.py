@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from onex.domain.access_control import Action
 from onex.domain.errors import UsageError
-from onex.domain.json_value import JsonObject, as_object
+from onex.domain.json_value import JsonObject, JsonValue, as_list, as_object
 from onex.domain.result import NodeExecutionResult, RunStatus, StepStatus
 from onex.domain.workflow import is_child, step_of
 from onex.history.artifacts import artifacts_in, without_paths
@@ -26,6 +26,7 @@ from onex.server.pages.site import Site
 SHOWN_RUNS = 50
 SHOWN_STEPS = 60
 SHOWN_CALLS = 10
+SHOWN_LIVE_LOGS = 6
 SHOWN_LOG_CHARACTERS = 12_000
 SHOWN_DIFFERENCES = 30
 
@@ -53,6 +54,7 @@ class StepDetail:
     log: str
     output: object
     artifacts: Sequence[JsonObject]
+    arguments: object
 
 
 def runs_page(site: Site, request: Request) -> Response:
@@ -79,7 +81,7 @@ def run_page(site: Site, request: Request, failure_of: Callable[[str], str]) -> 
     timeline = timeline_of(record)
     is_running = record.status is RunStatus.RUNNING
     until = _age_seconds(record) if is_running else timeline.seconds
-    rows = [_step_row(row) for row in timeline.rows[:SHOWN_STEPS]]
+    rows = [_step_row(row, until) for row in timeline.rows[:SHOWN_STEPS]]
     waiting = [s for s in _planned_steps(record) if s not in {row.step_id for row in timeline.rows}]
     live_logs = history.live_logs(record.run_id) if is_running else {}
     wanted = request.query_params.get("step") or _first_failure(record)
@@ -87,7 +89,7 @@ def run_page(site: Site, request: Request, failure_of: Callable[[str], str]) -> 
         request, "run.html", caller, record=record, rows=rows, waiting=waiting,
         hidden_rows=len(timeline.rows) - len(rows), until=until,
         chart=_chart(timeline, until), is_running=is_running, live=f"run:{record.run_id}",
-        live_logs=live_logs, counts=Counter(row.state for row in rows),
+        live_logs=dict(list(live_logs.items())[-SHOWN_LIVE_LOGS:]),
         inputs=without_paths(record.inputs), outputs=without_paths(record.outputs),
         detail=_detail(record, wanted) if wanted else None,
         others=[r for r in history.runs(20) if r.workflow == record.workflow
@@ -159,17 +161,26 @@ def _chart(timeline: Timeline, until: float) -> Markup:
     return waterfall(timeline, until, started)
 
 
-def _step_row(row: TimelineRow) -> StepRow:
+def _step_row(row: TimelineRow, until: float) -> StepRow:
     counted = Counter(map(state_of_call, row.calls)) if len(row.calls) > 1 else Counter()
     failed = next((call for call in row.calls if call.error is not None), None)
     error = f"{failed.error.code}: {failed.error.message}" if failed and failed.error else ""
-    took = row.end_seconds - row.start_seconds
+    is_running = row.status is StepStatus.RUNNING
+    took = (until if is_running else row.end_seconds) - row.start_seconds
     return StepRow(row, state_of(row), took, counted.most_common(), error)
 
 
 def _first_failure(record: RunRecord) -> str | None:
     failed = (name for name, step in record.steps.items() if step.status is StepStatus.FAILED)
     return next(failed, None)
+
+
+def _arguments(record: RunRecord, step_id: str) -> JsonValue:
+    """What the workflow hands to a step, before references are replaced."""
+    steps = as_list(record.definition.get("steps") or [])
+    found = (as_object(step) for step in steps if as_object(step).get("id") == step_id)
+    step = next(found, {})
+    return {name: step[name] for name in ("with", "foreach", "when") if step.get(name)}
 
 
 def _detail(record: RunRecord, wanted: str) -> StepDetail | None:
@@ -184,7 +195,8 @@ def _detail(record: RunRecord, wanted: str) -> StepDetail | None:
         result=chosen,
         states=Counter(map(state_of_call, children)).most_common(),
         slowest=sorted(children, key=lambda call: -call.seconds)[:SHOWN_CALLS],
-        failed=[call for call in children if call.error is not None][:SHOWN_CALLS],
+        failed=[c for c in children if c.status is StepStatus.FAILED][:SHOWN_CALLS],
+        arguments=_arguments(record, step_of(wanted)),
         log=chosen.log[-SHOWN_LOG_CHARACTERS:],
         output=without_paths(chosen.output),
         artifacts=list(artifacts_in(chosen.output))[:20],

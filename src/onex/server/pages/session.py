@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from onex.domain.remote_errors import NotAuthenticatedError
-from onex.server.pages.site import COOKIE, Site
+from onex.server.browsers import cookie_name
+from onex.server.pages.site import Site
 
 MAXIMUM_FORM_BYTES = 16_384
-DAY = 86_400
+LOGIN_SECONDS = 86_400
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -40,9 +41,9 @@ def log_in(site: Site, request: Request, token: str, target: str) -> Response:
     is_here = target.startswith("/") and not target.startswith(("//", "/\\"))
     response = RedirectResponse(target if is_here else "/", 303)
     response.set_cookie(
-        COOKIE,
+        cookie_name(request),
         token,
-        max_age=DAY,
+        max_age=LOGIN_SECONDS,
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
@@ -50,8 +51,8 @@ def log_in(site: Site, request: Request, token: str, target: str) -> Response:
     return response
 
 
-def log_out() -> Response:
+def log_out(request: Request) -> Response:
     """Forget the token of a browser."""
     response = RedirectResponse("/", 303)
-    response.delete_cookie(COOKIE)
+    response.delete_cookie(cookie_name(request))
     return response

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
@@ -15,16 +13,14 @@ from starlette.responses import HTMLResponse, Response
 from onex import __version__
 from onex.domain.access_control import Action
 from onex.domain.errors import NodeNotFoundError, OnexError
-from onex.domain.remote_errors import NotAuthenticatedError
 from onex.registry import Registry
+from onex.server.browsers import caller_of
 from onex.server.gate import Caller
-from onex.server.pages import shown
+from onex.server.pages import text
+from onex.server.pages.charts import MARKS
 from onex.server.problem import status_of
 from onex.server.requests import Requests
-from onex.storage.backend import StorageBackend
 
-COOKIE = "onex_token"
-FACETS = ("type", "lifecycle", "trust", "capability", "permission", "tag")
 PARTS = frozenset({"catalogue.html", "runs.html", "run.html", "audit.html"})
 """The pages that have a changing part."""
 
@@ -40,8 +36,6 @@ HEADERS = {
 }
 _ASSETS = resources.files("onex.server.pages") / "assets"
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-Facets = Mapping[str, Mapping[str, int]]
 
 
 @cache
@@ -68,42 +62,31 @@ class Site:
         """``is_owner_here`` says that runs can be started from the pages by their owner."""
         self.api = api
         self.is_owner_here = is_owner_here
-        self._facets: dict[object, Facets] = {}
-        self._lock = threading.Lock()
         self._templates = Environment(
             loader=PackageLoader("onex.server.pages"),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=shown.finalized,
+            finalize=text.finalized,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "seconds": shown.seconds,
-            "size": shown.size,
-            "moment": shown.moment,
-            "json_text": shown.json_text,
-            "shown": shown.shown,
+            "seconds": text.seconds,
+            "size": text.size,
+            "moment": text.moment,
+            "json_text": text.json_text,
+            "visible": text.visible,
         }
         self._templates.globals |= {
             "asset": asset_path,
-            "count": shown.count,
+            "count": text.count,
+            "marks": MARKS,
             "product_version": __version__,
         }
 
     def caller(self, request: Request) -> Caller:
-        """Who asks for a page: by the header of programs, or the cookie of a browser.
-
-        A cookie that is good for nothing any more is that of anybody.
-        """
-        cookie = request.cookies.get(COOKIE)
-        if cookie is None or "authorization" in request.headers:
-            return self.api.caller(request)
-        try:
-            return self.api.caller(request, f"Bearer {cookie}")
-        except NotAuthenticatedError:
-            request.state.is_stale = True
-            return self.api.anonymous(request)
+        """Who asks for a page; raises as ``caller_of``."""
+        return caller_of(self.api, request)
 
     def registry(self, caller: Caller) -> Registry:
         return self.api.registry(caller)
@@ -114,19 +97,6 @@ class Site:
             caller.token is not None or action is Action.READ
         )
 
-    def facets(self, caller: Caller, storage: StorageBackend) -> Facets:
-        """How many nodes have each value of each label, counted once for each state of the log."""
-        hidden = self.api.hidden(caller)
-        key = (storage.serial(), hidden)
-        found = self._facets.get(key)
-        if found is None:
-            found = storage.facets(FACETS, hidden)
-            with self._lock:
-                if len(self._facets) > 16:
-                    self._facets.clear()
-                self._facets[key] = found
-        return found
-
     def page(
         self, request: Request, template: str, caller: Caller, status: int = 200, **values: object
     ) -> Response:
@@ -134,7 +104,7 @@ class Site:
         name = template
         if is_part(request) and template in PARTS:
             name = template.replace(".html", ".part.html")
-        text = self._templates.get_template(name).render(
+        html = self._templates.get_template(name).render(
             caller=caller,
             path=request.url.path,
             may_see_runs=self.may(caller, Action.DECIDE),
@@ -142,10 +112,7 @@ class Site:
             is_owner_here=self.is_owner_here and caller.is_owner,
             **values,
         )
-        response = HTMLResponse(text, status, headers=HEADERS)
-        if getattr(request.state, "is_stale", False):
-            response.delete_cookie(COOKIE)
-        return response
+        return HTMLResponse(html, status, headers=HEADERS)
 
     def refused(self, request: Request, error: OnexError) -> Response:
         """The page that says what is wrong, and what to do."""

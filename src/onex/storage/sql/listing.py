@@ -157,7 +157,7 @@ def picks_among_fitting(query: MetadataQuery) -> bool:
     """Whether the listed version of a node is the best of those that fit, not the best of all."""
     return (
         query.lifecycle is not None or query.version is not None or query.source is not None
-    ) and not query.all_versions
+    ) and not (query.all_versions or query.among_best)
 
 
 def _add_pattern(found: Conditions, pattern: str, connection: SqlConnection) -> None:

@@ -1,47 +1,81 @@
 // What pages do beyond links and forms: search while one types, and parts that follow what happens.
 "use strict";
 
-const part = () => document.getElementById("part");
 const told = (text) => { document.getElementById("told").textContent = text; };
+const keyOf = (node) => node.nodeType === 1 ? node.id || node.getAttribute("href") || node.getAttribute("action") || "" : "";
 
-// Replaces the changing part of the page; what is open, scrolled or has the focus stays so.
-async function refresh(address, saying) {
+// Makes one element like another, and leaves what is equal as it is: focus, selection, scrolling and
+// what is open stay.
+function morph(old, fresh) {
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  }
+  for (const { name, value } of [...fresh.attributes]) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  let place = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    let found = place;
+    const key = keyOf(wanted);
+    if (key) {
+      while (found && keyOf(found) !== key) found = found.nextSibling;
+    }
+    if (!found || found.nodeName !== wanted.nodeName || (!key && keyOf(found))) {
+      old.insertBefore(wanted, place);
+      continue;
+    }
+    while (place !== found) {
+      const next = place.nextSibling;
+      place.remove();
+      place = next;
+    }
+    place = found.nextSibling;
+    if (found.nodeType !== 1) {
+      if (found.data !== wanted.data) found.data = wanted.data;
+    } else if (!found.isEqualNode(wanted)) {
+      const isAtEnd = found.scrollTop + found.clientHeight >= found.scrollHeight - 4;
+      morph(found, wanted);
+      if (found.matches("pre.log") && isAtEnd) found.scrollTop = found.scrollHeight;
+    }
+  }
+  while (place) {
+    const next = place.nextSibling;
+    place.remove();
+    place = next;
+  }
+}
+
+let asking = null;
+
+// Brings the changing part of the page up to date; of several that ask, the last one wins.
+async function refresh(address) {
+  asking?.abort();
+  const mine = asking = new AbortController();
   const asked = new URL(address, location.href);
   asked.searchParams.set("part", "1");
-  const answer = await fetch(asked, { credentials: "same-origin" });
-  if (!answer.ok || answer.redirected) return false;
+  const answer = await fetch(asked, { credentials: "same-origin", signal: mine.signal });
   const text = await answer.text();
-  const target = part();
-  if (!target) return false;
-  const open = [...target.querySelectorAll("details[open]")].map((one) => one.id);
-  const focused = document.activeElement && target.contains(document.activeElement)
-    ? document.activeElement.id || document.activeElement.getAttribute("href") : null;
-  const ends = [...target.querySelectorAll("pre.log")].map((one) =>
-    one.scrollTop + one.clientHeight >= one.scrollHeight - 4 ? -1 : one.scrollTop);
-  target.innerHTML = text;
-  for (const one of target.querySelectorAll("details")) if (open.includes(one.id)) one.open = true;
-  target.querySelectorAll("pre.log").forEach((one, place) => {
-    one.scrollTop = ends[place] === undefined || ends[place] < 0 ? one.scrollHeight : ends[place];
-  });
-  if (focused) {
-    const again = [...target.querySelectorAll("[id],[href]")].find((one) =>
-      one.id === focused || one.getAttribute("href") === focused);
-    if (again) again.focus({ preventScroll: true });
-  }
-  if (saying) told(saying);
+  if (!answer.ok || answer.redirected || mine.signal.aborted) return false;
+  const fresh = new DOMParser().parseFromString(`<div id="part">${text}</div>`, "text/html");
+  morph(document.getElementById("part"), fresh.getElementById("part"));
   return true;
 }
 
 function searchAsYouType(form) {
-  let waiting = 0, last = 0;
+  let waiting = 0;
   form.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(async () => {
-      const number = ++last;
       const address = new URL(form.action);
-      for (const [name, value] of new FormData(form)) if (value) address.searchParams.append(name, value);
-      if (number === last && await refresh(address, "the list follows what you type") && number === last) {
+      for (const [name, value] of new FormData(form)) {
+        if (value) address.searchParams.append(name, value);
+      }
+      try {
+        if (!await refresh(address)) return;
         history.replaceState(null, "", address);
+        told(document.querySelector("#part section .hint")?.textContent || "");
+      } catch (error) {
+        if (error.name !== "AbortError") throw error;
       }
     }, 180);
   });
@@ -49,20 +83,20 @@ function searchAsYouType(form) {
 
 function follow(topic) {
   const events = new EventSource(`/live?of=${encodeURIComponent(topic)}`);
-  let is_busy = false, is_due = false, first = true;
+  let isBusy = false, isDue = false, isFirst = true;
   events.addEventListener("change", async () => {
     // The page was just made: its first mark says nothing new.
-    if (first) { first = false; return; }
-    if (is_busy) { is_due = true; return; }
-    is_busy = true;
+    if (isFirst) { isFirst = false; return; }
+    if (isBusy) { isDue = true; return; }
+    isBusy = true;
     do {
-      is_due = false;
-      try { await refresh(location.href, ""); } catch { /* The server is away; its stream returns. */ }
-    } while (is_due);
-    is_busy = false;
+      isDue = false;
+      try { await refresh(location.href); } catch { /* The server is away; its stream returns. */ }
+    } while (isDue);
+    isBusy = false;
   });
   // After an interruption everything may have changed.
-  events.addEventListener("error", () => { first = false; });
+  events.addEventListener("error", () => { isFirst = false; });
   addEventListener("pagehide", () => events.close());
 }
 
@@ -71,9 +105,9 @@ const live = document.querySelector("main").dataset.live;
 if (live) follow(live);
 
 addEventListener("keydown", (event) => {
-  const is_typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName);
+  const isTyping = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName);
   const target = document.querySelector("[data-hotkey='/']");
-  if (event.key === "/" && !is_typing && target && !event.ctrlKey && !event.metaKey) {
+  if (event.key === "/" && !isTyping && target && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
     target.focus();
     target.select();

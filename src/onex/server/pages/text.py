@@ -14,7 +14,7 @@ MAXIMUM_TEXT = 2_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-def shown(text: str, limit: int = MAXIMUM_TEXT) -> str:
+def visible(text: str, limit: int = MAXIMUM_TEXT) -> str:
     """A text whose control characters and directions of writing are visible, cut to a length."""
     cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
     if cut.isprintable():
@@ -31,7 +31,7 @@ def finalized(value: object) -> object:
         return ""
     if isinstance(value, Markup):
         return value
-    return shown(value) if isinstance(value, str) else value
+    return visible(value) if isinstance(value, str) else value
 
 
 def seconds(value: float | None) -> str:
