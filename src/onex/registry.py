@@ -203,10 +203,11 @@ class Registry:
 
     def keep_measurements(self) -> None:
         """Add what was measured to what other processes measured; it stays here if that fails."""
-        measured = self.telemetry.metrics.measurements
-        taken = measured.take()
-        if not self.measurements.add(taken):
-            measured.add(taken)
+        with self.telemetry.keeping:
+            measured = self.telemetry.metrics.measurements
+            taken = measured.take()
+            if not self.measurements.add(taken):
+                measured.add(taken)
 
     @property
     def measurements(self) -> KeptMeasurements:

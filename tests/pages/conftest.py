@@ -97,7 +97,8 @@ class Ui:
     def owner(self) -> Pages:
         """The pages as the owner sees them."""
         pages = Pages(self.url)
-        assert pages.get(self.address.removeprefix(self.url.rstrip("/"))).status == 303
+        assert pages.get(self.address.removeprefix(self.url.rstrip("/"))).status == 200
+        assert pages.cookies
         return pages
 
     def stop(self) -> None:

@@ -405,7 +405,7 @@ def test_two_registries_on_one_machine_do_not_log_each_other_out(
     person = one.owner()
     other = Pages(two.url, person.cookies)
     assert other.get("/runs").status == 403
-    assert other.get(two.address.removeprefix(two.url.rstrip("/"))).status == 303
+    assert other.get(two.address.removeprefix(two.url.rstrip("/"))).status == 200
     assert other.get("/runs").status == 200
     assert person.get("/runs").status == 200
 
@@ -496,3 +496,57 @@ def test_what_is_not_there_is_a_page_for_people_and_json_for_programs(
     assert owner.get("/api/v1/nothing", accept="text/html").headers["content-type"] == (
         "application/problem+json"
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["报告 🚀.txt", 'a"b\\c.csv', "new\nline.txt", "x" * 200 + ".json"]
+)
+def test_artifacts_of_any_name_are_shown_and_saved(
+    make_project: Callable[[str], Project], start_ui: Callable[[Project], Ui], name: str
+) -> None:
+    # HarnessRouter/harnessrouter#187: names beyond Latin-1 in a header were a status 500.
+    project = make_project("names")
+    project.write("onex.toml", '[[sources]]\npath = "nodes"\n')
+    project.add("save", f"def execute(context):\n    (context.workdir / {name!r}).write_text('1,2')\n"
+                        f"    return context.artifact({name!r})\n")  # fmt: skip
+    done = project.onex_here("run", "save", "--json").json
+    assert done["success"], done
+    owner = start_ui(project).owner()
+    digest = done["outputs"]["result"]["$artifact"]
+    page = owner.get(f"/artifacts/{digest}")
+    assert page.status == 200
+    require_safe(page)
+    raw = owner.get(f"/artifacts/{digest}/raw")
+    assert (raw.status, raw.content) == (200, b"1,2")
+    assert raw.headers["content-disposition"].startswith("attachment")
+
+
+def test_a_run_that_began_in_the_future_is_drawn_all_the_same(
+    shop: Project, start_ui: Callable[[Project], Ui]
+) -> None:
+    run = shop.onex_here("run", "report", "--json").json["run_id"]
+    with sqlite3.connect(shop.home / "history.db") as connection:
+        connection.execute("UPDATE runs SET started_at = '2099-01-01T00:00:00.000000+00:00'")
+    connection.close()
+    page = start_ui(shop).owner().get(f"/runs/{run}")
+    assert page.status == 200
+    assert 'width="-' not in page.text
+    assert "2099-01-01 00:00:00 UTC" in page.words
+
+
+def test_a_filter_begins_at_the_first_page(
+    make_project: Callable[[str], Project], start_ui: Callable[[Project], Ui]
+) -> None:
+    # PrestaShop/PrestaShop#15608: a filter kept the page, and showed nothing.
+    project = make_project("pages")
+    for number in range(40):
+        project.add(f"n{number:02}", tags=["few"] if number < 2 else [])
+    project.scan()
+    owner = start_ui(project).owner()
+    following = re.search(r'rel="next" href="([^"]+)"', owner.get("/").text)
+    assert following is not None
+    second = owner.get(following[1].replace("&amp;", "&"))
+    assert "test.n39" in second.words
+    link = re.search(r'href="([^"]*tag=few[^"]*)"', second.text)
+    assert link is not None
+    assert "test.n00" in owner.get(link[1].replace("&amp;", "&")).words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,14 @@ def test_checks_run_at_once_and_none_holds_up_the_others() -> None:
     }
     assert report.status is Health.UNHEALTHY
     assert RegistryHealthCheck([]).run().status is Health.HEALTHY
+
+
+def test_looks_that_hang_do_not_pile_up() -> None:
+    checks = RegistryHealthCheck([Check("hangs", hang, limit_seconds=0.05)])
+    before = threading.active_count()
+    for _ in range(5):
+        assert checks.run().checks[0].found.message == "no answer within 0.05 s"
+    assert threading.active_count() == before + 1
 
 
 def test_a_new_registry_is_healthy_and_gets_no_files(project: Project) -> None:
@@ -150,6 +159,8 @@ def test_the_server_tells_strangers_no_paths_and_probes_any_address(
     assert (ready.status, ready.json) == (200, {"status": "degraded"})
     told = server.ask("readyz?verbose")
     assert b"private" not in told.content
+    assert b"away" not in told.content
+    assert b"source:1" in told.content
     shown = server.ask("readyz?verbose", token=server.token)
     assert b"very/private" in shown.content
     one = server.ask("readyz/source:away", token=server.token)

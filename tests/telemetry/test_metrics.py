@@ -186,7 +186,9 @@ def test_exemplars_name_requests_that_were_made(
     server = serve(make_project("server"))
     answer = server.ask("api/v1/nodes", x_request_id="ticket-17")
     assert answer.headers["x-request-id"] == "ticket-17"
-    told = server.ask("metrics", accept="application/openmetrics-text; version=1.0.0")
+    kind = "application/openmetrics-text; version=1.0.0"
+    assert b"ticket-17" not in server.ask("metrics", accept=kind).content
+    told = server.ask("metrics", accept=kind, token=server.token)
     assert told.headers["content-type"].startswith("application/openmetrics-text")
     assert b'# {request_id="ticket-17"}' in told.content
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
+import os
 import secrets
+import signal
+import sys
+import tempfile
+import threading
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -44,6 +52,25 @@ def ui(output: Output, port: int, no_browser: bool, home: Path | None) -> None:
         else:
             output.json_line({"url": url, "address": address})
         if not no_browser:
-            webbrowser.open(address)
+            page = opening.enter_context(_private_page(address))
+            # A browser in the terminal would hold up the server that it asks.
+            threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
 
-    serve(settings, Listening("127.0.0.1", port), ready)
+    # The server ends by the signal again when it is done, and nothing would be cleaned up then.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with contextlib.ExitStack() as opening:
+        serve(settings, Listening("127.0.0.1", port), ready)
+
+
+@contextlib.contextmanager
+def _private_page(address: str) -> Iterator[Path]:
+    """A file that leads a browser on: everybody on a machine can read the arguments of commands."""
+    descriptor, name = tempfile.mkstemp(prefix="onex-", suffix=".html")
+    page = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            target = html.escape(address)
+            file.write(f'<meta http-equiv="refresh" content="0;url={target}">')
+        yield page
+    finally:
+        page.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onex.domain.graph import execution_order
 from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import NodeExecutionResult, StepStatus
-from onex.domain.workflow import Workflow, index_of, step_of
+from onex.domain.workflow import index_of, step_of
 from onex.history.artifacts import without_paths
 from onex.history.journal import RunRecord
 
@@ -60,8 +60,11 @@ class ReplayReport:
 
 
 def compare_runs(before: RunRecord, after: RunRecord) -> ReplayReport:
-    """Compare two runs of one workflow call by call, in the order in which the steps depend."""
-    workflow = Workflow.from_json(before.definition)
+    """Compare two runs of one workflow call by call, in the order in which the steps depend.
+
+    Raises RunNotResumableError if an older onex recorded the first without its workflow.
+    """
+    workflow = before.recorded_workflow()
     needs = {step.id: step.needs for step in workflow.steps.values()}
     ids_by_step: dict[str, list[str]] = {name: [] for name in needs}
     for call_id in {**before.steps, **after.steps}:

@@ -142,13 +142,16 @@ class RunHistory:
         return PruneReport(pruned.runs, pruned.cached_results, removed.count, removed.size_bytes)
 
     def _remove_leftovers(self) -> None:
-        """Remove the working folders of runs that were killed."""
+        """Remove the working folders of runs that were killed, and what they printed last."""
         # Listed before the runs: the folder of one that begins meanwhile is not among them.
-        folders = list(self._folders.glob("*"))
+        folders, live = list(self._folders.glob("*")), list(self._live.glob("*"))
         running = {r.run_id for r in self.journal.runs(None) if r.status is RunStatus.RUNNING}
         for folder in folders:
             if folder.name not in running:
                 remove_tree(folder)
+        for file in live:
+            if file.stem not in running:
+                file.unlink(missing_ok=True)
 
 
 def _prunable(

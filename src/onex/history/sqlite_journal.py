@@ -63,8 +63,19 @@ def is_running(process_id: int, started: str) -> bool:
         return False
     except PermissionError:
         return True
+    if _has_ended(process_id):
+        return False
     now = start_of_process(process_id)
     return not started or not now or started == now
+
+
+def _has_ended(process_id: int) -> bool:
+    """Whether a process ended and only waits for the one that started it to notice."""
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace")
+        return status.rpartition(")")[2].split()[0] in ("Z", "X")
+    except (OSError, IndexError):
+        return False
 
 
 _SUMMARY = (

@@ -23,9 +23,10 @@ def measure(registry: Registry) -> Measurements:
         StorageError: its database, or its history, cannot be read.
     """
     registry.keep_measurements()
-    found = registry.measurements.read()
-    # What could not be kept, or was measured just now.
-    here = registry.telemetry.metrics.measurements.copy()
+    with registry.telemetry.keeping:
+        found = registry.measurements.read()
+        # What could not be kept, or was measured just now.
+        here = registry.telemetry.metrics.measurements.copy()
     found.add(here)
     found.add(_state(registry))
     bounded = BoundedLabels().bounded(found)

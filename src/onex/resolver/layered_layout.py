@@ -51,10 +51,7 @@ def lay_out(widths: Mapping[str, float], lines: Mapping[str, Iterable[str]]) -> 
         lines: for each node, those that its lines lead to; it has no cycles.
     """
     targets = {node: sorted(set(lines.get(node, ())) & widths.keys()) for node in sorted(widths)}
-    layer = dict.fromkeys(targets, 0)
-    for node in reversed(execution_order({n: dict.fromkeys(t) for n, t in targets.items()})):
-        for target in targets[node]:
-            layer[target] = max(layer[target], layer[node] + 1)
+    layer = _layers(targets)
     count = max(layer.values(), default=-1) + 1
     rows: list[list[_Item]] = [[] for _ in range(count)]
     for node in targets:
@@ -93,6 +90,23 @@ def lay_out(widths: Mapping[str, float], lines: Mapping[str, Iterable[str]]) -> 
     }
     right = max((centres[i] + size[i] / 2 - left for row in rows for i in row), default=0.0)
     return Layout(boxes, crossings, right, count)
+
+
+def size_of(nodes: Iterable[str], lines: Mapping[str, Iterable[str]]) -> int:
+    """How many lanes and lines a drawing would have; it takes time by that."""
+    known = sorted(nodes)
+    targets = {node: sorted(set(lines.get(node, ())) & set(known)) for node in known}
+    layer = _layers(targets)
+    return sum(layer[target] - layer[node] for node in known for target in targets[node])
+
+
+def _layers(targets: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The layer of each node: below all whose lines lead to it."""
+    layer = dict.fromkeys(targets, 0)
+    for node in reversed(execution_order({n: dict.fromkeys(t) for n, t in targets.items()})):
+        for target in targets[node]:
+            layer[target] = max(layer[target], layer[node] + 1)
+    return layer
 
 
 def _order(

@@ -15,6 +15,7 @@ from onex.domain.errors import NodeNotFoundError
 from onex.domain.remote_errors import (
     NotAuthenticatedError,
     NotPermittedError,
+    TooManyRequestsError,
 )
 from onex.server.rate_limiter import RateLimiter, RateLimits
 from onex.storage.backend import StorageBackend
@@ -89,6 +90,11 @@ class Gate:
             limiter.require(token.id, "requests with this token")
         return Caller(token, address)
 
+    def is_owner_key(self, text: str) -> bool:
+        """Whether a text is what the owner shows in place of a token."""
+        key = self._owner_key
+        return key is not None and secrets.compare_digest(text.encode(), key.encode())
+
     def count_refusal(self, caller: Caller) -> None:
         """Count a refusal that is about to be recorded; raises TooManyRequestsError."""
         name = caller.token.id if caller.token else caller.address
@@ -100,9 +106,7 @@ class Gate:
                 "the header Authorization has no token", hint="send Authorization: Bearer TOKEN"
             )
         text = authorization[len(SCHEME) :].strip()
-        if self._owner_key is not None and secrets.compare_digest(
-            text.encode(), self._owner_key.encode()
-        ):
+        if self.is_owner_key(text):
             return OWNER
         key = hashlib.sha256(text.encode()).hexdigest()
         events = storage.token_events()
@@ -140,7 +144,13 @@ class Gate:
         if decision.allowed:
             return
         name = object_name or namespace or "registry"
-        self.count_refusal(caller)
+        try:
+            self.count_refusal(caller)
+        except TooManyRequestsError:
+            if decision.is_hidden:
+                # Another answer would tell what is hidden from what is not there.
+                raise hidden(name) from None
+            raise
         record_refusal(storage, caller, action, name, decision.reason)
         if decision.is_hidden:
             raise hidden(name)

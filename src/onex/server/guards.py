@@ -69,7 +69,7 @@ class Guards:
             await _refuse(send, 413, "USE001", f"the body has more than {limit} bytes")
             return
         is_stream = scope["path"] in _STREAMS and STREAM_TYPE in headers.get(b"accept", "")
-        is_long = is_upload or scope["path"].startswith("/blobs/")
+        is_long = is_upload or scope["path"].startswith(("/blobs/", "/artifacts/"))
         seconds = None if is_stream else UPLOAD_SECONDS if is_long else REQUEST_SECONDS
         body = _Body(receive, limit)
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from onex.domain.access_control import AccessDecision, Action
 from onex.domain.errors import OnexError
+from onex.domain.remote_errors import TooManyRequestsError
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.tree import (
     CHANGES_PATH,
@@ -139,8 +140,11 @@ class IndexRoutes:
         self, send: Send, path: str, caller: Caller, decision: AccessDecision
     ) -> None:
         """Answer as for what is not there, and only then record that it was refused."""
-        self._gate.count_refusal(caller)
         await _send_missing(send, path)
+        try:
+            self._gate.count_refusal(caller)
+        except TooManyRequestsError:
+            return
         try:
             await self._index.refused(caller, path, decision.reason)
         except OnexError:

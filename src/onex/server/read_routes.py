@@ -14,7 +14,6 @@ from onex.domain.host import HostEnvironment
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.reference import NodeId, NodeRef
 from onex.resolver.dependency_resolver import DependencyResolver
-from onex.resolver.impact import Impact
 from onex.server.gate import Caller
 from onex.server.models import (
     About,
@@ -33,7 +32,6 @@ from onex.server.requests import (
     problems,
     version_of,
 )
-from onex.server.visible_catalog import VisibleCatalog
 from onex.storage.query import MetadataQuery
 
 FACETS = ("type", "lifecycle", "tag", "capability", "permission")
@@ -154,13 +152,8 @@ def read_routes(api: Requests) -> APIRouter:
         caller = api.caller(request)
         registry = api.registry_with(caller, wanted)
         _, found = registry.impact(NodeRef.parse(str(wanted)), {})
-        catalog = api.visible(caller)
-        shown = [
-            _visible_impact(entry, catalog).to_json()
-            for entry in found
-            if catalog.shows(NodeId.parse(entry.dependent))
-        ]
-        return {"node": str(wanted), "dependants": shown}
+        shown = api.visible(caller).impacts(found)
+        return {"node": str(wanted), "dependants": [entry.to_json() for entry in shown]}
 
     @router.post("/resolve", responses=problems(404, 409, 422), tags=["resolution"])
     def resolve(request: Request, question: Question) -> Json:
@@ -192,16 +185,6 @@ def _details(api: Requests, caller: Caller, reference: NodeRef) -> Json:
         # Paths of the machine that serves are the business of those who look after it.
         body["origins"] = []
     return body
-
-
-def _visible_impact(entry: Impact, catalog: VisibleCatalog) -> Impact:
-    """An entry as it would be if the nodes that the reader may not see were not there."""
-    named = {change.node for change in entry.changes}
-    for fact in entry.facts:
-        named |= {name for name in (fact.dependent, fact.needed) if name is not None}
-    if all(catalog.shows(NodeId.parse(name)) for name in named):
-        return entry
-    return Impact(entry.dependent, "unresolved", (), "it needs nodes that are not there")
 
 
 def _told(event: Event) -> Json:

@@ -19,7 +19,7 @@ class Readiness:
 
     def __init__(self, open_registry: Callable[[], Registry]) -> None:
         """``open_registry`` opens the registry with its remotes, which are not asked."""
-        self._open = open_registry
+        self._checks = health_checks(open_registry)
         self._lock = threading.Lock()
         self._found: HealthReport | None = None
         self._looked = 0.0
@@ -28,6 +28,6 @@ class Readiness:
         """What the checks found just now."""
         with self._lock:
             if self._found is None or time.monotonic() - self._looked > KEPT_SECONDS:
-                self._found = health_checks(self._open).run()
+                self._found = self._checks.run()
                 self._looked = time.monotonic()
             return self._found

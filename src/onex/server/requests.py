@@ -55,6 +55,10 @@ class Requests:
     def registry(self, caller: Caller) -> Registry:
         return self._pool.here().acting_as(caller.actor)
 
+    def is_owner_key(self, text: str) -> bool:
+        """Whether a text is what the owner shows in place of a token."""
+        return self._gate.is_owner_key(text)
+
     def anonymous(self, request: Request) -> Caller:
         """Anybody, at the address of a request."""
         return Caller(None, client_address(request.scope))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from onex.domain.access_control import HiddenNamespaces
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeId
+from onex.resolver.impact import Impact
 from onex.storage.backend import StorageBackend
 
 CLOSE_NAMES = 200
@@ -22,6 +23,21 @@ class VisibleCatalog:
     def shows(self, node: NodeId) -> bool:
         """Whether the reader may see a node."""
         return not self._hidden.hides(node.namespace)
+
+    def impacts(self, entries: Iterable[Impact]) -> list[Impact]:
+        """What the reader may know of what a version would do to others."""
+        return [
+            self._visible(entry) for entry in entries if self.shows(NodeId.parse(entry.dependent))
+        ]
+
+    def _visible(self, entry: Impact) -> Impact:
+        """An entry as it would be if the nodes that the reader may not see were not there."""
+        named = {change.node for change in entry.changes}
+        for fact in entry.facts:
+            named |= {name for name in (fact.dependent, fact.needed) if name is not None}
+        if all(self.shows(NodeId.parse(name)) for name in named):
+            return entry
+        return Impact(entry.dependent, "unresolved", (), "it needs nodes that are not there")
 
     def versions(self, node: NodeId) -> Sequence[RegisteredNode]:
         return self._storage.versions(node) if self.shows(node) else ()

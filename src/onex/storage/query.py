@@ -21,7 +21,8 @@ class MetadataQuery:
     ``tags`` must all be there, of ``any_tags`` one. ``version`` is a constraint.
     Without ``all_versions`` the best version of each node is listed: the one that
     ``latest`` means, or where ``lifecycle``, ``version`` or ``source`` is given, the best
-    that fits, unless ``among_best`` says that only the best of all may be listed; archived versions are hidden unless ``lifecycle`` asks for them.
+    that fits, unless ``among_best`` says that only the best of all may be listed; archived
+    versions are hidden unless ``lifecycle`` asks for them.
     ``after`` is the ``next`` of the page before; ``with_total`` asks for the number
     of all that match, on every page. Nodes in ``hidden`` namespaces are left out.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,9 @@ class Health(StrEnum):
 
 
 _ORDER = list(Health)
+
+NAMED_KINDS = ("source", "remote")
+"""The kinds of checks that there is one of for each thing that somebody named: ``source:mine``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,18 @@ class HealthReport:
         found = [check.found.status for check in self.checks]
         return max(found, key=_ORDER.index, default=Health.HEALTHY)
 
+    def without_names(self) -> HealthReport:
+        """The same without messages, and with numbers in place of the names of sources."""
+        numbers = Counter[str]()
+        checks = []
+        for check in self.checks:
+            kind = check.name.partition(":")[0]
+            numbers[kind] += 1
+            is_named = kind in NAMED_KINDS
+            shown = f"{kind}:{numbers[kind]}" if is_named else check.name
+            checks.append(CheckResult(shown, HealthStatus(check.found.status), check.seconds))
+        return HealthReport(checks)
+
     def to_json(self) -> dict[str, JsonValue]:
         """The report as ``onex health`` prints it."""
         return {
@@ -93,19 +109,22 @@ class RegistryHealthCheck:
 
     def __init__(self, checks: Iterable[Check]) -> None:
         self._checks = tuple(checks)
+        self._lock = threading.Lock()
+        self._looking: dict[str, _Look] = {}
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The checks that there are."""
-        return [check.name for check in self._checks]
-
-    def run(self, names: Iterable[str] | None = None) -> HealthReport:
-        """Run the checks of these names, by default all."""
-        wanted = None if names is None else frozenset(names)
-        looks = [_Look(c) for c in self._checks if wanted is None or c.name in wanted]
-        for look in looks:
-            look.start()
+    def run(self) -> HealthReport:
+        """Run all checks."""
+        looks = [self._look(check) for check in self._checks]
         return HealthReport([look.result() for look in looks])
+
+    def _look(self, check: Check) -> _Look:
+        """A look that begins now, or the last one if that hangs: hanging looks must not pile up."""
+        with self._lock:
+            look = self._looking.get(check.name)
+            if look is None or not look.is_alive():
+                look = self._looking[check.name] = _Look(check)
+                look.start()
+            return look
 
 
 class _Look(threading.Thread):

@@ -94,10 +94,8 @@ class Measurements:
                 self.exemplars[metric.name, labels, place] = exemplar
 
     def without_names(self) -> Measurements:
-        """The same with ``other`` for each value of a label that comes from users."""
-        found = BoundedLabels(maximum=0).bounded(self)
-        found.exemplars.update(self.exemplars)
-        return found
+        """The same with ``other`` for each label that comes from users, and without examples."""
+        return BoundedLabels(maximum=0).bounded(self)
 
     def take(self) -> Measurements:
         """All values there are, which are forgotten here; exemplars stay."""

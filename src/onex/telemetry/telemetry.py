@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from onex.telemetry.registry_metrics import RegistryMetrics
@@ -14,3 +15,5 @@ class Telemetry:
 
     metrics: RegistryMetrics = field(default_factory=RegistryMetrics)
     tracer: Tracer = NO_TRACER
+    keeping: threading.Lock = field(default_factory=threading.Lock)
+    """Held while measurements are on their way: nobody may count without them."""

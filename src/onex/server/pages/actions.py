@@ -78,9 +78,10 @@ class RunActions:
         return RedirectResponse(f"/runs/{record.run_id}", 303)
 
     def _begin(self, run_id: str, *arguments: str) -> None:
+        name = " ".join(arguments[:2])
         with self._lock:
             last = self._last.get(run_id)
-        if last is not None and last.process.poll() is None:
+        if last is not None and last.name == name and last.process.poll() is None:
             # A second click.
             return
         command = [sys.executable, "-m", "onex", *arguments, "--home", str(self._home), "-q"]
@@ -95,8 +96,10 @@ class RunActions:
             # A signal to the server is none to a run.
             start_new_session=True,
         )
+        # So that nothing takes for running what has ended.
+        threading.Thread(target=process.wait, name="onex-action", daemon=True).start()
         with self._lock:
             self._last.pop(run_id, None)
-            self._last[run_id] = _Started(" ".join(arguments[:2]), process, errors)
+            self._last[run_id] = _Started(name, process, errors)
             if len(self._last) > MAXIMUM_KEPT:
                 self._last.pop(next(iter(self._last)))

@@ -108,12 +108,15 @@ def _preview(path: Path, name: str) -> Preview:
         return Preview("bytes")
     if name.endswith((".csv", ".tsv")):
         delimiter = "\t" if name.endswith(".tsv") else ","
-        lines = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+        try:
+            lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        except csv.Error:
+            return Preview("text", text, is_cut=is_cut)
         rows = tuple(tuple(row[:TABLE_COLUMNS]) for row in lines[: TABLE_ROWS + 1])
         return Preview("table", table=rows, is_cut=is_cut or len(lines) > TABLE_ROWS + 1)
     if name.endswith(".json") and not is_cut:
         try:
             text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Preview("text", text)
     return Preview("text", text[:PREVIEW_BYTES], is_cut=is_cut or len(text) > PREVIEW_BYTES)

@@ -10,13 +10,12 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onex.domain.access_control import HiddenNamespaces
+from onex.domain.access_control import Action, HiddenNamespaces
 from onex.domain.errors import UsageError
 from onex.domain.evidence import TrustLevel
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import RegisteredNode
 from onex.registry import Registry
-from onex.server.gate import Caller
 from onex.server.pages.facets import FACETS, Counts, Facets, counts_of
 from onex.server.pages.site import Site
 from onex.storage.query import MetadataQuery
@@ -58,9 +57,10 @@ def catalogue(site: Site, request: Request, facets: Facets) -> Response:
     registry, hidden = site.registry(caller), site.api.hidden(caller)
     asked = request.query_params
     words = asked.get("q", "").strip()[:MAXIMUM_WORDS]
-    query = _query(asked, caller, hidden)
+    query = _query(asked, hidden, with_source=site.may(caller, Action.DECIDE))
     whole, chosen = dict(facets.of(registry, hidden)), _chosen(asked)
-    if caller.token is not None:
+    may_see_sources = site.may(caller, Action.DECIDE)
+    if may_see_sources:
         whole["source"] = _sources(registry)
     every = sum(whole.get("type", {}).values())
     suggestion = following = None
@@ -82,7 +82,7 @@ def catalogue(site: Site, request: Request, facets: Facets) -> Response:
     return site.page(
         request, "catalogue.html", caller, words=words, nodes=nodes, total=total,
         following=following, suggestion=suggestion, chosen=chosen,
-        facets=_facets(counts, asked, with_sources=caller.token is not None),
+        facets=_facets(counts, asked, with_sources=may_see_sources),
         are_of_all=counts is whole, is_narrowed=bool(words or chosen),
         is_cut=bool(words) and total > PAGE_NODES,
         counted=COUNTED_NODES, is_first="after" not in asked, all_nodes=every,
@@ -97,7 +97,7 @@ def _sources(registry: Registry) -> dict[str, int]:
     return found
 
 
-def _query(asked: QueryParams, caller: Caller, hidden: HiddenNamespaces) -> MetadataQuery:
+def _query(asked: QueryParams, hidden: HiddenNamespaces, *, with_source: bool) -> MetadataQuery:
     try:
         lifecycle = Lifecycle(asked["lifecycle"]) if "lifecycle" in asked else None
         trust = TrustLevel(asked["trust"]) if "trust" in asked else None
@@ -107,7 +107,7 @@ def _query(asked: QueryParams, caller: Caller, hidden: HiddenNamespaces) -> Meta
         type=asked.get("type"),
         lifecycle=lifecycle,
         trust=trust,
-        source=asked.get("source") if caller.token is not None else None,
+        source=asked.get("source") if with_source else None,
         tags=tuple(asked.getlist("tag")[:10]),
         capabilities=tuple(asked.getlist("capability")[:10]),
         permissions=tuple(asked.getlist("permission")[:10]),

@@ -15,11 +15,13 @@ from onex.domain.reference import NodeId, NodeRef
 from onex.resolver.dependency_graph import DependencyGraph
 from onex.resolver.dependency_resolver import DependencyResolution, DependencyResolver
 from onex.resolver.graph_drawing import to_svg
+from onex.resolver.layered_layout import size_of
 from onex.server.gate import Caller
 from onex.server.pages.site import Site, whole_number
 
 MAXIMUM_DEPTH, DEFAULT_DEPTH = 8, 3
 MAXIMUM_BOXES = 150
+MAXIMUM_LINES = 600
 SHOWN_OTHERS = 12
 
 
@@ -59,8 +61,10 @@ def graph_page(site: Site, request: Request) -> Response:
     query = f"?version={quote(version)}&depth={depth}" if version else f"?depth={depth}"
     own = f"{request.url.path}{query}"
     links = {node: f"{own}&why={quote(node, safe='')}" for node in shown.versions}
-    # Escaped where it is drawn.
-    drawing = Markup(to_svg(shown, links, hidden))  # noqa: S704
+    drawing = None
+    if size_of(shown.versions, shown.needs) <= MAXIMUM_LINES:
+        # Escaped where it is drawn.
+        drawing = Markup(to_svg(shown, links, hidden))  # noqa: S704
     why = asked.get("why", "")
     chains = whole.paths_to(why) if why in whole.versions else []
     return site.page(

@@ -7,6 +7,7 @@ from the same templates. One look serves all who watch the same thing.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
 
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from onex.domain.access_control import Action
+from onex.domain.errors import OnexError
 from onex.registry import Registry
 from onex.server.index_routes import STREAM_TYPE
 from onex.server.pages.site import HEADERS, Site
@@ -22,6 +24,8 @@ from onex.server.pages.site import HEADERS, Site
 LOOK_SECONDS = 0.5
 HEARTBEAT_LOOKS = 30
 MAXIMUM_STREAMS = 400
+
+_TOPIC = re.compile(r"runs|log|run:[0-9A-Za-z-]{4,64}")
 
 
 class Live:
@@ -49,16 +53,27 @@ class Live:
     async def events(self, site: Site, request: Request) -> Response:
         """A stream of marks, each time what is watched has changed."""
         topic = request.query_params.get("of", "")
+        if not _TOPIC.fullmatch(topic):
+            return Response("there is nothing like it to follow", 404, HEADERS)
         needed = Action.ADMINISTER if topic == "log" else Action.DECIDE
-        caller = await anyio.to_thread.run_sync(site.caller, request)
-        if not site.may(caller, needed):
+
+        def may_follow() -> bool:
+            try:
+                return site.may(site.caller(request), needed)
+            except OnexError:
+                # A token that is not valid any more.
+                return False
+
+        if not await anyio.to_thread.run_sync(may_follow):
             return Response("this needs a token", 403, HEADERS)
         if self._open >= MAXIMUM_STREAMS:
             return Response("too many pages are open", 429, HEADERS | {"retry-after": "10"})
         kind = f"{STREAM_TYPE}; charset=utf-8"
-        return StreamingResponse(self._stream(topic), headers=HEADERS | {"content-type": kind})
+        return StreamingResponse(
+            self._stream(topic, may_follow), headers=HEADERS | {"content-type": kind}
+        )
 
-    async def _stream(self, topic: str) -> AsyncIterator[str]:
+    async def _stream(self, topic: str, may_follow: Callable[[], bool]) -> AsyncIterator[str]:
         self._open += 1
         watched = self._watched.get(topic)
         if watched is None:
@@ -70,6 +85,9 @@ class Live:
             while not self._is_ending():
                 mark = await watched.mark()
                 if mark != seen:
+                    if not await anyio.to_thread.run_sync(may_follow):
+                        # The token was revoked meanwhile.
+                        break
                     seen, quiet = mark, 0
                     yield f"event: change\ndata: {mark}\n\n"
                 else:

@@ -103,6 +103,7 @@ def node_page(site: Site, request: Request) -> Response:
         readme=None if readme is None else rendered(*readme),
         validation=validation, signatures=_signatures(node),
         statistics=_statistics(site, registry, caller, node),
+        is_here=site.may(caller, Action.DECIDE),
         places=[o.path for o in node.origins] if site.may(caller, Action.DECIDE) else [],
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from onex.domain.errors import OnexError, ResolutionError
-from onex.domain.reference import NodeId, NodeRef
+from onex.domain.reference import NodeRef
 from onex.resolver.impact import Impact
 from onex.server.pages.graph import resolve_for
 from onex.server.pages.site import Site
@@ -50,9 +50,8 @@ def impact_page(site: Site, request: Request) -> Response:
             reference = NodeRef.parse(asked)
             site.api.require_visible(caller, reference)
             metadata, impacts = site.registry(caller).impact(reference, {})
-            catalog = site.api.visible(caller)
             version = str(metadata.node_version)
-            found = [i for i in impacts if catalog.shows(NodeId.parse(i.dependent))]
+            found = site.api.visible(caller).impacts(impacts)
         except OnexError as failure:
             error = failure
     return site.page(

@@ -24,8 +24,12 @@ async def read_form(request: Request) -> dict[str, str]:
 def login_form(site: Site, request: Request) -> Response:
     """The form that asks for a token; from ``onex ui`` the key is in the address."""
     key = request.query_params.get("key")
-    if key is not None:
-        return log_in(site, request, key, "/")
+    if key is not None and site.api.is_owner_key(key):
+        caller = site.api.caller(request, f"Bearer {key}")
+        # A page of ours leads on: a redirect would count as coming from where the key was kept.
+        response = site.page(request, "entered.html", caller)
+        _keep(request, response, key)
+        return response
     caller = site.caller(request)
     return site.page(request, "login.html", caller, next="/", failed=False)
 
@@ -40,6 +44,11 @@ def log_in(site: Site, request: Request, token: str, target: str) -> Response:
     # Never to another site, whatever the form says.
     is_here = target.startswith("/") and not target.startswith(("//", "/\\"))
     response = RedirectResponse(target if is_here else "/", 303)
+    _keep(request, response, token)
+    return response
+
+
+def _keep(request: Request, response: Response, token: str) -> None:
     response.set_cookie(
         cookie_name(request),
         token,
@@ -48,7 +57,6 @@ def log_in(site: Site, request: Request, token: str, target: str) -> Response:
         samesite="strict",
         secure=request.url.scheme == "https",
     )
-    return response
 
 
 def log_out(request: Request) -> Response:

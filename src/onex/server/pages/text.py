@@ -11,6 +11,7 @@ from markupsafe import Markup
 from onex.domain.json_value import JsonValue
 
 MAXIMUM_TEXT = 2_000
+WRITTEN_TEXT = 50_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -31,7 +32,7 @@ def finalized(value: object) -> object:
         return ""
     if isinstance(value, Markup):
         return value
-    return visible(value) if isinstance(value, str) else value
+    return visible(value, WRITTEN_TEXT) if isinstance(value, str) else value
 
 
 def seconds(value: float | None) -> str:
