@@ -16,10 +16,13 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from tests.conftest import Project
 from tests.pages.conftest import Ui, chromium
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None,
-    reason="there is no Chromium: install it, or name it by CHROMIUM; no page is tried in a browser",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium() is None,
+        reason="there is no Chromium: install it, or name it by CHROMIUM; no page is tried in one",
+    ),
+]
 
 WIDTHS = (390, 820, 1280)
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"]

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Project, RegistryServer
@@ -193,13 +192,13 @@ def test_exemplars_name_requests_that_were_made(
     assert b'# {request_id="ticket-17"}' in told.content
 
 
-@pytest.mark.parametrize("given", ["x" * 200, "a b", 'a"b', "ä"])
 def test_a_strange_request_id_is_replaced(
-    make_project: Callable[[str], Project], serve: Callable[[Project], RegistryServer], given: str
+    make_project: Callable[[str], Project], serve: Callable[[Project], RegistryServer]
 ) -> None:
     server = serve(make_project("server"))
-    told = server.ask("livez", x_request_id=given.encode("utf-8").decode("latin-1"))
-    assert told.headers["x-request-id"] != given
+    for given in ("x" * 200, "a b", 'a"b', "ä"):
+        told = server.ask("livez", x_request_id=given.encode("utf-8").decode("latin-1"))
+        assert told.headers["x-request-id"] != given
 
 
 def test_routes_are_few_whatever_is_asked_for(

@@ -245,6 +245,23 @@ def test_log_records_follow_a_run_and_carry_its_span(project: Project, receiver:
     assert SECRET not in done.stderr
 
 
+def test_what_the_host_refuses_is_logged_for_its_call(project: Project) -> None:
+    project.environment["ONEX_LOG"] = "json"
+    project.add(
+        "call", "import socket\ndef execute(context):\n"
+        "    try:\n        socket.create_connection(('127.0.0.1', 9), 5)\n"
+        "    except OSError:\n        return 'went on'\n",
+        capabilities=["network.connect:example.org"],
+    )  # fmt: skip
+    project.scan()
+    done = project.onex("run", "call", "--allow", "network.connect:example.org", "--json")
+    assert done.json["success"], done.stdout
+    records = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    (refused,) = [r for r in records if r["logger"] == "onex.sandbox"]
+    assert refused["message"] == "refused: a connection to 127.0.0.1 port 9"
+    assert refused["correlation_id"] == f"{done.json['run_id']}/node"
+
+
 def test_human_records_are_one_line_each(project: Project) -> None:
     project.environment["ONEX_LOG"] = "human"
     project.add("bad", "def execute(context):\n    raise ValueError('one\\ntwo\\x1b[31m')\n")

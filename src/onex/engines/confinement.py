@@ -69,6 +69,7 @@ class Confinement:
     def begin(self, call: NodeCall, refuse: Refuse) -> None:
         """A call begins; ``refuse`` is called if it must not go on."""
         self.places.read = call.readable
+        self.places.correlation_id = call.context.correlation_id
         self._refuse = refuse
         self._calls += 1
         self._printed = 0

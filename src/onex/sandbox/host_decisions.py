@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import struct
@@ -20,10 +21,13 @@ from onex.sandbox.network_broker import GrantedHost, NetworkBroker, address_of
 from onex.sandbox.notification import CallGoneError, Listener, WaitingCall
 from onex.sandbox.rules import SandboxRules
 from onex.sandbox.system_calls import NUMBERS, Kernel, number_of
+from onex.telemetry.logs import log_fields
 from onex.worker.name_lookup import LOOKUP_FOLDER
 
 HOSTS_FILE = "/etc/hosts"
 SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - a name that processes use, in whose place a folder is
+LOGGER = logging.getLogger("onex.sandbox")
+
 MAXIMUM_WAITING = 16
 """How many calls of one process may wait for the network at once."""
 
@@ -41,11 +45,13 @@ class CallPlaces:
 
     ``read``: those that were handed over to the call that runs. ``write``: its own folder first,
     then those that it is granted. ``shared``: the folder that stands for shared memory.
+    ``correlation_id`` is that of the call, for log records.
     """
 
     write: tuple[str, ...]
     shared: str
     read: tuple[str, ...] = ()
+    correlation_id: str = ""
 
 
 class HostDecisions:
@@ -203,9 +209,14 @@ class HostDecisions:
                 os.close(written)
             self._hand_over(call, descriptor, flags)
         except PermissionError:
+            self._tell_refusal(f"the address of {path.removeprefix(LOOKUP_FOLDER)}")
             self.listener.fail(call, errno.EACCES)
         except (OSError, ValueError):
             self.listener.fail(call, errno.ENOENT)
+
+    def _tell_refusal(self, what: str) -> None:
+        """Log that a call was refused what it has no permission for."""
+        LOGGER.info("refused: %s", what, extra=log_fields(self.places.correlation_id))
 
     def _connect(self, call: WaitingCall) -> None:
         number, address, size = call.arguments[:3]
@@ -253,6 +264,8 @@ class HostDecisions:
             address = address_of(target[0])
             if address is not None and self._broker.allows(address, target[1], self._hosts):
                 error = peer.connect_ex(target)
+            else:
+                self._tell_refusal(f"a connection to {target[0]} port {target[1]}")
         self._let_go(peer)
         if error:
             self.listener.fail(call, error)
