@@ -218,3 +218,14 @@ def test_any_content_has_a_preview(
         page = owner.get(f"/artifacts/{one['$artifact']}")
         assert page.status == 200, one
         assert len(page.content) < 100_000
+
+
+def test_an_old_cookie_fills_no_log(guarded: RegistryServer) -> None:
+    person = Pages(guarded.url)
+    person.post("/login", token=guarded.token, next="/")
+    (name,) = person.cookies
+    person.cookies[name] = guarded.token[:-1] + "x"
+    before = guarded.ask("api/v1/audit?limit=1000", token=guarded.token).json["events"]
+    assert {person.get("/").status for _ in range(80)} == {200}
+    assert person.get("/runs").status == 403
+    assert guarded.ask("api/v1/audit?limit=1000", token=guarded.token).json["events"] == before

@@ -17,13 +17,13 @@ def cookie_name(request: Request) -> str:
 def caller_of(api: Requests, request: Request) -> Caller:
     """Who asks: by the header of programs, or by the cookie of a browser.
 
-    A cookie that is not valid any more is passed over. Raises NotAuthenticatedError for a header,
-    and TooManyRequestsError.
+    A cookie that is not valid any more is passed over, and nothing is recorded of it: browsers send
+    it with every page. Raises NotAuthenticatedError for a header, and TooManyRequestsError.
     """
     cookie = request.cookies.get(cookie_name(request))
     if cookie is None or "authorization" in request.headers:
         return api.caller(request)
     try:
-        return api.caller(request, f"Bearer {cookie}")
+        return api.authenticated(request, f"Bearer {cookie}")
     except NotAuthenticatedError:
         return api.anonymous(request)

@@ -68,22 +68,25 @@ class Requests:
 
         ``authorization`` takes the place of the header of the request.
         """
-        address = client_address(request.scope)
-        uses = self._gate.take_uses()
-        if uses:
-            self.storage.write(lambda writer: writer.note_token_uses(uses))
         try:
-            return self._gate.caller(
-                authorization or request.headers.get("authorization"),
-                address,
-                self.storage,
-                self._gate.interface,
-            )
+            return self.authenticated(request, authorization)
         except NotAuthenticatedError as error:
-            stranger = Caller(None, address)
+            stranger = self.anonymous(request)
             self._gate.count_refusal(stranger)
             record_refusal(self.storage, stranger, "authenticate", "registry", error.message)
             raise
+
+    def authenticated(self, request: Request, authorization: str | None = None) -> Caller:
+        """As ``caller``; that somebody is refused is not recorded."""
+        uses = self._gate.take_uses()
+        if uses:
+            self.storage.write(lambda writer: writer.note_token_uses(uses))
+        return self._gate.caller(
+            authorization or request.headers.get("authorization"),
+            client_address(request.scope),
+            self.storage,
+            self._gate.interface,
+        )
 
     def hidden_from_strangers(self) -> HiddenNamespaces:
         """What nobody sees without a token."""

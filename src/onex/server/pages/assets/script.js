@@ -82,9 +82,8 @@ function searchAsYouType(form) {
 }
 
 function follow(topic) {
-  const events = new EventSource(`/live?of=${encodeURIComponent(topic)}`);
   let isBusy = false, isDue = false, isFirst = true;
-  events.addEventListener("change", async () => {
+  const changed = async () => {
     // The page was just made: its first mark says nothing new.
     if (isFirst) { isFirst = false; return; }
     if (isBusy) { isDue = true; return; }
@@ -94,10 +93,22 @@ function follow(topic) {
       try { await refresh(location.href); } catch { /* The server is away; its stream returns. */ }
     } while (isDue);
     isBusy = false;
-  });
-  // After an interruption everything may have changed.
-  events.addEventListener("error", () => { isFirst = false; });
-  addEventListener("pagehide", () => events.close());
+  };
+  const open = () => {
+    const events = new EventSource(`/live?of=${encodeURIComponent(topic)}`);
+    const close = () => events.close();
+    events.addEventListener("change", changed);
+    events.addEventListener("error", () => {
+      // After an interruption everything may have changed.
+      isFirst = false;
+      if (events.readyState !== EventSource.CLOSED) return;
+      // It was answered with an error, as by a server that just began; browsers give up then.
+      removeEventListener("pagehide", close);
+      setTimeout(open, 3000);
+    });
+    addEventListener("pagehide", close);
+  };
+  open();
 }
 
 document.querySelectorAll("form[data-as-you-type]").forEach(searchAsYouType);
