@@ -210,12 +210,16 @@ def test_routes_are_few_whatever_is_asked_for(
         server.ask(f"api/v1/nodes/tool/a.b{number}")
         server.ask(f"index/tool/a/b{number}.jsonl")
         server.ask("livez", method=f"METHOD{number}")
+        server.ask(f"node/tool/a.b{number}")
     routes = {
         dict(labels)["route"]
         for name, labels in read(server.ask("metrics").content.decode())
         if name == "onex_http_request_duration_seconds_count"
     }
-    assert routes == {"unmatched", "/api/v1/nodes/{node_type}/{namespace}", "/index", "/livez"}
+    assert routes == {
+        "unmatched", "/api/v1/nodes/{node_type}/{namespace}", "/index", "/livez",
+        "/node/{type}/{namespace}",
+    }  # fmt: skip
 
 
 def test_a_home_that_cannot_be_written_costs_nothing(project: Project) -> None:

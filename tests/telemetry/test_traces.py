@@ -43,6 +43,9 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path != "/v1/traces":
+                    self.send_error(404)
+                    return
                 if self.headers.get("content-encoding") == "gzip":
                     import gzip
 
@@ -176,6 +179,16 @@ def test_a_receiver_that_is_away_costs_seconds_at_most_and_no_result(project: Pr
     assert done.code == 0
     assert done.json["success"]
     assert "Traceback" not in done.stderr
+    assert "the receiver of traces does not answer" in done.stderr
+
+
+def test_it_is_said_once_that_spans_are_not_taken(project: Project, receiver: Receiver) -> None:
+    project.add("greeter")
+    project.scan()
+    project.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"{receiver.url}/elsewhere"
+    done = project.onex("run", "greeter", "--json")
+    assert done.json["success"]
+    assert done.stderr.count("the receiver of traces does not take them") == 1
 
 
 def test_nothing_is_imported_when_nobody_asks(project: Project) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from threading import Thread
@@ -14,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -26,6 +25,7 @@ CLOSING_SECONDS = 3.0
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _SCOPE = "onex"
+_LOGGER = logging.getLogger("onex.telemetry")
 
 
 class OtelTracer:
@@ -33,11 +33,12 @@ class OtelTracer:
 
     is_on = True
 
-    def __init__(self, processor: SpanProcessor, root: str | None = None) -> None:
+    def __init__(self, processor: SpanProcessor, root: str | None = None, parent: str = "") -> None:
         """Hand each span to ``processor`` at its end.
 
         Spans outside of any other belong to a span called ``root``, which lasts until this is
-        closed; without one, each begins a trace of its own.
+        closed, and which belongs to ``parent``, a context; without one, each begins a trace of
+        its own.
         """
         self._processor = processor
         self._closing = ExitStack()
@@ -49,9 +50,7 @@ class OtelTracer:
         self._tracer = provider.get_tracer(_SCOPE, version)
         self._scope = InstrumentationScope(_SCOPE, version)
         if root is not None:
-            # Who started this process may say what it is part of.
-            parent = _PROPAGATOR.extract({"traceparent": os.environ.get("TRACEPARENT", "")})
-            span = self._tracer.start_span(root, parent)
+            span = self._tracer.start_span(root, _PROPAGATOR.extract({"traceparent": parent}))
             self._closing.callback(span.end)
             self._root = trace.set_span_in_context(span)
 
@@ -62,10 +61,11 @@ class OtelTracer:
 
         whole = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         start = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
-        # Each failed attempt would be a traceback; what matters is said once, by close().
+        # Each failed attempt would be a traceback; TellingExporter says once what matters.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        exporter = OTLPSpanExporter(endpoint=whole or f"{start}/v1/traces")
-        return cls(BatchSpanProcessor(exporter), root)
+        exporter = TellingExporter(OTLPSpanExporter(endpoint=whole or f"{start}/v1/traces"))
+        # Who started this process may say what it is part of.
+        return cls(BatchSpanProcessor(exporter), root, environment.get("TRACEPARENT", ""))
 
     @contextmanager
     def span(
@@ -125,13 +125,35 @@ class OtelTracer:
             )
         )
 
-    def close(self) -> str | None:
+    def close(self) -> None:
         self._closing.close()
         # A receiver that is away must not hold up the end of a command.
         closing = Thread(target=self._processor.shutdown, name="onex-traces", daemon=True)
         closing.start()
         closing.join(CLOSING_SECONDS)
-        return "the receiver of traces did not take them all" if closing.is_alive() else None
+        if closing.is_alive():
+            _LOGGER.warning("the receiver of traces does not answer: the last ones are lost")
+
+
+class TellingExporter(SpanExporter):
+    """Warns if the receiver ceases to take spans, once until it takes them again."""
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+        self._is_failing = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._inner.export(spans)
+        was_failing, self._is_failing = self._is_failing, result is not SpanExportResult.SUCCESS
+        if self._is_failing and not was_failing:
+            _LOGGER.warning("the receiver of traces does not take them: %d are lost", len(spans))
+        return result
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._inner.force_flush(timeout_millis)
 
 
 def current_context() -> str | None:

@@ -69,8 +69,8 @@ class Tracer(Protocol):
         """Tell of a span that is over."""
         ...
 
-    def close(self) -> str | None:
-        """Hand over what is left; returns why that failed, None if it did not."""
+    def close(self) -> None:
+        """Hand over what is left, in a few seconds at most; a failure is logged."""
         ...
 
 
@@ -112,8 +112,8 @@ class NoTracer:
     def ended(self, span: EndedSpan) -> None:
         pass
 
-    def close(self) -> str | None:
-        return None
+    def close(self) -> None:
+        pass
 
 
 NO_TRACER = NoTracer()

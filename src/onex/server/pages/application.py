@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from onex.domain.errors import InternalError, NodeNotFoundError, OnexError
 from onex.registry import Registry
@@ -38,6 +38,16 @@ PATHS = ("/node/", "/graph/", "/runs", "/artifacts/", "/static/")
 _PROGRAMS = ("/api/", *PROBES)
 _WHOLE = frozenset({"/", "/health", "/audit", "/resolve", "/impact", "/login", "/logout",
                     "/live", "/favicon.ico"})  # fmt: skip
+
+
+class PageRoute(Route):
+    """A route that requests are counted by."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        if match is not Match.NONE:
+            found["route"] = self
+        return match, found
 
 
 def is_page(scope: Scope) -> bool:
@@ -103,26 +113,26 @@ def pages(
 
     version = "/{type}/{namespace}"
     routes = [
-        Route("/", page(partial(catalogue, facets=facets))),
-        Route(f"/node{version}", page(node_page)),
-        Route(f"/node{version}/{{version}}", page(node_page)),
-        Route(f"/graph{version}", page(graph_page)),
-        Route("/runs", page(runs.runs_page)),
-        Route("/runs/{run_id}", page(run)),
-        Route("/runs/{run_id}/compare", page(runs.compare_page)),
-        Route("/runs/{run_id}/{action}", page(actions.act), methods=["POST"]),
-        Route("/artifacts/{digest}", page(artifacts.artifact_page)),
-        Route("/artifacts/{digest}/raw", page(artifacts.artifact_file)),
-        Route("/health", page(health)),
-        Route("/audit", page(audit.page)),
-        Route("/resolve", page(questions.resolve_page)),
-        Route("/impact", page(questions.impact_page)),
-        Route("/login", page(session.login_form)),
-        Route("/login", log_in, methods=["POST"]),
-        Route("/logout", session.log_out, methods=["POST"]),
-        Route("/live", partial(live.events, site)),
-        Route("/static/{version}/{name}", _static),
-        Route("/favicon.ico", lambda _: _static_answer("icon.svg", "max-age=86400")),
+        PageRoute("/", page(partial(catalogue, facets=facets))),
+        PageRoute(f"/node{version}", page(node_page)),
+        PageRoute(f"/node{version}/{{version}}", page(node_page)),
+        PageRoute(f"/graph{version}", page(graph_page)),
+        PageRoute("/runs", page(runs.runs_page)),
+        PageRoute("/runs/{run_id}", page(run)),
+        PageRoute("/runs/{run_id}/compare", page(runs.compare_page)),
+        PageRoute("/runs/{run_id}/{action}", page(actions.act), methods=["POST"]),
+        PageRoute("/artifacts/{digest}", page(artifacts.artifact_page)),
+        PageRoute("/artifacts/{digest}/raw", page(artifacts.artifact_file)),
+        PageRoute("/health", page(health)),
+        PageRoute("/audit", page(audit.page)),
+        PageRoute("/resolve", page(questions.resolve_page)),
+        PageRoute("/impact", page(questions.impact_page)),
+        PageRoute("/login", page(session.login_form)),
+        PageRoute("/login", log_in, methods=["POST"]),
+        PageRoute("/logout", session.log_out, methods=["POST"]),
+        PageRoute("/live", partial(live.events, site)),
+        PageRoute("/static/{version}/{name}", _static),
+        PageRoute("/favicon.ico", lambda _: _static_answer("icon.svg", "max-age=86400")),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         OnexError: refused,

@@ -57,9 +57,10 @@ def catalogue(site: Site, request: Request, facets: Facets) -> Response:
     registry, hidden = site.registry(caller), site.api.hidden(caller)
     asked = request.query_params
     words = asked.get("q", "").strip()[:MAXIMUM_WORDS]
-    query = _query(asked, hidden, with_source=site.may(caller, Action.DECIDE))
-    whole, chosen = dict(facets.of(registry, hidden)), _chosen(asked)
     may_see_sources = site.may(caller, Action.DECIDE)
+    names = (*FACETS, "source") if may_see_sources else FACETS
+    query = _query(asked, hidden, with_source=may_see_sources)
+    whole, chosen = dict(facets.of(registry, hidden)), _chosen(asked, names)
     if may_see_sources:
         whole["source"] = _sources(registry)
     every = sum(whole.get("type", {}).values())
@@ -82,7 +83,7 @@ def catalogue(site: Site, request: Request, facets: Facets) -> Response:
     return site.page(
         request, "catalogue.html", caller, words=words, nodes=nodes, total=total,
         following=following, suggestion=suggestion, chosen=chosen,
-        facets=_facets(counts, asked, with_sources=may_see_sources),
+        facets=_facets(counts, asked, names),
         are_of_all=counts is whole, is_narrowed=bool(words or chosen),
         is_cut=bool(words) and total > PAGE_NODES,
         counted=COUNTED_NODES, is_first="after" not in asked, all_nodes=every,
@@ -120,9 +121,9 @@ def _query(asked: QueryParams, hidden: HiddenNamespaces, *, with_source: bool) -
     )
 
 
-def _facets(counts: Counts, asked: QueryParams, *, with_sources: bool) -> list[Facet]:
+def _facets(counts: Counts, asked: QueryParams, names: Sequence[str]) -> list[Facet]:
     facets = []
-    for name in (*FACETS, *(("source",) if with_sources else ())):
+    for name in names:
         values = sorted(counts.get(name, {}).items(), key=lambda item: (-item[1], item[0]))
         chosen = set(asked.getlist(name))
         first = [v for v in values if v[0] in chosen]
@@ -133,11 +134,11 @@ def _facets(counts: Counts, asked: QueryParams, *, with_sources: bool) -> list[F
     return facets
 
 
-def _chosen(asked: QueryParams) -> list[tuple[str, str, str]]:
+def _chosen(asked: QueryParams, names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Each filter that is on: its label, its value, and where dropping it leads."""
     return [
         (name, value, _toggled(asked, name, value))
-        for name in (*FACETS, "source")
+        for name in names
         for value in asked.getlist(name)
     ]
 

@@ -50,10 +50,11 @@ class Facets:
         serial = registry.storage.serial()
         known = self._known.get(hidden)
         if known is None:
-            self._keep(hidden, serial, registry.storage.facets(FACETS, hidden))
+            known = serial, registry.storage.facets(FACETS, hidden)
+            self._keep(hidden, *known)
         elif known[0] != serial:
             self._count_again(hidden)
-        return self._known[hidden][1]
+        return known[1]
 
     def begin(self, hidden: HiddenNamespaces) -> None:
         """Count in the background what most will ask for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from onex.telemetry.metric_catalog import Metric
 SHOWN_EVENTS = 50
 CHECKED_AT_ONCE = 2_000
 """How many entries are checked while somebody waits for the page."""
+
+WHOLE_CHECK_SECONDS = 600.0
+"""How long a check of the whole log counts, before old entries are checked again."""
 
 LOOKED_AT = 1_000
 """How many entries of the log a filter looks at for one page."""
@@ -62,9 +66,12 @@ def _targets(found: Measurements) -> list[Target]:
     return [
         _timed(found, catalog.DISCOVERY_SECONDS, "a scan", "5 s for 1,000 nodes", 5.0),
         _timed(found, catalog.RESOLUTION_SECONDS, "choosing versions", "100 ms", 0.1),
-        Target("answers from the cache", "90 %", share, share is None or share > 0.9, asked, True),  # noqa: FBT003
+        Target(
+            "answers from the cache", "90 %", share, share is None or share > 0.9, asked,
+            is_share=True,
+        ),
         _timed(found, catalog.LOAD_SECONDS, "loading a node", "50 ms", 0.05),
-    ]
+    ]  # fmt: skip
 
 
 def _timed(found: Measurements, metric: Metric, what: str, said: str, target: float) -> Target:
@@ -93,6 +100,7 @@ class AuditPages:
         self._open = open_registry
         self._lock = threading.Lock()
         self._checked: AuditReport | None = None
+        self._whole_since = 0.0
         self._is_checking = False
 
     def page(self, site: Site, request: Request) -> Response:
@@ -114,13 +122,18 @@ class AuditPages:
     def _report(self, storage: StorageBackend) -> AuditReport | None:
         """Whether the log is genuine; None while that is found out.
 
-        Only what came since the last time is read.
+        Only what came since the last time is read, and all of it from time to time.
         """
         with self._lock:
             known = self._checked
             start = None if known is None or known.reason is not None else known.head
             if start is not None and not storage.holds(start):
                 start = None
+            now = time.monotonic()
+            if now - self._whole_since > WHOLE_CHECK_SECONDS:
+                start = None
+            if start is None and not self._is_checking:
+                self._whole_since = now
             left = storage.serial() - (0 if start is None else start.serial)
             if left <= CHECKED_AT_ONCE:
                 self._checked = audit(storage.events(start.serial if start else 0), start=start)

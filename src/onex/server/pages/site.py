@@ -107,8 +107,6 @@ class Site:
         html = self._templates.get_template(name).render(
             caller=caller,
             path=request.url.path,
-            may_see_runs=self.may(caller, Action.DECIDE),
-            may_see_log=self.may(caller, Action.ADMINISTER),
             is_owner_here=self.is_owner_here and caller.is_owner,
             **values,
         )
