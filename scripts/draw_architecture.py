@@ -61,7 +61,7 @@ def layers() -> list[list[str]]:
 
 def imports(rooms: Sequence[str]) -> dict[str, set[str]]:
     """For each room those that it imports."""
-    graph = grimp.build_graph("onex")
+    graph = grimp.build_graph("onex", cache_dir=None)
     found: dict[str, set[str]] = {room: set() for room in rooms}
     for module in graph.modules:
         room = module.split(".")[1] if "." in module else ""

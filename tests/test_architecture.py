@@ -21,7 +21,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_a_worker_imports_the_standard_library_and_three_modules_of_the_domain() -> None:
-    graph = grimp.build_graph("onex", include_external_packages=True)
+    graph = grimp.build_graph("onex", include_external_packages=True, cache_dir=None)
     inside = {"onex.worker", *graph.find_descendants("onex.worker")}
     imported = {m for module in inside for m in graph.find_modules_directly_imported_by(module)}
     ours = {module for module in imported - inside if module.startswith("onex.")}

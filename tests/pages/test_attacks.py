@@ -184,10 +184,11 @@ def test_a_run_that_pages_began_and_that_is_killed_can_be_resumed(
     pids = [
         int(line.split()[0])
         for line in subprocess.run(
-            ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+            ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
         ).stdout.splitlines()
         if f"--resume {run}" in line
     ]
+    assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     wait(lambda: "interrupted" in owner.get("/runs").words)
