@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import time
 
+import pytest
+
 from tests.conftest import Project
 
 TALKING = """
@@ -25,6 +27,7 @@ def begun(project: Project) -> list[dict[str, object]]:
     return runs
 
 
+@pytest.mark.slow
 def test_a_run_is_told_as_it_happens(project: Project) -> None:
     project.add("talk", TALKING)
     project.add("fail", "def execute(context):\n    raise ValueError('no')\n")

@@ -170,6 +170,7 @@ def test_the_server_tells_strangers_no_paths_and_probes_any_address(
     assert server.ask("api/v1/nodes", host="10.0.0.7:80").status == 421
 
 
+@pytest.mark.slow
 def test_a_server_whose_database_breaks_is_not_ready(
     make_project: Callable[[str], Project], serve: Serve
 ) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Project, RegistryServer
@@ -143,6 +144,7 @@ def test_openmetrics_is_given_on_request(project: Project) -> None:
     assert project.onex_here("metrics", "--openmetrics").stdout.endswith("# EOF\n")
 
 
+@pytest.mark.slow
 def test_several_workers_count_each_request_once_and_lose_none(
     make_project: Callable[[str], Project],
     serve: Callable[..., RegistryServer],

@@ -137,6 +137,7 @@ def test_a_run_is_one_trace_that_reaches_into_nodes(project: Project) -> None:
     assert {s.parent.span_id for s in by_name(exporter, "onex.verify")} >= {load.context.span_id}
 
 
+@pytest.mark.slow
 def test_a_run_reaches_a_remote_in_one_trace(
     make_project: Callable[[str], Project],
     serve: Callable[[Project], RegistryServer],
@@ -167,6 +168,7 @@ def test_a_run_reaches_a_remote_in_one_trace(
         assert hidden.encode() not in everything
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_away_costs_seconds_at_most_and_no_result(project: Project) -> None:
     project.add("greeter")
     project.scan()
