@@ -195,11 +195,11 @@ class Registry:
     @cached_property
     def history(self) -> RunHistory:
         """The runs, their results and their artifacts."""
+        from onex.history.opening import open_journal
         from onex.history.run_history import RunHistory
-        from onex.history.sqlite_journal import SqliteRunJournal
 
         home = self.configuration.home
-        return RunHistory(SqliteRunJournal(home / "history.db"), home)
+        return RunHistory(open_journal(self.configuration.storage, home), home)
 
     def keep_measurements(self) -> None:
         """Add what was measured to what other processes measured; it stays here if that fails."""

@@ -353,7 +353,7 @@ def test_artifacts_are_compared_by_content(project: Project) -> None:
 
 
 def test_the_number_of_a_process_that_returns_is_not_taken_for_the_run(tmp_path: Path) -> None:
-    from onex.history.sqlite_journal import is_running, start_of_process
+    from onex.history.process_holder import is_running, start_of_process
 
     mine = os.getpid()
     assert is_running(mine, start_of_process(mine))

@@ -12,7 +12,7 @@ from onex.domain.errors import FutureDatabaseError, StorageError, UsageError
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin
 from onex.domain.reference import NodeId
-from onex.history.sqlite_journal import SqliteRunJournal
+from onex.history.opening import open_file_journal
 from onex.storage.node_record import NodeRecord
 from onex.storage.opening import open_storage
 from onex.storage.query import MetadataQuery
@@ -123,8 +123,8 @@ def test_eight_writers_lose_nothing_and_leave_one_chain(url: str, tmp_path: Path
     backend.close()
 
 
-@pytest.mark.parametrize("kind", [SqliteConnection, SqliteRunJournal])
-def test_a_database_from_the_future_is_left_alone(tmp_path: Path, kind: type) -> None:
+@pytest.mark.parametrize("kind", [SqliteConnection, open_file_journal])
+def test_a_database_from_the_future_is_left_alone(tmp_path: Path, kind) -> None:
     path = tmp_path / "x.db"
     kind(path).close()
     with sqlite3.connect(path) as connection:

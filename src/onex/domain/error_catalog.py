@@ -177,6 +177,10 @@ ERROR_CATALOG: Mapping[str, str] = {
     "LC006": "A version was named as its own replacement.",
     "STO005": "The database ended a transaction in favour of others (a deadlock, say), each of the"
     " times that it was tried. Try again when they have ended.",
+    "STO006": "The server of a database does not answer. A run waits for it as long as the run is"
+    " its own, then ends; onex run --resume goes on from there.",
+    "RUN004": "Another process took a run over, or removed it, since the one that ran it could not"
+    " renew its lease in time. What it had recorded until then is kept.",
     "STO003": "A storage could not be copied: the other one is not empty, or does not say the same"
     " afterwards.",
     "REM001": "A remote registry does not answer. What is known of it is used meanwhile, and it is"

@@ -374,6 +374,19 @@ class StorageConflictError(StorageError):
     code = "STO005"
 
 
+class StorageUnavailableError(StorageError):
+    """The server of a database does not answer."""
+
+    code = "STO006"
+
+
+class RunLostError(StorageError):
+    """A run belongs to another process now, or to none."""
+
+    code = "RUN004"
+    exit_code = ExitCode.EXECUTION_FAILED
+
+
 class CacheNotClearedError(OnexError):
     """Cached answers could not be dropped everywhere."""
 

@@ -366,7 +366,8 @@ class _Run:
                 )
                 observer = told.logged(observer)
                 loop = self._loop(told, observer, urgency, earlier or {})
-                with signals_handled_by(loop.request_cancel):
+                held = self.history.journal.held(run_id, loop.request_cancel)
+                with held, signals_handled_by(loop.request_cancel):
                     observer(RunStarted(run_id, tuple(workflow.steps), seconds))
                     for warning in self.prepared.warnings:
                         observer(Warned(warning))

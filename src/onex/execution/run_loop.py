@@ -69,7 +69,8 @@ class RunLoop:
         self._lookup = lookup
         self._telemetry = telemetry
         self._recorder = RunRecorder(journal, observer, telemetry)
-        self._starts = journal.start_log(boundary.run_id)
+        repeatable = {name for name, node in prepared.nodes.items() if node.facts.is_idempotent}
+        self._starts = journal.start_log(boundary.run_id, repeatable)
         self._folders: dict[str, str] = {}
         self._preloaded: set[str] = set()
         self._reported: dict[str, float] = {}

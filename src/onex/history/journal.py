@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -171,6 +172,14 @@ class RunJournal(Protocol):
         """Record that a run starts."""
         ...
 
+    def held(self, run_id: str, on_cancel: Callable[[], None]) -> AbstractContextManager[None]:
+        """Hold a run that was begun or resumed as this process's own while the block lasts.
+
+        ``on_cancel`` is called, from any thread, when the run is to end: somebody elsewhere asked
+        for it, or another process took it over.
+        """
+        ...
+
     def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
         """Mark a run that ended early as running again; None if it still runs or succeeded.
 
@@ -180,11 +189,18 @@ class RunJournal(Protocol):
         ...
 
     def record(self, run_id: str, entries: JournalEntries) -> None:
-        """Record what happened, all of it or nothing; it is stored when the call returns."""
+        """Record what happened, all of it or nothing; it is stored when the call returns.
+
+        Raises:
+            RunLostError: the run belongs to another process now, or to none.
+        """
         ...
 
-    def start_log(self, run_id: str) -> StartLog:
-        """Where the starts of the run's calls are noted; the caller closes it."""
+    def start_log(self, run_id: str, repeatable: Container[str] = ()) -> StartLog:
+        """Where the starts of the run's calls are noted; the caller closes it.
+
+        The starts of steps that are ``repeatable`` are of interest only while they last.
+        """
         ...
 
     def finish(
@@ -193,7 +209,7 @@ class RunJournal(Protocol):
         timings: Iterable[Timing] = (),
         measured: Measurements | None = None,
     ) -> None:
-        """Record the end of a run, with what was measured of it."""
+        """Record the end of a run, with what was measured of it; raises as ``record``."""
         ...
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
@@ -220,9 +236,9 @@ class RunJournal(Protocol):
         ...
 
     def interrupt(self, run_id: str) -> bool:
-        """Ask the process of a run to end it, as by a signal of its user; returns whether it was.
+        """Ask the process of a run to end it; returns whether it was asked.
 
-        It is not if the run does not run, or runs on another machine.
+        It is not if the run does not run.
         """
         ...
 

@@ -1,15 +1,16 @@
-"""KeptMeasurements: the measurements of all processes of a registry, in ``history.db``."""
+"""KeptMeasurements: what all processes that use a folder measured, in its ``history.db``."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from onex.domain.errors import StorageError
-from onex.storage.sqlite.database import Database, storage_errors
+from onex.storage.sql.connection import SqlConnection
+from onex.storage.sqlite.connection import SqliteConnection
 from onex.telemetry.measurements import (
     BoundedLabels,
     Distribution,
@@ -50,12 +51,11 @@ class KeptMeasurements:
         if not self._home.is_dir():
             return False
         try:
-            database = Database(self._path, "history")
-            try:
-                with database.transaction() as connection:
-                    add_measurements(connection, measurements)
-            finally:
-                database.close()
+            with (
+                closing(SqliteConnection(self._path, "history")) as connection,
+                connection.transaction(),
+            ):
+                add_measurements(connection, measurements)
         except StorageError as error:
             # What was measured is worth no failure of what was done.
             LOGGER.info("measurements are not kept: %s", error.message)
@@ -68,30 +68,26 @@ class KeptMeasurements:
         Raises:
             StorageError: the file cannot be read.
         """
-        database = Database(self._path, "history")
-        try:
-            with storage_errors(self._path):
-                return read_measurements(database.connection)
-        finally:
-            database.close()
+        with closing(SqliteConnection(self._path, "history")) as connection:
+            return read_measurements(connection)
 
 
-def add_measurements(connection: sqlite3.Connection, measurements: Measurements) -> None:
-    """Add measurements to the table, within a transaction of the caller; raises sqlite3.Error."""
+def add_measurements(connection: SqlConnection, measurements: Measurements) -> None:
+    """Add measurements to the table, within a transaction of the caller; raises StorageError."""
     bounds = _known_labels(connection)
     added: list[tuple[str, str, str, float]] = []
     put: list[tuple[str, str, str, float]] = []
     for metric, labels, value in values_of(bounds.bounded(measurements)):
         rows = [(metric.name, json.dumps(labels), part, number) for part, number in _parts(value)]
         (put if metric.kind is MetricKind.GAUGE else added).extend(rows)
-    connection.executemany(_ADD, added)
-    connection.executemany(_SET, put)
+    connection.run_many(_ADD, added)
+    connection.run_many(_SET, put)
 
 
-def read_measurements(connection: sqlite3.Connection) -> Measurements:
+def read_measurements(connection: SqlConnection) -> Measurements:
     """All measurements of the table, without those of metrics that are gone."""
     found = Measurements()
-    rows = connection.execute("SELECT metric, labels, part, value FROM measurements")
+    rows = connection.rows("SELECT metric, labels, part, value FROM measurements")
     for name, labels, part, value in rows:
         metric = _METRICS.get(name)
         if metric is None:
@@ -118,9 +114,9 @@ def _parts(value: float | Distribution) -> Iterator[tuple[str, float]]:
     yield from ((str(place), float(n)) for place, n in enumerate(value.counts) if n)
 
 
-def _known_labels(connection: sqlite3.Connection) -> BoundedLabels:
+def _known_labels(connection: SqlConnection) -> BoundedLabels:
     bounds = BoundedLabels()
-    rows = connection.execute("SELECT DISTINCT metric, labels FROM measurements")
+    rows = connection.rows("SELECT DISTINCT metric, labels FROM measurements")
     for name, labels in rows:
         metric: Metric | None = _METRICS.get(name)
         if metric is not None and metric.bounded:

@@ -1,9 +1,4 @@
-"""StartLog: which calls of a run have started, noted by the threads that start them.
-
-A line appended to a file is there when the process is killed, and costs a few
-microseconds in the thread that makes the call; a transaction in the history would
-hold up the one thread that may write there.
-"""
+"""StartLog: which calls of a run have started, noted by the threads that start them."""
 
 from __future__ import annotations
 
@@ -11,12 +6,37 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from onex.domain.errors import StorageError
 
 
-class StartLog:
-    """The starts of one run, in a file that is removed when the ends of all are recorded."""
+class StartLog(Protocol):
+    """Notes the starts of one run; every method raises StorageError if the storage fails."""
+
+    def note(self, call_id: str) -> None:
+        """A call starts now; several threads may say so at once.
+
+        If this raises, the call must not start.
+        """
+        ...
+
+    def close(self) -> None:
+        """Note nothing more."""
+        ...
+
+    def remove(self) -> None:
+        """Forget the starts: the ends of all these calls are recorded."""
+        ...
+
+
+class FileStartLog:
+    """The starts of one run in a file.
+
+    A line appended to a file is there when the process is killed, and costs a few microseconds in
+    the thread that makes the call; a transaction in the history would hold up the one thread that
+    may write there.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises StorageError."""
@@ -28,7 +48,6 @@ class StartLog:
             raise self._error(error) from error
 
     def note(self, call_id: str) -> None:
-        """A call starts now; several threads may say so at once. Raises StorageError."""
         line = f"{call_id}\t{time.time():.3f}\n".encode()
         try:
             written = os.write(self._descriptor, line)
@@ -44,12 +63,10 @@ class StartLog:
         )
 
     def close(self) -> None:
-        """Note nothing more."""
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
 
     def remove(self) -> None:
-        """Forget the starts: the ends of all these calls are recorded."""
         self._path.unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from onex.domain.errors import ConfigurationError
 from onex.domain.url import without_secrets
+from onex.storage.sql.connection import SqlConnection
 from onex.storage.sql.store import SqlBackend
 from onex.storage.sqlite.connection import SqliteConnection
 
@@ -17,6 +18,23 @@ DATABASE_FILE = "registry.db"
 def is_server(url: str | None) -> bool:
     """Whether a storage is on a server, which other machines may use too."""
     return url is not None and url.startswith(POSTGRES_SCHEMES)
+
+
+def connect_to_server(url: str) -> SqlConnection:
+    """Connect to a database whose URL ``is_server`` knows, and bring its schema up to date.
+
+    Raises:
+        ConfigurationError: the URL is not valid, or the driver is not installed.
+        StorageError: the database cannot be used.
+    """
+    try:
+        from onex.storage.postgres.connection import PostgresConnection
+    except ImportError as error:
+        raise ConfigurationError(
+            "PostgreSQL needs the driver psycopg",
+            hint="pip install 'onex-registry[postgres]'",
+        ) from error
+    return PostgresConnection(url)
 
 
 def open_storage(url: str | None, home: Path) -> SqlBackend:
@@ -35,14 +53,7 @@ def open_storage(url: str | None, home: Path) -> SqlBackend:
     if url.startswith(SQLITE_SCHEME):
         return SqlBackend(SqliteConnection(Path(url.removeprefix(SQLITE_SCHEME))))
     if is_server(url):
-        try:
-            from onex.storage.postgres.connection import PostgresConnection
-        except ImportError as error:
-            raise ConfigurationError(
-                "PostgreSQL needs the driver psycopg",
-                hint="pip install 'onex-registry[postgres]'",
-            ) from error
-        return SqlBackend(PostgresConnection(url))
+        return SqlBackend(connect_to_server(url))
     raise ConfigurationError(
         f"{without_secrets(url)!r} is not a storage",
         hint="write postgresql://... or sqlite:///PATH",

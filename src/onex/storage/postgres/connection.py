@@ -35,6 +35,8 @@ class PostgresConnection:
     lost is opened anew for the next question or transaction, if nothing of it was done yet.
     """
 
+    row_lock = " FOR UPDATE"
+
     def __init__(self, url: str) -> None:
         """Connect and bring the schema up to date.
 
@@ -90,6 +92,11 @@ class PostgresConnection:
     def transaction(self) -> Iterator[None]:
         with self._errors(), self._begun(_BEGIN_WRITING):
             take_log_lock(self._connection())
+            yield
+
+    @contextmanager
+    def shared_transaction(self) -> Iterator[None]:
+        with self._errors(), self._begun(_BEGIN_WRITING):
             yield
 
     @contextmanager

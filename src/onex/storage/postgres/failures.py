@@ -7,7 +7,12 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import conninfo, errors
 
-from onex.domain.errors import ConfigurationError, StorageConflictError, StorageError
+from onex.domain.errors import (
+    ConfigurationError,
+    StorageConflictError,
+    StorageError,
+    StorageUnavailableError,
+)
 from onex.domain.url import without_secrets
 
 _ESCAPES = "write special characters of the password as %40 for @, %2F for /, %3F for ?, %23 for #"
@@ -119,7 +124,7 @@ def as_storage_error(
             if words in told:
                 return StorageError(f"{place} cannot be connected to: {told}", hint=hint)
     if isinstance(error, psycopg.OperationalError):
-        return StorageError(
+        return StorageUnavailableError(
             f"{place} does not answer: {told}",
             hint="nothing of this change was stored; check that the server runs, and try again",
         )

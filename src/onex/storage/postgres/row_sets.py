@@ -22,17 +22,24 @@ def column_types(rows: Sequence[Sequence[Parameter]]) -> tuple[str, ...] | None:
     types = []
     for column in zip(*rows, strict=True):
         kinds = {type(value) for value in column} - {type(None)}
-        if not kinds <= {str} and not kinds <= {int}:
+        if kinds <= {str}:
+            types.append("text")
+        elif kinds <= {int}:
+            types.append("bigint")
+        elif kinds <= {int, float}:
+            types.append("double precision")
+        else:
             return None
-        types.append("bigint" if kinds == {int} else "text")
     return tuple(types)
 
 
 def touches_rows_once(statement: str, rows: Sequence[Sequence[Parameter]]) -> bool:
-    """Whether no two rows of parameters concern one row of the table.
+    """Whether a statement can take a set of rows: no two of them concern one row of the table.
 
     For a statement that takes a set, the order among those would be lost.
     """
+    if " VALUES (" not in statement and statement.startswith("INSERT"):
+        return False
     conflict = _CONFLICT.match(statement)
     if conflict is not None:
         columns, key = (conflict[name].split(", ") for name in ("columns", "key"))

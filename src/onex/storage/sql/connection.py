@@ -30,6 +30,18 @@ class SqlConnection(Protocol):
         """A transaction that alone may write; stored whole, or not at all on an exception."""
         ...
 
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        """A transaction that changes nothing of the registry's log, so others may write meanwhile.
+
+        It is stored whole, or not at all on an exception.
+        """
+        ...
+
+    @property
+    def row_lock(self) -> str:
+        """What a SELECT ends with that keeps others from changing its rows in a transaction."""
+        ...
+
     def glob(self, column: str, pattern: str) -> tuple[str, Parameter]:
         """The condition that a column matches a glob, and its parameter."""
         ...

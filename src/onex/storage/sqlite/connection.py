@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from onex.storage.migrations import read_migrations
@@ -16,12 +16,18 @@ _WEIGHTS = "10.0, 6.0, 3.0, 1.0"
 
 
 class SqliteConnection:
-    """A SqlConnection over ``registry.db``."""
+    """A SqlConnection over one file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the database if it is there; the first write makes it. Raises StorageError."""
+    row_lock = ""
+
+    def __init__(self, path: Path, migrations: str = "registry") -> None:
+        """Open the database if it is there; the first write makes it.
+
+        ``migrations`` names its schema: ``registry`` or ``history``. Raises StorageError.
+        """
         self._path = path
-        self._database = Database(path, "registry")
+        self._migrations = migrations
+        self._database = Database(path, migrations)
 
     @property
     def place(self) -> str:
@@ -42,6 +48,10 @@ class SqliteConnection:
     def transaction(self) -> Iterator[None]:
         with self._database.transaction():
             yield
+
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        # SQLite has one writer at a time.
+        return self.transaction()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -82,7 +92,7 @@ class SqliteConnection:
         return None if finding == "ok" else str(finding)
 
     def schema_numbers(self) -> tuple[int, int]:
-        newest = max(read_migrations("onex.storage.sqlite", "registry"))
+        newest = max(read_migrations("onex.storage.sqlite", self._migrations))
         return int(self.rows("PRAGMA user_version")[0][0]), newest
 
     def close(self) -> None:
