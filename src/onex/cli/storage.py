@@ -11,6 +11,7 @@ from onex.cli.output import Output, counted
 from onex.domain.errors import Location, PathNotReadableError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.url import without_secrets
+from onex.history.copying import copy_history_to
 from onex.registry import Registry
 from onex.storage import copying
 from onex.storage.copying import CopyReport, back_up, copy_to
@@ -23,13 +24,17 @@ def storage() -> None:
     """Where the registry is kept: copy, back up, restore, check."""
 
 
-def _print_copy(output: Output, report: CopyReport, verb: str, place: str) -> None:
-    body: JsonValue = {"events": report.events, "nodes": report.nodes, "place": place}
+def _print_copy(
+    output: Output, report: CopyReport, verb: str, place: str, runs: int | None = None
+) -> None:
+    """``runs`` is how many runs were copied, None if the history stays where it is."""
+    body = {"events": report.events, "nodes": report.nodes, "runs": runs, "place": place}
+    history = "" if runs is None else f" and {counted(runs, 'run')}"
     output.emit(
         body,
         lambda: output.line(
-            f"{verb} {report.events} log entries and"
-            f" {counted(report.nodes, 'node version')}: both sides say the same"
+            f"{verb} {report.events} log entries,"
+            f" {counted(report.nodes, 'node version')}{history}: both sides say the same"
         ),
     )
 
@@ -53,6 +58,8 @@ def _print_copy(output: Output, report: CopyReport, verb: str, place: str) -> No
 def migrate(output: Output, url: str | None, url_file: Path | None, home: Path | None) -> None:
     """Copy the registry to another, empty database, and prove that both say the same.
 
+    The history of runs goes along to PostgreSQL, and comes back from there.
+
     Set storage in onex.toml, or ONEX_STORAGE, to use it from then on.
     """
     if url_file is not None:
@@ -67,8 +74,11 @@ def migrate(output: Output, url: str | None, url_file: Path | None, home: Path |
             "no database to copy to was named", hint="use --to, --to-file or ONEX_STORAGE_TO"
         )
     with Registry.open(home) as registry:
-        report = copy_to(registry.storage, url, registry.configuration.home)
-    _print_copy(output, report, "copied", without_secrets(url))
+        home, storage = registry.configuration.home, registry.configuration.storage
+        report = copy_to(registry.storage, url, home)
+        runs = copy_history_to(url, storage, home)
+    place = without_secrets(url)
+    _print_copy(output, report, "copied", place, runs=runs)
 
 
 @storage.command()

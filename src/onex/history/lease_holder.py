@@ -38,6 +38,10 @@ _PUT_START = (
 class LeaseHolder:
     """Holds runs in PostgreSQL."""
 
+    nobody = (
+        Assignment("holder", "?", ""),
+        Assignment("held_until", "?::timestamptz", "-infinity"),
+    )
     shown = "CASE WHEN held_until > clock_timestamp() THEN 'held' ELSE '' END"
 
     def __init__(self, connection: SqlConnection, connect: Callable[[], SqlConnection]) -> None:

@@ -18,6 +18,7 @@ from onex.storage.sql.connection import SqlConnection
 class ProcessHolder:
     """Knows the processes of runs by their numbers, and the starts of calls from files."""
 
+    nobody = (Assignment("process_id", "?", 0), Assignment("process_started", "?", ""))
     shown = "process_id || ' ' || process_started"
 
     def __init__(self, connection: SqlConnection, folder: Path) -> None:
@@ -97,6 +98,9 @@ def is_running(process_id: int, started: str) -> bool:
     """
     if os.name != "posix":
         return True
+    if not process_id:
+        # Zero would mean this process's own group.
+        return False
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

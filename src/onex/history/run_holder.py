@@ -30,6 +30,11 @@ class RunHolder(Protocol):
         """Whether somebody holds a run that was not finished, by the value of ``shown``."""
         ...
 
+    @property
+    def nobody(self) -> Sequence[Assignment]:
+        """What is stored of a run that no process holds."""
+        ...
+
     def take(self, run_id: str) -> Sequence[Assignment]:
         """What is stored of a run that this process holds from now on."""
         ...

@@ -90,7 +90,10 @@ _AFTER_ALL = "\U0010ffff"
 
 
 class SqlRunJournal:
-    """A RunJournal over one connection. One object serves one thread."""
+    """A RunJournal over one connection. One object serves one thread.
+
+    ``connection`` leads to the tables, ``holder`` knows who runs a run.
+    """
 
     def __init__(
         self,
@@ -107,17 +110,17 @@ class SqlRunJournal:
             keep: stores what was measured, in the transaction of the journal if it can.
             close: releases what the holder has.
         """
-        self._connection = connection
-        self._holder = holder
+        self.connection = connection
+        self.holder = holder
         self._keep_measured = keep
         self._close = close
 
     def close(self) -> None:
         self._close()
-        self._connection.close()
+        self.connection.close()
 
     def begin(self, run: NewRun) -> None:
-        taken = self._holder.take(run.run_id)
+        taken = self.holder.take(run.run_id)
         columns = "".join(f", {one.column}" for one in taken)
         expressions = "".join(f", {one.expression}" for one in taken)
         statement = (
@@ -126,7 +129,7 @@ class SqlRunJournal:
             " ON CONFLICT (run_id) DO NOTHING"
         )
         self._written(
-            lambda: self._connection.rows(
+            lambda: self.connection.rows(
                 statement,
                 (
                     run.run_id,
@@ -143,7 +146,7 @@ class SqlRunJournal:
         )
 
     def resume(self, run_id: str, plan: JsonObject, again: Collection[str]) -> RunRecord | None:
-        with self._connection.shared_transaction():
+        with self.connection.shared_transaction():
             self._lock(run_id)
             record = self.run(run_id)
             if record is None or record.status in (RunStatus.RUNNING, RunStatus.SUCCEEDED):
@@ -155,11 +158,11 @@ class SqlRunJournal:
             # Delete the old outcome, so that a start recorded from now on is never paired with
             # an end from the earlier attempt.
             in_flight = [name for name, r in record.steps.items() if r.is_left_in_flight]
-            self._holder.keep_starts(run_id, in_flight)
-            recorded = self._connection.rows(
+            self.holder.keep_starts(run_id, in_flight)
+            recorded = self.connection.rows(
                 "SELECT step_id, status FROM steps WHERE run_id = ?", (run_id,)
             )
-            self._connection.run_many(
+            self.connection.run_many(
                 "DELETE FROM steps WHERE run_id = ? AND step_id = ?",
                 [
                     (run_id, name)
@@ -167,9 +170,9 @@ class SqlRunJournal:
                     if status != StepStatus.SUCCEEDED or step_of(name) in again
                 ],
             )
-            taken = self._holder.take(run_id)
+            taken = self.holder.take(run_id)
             changes = "".join(f", {one.column} = {one.expression}" for one in taken)
-            self._connection.rows(
+            self.connection.rows(
                 f"UPDATE runs SET status = ?, plan = ?{changes} WHERE run_id = ?",
                 (
                     RunStatus.RUNNING.value,
@@ -181,12 +184,12 @@ class SqlRunJournal:
         return record
 
     def _lock(self, run_id: str) -> None:
-        self._connection.rows(
-            f"SELECT 1 FROM runs WHERE run_id = ?{self._connection.row_lock}", (run_id,)
+        self.connection.rows(
+            f"SELECT 1 FROM runs WHERE run_id = ?{self.connection.row_lock}", (run_id,)
         )
 
     def held(self, run_id: str, on_cancel: Callable[[], None]) -> AbstractContextManager[None]:
-        return self._holder.held(run_id, on_cancel)
+        return self.holder.held(run_id, on_cancel)
 
     def record(self, run_id: str, entries: JournalEntries) -> None:
         rows = [step_row(run_id, result) for result in entries.ended]
@@ -194,15 +197,15 @@ class SqlRunJournal:
         kept = sorted(entries.kept, key=lambda result: result.cache_key or "")
 
         def store() -> None:
-            self._holder.require(run_id)
-            self._connection.run_many(_PUT_STEP, rows)
+            self.holder.require(run_id)
+            self.connection.run_many(_PUT_STEP, rows)
             if kept:
                 now = datetime.now(UTC).isoformat()
-                self._connection.run_many(
+                self.connection.run_many(
                     _KEEP_OUTPUT, [(now, run_id, result.step_id) for result in kept]
                 )
             if entries.artifacts:
-                self._connection.run_many(
+                self.connection.run_many(
                     _PUT_ARTIFACT,
                     [
                         (use.digest, use.run_id, use.step_id, storable(use.name))
@@ -213,10 +216,10 @@ class SqlRunJournal:
                 self._keep_measured(entries.measured)
 
         self._written(store)
-        self._holder.note_ended(run_id, [result.step_id for result in entries.ended])
+        self.holder.note_ended(run_id, [result.step_id for result in entries.ended])
 
     def start_log(self, run_id: str, repeatable: Container[str] = ()) -> StartLog:
-        return self._holder.start_log(run_id, repeatable)
+        return self.holder.start_log(run_id, repeatable)
 
     def finish(
         self,
@@ -227,9 +230,9 @@ class SqlRunJournal:
         times = [(t.digest, result.run_id, t.step_id, t.calls, t.seconds) for t in timings]
 
         def store() -> None:
-            self._holder.require(result.run_id)
-            self._connection.run_many(_PUT_TIMING, times)
-            self._connection.rows(
+            self.holder.require(result.run_id)
+            self.connection.run_many(_PUT_TIMING, times)
+            self.connection.rows(
                 "UPDATE runs SET status = ?, seconds = ?, overhead_seconds = ?, outputs = ?,"
                 " error = ? WHERE run_id = ?",
                 (
@@ -250,15 +253,15 @@ class SqlRunJournal:
         """Store in one transaction, which may be repeated: it says the same each time."""
 
         def transaction() -> None:
-            with self._connection.shared_transaction():
+            with self.connection.shared_transaction():
                 store()
 
         retried(transaction, PATIENCE_SECONDS)
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
         limited = "" if limit is None else " LIMIT ?"
-        rows = self._connection.rows(
-            f"SELECT {SUMMARY}, {self._holder.shown} FROM runs"
+        rows = self.connection.rows(
+            f"SELECT {SUMMARY}, {self.holder.shown} FROM runs"
             f" ORDER BY started_at DESC, run_id{limited}",
             () if limit is None else (limit,),
         )
@@ -266,12 +269,12 @@ class SqlRunJournal:
 
     def _summary(self, row: Row) -> RunRecord:
         """A run from the columns of its summary, and who holds it."""
-        is_live = row[2] == RunStatus.RUNNING and self._holder.is_live(row[-1])
+        is_live = row[2] == RunStatus.RUNNING and self.holder.is_live(row[-1])
         return summary(row[:7], is_live=is_live)
 
     def in_progress(self) -> Sequence[RunProgress]:
-        rows = self._connection.rows(
-            f"SELECT {SUMMARY}, plan, {self._holder.shown} FROM runs WHERE status = ?"
+        rows = self.connection.rows(
+            f"SELECT {SUMMARY}, plan, {self.holder.shown} FROM runs WHERE status = ?"
             " ORDER BY started_at DESC, run_id",
             (RunStatus.RUNNING.value,),
         )
@@ -283,40 +286,40 @@ class SqlRunJournal:
 
     def mark(self) -> str:
         running = [run for run in self.runs(LISTED_RUNS) if run.status is RunStatus.RUNNING]
-        rows = self._connection.rows("SELECT max(started_at), count(*) FROM runs")
+        rows = self.connection.rows("SELECT max(started_at), count(*) FROM runs")
         return "-".join(map(str, (*rows[0], *(self.mark_of(run.run_id) for run in running))))
 
     def mark_of(self, run_id: str) -> str:
-        rows = self._connection.rows(
+        rows = self.connection.rows(
             f"SELECT {SUMMARY}, (SELECT count(*) FROM steps WHERE steps.run_id = runs.run_id),"
-            f" {self._holder.shown} FROM runs WHERE run_id = ?",
+            f" {self.holder.shown} FROM runs WHERE run_id = ?",
             (run_id,),
         )
         if not rows:
             return ""
         status = self._summary(rows[0]).status
-        return f"{status}-{rows[0][7]}-{self._holder.mark_of_starts(run_id)}"
+        return f"{status}-{rows[0][7]}-{self.holder.mark_of_starts(run_id)}"
 
     def interrupt(self, run_id: str) -> bool:
-        return self._holder.interrupt(run_id)
+        return self.holder.interrupt(run_id)
 
     def _progress(self, run: RunRecord, steps: JsonObject) -> RunProgress:
-        rows = self._connection.rows("SELECT step_id FROM steps WHERE run_id = ?", (run.run_id,))
+        rows = self.connection.rows("SELECT step_id FROM steps WHERE run_id = ?", (run.run_id,))
         ended = {step_id for (step_id,) in rows}
-        calls = sorted(self._holder.starts(run.run_id).keys() - ended)
+        calls = sorted(self.holder.starts(run.run_id).keys() - ended)
         begun = {step_of(call_id) for call_id in calls} | ended
         return RunProgress(run, calls, len(steps.keys() - begun), len(steps))
 
     def run(self, run_id: str) -> RunRecord | None:
-        rows = self._connection.rows(
-            f"SELECT {SUMMARY}, {CONTENT}, {self._holder.shown} FROM runs"
+        rows = self.connection.rows(
+            f"SELECT {SUMMARY}, {CONTENT}, {self.holder.shown} FROM runs"
             " WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT 2",
             (run_id, run_id + _AFTER_ALL),
         )
         if not rows or (len(rows) == 2 and rows[0][0] != run_id):
             return None
         found = self._summary(rows[0])
-        steps = self._connection.rows(f"SELECT {STEP} FROM steps WHERE run_id = ?", (found.run_id,))
+        steps = self.connection.rows(f"SELECT {STEP} FROM steps WHERE run_id = ?", (found.run_id,))
         definition, plan_text, inputs, outputs, error = rows[0][7:12]
         plan = json.loads(plan_text)
         workflow = json.loads(definition) if definition else {}
@@ -341,7 +344,7 @@ class SqlRunJournal:
     ) -> None:
         """Add the calls that started and did not end, as running."""
         began = datetime.fromisoformat(run.started_at).timestamp()
-        for call_id, moment in self._holder.starts(run.run_id).items():
+        for call_id, moment in self.holder.starts(run.run_id).items():
             if call_id in results or step_of(call_id) not in as_object(plan["steps"]):
                 # A damaged line names a call that the run never had.
                 continue
@@ -354,7 +357,7 @@ class SqlRunJournal:
             )
 
     def cached_output(self, key: str) -> CachedOutput | None:
-        rows = self._connection.rows(
+        rows = self.connection.rows(
             "SELECT node, output, run_id FROM cached_results WHERE key = ?", (key,)
         )
         if not rows:
@@ -367,7 +370,7 @@ class SqlRunJournal:
         found: dict[str, list[Timing]] = {}
         for digest in set(digests):
             # Identifiers of runs begin with their time.
-            rows = self._connection.rows(
+            rows = self.connection.rows(
                 "SELECT step_id, calls, seconds FROM timings WHERE digest = ?"
                 " ORDER BY run_id DESC LIMIT ?",
                 (digest, TIMING_WINDOW_RUNS),
@@ -376,7 +379,7 @@ class SqlRunJournal:
         return found
 
     def artifact_uses(self, digest: str) -> Sequence[ArtifactUse]:
-        rows = self._connection.rows(
+        rows = self.connection.rows(
             "SELECT digest, run_id, step_id, name FROM artifacts WHERE digest = ?"
             " ORDER BY run_id, step_id",
             (digest,),
@@ -386,7 +389,7 @@ class SqlRunJournal:
     def artifact_digests(self) -> frozenset[str]:
         # The artifacts of a cached result are those of the run that made it or of one that used it.
         return frozenset(
-            digest for (digest,) in self._connection.rows("SELECT DISTINCT digest FROM artifacts")
+            digest for (digest,) in self.connection.rows("SELECT DISTINCT digest FROM artifacts")
         )
 
     def prune(self, run_ids: Iterable[str]) -> Pruned:
@@ -394,17 +397,17 @@ class SqlRunJournal:
         removed: list[str] = []
         results = 0
         for run_id in run_ids:
-            with self._connection.shared_transaction():
+            with self.connection.shared_transaction():
                 self._lock(run_id)
-                rows = self._connection.rows(
-                    f"SELECT {SUMMARY}, {self._holder.shown} FROM runs WHERE run_id = ?", (run_id,)
+                rows = self.connection.rows(
+                    f"SELECT {SUMMARY}, {self.holder.shown} FROM runs WHERE run_id = ?", (run_id,)
                 )
                 # It may have been resumed since it was chosen.
                 if not rows or self._summary(rows[0]).status is RunStatus.RUNNING:
                     continue
-                results += len(self._connection.rows(_DROP_USED, (run_id, run_id)))
-                results += len(self._connection.rows(_DROP_MADE, (run_id, run_id)))
-                self._holder.keep_starts(run_id, ())
-                self._connection.rows("DELETE FROM runs WHERE run_id = ?", (run_id,))
+                results += len(self.connection.rows(_DROP_USED, (run_id, run_id)))
+                results += len(self.connection.rows(_DROP_MADE, (run_id, run_id)))
+                self.holder.keep_starts(run_id, ())
+                self.connection.rows("DELETE FROM runs WHERE run_id = ?", (run_id,))
                 removed.append(run_id)
         return Pruned(removed, results)

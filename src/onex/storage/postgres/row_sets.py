@@ -13,6 +13,7 @@ from onex.storage.sql.connection import Parameter
 
 MAXIMUM_ROWS = 500
 MAXIMUM_CHARACTERS = 16_000_000
+_NOTHING = "null"
 _ROWS = "jsonb_array_elements(%s::jsonb) AS given"
 _CONFLICT = re.compile(r"INSERT INTO \w+ \((?P<columns>[^)]*)\) .*ON CONFLICT \((?P<key>[^)]*)\)")
 
@@ -22,7 +23,9 @@ def column_types(rows: Sequence[Sequence[Parameter]]) -> tuple[str, ...] | None:
     types = []
     for column in zip(*rows, strict=True):
         kinds = {type(value) for value in column} - {type(None)}
-        if kinds <= {str}:
+        if not kinds:
+            types.append(_NOTHING)
+        elif kinds <= {str}:
             types.append("text")
         elif kinds <= {int}:
             types.append("bigint")
@@ -69,7 +72,10 @@ def in_sets(rows: Sequence[Sequence[Parameter]]) -> Iterator[list[Sequence[Param
 def for_a_set(statement: str, types: tuple[str, ...]) -> bytes:
     """A statement with ``?`` for the values of a row as one for a JSON array of rows."""
     parts = statement.replace("%", "%%").split("?")
-    values = [f"(given ->> {place})::{kind}" for place, kind in enumerate(types)]
+    values = [
+        "NULL" if kind == _NOTHING else f"(given ->> {place})::{kind}"
+        for place, kind in enumerate(types)
+    ]
     text = "".join(f"{part}{value}" for part, value in zip(parts, [*values, ""], strict=True))
     if text.startswith("INSERT"):
         before, _, behind = text.partition("VALUES (")
