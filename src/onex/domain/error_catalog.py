@@ -118,7 +118,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     " onex lock and look at the difference.",
     "CAC001": "Cached answers could not be dropped in every level: the shared cache or the file"
     " refused, or did not answer. They may be given again until they end.",
-    "STO001": "A database of the registry cannot be opened, read or written.",
+    "STO001": "A database of the registry cannot be opened, read or written. A run waits some"
+    " seconds for a server that does not answer, then ends; onex run --resume goes on from there.",
     "STO002": "A database was written by a newer onex than this one.",
     "STO004": "A database has the schema of an older onex and you may not write it, so it cannot be"
     " brought up to date. Its owner must run a command that writes, such as onex scan, once.",
@@ -177,8 +178,6 @@ ERROR_CATALOG: Mapping[str, str] = {
     "LC006": "A version was named as its own replacement.",
     "STO005": "The database ended a transaction in favour of others (a deadlock, say), each of the"
     " times that it was tried. Try again when they have ended.",
-    "STO006": "The server of a database does not answer. A run waits for it as long as the run is"
-    " its own, then ends; onex run --resume goes on from there.",
     "RUN004": "Another process took a run over, or removed it, since the one that ran it could not"
     " renew its lease in time. What it had recorded until then is kept.",
     "STO003": "A storage could not be copied: the other one is not empty, or does not say the same"

@@ -375,9 +375,7 @@ class StorageConflictError(StorageError):
 
 
 class StorageUnavailableError(StorageError):
-    """The server of a database does not answer."""
-
-    code = "STO006"
+    """The server of a database does not answer; to users as any other trouble with it."""
 
 
 class RunLostError(StorageError):
