@@ -22,8 +22,11 @@ from onex.domain.result import (
 )
 from onex.history.copying import copy_history
 from onex.history.journal import ArtifactUse, JournalEntries, NewRun
+from onex.history.kept_measurements import KeptMeasurements
 from onex.history.opening import open_journal
 from onex.history.sql_journal import SqlRunJournal
+from onex.telemetry import metric_catalog as catalog
+from onex.telemetry.measurements import Measurements
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -358,6 +361,9 @@ def test_a_history_is_copied_whole(
     log = source.start_log("r1")
     log.note("b")
     log.close()
+    if one is here:
+        # Earlier versions stored logs as they were.
+        source.connection.rows("UPDATE steps SET log = 'a' || char(0) WHERE step_id = 'a[0]'")
     assert copy_history(source, target) == 3
     for number in range(3):
         before, after = source.run(f"r{number}"), target.run(f"r{number}")
@@ -384,6 +390,38 @@ def shared(postgres: str, tmp_path: Path) -> Iterator[Histories]:
     made = Histories(postgres, tmp_path)
     yield made
     made.close()
+
+
+def test_an_end_whose_answer_was_lost_is_recorded_once_more(shared: Histories) -> None:
+    journal = shared.open()
+    journal.begin(new_run("r"))
+    record(journal, "r", ended("a", 1))
+    journal.finish(finished("r"))
+    journal.finish(finished("r"))
+    found = journal.run("r")
+    assert found is not None
+    assert found.status is RunStatus.SUCCEEDED
+
+
+def test_what_was_measured_counts_once_if_a_transaction_is_repeated(shared: Histories) -> None:
+    journal = shared.open()
+    journal.begin(new_run("r"))
+    measured = Measurements()
+    measured.count(catalog.RUNS, ("work", "succeeded"))
+    require, asked = journal.holder.require, []
+
+    def fail_once(run_id: str) -> None:
+        require(run_id)
+        asked.append(run_id)
+        if len(asked) == 1:
+            # As if the server went away before it stored the rest.
+            journal.connection._opened.close()
+
+    journal.holder.require = fail_once
+    journal.record("r", JournalEntries([ended("a", 1)], measured=measured))
+    assert len(asked) == 2
+    kept = KeptMeasurements(shared.folder).read()
+    assert list(kept.numbers[catalog.RUNS.name].values()) == [1]
 
 
 @pytest.mark.parametrize("end", ["taken over", "removed"])

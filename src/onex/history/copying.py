@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from onex.domain.errors import StorageCopyError
 from onex.domain.result import RunStatus
-from onex.history.journal_rows import CONTENT, STEP, SUMMARY
+from onex.history.journal_rows import CONTENT, STEP, SUMMARY, storable
 from onex.history.opening import open_journal
 from onex.history.sql_journal import SqlRunJournal
 from onex.storage.opening import is_server
@@ -111,12 +112,13 @@ def _batches(connection: SqlConnection, table: _Table) -> Iterator[list[Row]]:
         )
         if not rows:
             return
-        yield rows
+        # A file may hold what an earlier onex stored and a server cannot.
+        yield [tuple(storable(v) if isinstance(v, str) else v for v in row) for row in rows]
         after = [rows[-1][place] for place in places]
 
 
 def _compare(source: SqlConnection, target: SqlConnection, table: _Table) -> None:
-    for one, other in zip(_batches(source, table), _batches(target, table), strict=True):
+    for one, other in zip_longest(_batches(source, table), _batches(target, table)):
         if one != other:
             raise StorageCopyError(
                 f"the table {table.name} of the history differs",

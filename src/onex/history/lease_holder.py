@@ -28,7 +28,6 @@ RENEWAL_SECONDS = 2.0
 LOGGER = logging.getLogger("onex.run")
 
 _UNTIL = "clock_timestamp() + make_interval(secs => ?)"
-_HELD = "run_id = ? AND holder = ? AND status = ?"
 _PUT_START = (
     "INSERT INTO starts (run_id, call_id, started_at) VALUES (?, ?, ?)"
     " ON CONFLICT (run_id, call_id) DO UPDATE SET started_at = excluded.started_at"
@@ -92,7 +91,8 @@ class LeaseHolder:
         while not ended.wait(RENEWAL_SECONDS):
             try:
                 rows = self._beside.rows(
-                    f"UPDATE runs SET held_until = {_UNTIL} WHERE {_HELD} RETURNING cancel_asked",
+                    f"UPDATE runs SET held_until = {_UNTIL} WHERE run_id = ? AND holder = ?"
+                    " AND status = ? RETURNING cancel_asked",
                     (LEASE_SECONDS, run_id, self._token(run_id), RunStatus.RUNNING.value),
                 )
                 if rows and run_id in self._logs:
@@ -228,8 +228,9 @@ class _SharedConnection:
 
 def _require(connection: SqlConnection, run_id: str, token: str) -> None:
     """Keep a run from being taken over until the transaction ends; raises RunLostError."""
+    # Whatever its status is: it may have ended by this transaction, whose answer was lost.
     held = connection.rows(
-        f"SELECT 1 FROM runs WHERE {_HELD} FOR SHARE", (run_id, token, RunStatus.RUNNING.value)
+        "SELECT 1 FROM runs WHERE run_id = ? AND holder = ? FOR SHARE", (run_id, token)
     )
     if not held:
         raise RunLostError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onex.history.kept_measurements import HISTORY_FILE, KeptMeasurements, add_measurements
+from onex.history.kept_measurements import HISTORY_FILE, KeptMeasurements
 from onex.history.process_holder import ProcessHolder
 from onex.history.sql_journal import SqlRunJournal
 from onex.storage.opening import connect_to_server, is_server
@@ -32,13 +32,11 @@ def open_journal(storage: str | None, home: Path) -> SqlRunJournal:
     connection = connect_to_server(storage)
     holder = LeaseHolder(connection, lambda: connect_to_server(storage))
     # Each machine measures itself, and shows what it measured.
-    return SqlRunJournal(connection, holder, KeptMeasurements(home).add, holder.close)
+    return SqlRunJournal(connection, holder, KeptMeasurements(home))
 
 
 def open_file_journal(file: Path) -> SqlRunJournal:
     """Open the history in a SQLite file; raises StorageError."""
     connection = SqliteConnection(file, "history")
     holder = ProcessHolder(connection, file.with_name(STARTS_FOLDER))
-    return SqlRunJournal(
-        connection, holder, lambda measured: add_measurements(connection, measured)
-    )
+    return SqlRunJournal(connection, holder)

@@ -26,6 +26,9 @@ class ProcessHolder:
         self._connection = connection
         self._folder = folder
 
+    def close(self) -> None:
+        """There is nothing but files."""
+
     def is_live(self, shown: str) -> bool:
         process_id, _, started = shown.partition(" ")
         return is_running(int(process_id), started)

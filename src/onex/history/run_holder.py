@@ -21,6 +21,10 @@ class Assignment(NamedTuple):
 class RunHolder(Protocol):
     """Who holds runs. What is asked within a transaction belongs to that of the journal."""
 
+    def close(self) -> None:
+        """Release what the holder has beside the journal's connection."""
+        ...
+
     @property
     def shown(self) -> str:
         """An expression over ``runs`` that tells who holds a run; its value is a text."""

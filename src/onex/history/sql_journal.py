@@ -39,6 +39,7 @@ from onex.history.journal_rows import (
     storable,
     summary,
 )
+from onex.history.kept_measurements import KeptMeasurements, add_measurements
 from onex.history.run_holder import RunHolder
 from onex.history.start_log import StartLog
 from onex.storage.retrying import retried
@@ -99,24 +100,22 @@ class SqlRunJournal:
         self,
         connection: SqlConnection,
         holder: RunHolder,
-        keep: Callable[[Measurements], object],
-        close: Callable[[], None] = lambda: None,
+        measurements: KeptMeasurements | None = None,
     ) -> None:
         """Keep the history that a connection leads to.
 
         Args:
             connection: to a database that has the tables.
             holder: knows who runs a run.
-            keep: stores what was measured, in the transaction of the journal if it can.
-            close: releases what the holder has.
+            measurements: keeps what was measured; None to keep it in the same database, in the
+                transactions of what was recorded.
         """
         self.connection = connection
         self.holder = holder
-        self._keep_measured = keep
-        self._close = close
+        self._measurements = measurements
 
     def close(self) -> None:
-        self._close()
+        self.holder.close()
         self.connection.close()
 
     def begin(self, run: NewRun) -> None:
@@ -212,10 +211,8 @@ class SqlRunJournal:
                         for use in entries.artifacts
                     ],
                 )
-            if entries.measured:
-                self._keep_measured(entries.measured)
 
-        self._written(store)
+        self._written(store, entries.measured)
         self.holder.note_ended(run_id, [result.step_id for result in entries.ended])
 
     def start_log(self, run_id: str, repeatable: Container[str] = ()) -> StartLog:
@@ -244,19 +241,24 @@ class SqlRunJournal:
                     result.run_id,
                 ),
             )
-            if measured:
-                self._keep_measured(measured)
 
-        self._written(store)
+        self._written(store, measured)
 
-    def _written(self, store: Callable[[], object]) -> None:
-        """Store in one transaction, which may be repeated: it says the same each time."""
+    def _written(self, store: Callable[[], object], measured: Measurements | None = None) -> None:
+        """Store in one transaction, which may be repeated: it says the same each time.
+
+        Measurements add up, so in a database where it may be repeated they have no part in it.
+        """
 
         def transaction() -> None:
             with self.connection.shared_transaction():
                 store()
+                if measured and self._measurements is None:
+                    add_measurements(self.connection, measured)
 
         retried(transaction, PATIENCE_SECONDS)
+        if measured and self._measurements is not None:
+            self._measurements.add(measured)
 
     def runs(self, limit: int | None) -> Sequence[RunRecord]:
         limited = "" if limit is None else " LIMIT ?"
@@ -285,9 +287,10 @@ class SqlRunJournal:
         ]
 
     def mark(self) -> str:
-        running = [run for run in self.runs(LISTED_RUNS) if run.status is RunStatus.RUNNING]
-        rows = self.connection.rows("SELECT max(started_at), count(*) FROM runs")
-        return "-".join(map(str, (*rows[0], *(self.mark_of(run.run_id) for run in running))))
+        listed = self.runs(LISTED_RUNS)
+        latest = listed[0].run_id if listed else ""
+        running = [self.mark_of(r.run_id) for r in listed if r.status is RunStatus.RUNNING]
+        return "-".join((latest, str(len(listed)), *running))
 
     def mark_of(self, run_id: str) -> str:
         rows = self.connection.rows(
