@@ -131,6 +131,8 @@ def test_limits_hold_while_files_are_read(project: Project) -> None:
         "late": sleeping("late", 600.0, timeout_seconds=0.3),
         "first": sleeping("first", 0.0),
         "read": Step("read", NodeRef.parse("read"), {"file": str(big), "after": "${{ steps.first }}"}),
+        # As much waits for the late call as for the first one, so that it starts before it.
+        "never": Step("never", NodeRef.parse("sleep"), {"seconds": "${{ steps.late }}"}),
     }, fail_fast=False)  # fmt: skip
     steps = run(project, flow, jobs=3).steps
     assert (steps["late"].error.code, steps["read"].status) == ("EXE003", "succeeded")
