@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from onex.history.artifacts import ArtifactStore
+from onex.artifacts.artifact_store import ArtifactStore
 from tests.conftest import Project
 
 WRITE = """

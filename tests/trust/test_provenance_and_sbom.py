@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from onex.history.artifacts import ARTIFACT_KEY
+from onex.artifacts.artifact_store import ARTIFACT_KEY
 from tests.trust.conftest import Origin, Reader
 from tests.trust.test_signed_index import Repository
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 import onex
+from onex.artifacts.records import is_artifact
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.cli.progress import run_observer
@@ -21,7 +22,6 @@ from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.workflow import Workflow, is_child
-from onex.history.artifacts import is_artifact
 from onex.manifests.node_files import is_pruned
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry

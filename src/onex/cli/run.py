@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from onex.artifacts.records import is_artifact
 from onex.cli.grants import ask_for_grants, told_of_request
 from onex.cli.lock import lock_path, name_of_workflow
 from onex.cli.options import access_options, home_option, output_options
@@ -31,7 +32,6 @@ from onex.domain.result import RunResult, RunStatus
 from onex.domain.workflow import Workflow, calls_among, is_child
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
-from onex.history.artifacts import is_artifact
 from onex.local_machine import replace_text
 from onex.registry import Registry
 from onex.resolver.lockfile import LockedRequest, Lockfile

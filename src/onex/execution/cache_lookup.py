@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from onex.artifacts.artifact_store import ArtifactStore
+from onex.artifacts.records import artifacts_in, with_paths
 from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import CachedOutput
 from onex.execution.designation import Designations
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallFacts, LookUp
-from onex.history.artifacts import ArtifactStore, artifacts_in, with_paths
 from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.history.journal import RunJournal
 

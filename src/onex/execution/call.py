@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
+from onex.artifacts.artifact_store import ArtifactStore
+from onex.artifacts.records import is_artifact
 from onex.domain.errors import (
     InvalidResultError,
     OnexError,
@@ -20,7 +22,6 @@ from onex.engines.work_folders import WorkFolders
 from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallAttempts, CheckedOutput
-from onex.history.artifacts import ArtifactStore, is_artifact
 from onex.schemas.places import NO_PLACES, changed_at
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from onex.artifacts.records import artifacts_in
 from onex.domain.errors import PathNotEntitledError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.domain.result import IsolationLevel
@@ -18,7 +19,6 @@ from onex.domain.template import references_in
 from onex.domain.workflow import Step
 from onex.execution.preparation import PreparedNode
 from onex.execution.scheduler import Call
-from onex.history.artifacts import artifacts_in
 from onex.sandbox.granted_rules import readable_places
 from onex.schemas.places import named, value_at
 

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from onex.artifacts.artifact_store import ArtifactStore
 from onex.domain.errors import ExecutionError, OnexError
 from onex.domain.graph import execution_order
 from onex.domain.json_value import JsonValue
@@ -17,7 +18,6 @@ from onex.execution.options import RunOptions
 from onex.execution.preparation import PreparedPlan
 from onex.execution.run_actions import CallFacts, Check, Done, LookUp, Start, Write
 from onex.execution.run_state import PlannedRun, RunState
-from onex.history.artifacts import ArtifactStore
 from onex.history.journal import RunJournal
 
 

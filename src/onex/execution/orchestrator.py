@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from onex.artifacts.records import artifacts_in
 from onex.configuration import Configuration
 from onex.domain.digest import is_digest
 from onex.domain.errors import (
@@ -60,7 +61,6 @@ from onex.execution.preparation import PreparedPlan, prepare
 from onex.execution.run_loop import RunLoop
 from onex.execution.run_state import PlannedRun, RunState
 from onex.execution.run_telemetry import RunTelemetry
-from onex.history.artifacts import artifacts_in
 from onex.history.journal import NewRun, new_run_id
 from onex.history.replay import ReplayReport, compare_runs
 from onex.history.run_history import RunHistory

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from onex.artifacts.records import marked_in
 from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
 from onex.domain.json_value import writable
 from onex.domain.result import CallEnd, CallFailure, CallOutcome, RunResult
@@ -37,7 +38,6 @@ from onex.execution.run_actions import (
 from onex.execution.run_state import RunState
 from onex.execution.run_telemetry import RunTelemetry
 from onex.execution.scheduler import Call
-from onex.history.artifacts import marked_in
 from onex.history.journal import RunJournal
 
 PROGRESS_INTERVAL_SECONDS = 0.05

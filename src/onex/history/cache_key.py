@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from onex.artifacts.file_content import NotAFileError, content_digest
 from onex.domain.errors import SchemaMismatchError
 from onex.domain.json_value import JsonObject, canonical_json, sha256_of
 from onex.domain.permission import Permission
-from onex.history.file_content import NotAFileError, content_digest
 from onex.schemas.places import MarkingSchemas, named, value_at
 
 KEY_FORMAT = 3

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from onex.artifacts.records import without_paths
 from onex.domain.graph import execution_order
 from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import NodeExecutionResult, StepStatus
 from onex.domain.workflow import index_of, step_of
-from onex.history.artifacts import without_paths
 from onex.history.journal import RunRecord
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from onex.artifacts.artifact_store import ArtifactStore
+from onex.artifacts.file_content import content_digest
 from onex.domain.errors import (
     ArtifactNotFoundError,
     RunNotFoundError,
@@ -14,8 +16,6 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunStatus
-from onex.history.artifacts import ArtifactStore
-from onex.history.file_content import content_digest
 from onex.history.journal import RunJournal, RunRecord
 from onex.history.live_log import LiveLog, mark_of_file, read_live_logs
 from onex.history.provenance import Provenance, trace_artifact

@@ -11,12 +11,12 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from onex.artifacts.records import artifacts_in, without_paths
 from onex.domain.access_control import Action
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_list, as_object
 from onex.domain.result import NodeExecutionResult, RunStatus, StepStatus
 from onex.domain.workflow import is_child, step_of
-from onex.history.artifacts import artifacts_in, without_paths
 from onex.history.journal import RunRecord
 from onex.history.replay import ReplayReport, compare_runs
 from onex.history.timeline import Timeline, TimelineRow, timeline_of

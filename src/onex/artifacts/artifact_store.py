@@ -7,24 +7,21 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from onex.artifacts.file_content import CHUNK_BYTES, NotAFileError, content_digest
+from onex.artifacts.records import COLLECTIONS
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import InvalidResultError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
-from onex.history.file_content import CHUNK_BYTES, NotAFileError, content_digest
 from onex.local_machine import open_below
 from onex.worker.context import ARTIFACT_KEY
 from onex.worker.node_code import MAXIMUM_RESULT_DEPTH
 
 MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024
-# What JSON is read as. Asking for the abstract types would take several times as long, and large
-# results are walked often.
-_RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
-_COLLECTIONS = (dict, list, tuple)
 
 GRACE_SECONDS = 3600.0
 """How long an artifact that nothing refers to stays: a run that lasts may be about to."""
@@ -55,7 +52,7 @@ class ArtifactStore:
             InvalidResultError: a file does not lie in the execution's own folder, or the
                 result is nested too deeply.
         """
-        if not isinstance(output, _COLLECTIONS):
+        if not isinstance(output, COLLECTIONS):
             return output
         if depth > MAXIMUM_RESULT_DEPTH:
             raise InvalidResultError(
@@ -191,63 +188,3 @@ def _copied(source: BinaryIO, target: Path) -> tuple[str, int]:
         os.fchmod(copy.fileno(), 0o444)
         os.fsync(copy.fileno())
     return DIGEST_PREFIX + found.hexdigest(), size
-
-
-def is_artifact(value: JsonValue) -> bool:
-    """Whether a value is the record of an artifact, and not something of a user's own."""
-    return (
-        isinstance(value, dict)
-        and ARTIFACT_KEY in value
-        and value.keys() == _RECORD_MEMBERS
-        and all(isinstance(value[name], str) for name in (ARTIFACT_KEY, "name", "path"))
-    )
-
-
-def with_paths(value: JsonValue) -> JsonValue:
-    """The value as a node receives it: the path of the file in the place of each artifact."""
-    if isinstance(value, dict):
-        if ARTIFACT_KEY in value and is_artifact(value):
-            return as_text(value["path"])
-        return {
-            key: with_paths(member) if isinstance(member, _COLLECTIONS) else member
-            for key, member in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [
-            with_paths(member) if isinstance(member, _COLLECTIONS) else member for member in value
-        ]
-    return value
-
-
-def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
-    """The record of every artifact within a value."""
-    return (marked for marked in marked_in(value) if is_artifact(marked))
-
-
-def marked_in(value: JsonValue) -> Iterator[JsonObject]:
-    """Every mapping within a value that is marked as an artifact, be it stored or not."""
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            if ARTIFACT_KEY in value:
-                yield value
-                if is_artifact(value):
-                    continue
-            members: Iterable[JsonValue] = value.values()
-        elif isinstance(value, list | tuple):
-            members = value
-        else:
-            continue
-        pending += [member for member in members if isinstance(member, _COLLECTIONS)]
-
-
-def without_paths(value: JsonValue) -> JsonValue:
-    """The value with artifacts by content and name alone, so that two runs can be compared."""
-    if isinstance(value, dict):
-        if is_artifact(value):
-            return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
-        return {key: without_paths(member) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_paths(member) for member in value]
-    return value

@@ -1,0 +1,73 @@
+"""Records of artifacts: what stands for a file in a result, and how values are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from onex.domain.json_value import JsonObject, JsonValue, as_text
+from onex.worker.context import ARTIFACT_KEY
+
+# What JSON is read as. Asking for the abstract types would take several times as long, and large
+# results are walked often.
+COLLECTIONS = (dict, list, tuple)
+_RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
+
+
+def is_artifact(value: JsonValue) -> bool:
+    """Whether a value is the record of an artifact, and not something of a user's own."""
+    return (
+        isinstance(value, dict)
+        and ARTIFACT_KEY in value
+        and value.keys() == _RECORD_MEMBERS
+        and all(isinstance(value[name], str) for name in (ARTIFACT_KEY, "name", "path"))
+    )
+
+
+def with_paths(value: JsonValue) -> JsonValue:
+    """The value as a node receives it: the path of the file in the place of each artifact."""
+    if isinstance(value, dict):
+        if ARTIFACT_KEY in value and is_artifact(value):
+            return as_text(value["path"])
+        return {
+            key: with_paths(member) if isinstance(member, COLLECTIONS) else member
+            for key, member in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            with_paths(member) if isinstance(member, COLLECTIONS) else member for member in value
+        ]
+    return value
+
+
+def artifacts_in(value: JsonValue) -> Iterator[JsonObject]:
+    """The record of every artifact within a value."""
+    return (marked for marked in marked_in(value) if is_artifact(marked))
+
+
+def marked_in(value: JsonValue) -> Iterator[JsonObject]:
+    """Every mapping within a value that is marked as an artifact, be it stored or not."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if ARTIFACT_KEY in value:
+                yield value
+                if is_artifact(value):
+                    continue
+            members: Iterable[JsonValue] = value.values()
+        elif isinstance(value, list | tuple):
+            members = value
+        else:
+            continue
+        pending += [member for member in members if isinstance(member, COLLECTIONS)]
+
+
+def without_paths(value: JsonValue) -> JsonValue:
+    """The value with artifacts by content and name alone, so that two runs can be compared."""
+    if isinstance(value, dict):
+        if is_artifact(value):
+            return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
+        return {key: without_paths(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(member) for member in value]
+    return value
