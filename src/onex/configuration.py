@@ -29,6 +29,7 @@ STATE_FOLDER = ".onex"
 HOME_VARIABLE = "ONEX_HOME"
 STORAGE_VARIABLE = "ONEX_STORAGE"
 CACHE_VARIABLE = "ONEX_CACHE"
+ARTIFACTS_VARIABLE = "ONEX_ARTIFACTS"
 WORKSPACE_VARIABLE = "ONEX_WORKSPACE"
 MAXIMUM_TIMEOUT_SECONDS = 86_400
 MAXIMUM_WORKSPACE_BYTES = 100
@@ -37,7 +38,10 @@ CACHE_FOLDER_VARIABLE = "ONEX_CACHE_FOLDER"
 SETTINGS_FOLDER_VARIABLE = "ONEX_SETTINGS_FOLDER"
 
 _KNOWN_TABLES = frozenset(
-    {"sources", "config", "overrides", "policy", "storage", "cache", "secrets", "limits", "server"}
+    {
+        *("artifacts", "cache", "config", "limits", "overrides", "policy", "secrets", "server"),
+        *("sources", "storage"),
+    }
 )
 _SOURCE_KEYS = frozenset(
     {
@@ -108,7 +112,9 @@ class Configuration:
 
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
     ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
-    files in ``home``; ``overrides`` gives for a node the version or path that is forced;
+    files in ``home``; ``artifacts`` is the URL or the absolute path of a store of artifacts that
+    machines share, None without one; ``overrides`` gives for a node the version or path that is
+    forced;
     ``isolation`` is the level of trusted nodes, None for the strictest that can be had;
     ``limits`` are those of calls whose step sets none, and ``ceilings`` what no step may go beyond;
     ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
@@ -130,6 +136,7 @@ class Configuration:
     ceilings: Mapping[str, int] = field(default_factory=dict)
     storage: str | None = None
     cache: str | None = None
+    artifacts: str | None = None
     secrets_file: Path | None = None
     workspace: str | None = None
     cache_folder: Path = Path()
@@ -147,8 +154,10 @@ class Configuration:
     @property
     def protected(self) -> tuple[str, ...]:
         """The real paths of what no confined node may reach: the state, and the secrets."""
-        secrets = () if self.secrets_file is None else (self.secrets_file,)
-        places = (self.home, self.cache_folder, self.settings_folder, *secrets)
+        others = [] if self.secrets_file is None else [self.secrets_file]
+        if self.artifacts is not None and _is_path(self.artifacts):
+            others.append(Path(self.artifacts))
+        places = (self.home, self.cache_folder, self.settings_folder, *others)
         return tuple(os.path.realpath(place) for place in places)
 
 
@@ -184,6 +193,7 @@ def load_configuration(
         found,
         storage=environment.get(STORAGE_VARIABLE) or found.storage,
         cache=environment.get(CACHE_VARIABLE) or found.cache,
+        artifacts=_place(environment.get(ARTIFACTS_VARIABLE), Path()) or found.artifacts,
         workspace=_workspace(environment.get(WORKSPACE_VARIABLE) or None),
         cache_folder=_folder(environment.get(CACHE_FOLDER_VARIABLE), platformdirs.user_cache_dir),
         settings_folder=_folder(
@@ -226,6 +236,7 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         ceilings=_ceilings(file, _table(file, "policy.limits", policy.get("limits", {}))),
         storage=_url(file, "storage", body.get("storage")),
         cache=_url(file, "cache", body.get("cache")),
+        artifacts=_place(_url(file, "artifacts", body.get("artifacts")), file.parent),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
         private_namespaces=served["private_namespaces"],
         name_rules=NameRules(served["reserved_namespaces"], served["allowed_look_alikes"]),
@@ -419,6 +430,17 @@ def _url(file: Path, name: str, value: JsonValue) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _refuse(file, f"{name} must be a URL", f'write {name} = "..."')
     return value or None
+
+
+def _is_path(place: str) -> bool:
+    return "://" not in place
+
+
+def _place(value: str | None, folder: Path) -> str | None:
+    """A URL as it is; a path in full, from a folder if it is relative."""
+    if not value:
+        return None
+    return os.path.abspath(folder / value) if _is_path(value) else value  # noqa: PTH100 - no links
 
 
 def _secrets_file(file: Path, table: JsonObject) -> Path | None:

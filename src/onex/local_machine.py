@@ -234,14 +234,14 @@ def open_below(folder: Path, inner: PurePath) -> int:
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same lock out of a folder meanwhile."""
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same lock out of a folder or file meanwhile."""
     try:
         import fcntl
     except ImportError:
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -195,11 +195,23 @@ class Registry:
     @cached_property
     def history(self) -> RunHistory:
         """The runs, their results and their artifacts."""
+        from onex.artifacts.opening import open_shared_artifacts
         from onex.history.opening import open_journal
         from onex.history.run_history import RunHistory
 
-        home = self.configuration.home
-        return RunHistory(open_journal(self.configuration.storage, home), home)
+        found = self.configuration
+        shared = None
+        if found.artifacts is not None:
+            # Histories that share a store must not remove each other's artifacts.
+            shared = open_shared_artifacts(
+                found.artifacts,
+                self.storage.instance,
+                self._environment,
+                found.settings_folder,
+                found.home,
+                self.telemetry.tracer,
+            )
+        return RunHistory(open_journal(found.storage, found.home), found.home, shared)
 
     def keep_measurements(self) -> None:
         """Add what was measured to what other processes measured; it stays here if that fails."""

@@ -169,7 +169,7 @@ class Simulation:
 
     def facts_of(self, wanted: LookUp) -> CallFacts:
         if wanted.earlier is not None:
-            return CallFacts(is_earlier_whole=True)
+            return CallFacts(earlier=wanted.earlier)
         name = wanted.attempts.call.id
         cached = None
         if self.chance.random() < self.hit_rate and wanted.may_hit:

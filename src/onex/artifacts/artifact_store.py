@@ -1,4 +1,4 @@
-"""Artifacts: files that nodes hand over, kept by content and passed on as read-only paths."""
+"""ArtifactStore: files that nodes hand over, kept by content and passed on as read-only paths."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from onex.artifacts.contents import RemovedArtifacts
 from onex.artifacts.file_content import CHUNK_BYTES, NotAFileError, content_digest
 from onex.artifacts.records import COLLECTIONS
+from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.digest import DIGEST_PREFIX
-from onex.domain.errors import InvalidResultError
+from onex.domain.errors import FileNotWrittenError, InvalidResultError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
-from onex.local_machine import open_below
+from onex.local_machine import locked, open_below
 from onex.worker.context import ARTIFACT_KEY
 from onex.worker.node_code import MAXIMUM_RESULT_DEPTH
 
@@ -27,23 +29,26 @@ GRACE_SECONDS = 3600.0
 """How long an artifact that nothing refers to stays: a run that lasts may be about to."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedArtifacts:
-    """What was removed from the store."""
-
-    count: int
-    size_bytes: int
-
-
 class ArtifactStore:
-    """A folder of files by digest.
+    """A folder of files by digest, and the store that other machines share, if there is one.
 
     In results an artifact is a mapping of ``$artifact`` (its digest), ``name``,
-    ``size_bytes`` and ``path``.
+    ``size_bytes`` and ``path``, which is that on the machine that recorded it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: SharedArtifacts | None = None) -> None:
         self._folder = folder
+        self._shared = shared
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether artifacts of other machines can be had."""
+        return self._shared is not None
+
+    def close(self) -> None:
+        """Release what the shared store needs."""
+        if self._shared is not None:
+            self._shared.close()
 
     def take(self, output: JsonValue, workdir: str | Path, depth: int = 1) -> JsonValue:
         """Store every file that a result hands over and put its record in its place.
@@ -51,6 +56,7 @@ class ArtifactStore:
         Raises:
             InvalidResultError: a file does not lie in the execution's own folder, or the
                 result is nested too deeply.
+            ArtifactsUnavailableError: the shared store cannot be used.
         """
         if not isinstance(output, COLLECTIONS):
             return output
@@ -87,7 +93,9 @@ class ArtifactStore:
                 f"the artifact {name} cannot be stored: {error.strerror}",
                 hint=f"check the space and the permissions of {self._folder}",
             ) from error
-        target = self._path(digest, name)
+        target = self.path_of(digest, name)
+        if self._shared is not None:
+            self._shared.keep(digest, size, target)
         return {
             ARTIFACT_KEY: digest,
             "name": name,
@@ -101,56 +109,160 @@ class ArtifactStore:
         What is hashed is what is stored, whatever still writes to the file. Each writer has a
         draft of its own: others may store the same content.
         """
+        with self._draft() as draft:
+            with draft.open("xb") as copy:
+                digest, size = _copied(content, copy)
+            self._adopt(draft, self.path_of(digest, name))
+        return digest, size
+
+    @contextmanager
+    def _draft(self) -> Iterator[Path]:
+        """The path of a file that is about to be stored; it is gone after the block."""
         self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".{uuid.uuid4().hex}"
         try:
-            digest, size = _copied(content, draft)
-            target = self._path(digest, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Also if one is there: it may be damaged, and a new one is not removed as left over.
-            draft.replace(target)
+            yield draft
         finally:
             draft.unlink(missing_ok=True)
-        return digest, size
+
+    def _adopt(self, draft: Path, target: Path) -> None:
+        """Put a file in its place, also if one is there, which may be damaged."""
+        draft.chmod(0o444)
+        with locked(self._folder):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(target)
 
     def has_content(self, record: JsonObject) -> bool:
-        """Whether the artifact of a record is stored, with the content that its digest says."""
-        digest, path = as_text(record[ARTIFACT_KEY]), Path(as_text(record["path"]))
+        """Whether the artifact of a record can be had, without fetching it.
+
+        Raises:
+            ArtifactsUnavailableError: the shared store cannot be used.
+        """
+        digest, name = as_text(record[ARTIFACT_KEY]), as_text(record["name"])
+        if _is_whole(self.path_of(digest, name), digest):
+            return True
+        return self._shared is not None and self._shared.has(digest)
+
+    def bring(
+        self, record: JsonObject, go_on: Callable[[], None] = lambda: None
+    ) -> JsonObject | None:
+        """Have the artifact of a record here, with the content that its digest says.
+
+        Whoever is about to record it may rely on it being there, and in the shared store.
+
+        Args:
+            record: the record, perhaps of another machine.
+            go_on: called while it is fetched; what it raises ends that.
+
+        Returns:
+            The record as it is on this machine; None if the artifact cannot be had.
+
+        Raises:
+            ArtifactsUnavailableError: the shared store cannot be used.
+            FileNotWrittenError: the file cannot be written.
+        """
+        digest = as_text(record[ARTIFACT_KEY])
+        path = self.fetch(digest, as_text(record["name"]), go_on)
+        if path is None:
+            return None
+        if self._shared is not None:
+            self._shared.keep(digest, path.stat().st_size, path)
+        return {**record, "path": str(path)}
+
+    def fetch(
+        self, digest: str, name: str, go_on: Callable[[], None] = lambda: None
+    ) -> Path | None:
+        """The file of an artifact under a name, from the shared store if it is not here.
+
+        None if there is none; raises as ``bring``.
+        """
+        path = self.path_of(digest, name)
+        if self._renewed(path, digest):
+            return path
+        if self._shared is None:
+            return None
         try:
-            return path.stat().st_size == record["size_bytes"] and content_digest(path) == digest
-        except (OSError, NotAFileError):
+            with self._draft() as draft:
+                with draft.open("xb") as file:
+                    if not self._shared.fetch(digest, file, go_on):
+                        return None
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._adopt(draft, path)
+        except OSError as error:
+            raise FileNotWrittenError(
+                f"the artifact {path.name} cannot be stored here: {error.strerror or error}",
+                hint=f"check the space and the permissions of {self._folder}",
+            ) from error
+        return path
+
+    def _renewed(self, path: Path, digest: str) -> bool:
+        """Whether a file is here as it was; it counts as new from now on."""
+        if not _is_whole(path, digest):
             return False
+        try:
+            with locked(self._folder):
+                os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def path_of(self, digest: str, name: str) -> Path:
-        """Where the artifact of a digest is, under a name."""
-        return self._path(digest, name)
-
-    def _path(self, digest: str, name: str) -> Path:
+        """Where the artifact of a digest is on this machine, under a name."""
+        # It may be the name on another machine, and must not lead out of the store.
+        name = PurePath(name.replace("\0", "")).name
+        name = "artifact" if name in {"", ".."} else name
         hexadecimal = digest.removeprefix(DIGEST_PREFIX)
         return self._folder / hexadecimal[:2] / hexadecimal / name
 
     def remove_others(
-        self, kept: Collection[str], grace_seconds: float = GRACE_SECONDS
+        self, kept: Callable[[], Collection[str]], grace_seconds: float = GRACE_SECONDS
     ) -> RemovedArtifacts:
-        """Remove the artifacts that are not among the given digests and not new."""
+        """Remove the artifacts that are not recorded and not new, here and in the shared store.
+
+        Args:
+            kept: gives the digests that are recorded; asked after it is seen what there is.
+            grace_seconds: how long ago an artifact must have been stored or used here.
+
+        Raises:
+            ArtifactsUnavailableError: the shared store cannot be used; what is here is removed.
+        """
         newest = time.time() - grace_seconds
-        count = size = 0
         for draft in self._folder.glob(".*"):
             # What a process that was killed was about to store.
             if draft.is_file() and draft.stat().st_mtime <= newest:
                 draft.unlink(missing_ok=True)
-        for place in self._folder.glob("??/*"):
-            if DIGEST_PREFIX + place.name in kept:
-                continue
-            files = [(file, file.stat()) for file in place.iterdir()]
-            if any(status.st_mtime > newest for _, status in files):
-                continue
-            for file, status in files:
-                file.unlink()
-                size += status.st_size
-            place.rmdir()
-            count += 1
-        return RemovedArtifacts(count, size)
+        places = list(self._folder.glob("??/*"))
+        recorded = kept() if places else ()
+        others = [place for place in places if DIGEST_PREFIX + place.name not in recorded]
+        removed = RemovedArtifacts()
+        for place in others:
+            removed += self._remove_old(place, newest)
+        return removed if self._shared is None else removed + self._shared.remove_others(kept)
+
+    def _remove_old(self, place: Path, newest: float) -> RemovedArtifacts:
+        """Remove an artifact under all of its names, unless it is new."""
+        # A run that is about to record it again makes it new under the same lock.
+        with locked(self._folder):
+            try:
+                files = [(file, file.stat()) for file in place.iterdir()]
+                if any(status.st_mtime > newest for _, status in files):
+                    return RemovedArtifacts()
+                for file, _ in files:
+                    file.unlink()
+                place.rmdir()
+            except FileNotFoundError:
+                # Another process removes what is left over, too.
+                return RemovedArtifacts()
+        size = sum(status.st_size for _, status in files)
+        return RemovedArtifacts(frozenset([DIGEST_PREFIX + place.name]), size)
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    try:
+        return content_digest(path) == digest
+    except (OSError, NotAFileError):
+        return False
 
 
 def _file_below(folder: Path, written: str) -> tuple[str, BinaryIO] | None:
@@ -174,17 +286,15 @@ def _file_below(folder: Path, written: str) -> tuple[str, BinaryIO] | None:
     return None
 
 
-def _copied(source: BinaryIO, target: Path) -> tuple[str, int]:
+def _copied(source: BinaryIO, copy: BinaryIO) -> tuple[str, int]:
     """Copy a file and have the copy written to the disk; returns its digest and size."""
     found, size = hashlib.sha256(), 0
-    with target.open("xb") as copy:
-        while chunk := source.read(CHUNK_BYTES):
-            found.update(chunk)
-            size += len(chunk)
-            if size > MAXIMUM_ARTIFACT_BYTES:
-                raise OSError(errno.EFBIG, "it grows without end")
-            copy.write(chunk)
-        copy.flush()
-        os.fchmod(copy.fileno(), 0o444)
-        os.fsync(copy.fileno())
+    while chunk := source.read(CHUNK_BYTES):
+        found.update(chunk)
+        size += len(chunk)
+        if size > MAXIMUM_ARTIFACT_BYTES:
+            raise OSError(errno.EFBIG, "it grows without end")
+        copy.write(chunk)
+    copy.flush()
+    os.fsync(copy.fileno())
     return DIGEST_PREFIX + found.hexdigest(), size

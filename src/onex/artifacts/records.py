@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from onex.domain.digest import is_digest
 from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.worker.context import ARTIFACT_KEY
 
@@ -20,6 +21,7 @@ def is_artifact(value: JsonValue) -> bool:
         and ARTIFACT_KEY in value
         and value.keys() == _RECORD_MEMBERS
         and all(isinstance(value[name], str) for name in (ARTIFACT_KEY, "name", "path"))
+        and is_digest(str(value[ARTIFACT_KEY]))
     )
 
 
@@ -36,6 +38,17 @@ def with_paths(value: JsonValue) -> JsonValue:
         return [
             with_paths(member) if isinstance(member, COLLECTIONS) else member for member in value
         ]
+    return value
+
+
+def with_records(value: JsonValue, changed: Callable[[JsonObject], JsonObject]) -> JsonValue:
+    """The value with another record in the place of that of each artifact."""
+    if isinstance(value, dict):
+        if ARTIFACT_KEY in value and is_artifact(value):
+            return changed(value)
+        return {key: with_records(member, changed) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_records(member, changed) for member in value]
     return value
 
 

@@ -11,7 +11,7 @@ from onex.configuration import PROJECT_FILE, check_configuration
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import SourceId
-from onex.local_machine import locked_folder, replace_text
+from onex.local_machine import locked, replace_text
 from onex.registry import Registry
 
 _SOURCES_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*sources[ \t]*\]\][^\n]*\n", re.MULTILINE)
@@ -71,7 +71,7 @@ def _edit(file: Path, edit: Callable[[str], str]) -> None:
 
     Others that edit it at the same time wait, so that no edit is lost.
     """
-    with locked_folder(file.parent):
+    with locked(file.parent):
         text = file.read_bytes().decode("utf-8")
         edited = edit(text.replace("\r\n", "\n"))
         check_configuration(file, edited)

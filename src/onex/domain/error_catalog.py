@@ -128,6 +128,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     " recorded by an older onex.",
     "RUN003": "No recorded run gave the artifact or file that was named. Files count by content:"
     " one that was changed afterwards is not found.",
+    "ART001": "The shared store of artifacts cannot be read or written: it does not answer, it"
+    " refuses, it has no room, or its folder is not mounted. onex run --resume goes on later.",
     "EXE000": "A step could not be carried out.",
     "EXE001": "A node's code raised an exception. The traceback is kept with the step.",
     "EXE002": "A node returned something that is not JSON: another type, a key that is not text,"

@@ -510,6 +510,13 @@ class ArtifactNotFoundError(OnexError):
     exit_code = ExitCode.USAGE
 
 
+class ArtifactsUnavailableError(OnexError):
+    """The shared store of artifacts cannot be used."""
+
+    code = "ART001"
+    exit_code = ExitCode.EXECUTION_FAILED
+
+
 class SecretsNotPrivateError(ConfigurationError):
     """A file of secrets can be read by others, or is not one."""
 

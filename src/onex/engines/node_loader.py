@@ -19,7 +19,7 @@ from onex.domain.errors import (
 )
 from onex.domain.metadata import Origin, RegisteredNode
 from onex.engines.engine import PROGRAM, RUNNABLE, LoadedNode
-from onex.local_machine import locked_folder, make_folder, remove_tree
+from onex.local_machine import locked, make_folder, remove_tree
 from onex.manifests.ignore_rules import IgnoreRules
 from onex.manifests.node_files import (
     NodeFiles,
@@ -173,7 +173,7 @@ class NodeLoader:
             _make_read_only(draft)
             if program is not None:
                 (draft / program).chmod(0o555)
-            with locked_folder(self._folder):
+            with locked(self._folder):
                 # Another process may have been faster, and may run from there by now.
                 if _holds(folder, contents):
                     remove_tree(draft)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from onex.artifacts.artifact_store import ArtifactStore
-from onex.artifacts.records import artifacts_in, with_paths
+from onex.artifacts.records import artifacts_in, with_paths, with_records
 from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import CachedOutput
 from onex.execution.designation import Designations
@@ -15,6 +16,9 @@ from onex.execution.run_actions import CallFacts, LookUp
 from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.history.journal import RunJournal
 
+BringArtifact = Callable[[JsonObject, Callable[[], None]], JsonObject | None]
+"""Has the artifact of a record here; gives the record as it is here, None if it cannot be had."""
+
 
 class CacheLookup:
     """Looks up calls of one run; files that do not change are read once."""
@@ -22,18 +26,24 @@ class CacheLookup:
     def __init__(
         self,
         journal: RunJournal,
-        artifacts: ArtifactStore,
+        bring: BringArtifact,
         nodes: Mapping[str, PreparedNode],
         *,
         has_artifacts: bool,
     ) -> None:
-        """``nodes`` are those of the steps; ``has_artifacts`` says whether artifacts may be among
-        what the run is given."""
+        """Prepare for the calls of a run.
+
+        Args:
+            journal: has the results of earlier runs.
+            bring: has the artifact of a record here, as ``ArtifactStore.bring`` does.
+            nodes: those of the steps.
+            has_artifacts: whether artifacts may be among what the run is given.
+        """
         self._has_artifacts = has_artifacts
         self._journal = journal
-        self._artifacts = artifacts
+        self._bring = bring
         self._files = FileDigests()
-        self._whole: set[str] = set()
+        self._brought: dict[str, JsonObject | None] = {}
         self._designations = Designations(nodes)
         self._seen: dict[str, Mapping[str, Signature]] = {}
 
@@ -49,16 +59,17 @@ class CacheLookup:
 
         Raises:
             SchemaMismatchError: what goes in is not what the node declares.
+            ArtifactsUnavailableError: the shared store of artifacts cannot be used.
             PathNotEntitledError: a path goes in that its maker may not read.
         """
         earlier, call = wanted.earlier, wanted.attempts.call
         # Looking for artifacts in every value would take longer than a short call.
         inputs = as_object(with_paths(call.inputs)) if self._has_artifacts else call.inputs
-        if earlier is not None and self._is_whole(earlier.output):
-            # What an earlier run stored is not looked for in every value otherwise.
-            self._has_artifacts |= any(artifacts_in(earlier.output))
-            self._designate(wanted, node, inputs)
-            return CallFacts(is_earlier_whole=True)
+        if earlier is not None:
+            with suppress(_ArtifactMissingError):
+                output = self._here(earlier.output, go_on)
+                self._designate(wanted, node, inputs)
+                return CallFacts(earlier=replace(earlier, output=output))
         node.schemas.check_inputs(inputs)
         found = input_digest(node.paths, inputs, self._files, go_on, reads_folders=wanted.has_key)
         self._designate(wanted, node, inputs)
@@ -67,7 +78,7 @@ class CacheLookup:
         if not wanted.has_key or found.untracked:
             return CallFacts(inputs, found.digest, untracked=found.untracked)
         key = cache_key(node.key, found)
-        cached = self._find(key) if wanted.may_hit else None
+        cached = self._find(key, go_on) if wanted.may_hit else None
         return CallFacts(inputs, found.digest, key, cached=cached)
 
     def _designate(self, wanted: LookUp, node: PreparedNode, inputs: JsonObject) -> None:
@@ -88,20 +99,37 @@ class CacheLookup:
             self._files.has_changed(Path(path), found) for path, found in seen.items()
         )
 
-    def _find(self, key: str) -> CachedOutput | None:
-        """The result under a key, if all its artifacts are there."""
+    def _find(self, key: str, go_on: Callable[[], None]) -> CachedOutput | None:
+        """The result under a key, if all its artifacts can be had."""
         found = self._journal.cached_output(key)
         if found is None or not found.has_artifacts:
             return found
-        self._has_artifacts = True
-        return found if self._is_whole(found.output) else None
+        with suppress(_ArtifactMissingError):
+            return replace(found, output=self._here(found.output, go_on))
+        return None
 
-    def _is_whole(self, output: JsonValue) -> bool:
-        """Whether every artifact in a result is stored as it was; each is read once in a run."""
-        for record in artifacts_in(output):
+    def _here(self, output: JsonValue, go_on: Callable[[], None]) -> JsonValue:
+        """A recorded result with its artifacts on this machine; each is brought once in a run.
+
+        Raises:
+            _ArtifactMissingError: one of them cannot be had.
+        """
+        if not any(artifacts_in(output)):
+            return output
+        # What an earlier run stored is not looked for in every value otherwise.
+        self._has_artifacts = True
+
+        def here(record: JsonObject) -> JsonObject:
             key = canonical_json(record)
-            if key not in self._whole:
-                if not self._artifacts.has_content(record):
-                    return False
-                self._whole.add(key)
-        return True
+            if key not in self._brought:
+                self._brought[key] = self._bring(record, go_on)
+            brought = self._brought[key]
+            if brought is None:
+                raise _ArtifactMissingError
+            return brought
+
+        return with_records(output, here)
+
+
+class _ArtifactMissingError(Exception):
+    """An artifact of an earlier result is not there any more."""

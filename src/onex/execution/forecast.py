@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from onex.artifacts.artifact_store import ArtifactStore
 from onex.domain.errors import ExecutionError, OnexError
 from onex.domain.graph import execution_order
-from onex.domain.json_value import JsonValue
+from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.result import CallFailure, StepStatus, Timing
 from onex.domain.workflow import Workflow
 from onex.execution.cache_lookup import CacheLookup
@@ -152,7 +152,11 @@ def forecast_run(
     prepared: PreparedPlan, options: RunOptions, journal: RunJournal, artifacts: ArtifactStore
 ) -> RunForecast:
     """Simulate a run: calls with cached results succeed, all others fail."""
-    lookup = CacheLookup(journal, artifacts, prepared.nodes, has_artifacts=True)
+
+    def as_recorded(record: JsonObject, _: object) -> JsonObject | None:
+        return record if artifacts.has_content(record) else None
+
+    lookup = CacheLookup(journal, as_recorded, prepared.nodes, has_artifacts=True)
     cache = _walk(prepared, options, lookup)
     steps = forecast_steps(prepared, journal)
     expected: dict[str, StepForecast] = {}

@@ -413,7 +413,7 @@ class _Run:
             observer=observer,
             engines=self.engines,
             lookup=CacheLookup(
-                journal, artifacts, prepared.nodes, has_artifacts=any(artifacts_in(given))
+                journal, artifacts.bring, prepared.nodes, has_artifacts=any(artifacts_in(given))
             ),
             telemetry=telemetry,
         )

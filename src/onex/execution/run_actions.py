@@ -64,7 +64,7 @@ class CallFacts:
     """What is found of a call before it starts.
 
     ``untracked`` says why ``cache_key`` does not cover all that goes in, if so; ``cached`` is the
-    result under the key. ``is_earlier_whole`` says that the recorded result may be used again.
+    result under the key. ``earlier`` is the recorded result, if it may be used again.
     """
 
     inputs: JsonObject = field(default_factory=dict)
@@ -72,7 +72,7 @@ class CallFacts:
     cache_key: str | None = None
     untracked: str | None = None
     cached: CachedOutput | None = None
-    is_earlier_whole: bool = False
+    earlier: NodeExecutionResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ class RunLoop:
     def _look_up(self, wanted: LookUp) -> CallFacts | OnexError:
         node = self._node_of(wanted.attempts)
         try:
-            if not node.paths:
+            if not (node.paths or self._boundary.artifacts.is_shared):
                 return self._lookup.facts_of(wanted, node)
             return self._lookup.facts_of(wanted, node, self._reading_limit(wanted.attempts))
         except OnexError as error:

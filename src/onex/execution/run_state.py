@@ -221,8 +221,8 @@ class RunState:
         if isinstance(found, OnexError):
             self._fail(attempts, found)
             return
-        if found.is_earlier_whole and earlier is not None:
-            self._end(call, earlier, earlier.output)
+        if found.earlier is not None:
+            self._end(call, found.earlier, found.earlier.output)
             return
         attempts.inputs, attempts.input_digest = found.inputs, found.input_digest
         attempts.cache_note = self.why_uncached(call.step) or found.untracked

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from onex.artifacts.artifact_store import ArtifactStore
 from onex.artifacts.file_content import content_digest
+from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.errors import (
     ArtifactNotFoundError,
     RunNotFoundError,
@@ -44,15 +45,18 @@ class PruneReport:
 class RunHistory:
     """Reads and prunes the runs of one registry. One object serves one thread."""
 
-    def __init__(self, journal: RunJournal, home: Path) -> None:
-        """``home`` is the registry's folder, in which the artifacts lie."""
+    def __init__(
+        self, journal: RunJournal, home: Path, shared: SharedArtifacts | None = None
+    ) -> None:
+        """``home`` is the registry's folder; ``shared`` has artifacts for other machines too."""
         self.journal = journal
-        self.artifacts = ArtifactStore(home / "artifacts")
+        self.artifacts = ArtifactStore(home / "artifacts", shared)
         self._folders = home / "runs"
         self._live = home / "live"
 
     def close(self) -> None:
-        """Release the journal."""
+        """Release the journal, and the connections to the shared store."""
+        self.artifacts.close()
         self.journal.close()
 
     def runs(self, limit: int | None = None) -> Sequence[RunRecord]:
@@ -138,8 +142,10 @@ class RunHistory:
             return PruneReport(chosen, 0, 0, 0)
         pruned = self.journal.prune(chosen)
         self._remove_leftovers()
-        removed = self.artifacts.remove_others(self.journal.artifact_digests())
-        return PruneReport(pruned.runs, pruned.cached_results, removed.count, removed.size_bytes)
+        removed = self.artifacts.remove_others(self.journal.artifact_digests)
+        return PruneReport(
+            pruned.runs, pruned.cached_results, len(removed.digests), removed.size_bytes
+        )
 
     def _remove_leftovers(self) -> None:
         """Remove the working folders of runs that were killed, and what they printed last."""

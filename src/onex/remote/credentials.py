@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from onex.domain.errors import ConfigurationError
-from onex.local_machine import locked_folder, make_folder, replace_file
+from onex.local_machine import locked, make_folder, replace_file
 
 TOKEN_VARIABLE = "ONEX_TOKEN"
 FILE_NAME = "credentials.json"
@@ -60,7 +60,7 @@ class Credentials:
 
     def _edit(self, url: str, token: str | None) -> None:
         make_folder(self._file.parent)
-        with locked_folder(self._file.parent):
+        with locked(self._file.parent):
             tokens = self._read()
             tokens.pop(_key(url), None)
             if token is not None:

@@ -20,7 +20,7 @@ from onex.domain.merkle import (
 )
 from onex.domain.namespace_owners import NamespaceOwners
 from onex.domain.trust_errors import LogForkError
-from onex.local_machine import locked_folder, replace_file
+from onex.local_machine import locked, replace_file
 from onex.remote.index_line import IndexLine
 from onex.remote.tree import LOG_HEAD_PATH, MAXIMUM_TILE_BYTES, Tree, read_file, tile_path
 from onex.trust.log_head import SignedHead
@@ -58,7 +58,7 @@ class LogReader:
             SourceError: the remote cannot be read.
         """
         # Another process must not put an older head in the place of a newer one.
-        with locked_folder(self._file.parent):
+        with locked(self._file.parent):
             content = read_file(self._tree, LOG_HEAD_PATH, MAXIMUM_HEAD_BYTES)
             if content is None:
                 raise self._refused("shows no head of its log")

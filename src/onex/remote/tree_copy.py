@@ -16,7 +16,7 @@ from pathlib import Path
 from onex.domain.errors import FolderNotEmptyError, SourceError
 from onex.domain.reference import NodeId
 from onex.domain.remote_errors import RemoteProtocolError
-from onex.local_machine import locked_folder, make_folder, remove_tree, replace_file
+from onex.local_machine import locked, make_folder, remove_tree, replace_file
 from onex.remote.archive_store import ArchiveStore
 from onex.remote.deadline_calls import call_all
 from onex.remote.folder_tree import FolderTree
@@ -89,7 +89,7 @@ def copy_tree(
         FileNotWrittenError, OSError: the folder cannot be written.
     """
     make_folder(folder)
-    with locked_folder(folder):
+    with locked(folder):
         return _copy(source, folder, told, signed, WORKERS if concurrent else 1)
 
 

@@ -23,6 +23,7 @@ from onex.domain.access_control import NamespaceRules
 from onex.domain.errors import OnexError
 from onex.remote.archive_store import ArchiveStore
 from onex.server.administration_routes import administration_routes
+from onex.server.artifact_routes import artifact_routes
 from onex.server.asgi import Application, Receive, Scope, Send
 from onex.server.change_routes import change_routes
 from onex.server.entity_tags import EntityTags
@@ -108,7 +109,8 @@ def create_app(
         readiness,
         pool.open_with_remotes,
     )
-    api = _interface(requests, index, measuring, operations)
+    artifacts = artifact_routes(requests, configuration.home)
+    api = _interface(requests, index, measuring, (operations, artifacts))
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_of_tree(scope["path"]):
@@ -122,7 +124,7 @@ def create_app(
 
 
 def _interface(
-    api: Requests, index: PublishedIndex, measuring: Measuring, operations: APIRouter
+    api: Requests, index: PublishedIndex, measuring: Measuring, others: Sequence[APIRouter]
 ) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -151,7 +153,7 @@ def _interface(
         change_routes(api),
         trust_routes(api),
         administration_routes(api),
-        operations,
+        *others,
     )
     for router in routers:
         app.include_router(router)

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
+from onex.artifacts.registry_contents import PART_BYTES
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
 from onex.server.answer import ANSWER, Answer
+from onex.server.artifact_routes import ARTIFACTS
 from onex.server.asgi import (
     Application,
     Headers,
@@ -63,13 +65,16 @@ class Guards:
             await _refuse(send, *refusal)
             return
         is_upload = scope["method"] == "PUT" and scope["path"].startswith(UPLOADS)
-        limit = MAXIMUM_ARCHIVE_BYTES if is_upload else MAXIMUM_BODY_BYTES
+        is_part = scope["method"] == "PATCH" and scope["path"].startswith(ARTIFACTS)
+        limit = MAXIMUM_BODY_BYTES
+        if is_upload or is_part:
+            limit = MAXIMUM_ARCHIVE_BYTES if is_upload else PART_BYTES
         announced = headers.get(b"content-length", "0")
         if announced.isdigit() and int(announced) > limit:
             await _refuse(send, 413, "USE001", f"the body has more than {limit} bytes")
             return
         is_stream = scope["path"] in _STREAMS and STREAM_TYPE in headers.get(b"accept", "")
-        is_long = is_upload or scope["path"].startswith(("/blobs/", "/artifacts/"))
+        is_long = is_upload or scope["path"].startswith(("/blobs/", "/artifacts/", ARTIFACTS))
         seconds = None if is_stream else UPLOAD_SECONDS if is_long else REQUEST_SECONDS
         body = _Body(receive, limit)
         try:

@@ -8,6 +8,7 @@ import logging
 from onex.domain.errors import (
     AmbiguousNodeError,
     ArtifactNotFoundError,
+    ArtifactsUnavailableError,
     FileNotWrittenError,
     InternalError,
     LifecycleError,
@@ -55,6 +56,7 @@ _STATUS: tuple[tuple[type[OnexError], int], ...] = (
     (OwnersRefusedError, 422),
     (ResolutionError, 422),
     (StorageError, 503),
+    (ArtifactsUnavailableError, 503),
     (FileNotWrittenError, 507),
     (SystemRefusedError, 507),
     (InternalError, 500),

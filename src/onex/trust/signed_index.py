@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from onex.domain.errors import SourceError
 from onex.domain.public_key import PublicKey
 from onex.domain.trust_errors import IndexSignatureError
-from onex.local_machine import locked_folder, make_folder, replace_file
+from onex.local_machine import locked, make_folder, replace_file
 from onex.trust.index_layout import (
     METADATA_FOLDER,
     ROOT,
@@ -82,7 +82,7 @@ class SignedIndex:
                 f"what is seen of {self._place} cannot be kept in {self.folder}: {error.strerror}",
                 hint="check the folder's permissions and free space",
             ) from error
-        with locked_folder(self.folder):
+        with locked(self.folder):
             if not self._is_unchanged():
                 self._update()
 
@@ -109,7 +109,7 @@ class SignedIndex:
         """
         updater = self._updater
         if updater is None:
-            with locked_folder(self.folder):
+            with locked(self.folder):
                 updater = self._update(offline=True)
         with self._told_plainly():
             found = updater.get_targetinfo(target_name(path))

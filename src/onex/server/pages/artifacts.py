@@ -78,6 +78,11 @@ def _find(registry: Registry, digest: str) -> tuple[Path, str]:
         path = registry.history.artifacts.path_of(digest, use.name)
         if path.is_file():
             return path, use.name
+    for use in uses:
+        # Another machine made it.
+        fetched = registry.history.artifacts.fetch(digest, use.name)
+        if fetched is not None:
+            return fetched, use.name
     raise ArtifactNotFoundError(
         f"no run left an artifact {digest}", hint="onex runs prune may have removed it"
     )

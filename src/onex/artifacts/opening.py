@@ -1,0 +1,75 @@
+"""Opening the store of artifacts that is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from onex.artifacts.contents import ArtifactContents
+from onex.artifacts.folder_contents import FolderContents, prepare_folder
+from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.errors import ConfigurationError
+from onex.domain.url import without_secrets
+from onex.remote.credentials import Credentials
+from onex.telemetry.tracing import NO_TRACER, Tracer
+
+BUCKET_SCHEME = "s3"
+_SEEN_FOLDER = "stores"
+
+
+def open_contents(
+    store: str,
+    group: str,
+    environment: Mapping[str, str],
+    settings: Path,
+    tracer: Tracer = NO_TRACER,
+) -> ArtifactContents:
+    """Open a store of artifacts that exists.
+
+    Args:
+        store: ``s3://BUCKET/PREFIX``, the URL of a registry, or the absolute path of a folder.
+        group: keeps histories apart that share the store.
+        environment: where keys and tokens come from.
+        settings: the user's folder of settings, which has the tokens of registries.
+        tracer: is told of requests.
+
+    Raises:
+        ConfigurationError: it is none of these, or cannot be used from here.
+    """
+    scheme = urlsplit(store).scheme
+    if scheme == BUCKET_SCHEME:
+        from onex.artifacts.bucket_contents import BucketContents
+
+        return BucketContents(store, group, environment)
+    if scheme in {"http", "https"}:
+        from onex.artifacts.registry_contents import RegistryContents
+
+        token = Credentials(settings, environment).token("artifacts", store)
+        return RegistryContents(store, token, group, tracer)
+    folder = Path(store)
+    if "://" in store or not folder.is_absolute():
+        raise ConfigurationError(
+            f"{without_secrets(store)} is no store of artifacts",
+            hint="write s3://BUCKET/PREFIX, the URL of a registry, or the path of a folder",
+        )
+    return FolderContents(folder, group)
+
+
+def open_shared_artifacts(
+    store: str,
+    group: str,
+    environment: Mapping[str, str],
+    settings: Path,
+    home: Path,
+    tracer: Tracer = NO_TRACER,
+) -> SharedArtifacts:
+    """Open the store of artifacts of a registry.
+
+    A folder is made a store if this registry has not seen it as one before. Raises as
+    ``open_contents``, and ArtifactsUnavailableError if it is not there.
+    """
+    contents = open_contents(store, group, environment, settings, tracer)
+    if isinstance(contents, FolderContents):
+        prepare_folder(Path(store), home / _SEEN_FOLDER)
+    return SharedArtifacts(contents)

@@ -1,0 +1,110 @@
+"""SharedArtifacts: contents of artifacts that several machines use, each checked by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from onex.artifacts.contents import (
+    ArtifactContents,
+    CopyGoneError,
+    RemovedArtifacts,
+    StoredCopy,
+    removable,
+)
+from onex.domain.digest import DIGEST_PREFIX
+
+LOGGER = logging.getLogger("onex.artifacts")
+
+
+class SharedArtifacts:
+    """The rules by which machines share artifacts, whatever keeps the contents.
+
+    Whoever is about to record an artifact calls ``keep`` first, so that a young copy is there; and
+    only old copies of artifacts that nobody recorded are removed. See ``contents.removable``.
+    """
+
+    def __init__(self, contents: ArtifactContents, clock: Callable[[], float] = time.time) -> None:
+        """``clock`` gives the Unix time."""
+        self._contents = contents
+        self._clock = clock
+        self._damaged: set[str] = set()
+
+    def close(self) -> None:
+        """Release what the store needs."""
+        self._contents.close()
+
+    def keep(self, digest: str, size_bytes: int, content: Path) -> None:
+        """Have a young copy of an artifact in the store; raises ArtifactsUnavailableError."""
+        now = self._clock()
+        if not any(copy.is_fresh(now) for copy in self._copies(digest)):
+            self._contents.write(StoredCopy.new(digest, size_bytes, now), content)
+
+    def has(self, digest: str) -> bool:
+        """Whether the store has an artifact; raises ArtifactsUnavailableError."""
+        return any(True for _ in self._copies(digest))
+
+    def fetch(
+        self, digest: str, target: BinaryIO, go_on: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Write the content of an artifact to a file.
+
+        Args:
+            digest: which artifact.
+            target: what is written to.
+            go_on: called between pieces; what it raises ends the work.
+
+        Returns:
+            Whether there was a whole copy; if not, what was written is of no use.
+
+        Raises:
+            ArtifactsUnavailableError: the store cannot be used.
+            OSError: the file cannot be written.
+        """
+        for copy in sorted(self._copies(digest), key=lambda c: -c.written_at):
+            target.seek(0)
+            target.truncate()
+            try:
+                if self._is_read(copy, target, go_on):
+                    return True
+            except CopyGoneError:
+                continue
+            # What is damaged is not relied on by those who store the same content next.
+            self._damaged.add(copy.name)
+            LOGGER.warning("the copy %s in %s is damaged", copy.name, self._contents.place)
+        return False
+
+    def remove_others(self, kept: Callable[[], Collection[str]]) -> RemovedArtifacts:
+        """Remove old copies of artifacts that are not recorded, and all but one of the others.
+
+        Args:
+            kept: gives the digests that are recorded; asked after the copies are listed.
+
+        Raises:
+            ArtifactsUnavailableError: the store cannot be used; some may be removed.
+        """
+        copies = list(self._contents.copies())
+        removed: list[StoredCopy] = []
+        for copy in removable(copies, kept(), self._clock()):
+            self._contents.remove(copy)
+            removed.append(copy)
+        digests = frozenset(copy.digest for copy in removed)
+        return RemovedArtifacts(digests, sum(copy.size_bytes for copy in removed))
+
+    def _copies(self, digest: str) -> Iterator[StoredCopy]:
+        return (c for c in self._contents.copies(digest) if c.name not in self._damaged)
+
+    def _is_read(self, copy: StoredCopy, target: BinaryIO, go_on: Callable[[], None]) -> bool:
+        found, size = hashlib.sha256(), 0
+        for piece in self._contents.read(copy):
+            go_on()
+            size += len(piece)
+            if size > copy.size_bytes:
+                return False
+            found.update(piece)
+            target.write(piece)
+        return DIGEST_PREFIX + found.hexdigest() == copy.digest
