@@ -70,10 +70,16 @@ class World:
             self.depth -= 1
 
     def act(self) -> None:
-        match self.data.draw(st.sampled_from(["wait", "run", "run", "prune", "collect", "collect"])):
+        match self.data.draw(
+            st.sampled_from(["wait", "run", "run", "prune", "collect", "collect"])
+        ):
             case "wait":
-                span = st.sampled_from([HOUR, RECORDED_WITHIN_SECONDS, FRESH_SECONDS, GRACE_SECONDS])
-                self.now += self.data.draw(span) * self.data.draw(st.sampled_from([0.4, 0.99, 1.01]))
+                span = st.sampled_from(
+                    [HOUR, RECORDED_WITHIN_SECONDS, FRESH_SECONDS, GRACE_SECONDS]
+                )
+                self.now += self.data.draw(span) * self.data.draw(
+                    st.sampled_from([0.4, 0.99, 1.01])
+                )
             case "run":
                 self.run(self.data.draw(st.sampled_from(DIGESTS)))
             case "prune":

@@ -20,6 +20,25 @@ PARTS_AT_ONCE = 4
 READ_SECONDS = 60
 RETRY_SECONDS = 60
 
+CERTIFICATES_VARIABLE = "AWS_CA_BUNDLE"
+VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+"""What is taken from the environment, which other tools for S3 read as well."""
+
 
 class BucketContents:
     """Copies as objects ``PREFIX/GROUP/sha256/NAME``.
@@ -34,7 +53,7 @@ class BucketContents:
         Args:
             url: ``s3://BUCKET/PREFIX``.
             group: keeps histories apart that share the bucket.
-            environment: has the variables ``AWS_*`` of all tools for S3: keys, region, endpoint.
+            environment: has the variables that all tools for S3 read, as ``VARIABLES`` names them.
 
         Raises:
             ConfigurationError: the client is not installed, or the variables are of no use.
@@ -53,11 +72,7 @@ class BucketContents:
         self._prefix = f"{parts.path.strip('/')}/{group}/sha256/".lstrip("/")
         self._obstore = obstore
         self._error = BaseError
-        given = {
-            name.lower(): value
-            for name, value in environment.items()
-            if name.startswith("AWS_") and name not in _OF_THE_CLIENT
-        }
+        given = {name.lower(): environment[name] for name in VARIABLES if environment.get(name)}
         endpoint = given.get("aws_endpoint_url_s3") or given.get("aws_endpoint_url", "")
         client: ClientConfig = {
             "allow_http": endpoint.startswith("http://"),
@@ -66,13 +81,15 @@ class BucketContents:
             "timeout": timedelta(hours=1),
         }
         try:
+            if environment.get(CERTIFICATES_VARIABLE):
+                client["root_certificate"] = Path(environment[CERTIFICATES_VARIABLE]).read_bytes()
             self._store = S3Store(
                 parts.netloc,
                 config=cast("S3Config", {"checksum_algorithm": "SHA256"} | given),
                 client_options=client,
                 retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
             )
-        except (BaseError, ValueError, TypeError) as error:
+        except (BaseError, ValueError, TypeError, OSError) as error:
             raise ConfigurationError(
                 f"the bucket {self.place} cannot be used: {_first_line(error)}",
                 hint="see the variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and,"
@@ -128,12 +145,6 @@ class BucketContents:
                 f"the store of artifacts {self.place} cannot be {what}: {_first_line(error)}",
                 hint="check the bucket, AWS_ENDPOINT_URL, and what its keys allow",
             ) from error
-
-
-# How requests are made is decided here, or by the client itself.
-_OF_THE_CLIENT = frozenset(
-    {"AWS_ALLOW_HTTP", "AWS_BUCKET", "AWS_BUCKET_NAME", "AWS_CHECKSUM_ALGORITHM"}
-)
 
 
 def _first_line(error: BaseException) -> str:

@@ -116,15 +116,8 @@ class RegistryContents:
                     return
 
     def _send(self, url: str, offset: int, part: bytes) -> None:
-        """Send one part, if the server does not have it already."""
         headers = {OFFSET_HEADER: str(offset), "content-type": "application/octet-stream"}
-        response = self._client.patch(url, headers=headers, content=part)
-        if response.status_code == 409:
-            # The answer to an earlier attempt was lost.
-            has = response.headers.get(OFFSET_HEADER, "")
-            if has.isdigit() and int(has) == offset + len(part):
-                return
-        self._require_success(response)
+        self._require_success(self._client.patch(url, headers=headers, content=part))
 
     def read(self, copy: StoredCopy) -> Iterator[bytes]:
         import httpx2

@@ -95,7 +95,8 @@ def artifact_routes(api: Requests, home: Path) -> APIRouter:
     ) -> Json:
         """Take a part of a copy, which is there for others when the last one has arrived.
 
-        A part that belongs elsewhere is refused with 409, and the header says how much is here.
+        A part that is here already is a success, so that a request can be repeated whose answer
+        was lost; one that belongs elsewhere is refused with 409. The header says how much is here.
         """
         copy = _copy(hexadecimal, written)
         if copy.size_bytes > MAXIMUM_ARTIFACT_BYTES:
