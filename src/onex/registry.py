@@ -195,7 +195,8 @@ class Registry:
     @cached_property
     def history(self) -> RunHistory:
         """The runs, their results and their artifacts."""
-        from onex.artifacts.opening import open_shared_artifacts
+        from onex.artifacts.opening import SEEN_FOLDER, open_contents
+        from onex.artifacts.shared_artifacts import SharedArtifacts
         from onex.history.opening import open_journal
         from onex.history.run_history import RunHistory
 
@@ -203,13 +204,15 @@ class Registry:
         shared = None
         if found.artifacts is not None:
             # Histories that share a store must not remove each other's artifacts.
-            shared = open_shared_artifacts(
-                found.artifacts,
-                self.storage.instance,
-                self._environment,
-                found.settings_folder,
-                found.home,
-                self.telemetry.tracer,
+            shared = SharedArtifacts(
+                open_contents(
+                    found.artifacts,
+                    self.storage.instance,
+                    self._environment,
+                    found.settings_folder,
+                    self.telemetry.tracer,
+                    found.home / SEEN_FOLDER,
+                )
             )
         return RunHistory(open_journal(found.storage, found.home), found.home, shared)
 

@@ -50,7 +50,7 @@ def share(tmp_path: Path) -> Path:
 
 def test_a_share_that_is_not_mounted_is_no_empty_store(share: Path, tmp_path: Path) -> None:
     copy, file = a_file(tmp_path, 10)
-    contents = FolderContents(share, GROUP)
+    contents = FolderContents(share, GROUP, tmp_path / "seen")
     contents.write(copy, file)
     share.rename(tmp_path / "elsewhere")
     share.mkdir()
@@ -60,14 +60,12 @@ def test_a_share_that_is_not_mounted_is_no_empty_store(share: Path, tmp_path: Pa
         lambda: shared.keep(copy.digest, 10, file),
         lambda: shared.remove_others(frozenset),
         lambda: content_of(contents, copy),
-        lambda: prepare_folder(share, tmp_path / "seen"),
     ):
         with pytest.raises(ArtifactsUnavailableError, match="not mounted"):
             ask()
     assert list(share.iterdir()) == []
     share.rmdir()
     (tmp_path / "elsewhere").rename(share)
-    prepare_folder(share, tmp_path / "seen")
     assert content_of(contents, copy) == file.read_bytes()
 
 
@@ -76,8 +74,8 @@ def test_another_machine_takes_a_folder_as_the_store_that_it_is(
 ) -> None:
     copy, file = a_file(tmp_path, 10)
     FolderContents(share, GROUP).write(copy, file)
-    prepare_folder(share, tmp_path / "seen by another")
-    assert SharedArtifacts(FolderContents(share, GROUP)).has(copy.digest)
+    seen = tmp_path / "seen by another"
+    assert SharedArtifacts(FolderContents(share, GROUP, seen)).has(copy.digest)
 
 
 def test_a_rename_whose_answer_was_lost_has_happened(share: Path, tmp_path: Path) -> None:
@@ -370,5 +368,5 @@ def test_the_mark_is_the_only_thing_that_makes_a_store(tmp_path: Path) -> None:
     root = tmp_path / "new"
     with pytest.raises(ArtifactsUnavailableError):
         list(FolderContents(root, GROUP).copies())
-    prepare_folder(root, tmp_path / "seen")
+    assert list(FolderContents(root, GROUP, tmp_path / "seen").copies()) == []
     assert [file.name for file in root.iterdir()] == [MARK_FILE]

@@ -121,7 +121,7 @@ def removable(
     Args:
         copies: those that were listed.
         kept: the digests that are recorded, read after the list was made.
-        now: the Unix time of this machine.
+        now: the Unix time of this machine, read before the list was made.
     """
     newest: dict[str, StoredCopy] = {}
     old: list[StoredCopy] = []

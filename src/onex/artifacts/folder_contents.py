@@ -29,9 +29,17 @@ _ATTEMPTS = 5
 class FolderContents:
     """Copies below ``root/GROUP/sha256/``."""
 
-    def __init__(self, root: Path, group: str) -> None:
-        """``root`` must have been prepared; ``group`` keeps histories apart that share it."""
+    def __init__(self, root: Path, group: str, seen: Path | None = None) -> None:
+        """Nothing is asked of the folder yet.
+
+        Args:
+            root: where the store is.
+            group: keeps histories apart that share it.
+            seen: a folder of this machine's own, where it notes which stores it has seen; one that
+                it has not is made. None if the store must be there.
+        """
         self._root = root
+        self._seen = seen
         self._folder = root / group / "sha256"
         self.place = str(root)
 
@@ -131,6 +139,9 @@ class FolderContents:
                     draft.unlink(missing_ok=True)
 
     def _require_mark(self) -> None:
+        if self._seen is not None:
+            prepare_folder(self._root, self._seen)
+            self._seen = None
         try:
             (self._root / MARK_FILE).stat()
         except OSError as error:
@@ -145,18 +156,18 @@ class FolderContents:
         )
 
 
-def prepare_folder(root: Path, remembered: Path) -> None:
+def prepare_folder(root: Path, seen: Path) -> None:
     """Make a folder a store of artifacts, if it never was one as far as this machine knows.
 
     Args:
         root: the folder.
-        remembered: a folder of this machine's own, where it notes which stores it has seen.
+        seen: a folder of this machine's own, where it notes which stores it has seen.
 
     Raises:
         ArtifactsUnavailableError: the folder was a store and is none now, or cannot be made one.
     """
     mark = root / MARK_FILE
-    note = remembered / f"{uuid.uuid5(uuid.NAMESPACE_URL, root.absolute().as_uri()).hex}.seen"
+    note = seen / f"{uuid.uuid5(uuid.NAMESPACE_URL, root.absolute().as_uri()).hex}.seen"
     try:
         if not mark.exists():
             if note.exists():
@@ -167,7 +178,7 @@ def prepare_folder(root: Path, remembered: Path) -> None:
             make_folder(root)
             mark.write_text(f"artifacts of onex, since {time.strftime('%Y-%m-%d')}\n")
         if not note.exists():
-            make_folder(remembered)
+            make_folder(seen)
             note.touch()
     except OSError as error:
         raise ArtifactsUnavailableError(

@@ -7,15 +7,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from onex.artifacts.contents import ArtifactContents
-from onex.artifacts.folder_contents import FolderContents, prepare_folder
-from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.artifacts.folder_contents import FolderContents
 from onex.domain.errors import ConfigurationError
 from onex.domain.url import without_secrets
 from onex.remote.credentials import Credentials
 from onex.telemetry.tracing import NO_TRACER, Tracer
 
 BUCKET_SCHEME = "s3"
-_SEEN_FOLDER = "stores"
+SEEN_FOLDER = "stores"
+"""Within the folder of a registry's state: which folders were stores."""
 
 
 def open_contents(
@@ -24,8 +24,9 @@ def open_contents(
     environment: Mapping[str, str],
     settings: Path,
     tracer: Tracer = NO_TRACER,
+    seen: Path | None = None,
 ) -> ArtifactContents:
-    """Open a store of artifacts that exists.
+    """Open a store of artifacts; nothing is asked of it yet.
 
     Args:
         store: ``s3://BUCKET/PREFIX``, the URL of a registry, or the absolute path of a folder.
@@ -33,6 +34,7 @@ def open_contents(
         environment: where keys and tokens come from.
         settings: the user's folder of settings, which has the tokens of registries.
         tracer: is told of requests.
+        seen: where this machine notes which folders were stores, as ``FolderContents`` takes it.
 
     Raises:
         ConfigurationError: it is none of these, or cannot be used from here.
@@ -53,23 +55,4 @@ def open_contents(
             f"{without_secrets(store)} is no store of artifacts",
             hint="write s3://BUCKET/PREFIX, the URL of a registry, or the path of a folder",
         )
-    return FolderContents(folder, group)
-
-
-def open_shared_artifacts(
-    store: str,
-    group: str,
-    environment: Mapping[str, str],
-    settings: Path,
-    home: Path,
-    tracer: Tracer = NO_TRACER,
-) -> SharedArtifacts:
-    """Open the store of artifacts of a registry.
-
-    A folder is made a store if this registry has not seen it as one before. Raises as
-    ``open_contents``, and ArtifactsUnavailableError if it is not there.
-    """
-    contents = open_contents(store, group, environment, settings, tracer)
-    if isinstance(contents, FolderContents):
-        prepare_folder(Path(store), home / _SEEN_FOLDER)
-    return SharedArtifacts(contents)
+    return FolderContents(folder, group, seen)

@@ -87,9 +87,11 @@ class SharedArtifacts:
         Raises:
             ArtifactsUnavailableError: the store cannot be used; some may be removed.
         """
+        # First: a copy that grows old while this works may have been relied on meanwhile.
+        now = self._clock()
         copies = list(self._contents.copies())
         removed: list[StoredCopy] = []
-        for copy in removable(copies, kept(), self._clock()):
+        for copy in removable(copies, kept(), now):
             self._contents.remove(copy)
             removed.append(copy)
         digests = frozenset(copy.digest for copy in removed)

@@ -7,14 +7,15 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from onex.artifacts.records import artifacts_in, with_paths, with_records
-from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
+from onex.artifacts.records import artifacts_in, with_paths, with_records, without_paths
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, canonical_json
 from onex.domain.result import CachedOutput
 from onex.execution.designation import Designations
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallFacts, LookUp
 from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.history.journal import RunJournal
+from onex.worker.context import ARTIFACT_KEY
 
 BringArtifact = Callable[[JsonObject, Callable[[], None]], JsonObject | None]
 """Has the artifact of a record here; gives the record as it is here, None if it cannot be had."""
@@ -71,7 +72,20 @@ class CacheLookup:
                 self._designate(wanted, node, inputs)
                 return CallFacts(earlier=replace(earlier, output=output))
         node.schemas.check_inputs(inputs)
-        found = input_digest(node.paths, inputs, self._files, go_on, reads_folders=wanted.has_key)
+        artifacts, counted = {}, inputs
+        if self._has_artifacts:
+            records = artifacts_in(call.inputs)
+            artifacts = {as_text(one["path"]): as_text(one[ARTIFACT_KEY]) for one in records}
+            counted = as_object(without_paths(call.inputs))
+        found = input_digest(
+            node.paths,
+            inputs,
+            self._files,
+            go_on,
+            artifacts=artifacts,
+            counted=counted,
+            reads_folders=wanted.has_key,
+        )
         self._designate(wanted, node, inputs)
         if found.files:
             self._seen[call.id] = found.files

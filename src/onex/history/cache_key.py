@@ -77,6 +77,8 @@ def input_digest(
     files: FileDigests,
     go_on: Callable[[], None],
     *,
+    artifacts: Mapping[str, str] | None = None,
+    counted: JsonObject | None = None,
     reads_folders: bool = True,
 ) -> InputDigest:
     """The digest of a call's inputs: their values, and with paths also the content of the files.
@@ -87,6 +89,9 @@ def input_digest(
         inputs: the values by name.
         files: what was read in this run.
         go_on: called while files are read; what it raises ends that.
+        artifacts: the digests of those paths that are artifacts, whose content is known.
+        counted: the inputs as they count, if they are handed over otherwise: the path of an
+            artifact differs from machine to machine, and its content and its name do not.
         reads_folders: whether the content of folders counts, which may take long to read.
 
     Raises:
@@ -95,7 +100,7 @@ def input_digest(
     if not inputs:
         return _NO_INPUTS
     if not paths:
-        return InputDigest(sha256_of(canonical_json(inputs)))
+        return InputDigest(sha256_of(canonical_json(inputs if counted is None else counted)))
     found = paths.places_in(inputs)
     untracked = found.unknown
     contents: dict[str, str] = {}
@@ -103,6 +108,9 @@ def input_digest(
     for place in found.places:
         text = value_at(inputs, place)
         if not isinstance(text, str):
+            continue
+        if artifacts and text in artifacts:
+            contents[named(place)] = artifacts[text]
             continue
         path = Path(text)
         if not path.is_absolute():
@@ -121,7 +129,7 @@ def input_digest(
             ) from error
         except (OSError, ValueError):
             untracked = f"the input {named(place)} cannot be read"
-    digest = sha256_of(canonical_json([inputs, contents]))
+    digest = sha256_of(canonical_json([inputs if counted is None else counted, contents]))
     return InputDigest(digest, untracked, signatures)
 
 

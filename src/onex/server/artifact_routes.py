@@ -18,7 +18,8 @@ from starlette.responses import FileResponse
 from onex.artifacts.artifact_store import MAXIMUM_ARTIFACT_BYTES
 from onex.artifacts.contents import StoredCopy
 from onex.artifacts.file_content import content_digest
-from onex.artifacts.folder_contents import FolderContents, prepare_folder
+from onex.artifacts.folder_contents import FolderContents
+from onex.artifacts.opening import SEEN_FOLDER
 from onex.artifacts.registry_contents import OFFSET_HEADER, PART_BYTES
 from onex.domain.access_control import Action
 from onex.domain.errors import ArtifactNotFoundError, FileNotWrittenError, UsageError
@@ -53,8 +54,7 @@ def artifact_routes(api: Requests, home: Path) -> APIRouter:
     uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
     def contents(group: str) -> FolderContents:
-        prepare_folder(root, home / "stores")
-        return FolderContents(root, group)
+        return FolderContents(root, group, home / SEEN_FOLDER)
 
     def publisher(request: Request) -> Caller:
         """Who runs workflows, decided before any of the body is taken."""
