@@ -67,7 +67,7 @@ class BucketServer:
                     "-volume.max=50", "-master.volumeSizeLimitMB=64",
                     "-filer", f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}",
                     "-s3", f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}", f"-s3.config={config}",
-                    "-s3.port.iceberg=0",
+                    "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
                 ],
                 stdout=log, stderr=log, cwd=self._folder,
             )  # fmt: skip

@@ -198,3 +198,16 @@ def test_another_machine_goes_on_with_a_run_whose_host_was_killed(
     assert done.json["outputs"]["text"] == "hello", done.stderr
     assert done.json["run_id"] == run_id
     assert Path(done.json["outputs"]["file"]["path"]).is_relative_to(other.home)
+
+
+def test_doctor_tries_the_store(machine: Callable[[str], Project], tmp_path: Path) -> None:
+    one = machine("one")
+
+    def told() -> dict[str, str]:
+        checks = one.onex_here("doctor", "--format", "json").json["checks"]
+        return next(check for check in checks if check["name"] == "artifacts")
+
+    assert told()["status"] == "ok"
+    shutil.rmtree(tmp_path / "share")
+    assert told()["status"] == "failed"
+    assert "not mounted" in told()["message"]

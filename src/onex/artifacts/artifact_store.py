@@ -141,6 +141,10 @@ class ArtifactStore:
         digest, name = as_text(record[ARTIFACT_KEY]), as_text(record["name"])
         if _is_whole(self.path_of(digest, name), digest):
             return True
+        return self.has_shared(digest)
+
+    def has_shared(self, digest: str) -> bool:
+        """Whether the shared store has an artifact; raises ArtifactsUnavailableError."""
         return self._shared is not None and self._shared.has(digest)
 
     def bring(

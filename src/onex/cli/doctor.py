@@ -16,6 +16,7 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.configuration import REMOTE_KIND, SourceConfiguration
+from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue
 from onex.domain.reference import NodeRef
@@ -60,6 +61,7 @@ def doctor(output: Output, home: Path | None) -> int:
             _owners(registry.configuration.home),
             _attempt("registry", lambda: _database(registry)),
             _cache(registry),
+            _attempt("artifacts", lambda: _artifacts(registry)),
             _attempt("isolation process", _process_isolation),
             _strict_isolation(),
             _advisories(registry),
@@ -181,6 +183,17 @@ def _database(registry: Registry) -> str:
     name = registry.sources.workspace.name
     here = f"; this workspace is {name}" if name else ""
     return f"the database is sound and holds {counted(total, 'node version')}{here}"
+
+
+_NOTHING = f"{DIGEST_PREFIX}{'0' * 64}"
+
+
+def _artifacts(registry: Registry) -> str:
+    place = registry.configuration.artifacts
+    if place is None:
+        return "they stay on this machine"
+    registry.history.artifacts.has_shared(_NOTHING)
+    return f"{without_secrets(place)} answers"
 
 
 def _cache(registry: Registry) -> _Check:
