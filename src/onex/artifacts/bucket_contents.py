@@ -85,7 +85,7 @@ class BucketContents:
                 client["root_certificate"] = Path(environment[CERTIFICATES_VARIABLE]).read_bytes()
             self._store = S3Store(
                 parts.netloc,
-                config=cast("S3Config", {"checksum_algorithm": "SHA256"} | given),
+                config=cast("S3Config", {"checksum_algorithm": "sha256"} | given),
                 client_options=client,
                 retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
             )
