@@ -39,8 +39,8 @@ SETTINGS_FOLDER_VARIABLE = "ONEX_SETTINGS_FOLDER"
 
 _KNOWN_TABLES = frozenset(
     {
-        *("artifacts", "cache", "config", "limits", "overrides", "policy", "secrets", "server"),
-        *("sources", "storage"),
+        *("artifacts", "cache", "config", "engine", "limits", "overrides", "policy", "secrets"),
+        *("server", "sources", "storage"),
     }
 )
 _SOURCE_KEYS = frozenset(
@@ -113,8 +113,8 @@ class Configuration:
     ``project`` is the folder of the nearest ``onex.toml``, None without one;
     ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
     files in ``home``; ``artifacts`` is the URL or the absolute path of a store of artifacts that
-    machines share, None without one; ``overrides`` gives for a node the version or path that is
-    forced;
+    machines share, None without one; ``engine`` executes nodes if a run names no other;
+    ``overrides`` gives for a node the version or path that is forced;
     ``isolation`` is the level of trusted nodes, None for the strictest that can be had;
     ``limits`` are those of calls whose step sets none, and ``ceilings`` what no step may go beyond;
     ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
@@ -137,6 +137,7 @@ class Configuration:
     storage: str | None = None
     cache: str | None = None
     artifacts: str | None = None
+    engine: str | None = None
     secrets_file: Path | None = None
     workspace: str | None = None
     cache_folder: Path = Path()
@@ -237,6 +238,7 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         storage=_url(file, "storage", body.get("storage")),
         cache=_url(file, "cache", body.get("cache")),
         artifacts=_place(_url(file, "artifacts", body.get("artifacts")), file.parent),
+        engine=_engine(file, body.get("engine")),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
         private_namespaces=served["private_namespaces"],
         name_rules=NameRules(served["reserved_namespaces"], served["allowed_look_alikes"]),
@@ -430,6 +432,12 @@ def _url(file: Path, name: str, value: JsonValue) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _refuse(file, f"{name} must be a URL", f'write {name} = "..."')
     return value or None
+
+
+def _engine(file: Path, value: JsonValue) -> str | None:
+    if value is not None and not (isinstance(value, str) and value.isidentifier()):
+        raise _refuse(file, "engine must be the name of one", 'write engine = "dask" or "local"')
+    return value
 
 
 def _is_path(place: str) -> bool:

@@ -252,6 +252,7 @@ class Registry:
             self._environment,
             self.history,
             self.storage.files_at,
+            lambda: self.storage.instance,
             self.sources.workspace.name,
             self.remotes.archived,
             self.telemetry,

@@ -14,7 +14,13 @@ from typing import BinaryIO
 
 from onex.artifacts.contents import RemovedArtifacts
 from onex.artifacts.file_content import CHUNK_BYTES, NotAFileError, content_digest
-from onex.artifacts.records import COLLECTIONS
+from onex.artifacts.records import (
+    COLLECTIONS,
+    artifacts_in,
+    is_artifact,
+    marked_in,
+    with_records,
+)
 from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import FileNotWrittenError, InvalidResultError
@@ -39,6 +45,10 @@ class ArtifactStore:
     def __init__(self, folder: Path, shared: SharedArtifacts | None = None) -> None:
         self._folder = folder
         self._shared = shared
+
+    def shared_by(self, shared: SharedArtifacts) -> ArtifactStore:
+        """The same folder with another shared store, which somebody else closes."""
+        return ArtifactStore(self._folder, shared)
 
     @property
     def is_shared(self) -> bool:
@@ -70,6 +80,35 @@ class ArtifactStore:
                 return self._store(output[ARTIFACT_KEY], workdir)
             return {key: self.take(member, workdir, depth + 1) for key, member in output.items()}
         return [self.take(member, workdir, depth + 1) for member in output]
+
+    def stored(self, output: JsonValue, *, fetches: bool) -> JsonValue:
+        """A result whose artifacts another machine stored, with their records as they are here.
+
+        Args:
+            output: the result.
+            fetches: whether the files must be here, too.
+
+        Raises:
+            InvalidResultError: what is marked as an artifact is none that was stored.
+            ArtifactsUnavailableError: the shared store cannot be used.
+            FileNotWrittenError: a file cannot be written.
+        """
+
+        def here(record: JsonObject) -> JsonObject:
+            digest, name = as_text(record[ARTIFACT_KEY]), as_text(record["name"])
+            if fetches and self.fetch(digest, name) is None:
+                raise InvalidResultError(
+                    f"the artifact {name} is not in the store", hint="run the step again"
+                )
+            return {**record, "path": str(self.path_of(digest, name))}
+
+        marked = next((m for m in marked_in(output) if not is_artifact(m)), None)
+        if marked is not None:
+            raise InvalidResultError(
+                f"the artifact {marked[ARTIFACT_KEY]!r} is not one that was stored",
+                hint="return context.artifact(path)",
+            )
+        return with_records(output, here) if any(artifacts_in(output)) else output
 
     def _store(self, written: JsonValue, workdir: str | Path) -> JsonValue:
         found = _file_below(Path(workdir), written) if isinstance(written, str) else None

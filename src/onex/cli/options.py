@@ -85,6 +85,19 @@ def access_options(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def engine_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add where nodes run; the command receives ``engine`` and ``scheduler``, None by default."""
+    command = click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="With --engine dask: the scheduler of a cluster, such as tcp://host:8786. Without"
+        " one, and without one in Dask's own configuration, a cluster is started here.",
+    )(command)
+    return click.option(
+        "--engine", metavar="local|dask", help="Where nodes run; by default as onex.toml says."
+    )(command)
+
+
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, tuple) else ()
 

@@ -12,7 +12,7 @@ import click
 from onex.artifacts.records import is_artifact
 from onex.cli.grants import ask_for_grants, told_of_request
 from onex.cli.lock import lock_path, name_of_workflow
-from onex.cli.options import access_options, home_option, output_options
+from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.targets import override_option, parse_overrides, places_of, read_target
@@ -52,6 +52,7 @@ _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
 @click.option(
     "--fail-fast/--keep-going", default=None, help="Whether the first failure ends the run."
 )
+@engine_options
 @access_options
 @click.option(
     "--lock",
@@ -98,6 +99,8 @@ def run(
     dry_run: bool,
     jobs: int | None,
     fail_fast: bool | None,
+    engine: str | None,
+    scheduler: str | None,
     access: RunAccess,
     lock_file: Path | None,
     overrides: tuple[str, ...],
@@ -141,6 +144,8 @@ def run(
                     resumed,
                     access=access,
                     jobs=jobs,
+                    engine=engine,
+                    scheduler=scheduler,
                     fail_fast=fail_fast,
                     use_cache=not no_cache,
                     rerun_in_flight=rerun_in_flight,
@@ -189,6 +194,8 @@ def run(
             result = registry.run(
                 plan,
                 jobs=jobs,
+                engine=engine,
+                scheduler=scheduler,
                 fail_fast=fail_fast,
                 use_cache=not no_cache,
                 refresh=refresh,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from onex.cli.options import access_options, home_option, output_options
+from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.timeline_drawing import to_html, to_svg, to_text
@@ -166,6 +166,7 @@ def _print_timeline(output: Output, drawn: Timeline) -> None:
 @click.argument("run_id", metavar="RUN")
 @click.option("--check", is_flag=True, help="Exit with 1 where a result differs.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="How many calls run at once.")
+@engine_options
 @access_options
 @home_option
 @output_options
@@ -174,6 +175,8 @@ def replay(
     run_id: str,
     check: bool,
     jobs: int | None,
+    engine: str | None,
+    scheduler: str | None,
     access: RunAccess,
     home: Path | None,
 ) -> int:
@@ -183,6 +186,8 @@ def replay(
             run_id,
             access=access,
             jobs=jobs,
+            engine=engine,
+            scheduler=scheduler,
             observer=observer,
         )
     with told_as_far_as_possible():

@@ -171,6 +171,9 @@ ERROR_CATALOG: Mapping[str, str] = {
     "SEC009": "A step sets a limit that is higher than [policy.limits] of onex.toml allows.",
     "EXE015": "A call used more memory, processor time, processes, disk or output than its limit."
     " limits of the step sets another; [limits] of onex.toml sets the default.",
+    "EXE016": "A worker of a cluster lacks what a call needs: the same onex, Python or library, or"
+    " a file that is handed over by its path. The message names the worker.",
+    "EXE017": "A Dask cluster cannot be reached, or has no worker that can be used.",
     "LC001": "A lifecycle transition would change nothing.",
     "LC002": "An archived version never comes back.",
     "LC003": "A lifecycle transition is not among the allowed ones: draft to active or archived,"

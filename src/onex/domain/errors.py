@@ -422,6 +422,26 @@ class StepTimeoutError(ExecutionError):
 
     code = "EXE003"
 
+    @classmethod
+    def after(cls, seconds: float) -> StepTimeoutError:
+        """The error of a call that was killed after a time."""
+        return cls(
+            f"the node did not return within {seconds:g} s and was killed",
+            hint="set a longer timeout on the step, or give the node less to do",
+        )
+
+
+class WorkerUnfitError(ExecutionError):
+    """A worker of a cluster lacks what a call needs."""
+
+    code = "EXE016"
+
+
+class ClusterUnavailableError(ExecutionError):
+    """A cluster cannot be reached, or has no worker that can be used."""
+
+    code = "EXE017"
+
 
 class WorkerDiedError(ExecutionError):
     """The node's process ended before it gave a result."""

@@ -111,10 +111,14 @@ class StepError:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """What an engine returns for a call that ended well: its output, and what was logged."""
+    """What an engine returns for a call that ended well: its output, and what was logged.
+
+    ``is_stored`` says that artifacts are in the shared store, and records of them in the output.
+    """
 
     output: JsonValue
     log: str = ""
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ class Step:
     ``arguments`` are the values under ``with``; they, ``foreach`` and ``when``
     may hold references. ``needs`` are the steps that must succeed first, whether
     named or referred to; ``refers_to_run`` says that what goes in holds facts of the run itself,
-    which no other run gives. ``limits`` are
-    those that it sets itself (``domain.limits``).
+    which no other run gives. ``limits`` are those that it sets itself (``domain.limits``). On a
+    cluster its calls go to workers that have its ``resources``, those of the highest ``priority``
+    first.
     """
 
     id: str
@@ -49,6 +50,8 @@ class Step:
     use_cache: bool = True
     retry: RetryPolicy = NO_RETRY
     limits: JsonObject = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
+    priority: int = 0
     needs: frozenset[str] = field(init=False, compare=False, repr=False)
     refers_to_run: bool = field(init=False, compare=False, repr=False)
 
@@ -75,6 +78,8 @@ class Step:
             "cache": self.use_cache,
             "retry": self.retry.to_json(),
             "limits": self.limits,
+            "resources": self.resources,
+            "priority": self.priority,
         }
 
     @classmethod
@@ -91,6 +96,8 @@ class Step:
             use_cache=bool(body["cache"]),
             retry=RetryPolicy.from_json(as_object(body["retry"])),
             limits=as_object(body.get("limits", {})),
+            resources={k: as_number(v) for k, v in as_object(body.get("resources", {})).items()},
+            priority=int(as_number(body.get("priority", 0))),
         )
 
     @property

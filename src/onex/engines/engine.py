@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ class LoadedNode:
     ``kind`` is the type of its entry point, ``file`` the target, ``folder`` where all of
     its files are, ``origin`` where its author has them; ``variables`` are those of the
     environment that it is granted; ``rules`` are what confines it at the level ``strict``, where
-    one that is not ``trusted`` gets a new process for each call.
+    one that is not ``trusted`` gets a new process for each call. ``isolation`` is the level it is
+    planned for, ``libraries`` the versions of those that it declares, and ``is_idempotent`` says
+    that a call may be repeated that did not return.
     """
 
     identity: str
@@ -49,6 +52,9 @@ class LoadedNode:
     variables: Mapping[str, str] = field(default_factory=dict)
     rules: SandboxRules = field(default_factory=SandboxRules)
     is_trusted: bool = True
+    isolation: IsolationLevel = IsolationLevel.STRICT
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    is_idempotent: bool = False
 
     def shares_process_with(self, other: LoadedNode) -> bool:
         """Whether one process may serve calls of both."""
@@ -94,6 +100,10 @@ class NodeCall:
     the end. ``on_log`` is handed what the call prints, which grows.
     ``redaction`` keeps secrets out of the call's log. ``readable`` and ``writable`` are
     the files and folders that are handed over to this call.
+
+    What other machines need: ``given`` are the inputs with artifacts as records, ``designated``
+    what of ``readable`` is no artifact, ``timeout_seconds`` the limit of the step; ``resources``
+    and ``priority`` say where and when a cluster should run it.
     """
 
     id: str
@@ -108,6 +118,11 @@ class NodeCall:
     alone: bool = False
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+    given: JsonObject = field(default_factory=dict)
+    designated: tuple[str, ...] = ()
+    timeout_seconds: float = math.inf
+    resources: Mapping[str, float] = field(default_factory=dict)
+    priority: int = 0
 
     def fail(self, error: OnexError, *, is_made: bool = True) -> None:
         """Tell that the call ended before the node began; it may count as an attempt."""
@@ -129,6 +144,11 @@ class Engine(Protocol):
     @property
     def isolation(self) -> IsolationLevel:
         """The level that is really applied."""
+        ...
+
+    @property
+    def times_calls(self) -> bool:
+        """Whether it ends calls itself whose time is over, since they may wait before they run."""
         ...
 
     def preload(self, node: LoadedNode) -> None:

@@ -33,6 +33,16 @@ def system_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in _SEEN_BY_ALL if name in environment}
 
 
+def installed_version(library: str) -> str | None:
+    """The installed version of a Python library; None if it is not there."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def library_versions(node: NodeMetadata) -> dict[str, str]:
     """The installed versions of the Python libraries that a node declares.
 

@@ -27,6 +27,7 @@ class InlineEngine:
     """
 
     isolation = IsolationLevel.INLINE
+    times_calls = False
 
     def __init__(self, jobs: int, reactor: Reactor) -> None:
         self._jobs = jobs

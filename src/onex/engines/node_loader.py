@@ -143,7 +143,7 @@ class NodeLoader:
         if entrypoint.type == PROGRAM:
             _require_clean_interpreter(files.contents[target], target, identity)
         program = target if entrypoint.type == PROGRAM else None
-        folder = self._unpack(files.digest, files.contents, program)
+        folder = unpack_files(self._folder, files.digest, files.contents, program)
         return LoadedNode(
             identity=identity,
             digest=files.digest,
@@ -159,41 +159,55 @@ class NodeLoader:
         listing = self._listing_at(origin)
         return differences(listing, files.entries, files.contents) if listing else []
 
-    def _unpack(self, digest: str, contents: Mapping[str, bytes], program: str | None) -> Path:
-        folder = self._folder / folder_name(digest)
-        if _holds(folder, contents):
-            return folder
-        draft = self._folder / f".unpack-{uuid.uuid4().hex}"
-        try:
-            make_folder(draft)
-            for name, content in contents.items():
-                file = draft / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-            _make_read_only(draft)
-            if program is not None:
-                (draft / program).chmod(0o555)
-            with locked(self._folder):
-                # Another process may have been faster, and may run from there by now.
-                if _holds(folder, contents):
-                    remove_tree(draft)
-                    return folder
-                if folder.exists():
-                    remove_tree(folder)
-                draft.replace(folder)
-        except OSError as error:
-            remove_tree(draft)
-            if not _holds(folder, contents):
-                raise NodeLoadError(
-                    f"the node could not be unpacked to {folder}: {error.strerror}",
-                    hint="check that the folder can be written and the disk has space",
-                ) from error
-        return folder
-
 
 def folder_name(digest: str) -> str:
     """The name of the folder with the verified files of a digest, which Python can import."""
     return f"{PACKAGE_PREFIX}{digest.removeprefix(DIGEST_PREFIX)}"
+
+
+def unpack_files(
+    above: Path, digest: str, contents: Mapping[str, bytes], program: str | None
+) -> Path:
+    """Unpack verified files to a folder named by their digest, which is read-only; returns it.
+
+    Args:
+        above: where the folder is.
+        digest: that of the files.
+        contents: the files, by their paths.
+        program: which of them is executed, if one is.
+
+    Raises:
+        NodeLoadError: they cannot be written.
+    """
+    folder = above / folder_name(digest)
+    if _holds(folder, contents):
+        return folder
+    draft = above / f".unpack-{uuid.uuid4().hex}"
+    try:
+        make_folder(draft)
+        for name, content in contents.items():
+            file = draft / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        _make_read_only(draft)
+        if program is not None:
+            (draft / program).chmod(0o555)
+        with locked(above):
+            # Another process may have been faster, and may run from there by now.
+            if _holds(folder, contents):
+                remove_tree(draft)
+                return folder
+            if folder.exists():
+                remove_tree(folder)
+            draft.replace(folder)
+    except OSError as error:
+        remove_tree(draft)
+        if not _holds(folder, contents):
+            raise NodeLoadError(
+                f"the node could not be unpacked to {folder}: {error.strerror}",
+                hint="check that the folder can be written and the disk has space",
+            ) from error
+    return folder
 
 
 def _make_read_only(folder: Path) -> None:

@@ -110,6 +110,8 @@ class PlainWorkers:
 class ProcessEngine:
     """Executes calls in worker processes, one node to a process."""
 
+    times_calls = False
+
     def __init__(self, jobs: int, reactor: Reactor, workers: WorkerStarter) -> None:
         """Raises IsolationUnavailableError if the system has no POSIX processes."""
         if os.name != "posix":

@@ -44,6 +44,8 @@ class ProgramEngine:
     granted). What it prints to standard error is its log.
     """
 
+    times_calls = False
+
     def __init__(
         self, reactor: Reactor, supervisor: Supervisor, confined: ConfinedProcesses | None = None
     ) -> None:

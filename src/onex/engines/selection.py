@@ -1,17 +1,21 @@
 """Which engine executes a node, by the type of its entry point and its isolation level.
 
 A third party adds one under the entry-point group ``onex.engines``, named ``TYPE.LEVEL``, such
-as ``python.strict``; its value is a callable that takes an ``EngineHost``.
+as ``python.strict``; its value is a callable that takes an ``EngineHost``. One that executes nodes
+of all types elsewhere is named by one word, such as ``dask``; its value is a callable that takes
+an ``EngineHost`` and returns a ``ClusterEngines``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from onex.domain.errors import IsolationUnavailableError
+from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.errors import ConfigurationError, IsolationUnavailableError
 from onex.domain.result import IsolationLevel
 from onex.engines.engine import PROGRAM, Engine
 from onex.engines.reactor import Reactor
@@ -21,16 +25,60 @@ if TYPE_CHECKING:
     from onex.engines.confinement import ConfinedProcesses
 
 ENGINES_GROUP = "onex.engines"
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Where nodes run if not here, and where that is they share artifacts with this machine.
+
+    ``engine`` is the name of the entry point, ``scheduler`` the address of the cluster, None for
+    that of its own configuration, or else one that is started here; ``artifacts`` the store, with
+    the ``group`` of this history in it. ``environment`` and ``settings_folder`` have keys and
+    tokens; in ``seen`` it is noted which folders were stores.
+    """
+
+    engine: str
+    scheduler: str | None
+    artifacts: str | None
+    group: str
+    environment: Mapping[str, str]
+    settings_folder: Path
+    seen: Path
+
+
+class ClusterEngines(Protocol):
+    """What executes nodes elsewhere, in one run."""
+
+    @property
+    def slots(self) -> int:
+        """How many calls should be started at once, unless the user says so."""
+        ...
+
+    @property
+    def store(self) -> SharedArtifacts:
+        """The store that this machine and the others use."""
+        ...
+
+    def engine_for(self, kind: str, level: IsolationLevel) -> Engine:
+        """The engine for an entry point of some type; raises IsolationUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Release everything."""
+        ...
 
 
 @dataclass(frozen=True)
 class EngineHost:
     """What engines share: ``jobs`` calls run at once, ``reactor`` waits for their ends, and
-    ``supervisor`` ends what is left if this process ends first."""
+    ``supervisor`` ends what is left if this process ends first. With a ``cluster`` nodes run
+    elsewhere."""
 
     jobs: int
     reactor: Reactor
     supervisor: Supervisor
+    cluster: ClusterSettings | None = None
 
     @cached_property
     def confined(self) -> ConfinedProcesses:
@@ -51,6 +99,19 @@ class Engines:
     def __init__(self, host: EngineHost) -> None:
         self.host = host
         self._engines: dict[str, Engine] = {}
+        self._elsewhere: ClusterEngines | None = None
+        if host.cluster is not None:
+            self._elsewhere = _elsewhere(host, host.cluster.engine)
+
+    @property
+    def slots(self) -> int:
+        """How many calls should be started at once, unless the user says so."""
+        return self.host.jobs if self._elsewhere is None else self._elsewhere.slots
+
+    @property
+    def store(self) -> SharedArtifacts | None:
+        """The store of artifacts by which nodes run elsewhere; None if they run here."""
+        return None if self._elsewhere is None else self._elsewhere.store
 
     def engine_for(self, kind: str, level: IsolationLevel) -> Engine:
         """The engine for an entry point of some type at an isolation level.
@@ -62,6 +123,8 @@ class Engines:
             # A program always has a process of its own.
             level = IsolationLevel.PROCESS
         name = f"{kind}.{level}"
+        if name not in self._engines and self._elsewhere is not None:
+            self._engines[name] = self._elsewhere.engine_for(kind, level)
         if name not in self._engines:
             make = _BUILT_IN.get(name) or _installed(name)
             if make is None:
@@ -81,6 +144,8 @@ class Engines:
         """Release all engines."""
         for engine in self._engines.values():
             engine.close()
+        if self._elsewhere is not None:
+            self._elsewhere.close()
         self.host.close()
 
 
@@ -123,6 +188,25 @@ _BUILT_IN: dict[str, Callable[[EngineHost], Engine]] = {
     f"python.{IsolationLevel.INLINE}": _inline,
     f"{PROGRAM}.{IsolationLevel.PROCESS}": _program,
 }
+
+
+def _elsewhere(host: EngineHost, name: str) -> ClusterEngines:
+    """The engines that an installed distribution offers for clusters; raises ConfigurationError."""
+    from importlib.metadata import entry_points
+
+    entry = next(iter(entry_points(group=ENGINES_GROUP, name=name)), None)
+    if entry is None or "." in name:
+        raise ConfigurationError(
+            f"there is no engine {name!r}", hint=f"engines are {LOCAL}, dask and those installed"
+        )
+    try:
+        make: Callable[[EngineHost], ClusterEngines] = entry.load()
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the engine {name} needs what is not installed: {error.name}",
+            hint=f"pip install 'onex-registry[{name}]'",
+        ) from error
+    return make(host)
 
 
 def _installed(name: str) -> Callable[[EngineHost], Engine] | None:

@@ -100,7 +100,8 @@ class CacheLookup:
         if node.paths or self._has_artifacts:
             attempts = wanted.attempts
             found = self._designations.of_call(attempts.call, attempts.step, node, inputs)
-            attempts.readable, attempts.writable = found.readable, found.writable
+            attempts.readable = (*found.artifacts, *found.readable)
+            attempts.designated, attempts.writable = found.readable, found.writable
 
     def note_artifacts(self) -> None:
         """From now on artifacts may be among the inputs of calls."""

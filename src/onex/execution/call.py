@@ -30,7 +30,7 @@ class CallBoundary:
     """What goes out to nodes and comes back from them in one run.
 
     ``redaction`` hides the secrets of all nodes of the run, since one may hand a secret to
-    another.
+    another. ``fetches`` says that artifacts which other machines stored must be fetched at once.
     """
 
     run_id: str
@@ -38,6 +38,7 @@ class CallBoundary:
     contexts: ExecutionContextFactory
     artifacts: ArtifactStore
     redaction: Redaction
+    fetches: bool = True
 
     def outgoing(
         self,
@@ -72,6 +73,11 @@ class CallBoundary:
             alone=alone,
             readable=attempts.readable,
             writable=attempts.writable,
+            given=attempts.call.inputs,
+            designated=attempts.designated,
+            timeout_seconds=attempts.step.timeout_seconds,
+            resources=attempts.step.resources,
+            priority=attempts.step.priority,
         )
 
     def incoming(
@@ -107,7 +113,10 @@ class CallBoundary:
             raise InvalidResultError(
                 f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
             )
-        output = self.artifacts.take(end.output, workdir)
+        if end.is_stored:
+            output = self.artifacts.stored(end.output, fetches=self.fetches)
+        else:
+            output = self.artifacts.take(end.output, workdir)
         node.schemas.check_output(output)
         found = node.unrecorded.places_in(output) if node.unrecorded else NO_PLACES
         if found.unknown is not None:

@@ -25,10 +25,14 @@ from onex.schemas.places import named, value_at
 
 @dataclass(frozen=True, slots=True)
 class Designated:
-    """The files and folders that are handed over to one call, by their real paths."""
+    """The files and folders that are handed over to one call, by their real paths.
+
+    ``artifacts`` may be read, too.
+    """
 
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
 
 
 NOTHING_DESIGNATED = Designated()
@@ -57,7 +61,7 @@ class Designations:
             return NOTHING_DESIGNATED
         artifacts = {as_text(record["path"]) for record in artifacts_in(call.inputs)}
         hidden = node.loaded.rules.hidden
-        readable = [os.path.realpath(path) for path in sorted(artifacts)]
+        readable: list[str] = []
         writable: list[str] = []
         entitled = self._entitled_of(step.id)
         writing = node.written_paths.places_in(inputs).places if node.written_paths else ()
@@ -69,7 +73,8 @@ class Designations:
             self._require_entitled(path, step, str(place[0]), named(place))
             entitled.add(path)
             (writable if place in writing else readable).extend(readable_places(path, hidden))
-        return Designated(tuple(readable), tuple(writable))
+        handed = tuple(os.path.realpath(path) for path in sorted(artifacts))
+        return Designated(tuple(readable), tuple(writable), handed)
 
     def _entitled_of(self, step_id: str) -> set[str]:
         """What a step may read: what it is granted, and what was handed over to it."""

@@ -13,7 +13,10 @@ from onex.domain.workflow import Workflow
 class RunKeywords(TypedDict, total=False):
     """The keywords of ``Registry.run``, ``forecast``, ``resume`` and ``replay``.
 
-    ``jobs``: how many calls run at once; by default one for each processor. ``fail_fast``: whether
+    ``jobs``: how many calls run at once; by default one for each processor, and on a cluster as
+    many as it serves. ``engine``: ``local`` or ``dask``; by default as the configuration says.
+    ``scheduler``: the address of a cluster for the engine; by default that of the cluster's own
+    configuration, or else a cluster is started on this machine. ``fail_fast``: whether
     the first failure ends the run; by default as the workflow says. ``use_cache``: whether results
     of earlier runs may be used. ``refresh``: steps that are run whatever the cache has.
     ``rerun_in_flight``: whether a resumed run makes calls again that had started and not returned,
@@ -22,6 +25,8 @@ class RunKeywords(TypedDict, total=False):
     """
 
     jobs: int | None
+    engine: str | None
+    scheduler: str | None
     fail_fast: bool | None
     use_cache: bool
     refresh: Iterable[str]
@@ -31,9 +36,15 @@ class RunKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Options of a run; None means the value of the plan or of the workflow."""
+    """Options of a run; None means the value of the plan, the workflow or the configuration.
+
+    ``has_jobs`` says that the user chose how many calls run at once.
+    """
 
     jobs: int
+    has_jobs: bool = True
+    engine: str | None = None
+    scheduler: str | None = None
     fail_fast: bool | None = None
     use_cache: bool = True
     refreshed: frozenset[str] = frozenset()
@@ -51,6 +62,9 @@ class RunOptions:
             raise UsageError(f"{jobs} jobs cannot run at once", hint="give a number from 1")
         return cls(
             jobs=jobs,
+            has_jobs=keywords.get("jobs") is not None,
+            engine=keywords.get("engine"),
+            scheduler=keywords.get("scheduler"),
             fail_fast=keywords.get("fail_fast"),
             use_cache=keywords.get("use_cache", True),
             refreshed=frozenset(keywords.get("refresh", ())),

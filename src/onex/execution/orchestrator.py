@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from onex.artifacts.opening import SEEN_FOLDER
 from onex.artifacts.records import artifacts_in
 from onex.configuration import Configuration
 from onex.domain.digest import is_digest
@@ -20,6 +21,7 @@ from onex.domain.errors import (
     RunCancelledError,
     RunNotResumableError,
     StorageError,
+    UsageError,
 )
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.metadata import Origin, RegisteredNode
@@ -35,7 +37,7 @@ from onex.domain.workflow import Workflow
 from onex.engines.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name, named
 from onex.engines.reactor import Reactor, signals_handled_by
 from onex.engines.redaction import Redaction
-from onex.engines.selection import EngineHost, Engines
+from onex.engines.selection import LOCAL, ClusterSettings, EngineHost, Engines
 from onex.engines.supervisor import Supervisor
 from onex.engines.work_folders import WorkFolders
 from onex.execution.cache_lookup import CacheLookup
@@ -84,6 +86,7 @@ class ExecutionOrchestrator:
         environment: Mapping[str, str],
         history: RunHistory,
         listing_at: Callable[[Origin], str],
+        group: Callable[[], str],
         workspace: str,
         archived: ArchivedFiles,
         telemetry: Telemetry,
@@ -91,18 +94,20 @@ class ExecutionOrchestrator:
         """Prepare for runs, which are recorded in ``history``.
 
         ``environment`` has secrets and declared variables; ``listing_at`` gives the files that a
-        scan saw at an origin. What ``workspace`` found is run before what others found that
-        share the registry. ``archived`` brings the files of nodes that remotes offer;
-        ``telemetry`` is told what is measured.
+        scan saw at an origin, ``group`` the part of a shared store that is this history's. What
+        ``workspace`` found is run before what others found that share the registry. ``archived``
+        brings the files of nodes that remotes offer; ``telemetry`` is told what is measured.
         """
         self._telemetry = telemetry
         self._archived = archived
         self._hidden = configuration.protected
         self._workspace = workspace
         self._listing_at = listing_at
+        self._group = group
         self._sources = {source.name: source for source in configuration.sources}
         # What confines nodes knows real paths alone.
         self._home = configuration.home.resolve()
+        self._configuration = configuration
         self._environment = environment
         self._history = history
         self._contexts = ExecutionContextFactory(
@@ -258,7 +263,15 @@ class ExecutionOrchestrator:
         if plan.pending and not is_forecast:
             raise missing_grants(plan.pending)
         supervisor, reactor = Supervisor(), Reactor()
-        engines = Engines(EngineHost(options.jobs, reactor, supervisor))
+        try:
+            cluster = None if is_forecast else self._cluster(options)
+            engines = Engines(EngineHost(options.jobs, reactor, supervisor, cluster))
+        except BaseException:
+            supervisor.close()
+            reactor.close()
+            raise
+        if not options.has_jobs:
+            options = replace(options, jobs=engines.slots)
         try:
             loader = NodeLoader(
                 self._home / NODES_FOLDER,
@@ -292,6 +305,25 @@ class ExecutionOrchestrator:
             engines.close()
             supervisor.close()
             reactor.close()
+
+    def _cluster(self, options: RunOptions) -> ClusterSettings | None:
+        """Where nodes run, if not here; raises UsageError for a scheduler that nothing asks."""
+        name = options.engine or self._configuration.engine or LOCAL
+        if name == LOCAL:
+            if options.scheduler is not None:
+                raise UsageError(
+                    "there is a scheduler, and nodes run here", hint="add --engine dask"
+                )
+            return None
+        return ClusterSettings(
+            engine=name,
+            scheduler=options.scheduler,
+            artifacts=self._configuration.artifacts,
+            group=self._group(),
+            environment=self._environment,
+            settings_folder=self._configuration.settings_folder,
+            seen=self._home / SEEN_FOLDER,
+        )
 
     def _is_unpacked(self, node: RegisteredNode) -> bool:
         return (self._home / NODES_FOLDER / folder_name(node.digest)).is_dir()
@@ -388,6 +420,8 @@ class _Run:
     ) -> RunLoop:
         prepared, plan, run_id = self.prepared, self.prepared.plan, telemetry.run_id
         journal, artifacts = self.history.journal, self.history.artifacts
+        if self.engines.store is not None and not artifacts.is_shared:
+            artifacts = artifacts.shared_by(self.engines.store)
         redaction = Redaction(prepared.secrets())
         given: list[JsonValue] = [plan.inputs]
         for step in plan.workflow.steps.values():
@@ -408,6 +442,7 @@ class _Run:
                 contexts=self.contexts,
                 artifacts=artifacts,
                 redaction=redaction,
+                fetches=not self.history.artifacts.is_shared,
             ),
             journal=journal,
             observer=observer,

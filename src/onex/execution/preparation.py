@@ -154,9 +154,16 @@ def prepare(
                 isolation=engine.isolation,
                 is_idempotent=metadata.idempotent,
                 reads_files=bool(paths),
+                is_timed=engine.times_calls,
             ),
             loaded=replace(
-                loaded, variables=variables, rules=rules, is_trusted=planned.access.is_trusted
+                loaded,
+                variables=variables,
+                rules=rules,
+                is_trusted=planned.access.is_trusted,
+                isolation=planned.isolation,
+                libraries=libraries,
+                is_idempotent=metadata.idempotent,
             ),
             engine=engine,
             schemas=NodeSchemas(metadata, contract, shows_values=shows_values),

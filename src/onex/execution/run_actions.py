@@ -21,7 +21,8 @@ from onex.execution.scheduler import Call
 class StepNode:
     """What a run must know of the node of a step.
 
-    ``reads_files`` says that files go in, whose digests take time.
+    ``reads_files`` says that files go in, whose digests take time, and ``is_timed`` that its engine
+    ends calls itself whose time is over.
     """
 
     identity: str
@@ -29,6 +30,7 @@ class StepNode:
     isolation: IsolationLevel
     is_idempotent: bool
     reads_files: bool = False
+    is_timed: bool = False
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class CallAttempts:
 
     ``rests_on`` counts the entries that must be written before it starts; ``overdue_at`` is the
     moment at which the current attempt is stopped; ``readable`` and ``writable`` are the files that
-    are handed over.
+    are handed over, ``designated`` those that may be read and are no artifacts.
     """
 
     call: Call
@@ -57,6 +59,7 @@ class CallAttempts:
     log: str = ""
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+    designated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

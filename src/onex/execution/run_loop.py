@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from onex.artifacts.records import marked_in
+from onex.artifacts.records import artifacts_in, marked_in
 from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
 from onex.domain.json_value import writable
 from onex.domain.result import CallEnd, CallFailure, CallOutcome, RunResult
 from onex.engines.selection import Engines
 from onex.execution.cache_lookup import CacheLookup
 from onex.execution.call import CallBoundary
-from onex.execution.events import Observer, Progressed
+from onex.execution.events import Observer, Progressed, Warned
 from onex.execution.preparation import PreparedNode, PreparedPlan
 from onex.execution.recorder import RunRecorder
 from onex.execution.run_actions import (
@@ -119,10 +119,24 @@ class RunLoop:
                 self._storing.shutdown()
             self._starts.close()
             self._telemetry.close()
-        result = state.result(clock())
+        result = self._with_outputs_here(state.result(clock()))
         measured = self._telemetry.finished(result)
         self._journal.finish(result, state.results.timings(), measured)
         self._starts.remove()
+        return result
+
+    def _with_outputs_here(self, result: RunResult) -> RunResult:
+        """Fetch the artifacts among the outputs of the run that lie with other machines until now.
+
+        What cannot be had now is fetched when somebody asks for it.
+        """
+        if self._engines.store is None or not any(artifacts_in(result.outputs)):
+            return result
+        for record in artifacts_in(result.outputs):
+            try:
+                self._boundary.artifacts.bring(record)
+            except OnexError as error:
+                self._observer(Warned(f"{record['name']} was not fetched: {error.message}"))
         return result
 
     def _look(self, now: float) -> None:

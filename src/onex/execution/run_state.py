@@ -277,11 +277,7 @@ class RunState:
         limit = attempts.step.timeout_seconds
         was_stopped = isinstance(end, CallFailure) and isinstance(end.error, RunCancelledError)
         if attempts.is_overdue and was_stopped:
-            error = StepTimeoutError(
-                f"the node did not return within {limit:g} s and was killed",
-                hint="set a longer timeout on the step, or give the node less to do",
-            )
-            end = CallFailure(error, log=end.log)
+            end = CallFailure(StepTimeoutError.after(limit), log=end.log)
         elif (
             isinstance(end, CallOutcome)
             and attempts.node.isolation is IsolationLevel.INLINE
@@ -461,7 +457,7 @@ class RunState:
         if not self._running:
             self._idle_seconds += now - self._idle_since
         self._running[attempts.call.id] = attempts
-        if attempts.node.isolation is not IsolationLevel.INLINE:
+        if not attempts.node.is_timed and attempts.node.isolation is not IsolationLevel.INLINE:
             attempts.overdue_at = now + attempts.step.timeout_seconds
             self._overdue_at = min(self._overdue_at, attempts.overdue_at)
         return Start(attempts, alone)

@@ -46,8 +46,13 @@ _WORKFLOW_KEYS = frozenset(
     {"name", "version", "description", "inputs", "steps", "outputs", "policy"}
 )
 _STEP_KEYS = frozenset(
-    {"node", "with", "needs", "foreach", "when", "timeout", "cache", "retry", "limits"}
+    {
+        *("node", "with", "needs", "foreach", "when", "timeout", "cache", "retry", "limits"),
+        *("resources", "priority"),
+    }
 )
+_WHOLE_NUMBERS = frozenset({"attempts", "failures", "priority"})
+MAXIMUM_RESOURCE, MAXIMUM_PRIORITY = 1e15, 1e6
 _RETRY_KEYS = frozenset({"attempts", "delay", "backoff", "jitter", "on"})
 _POLICY_KEYS = frozenset({"fail_fast", "timeout", "breaker"})
 _BREAKER_KEYS = frozenset({"failures", "cooldown"})
@@ -204,7 +209,23 @@ class _WorkflowReader(FieldReader):
             use_cache=self.boolean((*place, "cache"), body.get("cache"), default=True),
             retry=self._retry((*place, "retry"), body.get("retry")),
             limits=self._limits((*place, "limits"), body.get("limits")),
+            resources=self._resources((*place, "resources"), body.get("resources")),
+            priority=int(
+                self._number(
+                    (*place, "priority"),
+                    body.get("priority"),
+                    0,
+                    -MAXIMUM_PRIORITY,
+                    MAXIMUM_PRIORITY,
+                )
+            ),
         )
+
+    def _resources(self, place: tuple[str | int, ...], value: JsonValue) -> dict[str, float]:
+        return {
+            name: self._number((*place, name), amount, 1.0, 0, MAXIMUM_RESOURCE)
+            for name, amount in self.object(place, value).items()
+        }
 
     def _limits(self, place: tuple[str | int, ...], value: JsonValue) -> JsonObject:
         limits = self.object(place, value)
@@ -244,7 +265,7 @@ class _WorkflowReader(FieldReader):
         if value is None:
             return default
         if isinstance(value, int | float) and not isinstance(value, bool):
-            is_whole = place[-1] not in ("attempts", "failures") or value == int(value)
+            is_whole = place[-1] not in _WHOLE_NUMBERS or value == int(value)
             if least <= value <= most and is_whole:
                 return float(value)
         self.report("002", f"{place[-1]} must be a number from {least:g} to {most:g}", place)

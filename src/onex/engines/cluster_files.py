@@ -1,0 +1,134 @@
+"""ClusterFiles: nodes and artifacts on a worker of a cluster, from the store by their digests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from onex.artifacts.artifact_store import ArtifactStore
+from onex.artifacts.opening import open_contents
+from onex.artifacts.records import artifacts_in, with_paths, with_records
+from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.errors import ArtifactNotFoundError, DigestMismatchError
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
+from onex.domain.permission import Permission
+from onex.domain.result import IsolationLevel
+from onex.engines.cluster_call import ClusterNode, StorePlace
+from onex.engines.engine import PROGRAM, LoadedNode
+from onex.engines.node_loader import NODES_FOLDER, unpack_files
+from onex.remote.archive import unpack
+from onex.remote.archived_node import files_of
+from onex.sandbox.granted_rules import granted_rules
+from onex.sandbox.rules import SandboxRules
+
+ARCHIVE_NAME = "node.tar"
+
+
+class ClusterFiles:
+    """What one worker has fetched from one store. Serves many threads."""
+
+    def __init__(
+        self, place: StorePlace, folder: Path, environment: Mapping[str, str], settings: Path
+    ) -> None:
+        """Prepare.
+
+        Args:
+            place: the store.
+            folder: the worker's own, for what it fetches.
+            environment: where keys and tokens for the store come from.
+            settings: the user's folder of settings, which has the tokens of registries.
+        """
+        self._folder = folder
+        self._hidden = (os.path.realpath(folder), os.path.realpath(settings))
+        contents = open_contents(place.url, place.group, environment, settings)
+        self._store = ArtifactStore(folder / "artifacts", SharedArtifacts(contents))
+        self._unpacked: dict[str, Path] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Release connections."""
+        self._store.close()
+
+    def load(self, node: ClusterNode) -> LoadedNode:
+        """Fetch and verify a node.
+
+        Raises:
+            ArtifactNotFoundError: the store does not have it.
+            ArtifactsUnavailableError: the store cannot be used.
+            DigestMismatchError, ArchiveRefusedError: what is there is something else.
+            NodeLoadError: it cannot be unpacked.
+        """
+        with self._lock:
+            folder = self._unpacked.get(node.digest)
+            if folder is None or not folder.is_dir():
+                folder = self._unpacked[node.digest] = self._unpack(node)
+        file = folder / node.target
+        is_strict = node.isolation is IsolationLevel.STRICT
+        rules = SandboxRules(limits=node.limits)
+        if is_strict:
+            rules = granted_rules(
+                map(Permission.parse, node.permissions),
+                file if node.kind == PROGRAM else None,
+                tuple(dict.fromkeys((*self._hidden, *node.hidden))),
+                node.limits,
+                takes_paths=node.asks_for_files,
+            )
+        return LoadedNode(
+            identity=node.identity,
+            digest=node.digest,
+            kind=node.kind,
+            folder=folder,
+            file=file,
+            callable_name=node.callable_name,
+            origin=folder,
+            variables=node.variables,
+            rules=rules,
+            is_trusted=node.is_trusted,
+        )
+
+    def _unpack(self, node: ClusterNode) -> Path:
+        archive = self._store.fetch(node.archive, ARCHIVE_NAME)
+        if archive is None:
+            raise ArtifactNotFoundError(
+                f"the files of {node.identity} are not in the store of artifacts",
+                hint="start the run again, which stores them",
+            )
+        files = files_of(unpack(archive.read_bytes()))
+        if files.digest != node.digest:
+            raise DigestMismatchError(
+                f"the files of {node.identity} in the store are not those that were verified",
+                hint="look at who can write to the store",
+                details={"expected": node.digest, "found": files.digest},
+            )
+        program = node.target if node.kind == PROGRAM else None
+        folder = self._folder / NODES_FOLDER
+        return unpack_files(folder, files.digest, files.contents, program)
+
+    def bring(self, inputs: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
+        """The inputs as a node receives them, and the artifacts among them, which are here then.
+
+        Raises:
+            ArtifactNotFoundError: the store does not have one.
+            ArtifactsUnavailableError, FileNotWrittenError: as ``ArtifactStore.bring``.
+        """
+        if not any(artifacts_in(inputs)):
+            return inputs, ()
+
+        def here(record: JsonObject) -> JsonObject:
+            found = self._store.bring(record)
+            if found is None:
+                raise ArtifactNotFoundError(
+                    f"the artifact {record['name']} is not in the store of artifacts",
+                    hint="run the step again that made it: --refresh STEP",
+                )
+            return found
+
+        brought = as_object(with_records(inputs, here))
+        paths = {as_text(record["path"]) for record in artifacts_in(brought)}
+        return as_object(with_paths(brought)), tuple(map(os.path.realpath, sorted(paths)))
+
+    def take(self, output: JsonValue, workdir: str) -> JsonValue:
+        """Store what a result hands over; raises as ``ArtifactStore.take``."""
+        return self._store.take(output, workdir)

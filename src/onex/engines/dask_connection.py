@@ -1,0 +1,201 @@
+"""DaskConnection: the connection of one run to a Dask cluster, which is started if none is named.
+
+How connections are secured, Dask's own configuration says (``distributed.comm.tls``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import dask
+from distributed import Client, Future, LocalCluster
+
+from onex.domain.errors import ClusterUnavailableError
+from onex.domain.json_value import JsonObject, as_object, parse_json
+from onex.engines.cluster_call import ONEX, PYTHON
+from onex.engines.cluster_worker import SERVICE, describe, run_calls, stop_calls
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+LOOK_SECONDS = 2.0
+"""How often it is looked whether the workers are others than before."""
+
+LOGGER = logging.getLogger("onex.run")
+
+
+class DaskConnection:
+    """Submits tasks to the workers of a cluster that have the same onex and Python as this."""
+
+    def __init__(self, scheduler: str | None, jobs: int) -> None:
+        """Connect to the scheduler at an address, or start a cluster for ``jobs`` calls at once.
+
+        Without an address it is that of Dask's configuration (``scheduler-address``), if any.
+
+        Raises:
+            ClusterUnavailableError: it does not answer, or has no worker that can be used.
+        """
+        self.topic = f"{SERVICE}-{uuid.uuid4().hex}"
+        address = scheduler or dask.config.get("scheduler-address", None)
+        self.is_own = address is None
+        self._cluster: LocalCluster | None = None
+        self._lock = threading.Lock()
+        self._known: frozenset[str] = frozenset()
+        self._fit: list[str] | None = None
+        self._looked = 0.0
+        try:
+            if address is None:
+                self._cluster = _start_cluster(jobs)
+            self._client = Client(
+                self._cluster or address,
+                timeout=CONNECT_SECONDS,
+                set_as_default=False,
+                name=SERVICE,
+            )
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            self._close_cluster()
+            raise ClusterUnavailableError(
+                f"the Dask cluster {address or 'on this machine'} cannot be used: {error}",
+                hint="see that a scheduler runs there: dask scheduler",
+            ) from error
+        try:
+            self.slots = self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Forget what the run left at the scheduler, and end a cluster of its own."""
+        client = self._client
+        try:
+            if not self.is_own and client.status == "running":
+                client.set_metadata([SERVICE, self.topic], None)
+        except (OSError, RuntimeError, TimeoutError) as error:
+            LOGGER.debug("the scheduler did not answer at the end: %s", error)
+        client.close(timeout=ANSWER_SECONDS)
+        self._close_cluster()
+
+    def _close_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster.close(timeout=ANSWER_SECONDS)
+
+    def listen(self, handler: Callable[[JsonObject], None]) -> None:
+        """Call back, in another thread, with what workers tell of calls of this run."""
+
+        def take(event: tuple[float, object]) -> None:
+            try:
+                handler(as_object(parse_json(str(event[1]))))
+            except (TypeError, ValueError, KeyError) as error:
+                LOGGER.warning("a worker told something that cannot be read: %s", error)
+
+        self._client.subscribe_topic(self.topic, take)
+
+    def submit(
+        self,
+        texts: Sequence[str],
+        name: str,
+        *,
+        resources: Mapping[str, float],
+        priority: int,
+    ) -> Future[list[str]]:
+        """Submit calls as one task, whose name the dashboard shows.
+
+        Raises:
+            ClusterUnavailableError: no worker can be used.
+        """
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
+        return self._client.submit(
+            run_calls,
+            list(texts),
+            key=f"{name}-{uuid.uuid4().hex}",
+            workers=self._fit,
+            resources=dict(resources) or None,
+            priority=priority,
+            retries=0,
+            pure=False,
+        )
+
+    def results(self, futures: Sequence[Future[list[str]]]) -> dict[object, list[str]]:
+        """The results of tasks that have ended, by their keys; those that are lost are left out."""
+        found = self._client.gather(list(futures), errors="skip", asynchronous=False)
+        if len(found) == len(futures):
+            return {future.key: texts for future, texts in zip(futures, found, strict=True)}
+        return {f.key: self._client.gather([f], errors="skip") for f in futures}
+
+    def stop(self, names: Sequence[str]) -> None:
+        """Have all workers stop attempts or topics, and let none of them begin later."""
+        self._client.run(stop_calls, list(names), on_error="ignore")
+
+    def cancel(self, futures: Sequence[Future[list[str]]]) -> None:
+        """Take tasks back that have not ended."""
+        self._client.cancel(list(futures))
+
+    def _look(self) -> int:
+        """Ask new workers what they are; returns how many calls all that are fit serve at once.
+
+        Raises:
+            ClusterUnavailableError: none of them can be used; it says why for each.
+        """
+        with self._lock:
+            self._looked = time.monotonic()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            if not workers:
+                try:
+                    self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+                except TimeoutError as error:
+                    raise ClusterUnavailableError(
+                        "the Dask cluster has no worker", hint="start some: dask worker ADDRESS"
+                    ) from error
+                workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            addresses = frozenset(workers)
+            if addresses == self._known and self._fit is not None:
+                return self.slots
+            described = self._client.run(describe, workers=sorted(addresses), on_error="return")
+            refused = {
+                address: why
+                for address in sorted(addresses)
+                if (why := _why_unfit(described.get(address))) is not None
+            }
+            for address, why in refused.items():
+                if address not in self._known:
+                    LOGGER.warning("the worker %s is passed over: %s", address, why)
+            if len(refused) == len(addresses):
+                told = "; ".join(f"{address}: {why}" for address, why in refused.items())
+                raise ClusterUnavailableError(
+                    f"no worker of the Dask cluster can be used: {told}",
+                    hint=f"install onex-registry {ONEX} with {PYTHON} on all of them",
+                )
+            self._known = addresses
+            self._fit = sorted(addresses - refused.keys())
+            self.slots = sum(int(workers[address]["nthreads"]) for address in self._fit)
+            return self.slots
+
+
+def _why_unfit(described: object) -> str | None:
+    """Why a worker cannot be used, by what it says of itself or the exception in place of that."""
+    if not isinstance(described, str):
+        return f"onex is not installed there ({described})"
+    facts = json.loads(described)
+    here = {"onex": ONEX, "python": PYTHON}
+    wrong = [name for name, version in here.items() if facts.get(name) != version]
+    return ", ".join(f"{name} is {facts.get(name)}, not {here[name]}" for name in wrong) or None
+
+
+def _start_cluster(jobs: int) -> LocalCluster:
+    """A cluster of processes of this machine, which ends with this process."""
+    workers = max(1, min(jobs, os.cpu_count() or 1))
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=-(-jobs // workers),
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,
+    )
