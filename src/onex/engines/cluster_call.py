@@ -42,7 +42,8 @@ class ClusterNode:
     """The node of a call.
 
     ``archive`` is the digest of the canonical archive of its files, which lies in the store as an
-    artifact; ``target`` the file of its entry point; ``digest`` that of its files.
+    artifact; ``target`` the file of its entry point; ``digest`` that of its files. ``folder`` is
+    where they are on the machine of the run, which is told in place of where they are elsewhere.
     """
 
     identity: str
@@ -50,6 +51,7 @@ class ClusterNode:
     archive: str
     kind: str
     target: str
+    folder: str
     callable_name: str
     isolation: IsolationLevel
     permissions: tuple[str, ...]
@@ -75,6 +77,7 @@ class ClusterNode:
             archive=as_text(body["archive"]),
             kind=as_text(body["kind"]),
             target=as_text(body["target"]),
+            folder=as_text(body["folder"]),
             callable_name=as_text(body["callable_name"]),
             isolation=IsolationLevel(as_text(body["isolation"])),
             permissions=as_texts(body["permissions"]),

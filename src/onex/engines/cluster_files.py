@@ -82,7 +82,7 @@ class ClusterFiles:
             folder=folder,
             file=file,
             callable_name=node.callable_name,
-            origin=folder,
+            origin=Path(node.folder),
             variables=node.variables,
             rules=rules,
             is_trusted=node.is_trusted,

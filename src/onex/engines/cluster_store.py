@@ -79,6 +79,7 @@ class ClusterStore:
             archive=self._archives[node.digest],
             kind=node.kind,
             target=node.file.relative_to(node.folder).as_posix(),
+            folder=str(node.folder),
             callable_name=node.callable_name,
             isolation=node.isolation,
             permissions=call.context.permissions,

@@ -32,7 +32,7 @@ from onex.domain.errors import (
     WorkerDiedError,
     WorkerUnfitError,
 )
-from onex.domain.json_value import JsonObject, find_unwritable
+from onex.domain.json_value import JsonObject, find_unwritable, sha256_of
 from onex.domain.result import CallEnd, CallFailure, CallOutcome
 from onex.engines.cluster_call import ONEX, PYTHON, ClusterCall, ClusterEnd, StorePlace
 from onex.engines.cluster_files import ClusterFiles
@@ -43,6 +43,7 @@ from onex.engines.redaction import LogTail, Redaction
 from onex.engines.selection import EngineHost, Engines
 from onex.engines.supervisor import Supervisor
 from onex.engines.work_folders import WorkFolders
+from onex.local_machine import remove_tree
 from onex.worker.context import SECRET_PREFIX, ContextSpec
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
 LOG_SECONDS = 0.25
 PROGRESS_SECONDS = 0.05
+IDLE_SECONDS = 300.0
+"""How long processes are kept for a run of which no call came."""
+
 MAXIMUM_STOPPED = 100_000
 """How many attempts and topics are remembered that must not begin any more."""
 
@@ -86,6 +90,11 @@ def stop_calls(names: Sequence[str], dask_worker: Worker) -> None:
     service_of(dask_worker).stop(names)
 
 
+def end_run(topic: str, dask_worker: Worker) -> None:
+    """Release what is kept for the calls of a run, which has ended."""
+    service_of(dask_worker).end_run(topic)
+
+
 def service_of(worker: Worker) -> CallService:
     """The service of a worker, which begins with its first call."""
     with _BEGINNING:
@@ -117,6 +126,16 @@ class _Attempt:
     told_progress: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class _Run:
+    """What the calls of one run share on this worker, and no others: processes and folders."""
+
+    engines: Engines
+    folders: WorkFolders
+    folder: Path
+    used: float
+
+
 class CallService(WorkerPlugin):
     """The calls of one worker, as long as it lives.
 
@@ -133,18 +152,53 @@ class CallService(WorkerPlugin):
         self._lock = threading.RLock()
         self._stopped: OrderedDict[str, None] = OrderedDict()
         self._running: dict[str, _Attempt] = {}
-        self._folders = WorkFolders(str(self._folder / "runs"))
+        self._runs: dict[str, _Run] = {}
         self._reactor, self._supervisor = Reactor(), Supervisor()
-        self._engines = Engines(EngineHost(worker.state.nthreads, self._reactor, self._supervisor))
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="onex-calls", daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
+        self._look_for_idle()
         while not self._is_closed:
             self._reactor.wait()
-        self._engines.close()
+        for topic in list(self._runs):
+            self._close_run(topic)
         self._supervisor.close()
+
+    def _look_for_idle(self) -> None:
+        """Release what is kept for runs whose hosts are gone, so that nobody will say so."""
+        now = time.perf_counter()
+        with self._lock:
+            busy = {attempt.call.topic for attempt in self._running.values()}
+            idle = [t for t, run in self._runs.items() if now - run.used > IDLE_SECONDS]
+        for topic in idle:
+            if topic not in busy:
+                self._close_run(topic)
+        self._reactor.set_timer("idle", now + IDLE_SECONDS / 4, self._look_for_idle)
+
+    def end_run(self, topic: str) -> None:
+        """Release what is kept for a run, none of whose calls begins any more."""
+        self.stop([topic])
+        self._reactor.post(functools.partial(self._close_run, topic))
+
+    def _close_run(self, topic: str) -> None:
+        with self._lock:
+            run = self._runs.pop(topic, None)
+        if run is not None:
+            run.engines.close()
+            remove_tree(run.folder)
+
+    def _run_of(self, topic: str) -> _Run:
+        with self._lock:
+            run = self._runs.get(topic)
+            if run is None:
+                host = EngineHost(self._worker.state.nthreads, self._reactor, self._supervisor)
+                folder = self._folder / "runs" / topic
+                run = _Run(Engines(host), WorkFolders(str(folder)), folder, 0.0)
+                self._runs[topic] = run
+            run.used = time.perf_counter()
+            return run
 
     def teardown(self, worker: Worker) -> None:
         """End everything that runs; Dask calls this at the end of the worker."""
@@ -202,19 +256,22 @@ class CallService(WorkerPlugin):
         node = files.load(call.node)
         inputs, artifacts = files.bring(call.inputs)
         is_shared = node.may_share_process((*call.readable, *artifacts), call.writable)
-        owner = f"{call.topic}-{call.node.digest[-16:]}{'' if is_shared else '-alone'}"
+        run = self._run_of(call.topic)
+        # What shares a process can write to the folder of all calls that do.
+        owner = f"{sha256_of(str((node.digest, node.rules)))[:16]}{'' if is_shared else '-alone'}"
         with self._lock:
-            workdir = self._folders.take(owner)
+            workdir = run.folders.take(owner)
         self._claim(call)
         readable = (*call.readable, *artifacts)
         made = self._node_call(attempt, node, inputs, readable, secrets, workdir)
         try:
-            self._reactor.post(functools.partial(self._start, attempt, made))
+            self._reactor.post(functools.partial(self._start, attempt, run, made))
             attempt.ended.wait()
-            attempt.end = self._checked(attempt, files, workdir)
+            attempt.end = self._checked(attempt, node, files, workdir)
         finally:
             with self._lock:
-                self._folders.give_back(workdir)
+                run.folders.give_back(workdir)
+                run.used = time.perf_counter()
 
     def _require_fit(self, call: ClusterCall) -> None:
         """Refuse a call that would find something else here than where it was planned."""
@@ -328,7 +385,7 @@ class CallService(WorkerPlugin):
             writable=call.writable,
         )
 
-    def _start(self, attempt: _Attempt, made: NodeCall) -> None:
+    def _start(self, attempt: _Attempt, run: _Run, made: NodeCall) -> None:
         call, now = attempt.call, time.perf_counter()
         if self._is_stopped(call):
             made.fail(cancelled_call().error, is_made=False)
@@ -341,13 +398,14 @@ class CallService(WorkerPlugin):
         self._reactor.set_timer(("overdue", call.attempt), now + call.timeout_seconds, end_overdue)
         self._set_log_timer(attempt, now)
         try:
-            self._engines.engine_for(call.node.kind, call.node.isolation).start(made)
+            run.engines.engine_for(call.node.kind, call.node.isolation).start(made)
         except Exception as error:  # noqa: BLE001 - without an end the task would wait for ever
             made.fail(InternalError(f"{type(error).__name__}: {error}", hint="please report this"))
 
     def _stop_running(self, attempt: _Attempt) -> None:
-        node = attempt.call.node
-        self._engines.engine_for(node.kind, node.isolation).stop(attempt.call.attempt)
+        run, node = self._runs.get(attempt.call.topic), attempt.call.node
+        if run is not None:
+            run.engines.engine_for(node.kind, node.isolation).stop(attempt.call.attempt)
 
     def _set_log_timer(self, attempt: _Attempt, now: float) -> None:
         key = ("log", attempt.call.attempt)
@@ -364,19 +422,24 @@ class CallService(WorkerPlugin):
         """Tell the host something of a call while it lasts."""
         self._worker.log_event(call.topic, json.dumps({"attempt": call.attempt, **news}))
 
-    def _checked(self, attempt: _Attempt, files: ClusterFiles, workdir: str) -> CallEnd:
+    def _checked(
+        self, attempt: _Attempt, node: LoadedNode, files: ClusterFiles, workdir: str
+    ) -> CallEnd:
         """The end as the host is told it, with artifacts in the store."""
         end, limit = attempt.end, attempt.call.timeout_seconds
+        log = node.at_origin(end.log)
         if isinstance(end, CallFailure):
             if attempt.is_overdue and isinstance(end.error, RunCancelledError):
-                return CallFailure(StepTimeoutError.after(limit), log=end.log)
-            return end
+                return CallFailure(StepTimeoutError.after(limit), log=log)
+            end.error.message = node.at_origin(end.error.message)
+            detail = None if end.detail is None else node.at_origin(end.detail)
+            return CallFailure(end.error, detail, log)
         unwritable = find_unwritable(end.output)
         if unwritable is not None:
             raise InvalidResultError(
                 f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
             )
-        return CallOutcome(files.take(end.output, workdir), end.log)
+        return CallOutcome(files.take(end.output, workdir), log)
 
 
 _SECRET = "secret.access:"

@@ -19,7 +19,7 @@ from distributed import Client, Future, LocalCluster
 from onex.domain.errors import ClusterUnavailableError
 from onex.domain.json_value import JsonObject, as_object, parse_json
 from onex.engines.cluster_call import ONEX, PYTHON
-from onex.engines.cluster_worker import SERVICE, describe, run_calls, stop_calls
+from onex.engines.cluster_worker import SERVICE, describe, end_run, run_calls, stop_calls
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
@@ -74,6 +74,7 @@ class DaskConnection:
         client = self._client
         try:
             if not self.is_own and client.status == "running":
+                client.run(end_run, self.topic, on_error="ignore")
                 client.set_metadata([SERVICE, self.topic], None)
         except (OSError, RuntimeError, TimeoutError) as error:
             LOGGER.debug("the scheduler did not answer at the end: %s", error)
