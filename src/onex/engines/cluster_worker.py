@@ -246,7 +246,11 @@ class CallService(WorkerPlugin):
         finally:
             with self._lock:
                 del self._running[call.attempt]
-        return ClusterEnd(attempt.end, attempt.seconds, self._name, attempt.is_made).to_text()
+        end = attempt.end
+        # Only what was cancelled before it began is no attempt; all else must not go on for ever.
+        is_cancelled = isinstance(end, CallFailure) and isinstance(end.error, RunCancelledError)
+        is_made = attempt.is_made or not is_cancelled
+        return ClusterEnd(end, attempt.seconds, self._name, is_made).to_text()
 
     def _run(self, attempt: _Attempt) -> None:
         call = attempt.call

@@ -7,6 +7,7 @@ the run never waits for the cluster.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import queue
@@ -42,6 +43,10 @@ SLOTS_PER_THREAD = 2
 
 SUBMISSIONS = 3
 """How often a call is submitted that may be repeated, if the cluster loses it."""
+
+LOOK_SECONDS = 2.0
+DESERTED_SECONDS = 60.0
+"""How long a cluster may be without workers before its calls are given up."""
 
 REFUSAL_SECONDS = 5.0
 """How long calls that are stopped may take to tell their ends, before they are taken back."""
@@ -144,6 +149,7 @@ class DaskCalls:
         self._under_way: dict[str, _Submission] = {}
         self._by_attempt: dict[str, _Submission] = {}
         self._is_cancelled = False
+        self._deserted_since: float | None = None
         self._unsent: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._stops: queue.SimpleQueue[tuple[list[_Submission], list[str]] | None] = (
@@ -272,14 +278,19 @@ class DaskCalls:
     # In the thread that gathers
 
     def _gather_all(self) -> None:
-        while (first := self._ended.get()) is not None:
+        while True:
+            try:
+                first = self._ended.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                self._look_for_workers()
+                continue
+            if first is None:
+                return
             ended = [first]
-            while not self._ended.empty():
-                more = self._ended.get()
-                if more is None:
-                    self._ended.put(None)
-                    break
-                ended.append(more)
+            with contextlib.suppress(queue.Empty):
+                while (more := self._ended.get_nowait()) is not None:
+                    ended.append(more)
+                self._ended.put(None)
             try:
                 self._gather(ended)
             except Exception as error:
@@ -287,6 +298,22 @@ class DaskCalls:
                 for submission in ended:
                     told = f"{type(error).__name__}: {error}"
                     self._fail(submission, InternalError(told, hint="please report this"))
+
+    def _look_for_workers(self) -> None:
+        """Give calls up if there has been no worker for so long that none may come back."""
+        now, submissions = time.monotonic(), list(self._under_way.values())
+        if not submissions or not self._connection.is_deserted:
+            self._deserted_since = None
+            return
+        self._deserted_since = self._deserted_since or now
+        if now - self._deserted_since > DESERTED_SECONDS:
+            error = WorkerDiedError(
+                "the Dask cluster has had no worker, or no scheduler that answers, for"
+                f" {DESERTED_SECONDS:g} s",
+                hint="start workers, then go on: onex run --resume",
+            )
+            for submission in submissions:
+                self._fail(submission, error)
 
     def _gather(self, ended: Iterable[_Submission]) -> None:
         finished: list[tuple[_Submission, Future[list[str]]]] = []

@@ -47,6 +47,7 @@ class DaskConnection:
         self._lock = threading.Lock()
         self._known: frozenset[str] = frozenset()
         self._fit: list[str] | None = None
+        self._has_unfit = False
         self._looked = 0.0
         try:
             if address is None:
@@ -115,7 +116,8 @@ class DaskConnection:
             run_calls,
             list(texts),
             key=f"{name}-{uuid.uuid4().hex}",
-            workers=self._fit,
+            # Workers that come later may serve it, too, as long as all have been fit.
+            workers=self._fit if self._has_unfit else None,
             resources=dict(resources) or None,
             priority=priority,
             retries=0,
@@ -128,6 +130,12 @@ class DaskConnection:
         if len(found) == len(futures):
             return {future.key: texts for future, texts in zip(futures, found, strict=True)}
         return {f.key: self._client.gather([f], errors="skip") for f in futures}
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether the scheduler does not answer now, or has no worker."""
+        client = self._client
+        return client.status != "running" or not client.scheduler_info(n_workers=-1)["workers"]
 
     def stop(self, names: Sequence[str]) -> None:
         """Have all workers stop attempts or topics, and let none of them begin later."""
@@ -174,6 +182,7 @@ class DaskConnection:
                 )
             self._known = addresses
             self._fit = sorted(addresses - refused.keys())
+            self._has_unfit = bool(refused)
             self.slots = sum(int(workers[address]["nthreads"]) for address in self._fit)
             return self.slots
 
