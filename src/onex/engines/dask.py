@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distributed import Future
@@ -39,7 +39,16 @@ from onex.engines.redaction import LogTail
 from onex.engines.selection import EngineHost
 
 SLOTS_PER_THREAD = 2
-"""How many calls are handed out for each thread of the workers, so that none waits for the next."""
+SLOTS_OF_REPEATABLE = 32
+"""How many calls are handed out for each thread of the workers, so that none waits for the next.
+Those that may be repeated can be many: what was handed out counts as begun if the host dies."""
+
+BATCH_SECONDS = 0.05
+MAXIMUM_BATCH = 64
+"""Short calls of a step go to a worker together, so many or for so long at most: handing a task
+over takes longer than they do."""
+
+SMOOTHING = 0.2
 
 SUBMISSIONS = 3
 """How often a call is submitted that may be repeated, if the cluster loses it."""
@@ -67,6 +76,18 @@ class _Submission:
     is_ended: bool = False
 
 
+_Batch = tuple[Future[list[str]], list[_Submission]]
+
+
+def _not_submitted(error: Exception) -> OnexError:
+    if isinstance(error, OnexError):
+        return error
+    return ClusterUnavailableError(
+        f"calls could not be handed to the Dask cluster: {type(error).__name__}: {error}",
+        hint="see that its scheduler runs",
+    )
+
+
 class DaskEngines:
     """The engines of one run on a cluster: what the entry point ``dask`` gives."""
 
@@ -89,10 +110,10 @@ class DaskEngines:
         self._calls = DaskCalls(host, self._connection, self._store)
         self._engines: dict[IsolationLevel, DaskEngine] = {}
 
-    @property
-    def slots(self) -> int:
-        """How many calls should be started at once."""
-        return self._connection.slots * SLOTS_PER_THREAD
+    def slots(self, *, repeatable: bool) -> int:
+        """How many calls should be started at once, if all are ``repeatable`` or if not."""
+        each = SLOTS_OF_REPEATABLE if repeatable else SLOTS_PER_THREAD
+        return self._connection.slots * each
 
     @property
     def store(self) -> SharedArtifacts:
@@ -151,7 +172,8 @@ class DaskCalls:
         self._is_cancelled = False
         self._deserted_since: float | None = None
         self._unsent: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._seconds: dict[str, float] = {}
         self._stops: queue.SimpleQueue[tuple[list[_Submission], list[str]] | None] = (
             queue.SimpleQueue()
         )
@@ -205,8 +227,9 @@ class DaskCalls:
     def close(self) -> None:
         """End the threads; calls that are left are stopped first."""
         self.cancel()
-        for waiting in (self._stops, self._unsent, self._ended):
-            waiting.put(None)
+        self._stops.put(None)
+        self._unsent.put(None)
+        self._ended.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -227,33 +250,59 @@ class DaskCalls:
     # In the thread that submits
 
     def _submit_all(self) -> None:
-        while (submission := self._unsent.get()) is not None:
+        while (first := self._unsent.get()) is not None:
+            waiting = [first]
+            with contextlib.suppress(queue.Empty):
+                while (more := self._unsent.get_nowait()) is not None:
+                    waiting.append(more)
+                self._unsent.put(None)
+            for batch in self._batches(waiting):
+                try:
+                    self._submit(batch)
+                except Exception as error:  # noqa: BLE001 - without ends the run would wait for ever
+                    for submission in batch:
+                        self._fail(submission, _not_submitted(error))
+
+    def _batches(self, waiting: Sequence[_Submission]) -> Iterator[list[_Submission]]:
+        """Calls that go as one task: as many short ones as take a worker some time together."""
+        share = -(-len(waiting) // max(1, self._connection.slots))
+        groups: dict[object, list[_Submission]] = {}
+        for submission in waiting:
             if submission.is_stopped or submission.is_ended:
                 self._fail(submission, cancelled_call().error, is_made=False)
                 continue
+            call = submission.call
+            resources = tuple(sorted(call.resources.items()))
+            key = (step_of(call.id), call.node.digest, resources, call.priority)
+            groups.setdefault(key, []).append(submission)
+        for group in groups.values():
+            seconds = self._seconds.get(group[0].call.node.digest, BATCH_SECONDS)
+            size = max(1, min(share, MAXIMUM_BATCH, int(BATCH_SECONDS / max(seconds, 1e-6))))
+            for start in range(0, len(group), size):
+                yield group[start : start + size]
+
+    def _submit(self, batch: list[_Submission]) -> None:
+        ready: list[_Submission] = []
+        for submission in batch:
             try:
-                self._submit(submission)
+                submission.text = submission.text or self._text_of(submission)
             except OnexError as error:
                 self._fail(submission, error)
-            except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
-                told = f"{type(error).__name__}: {error}"
-                self._fail(submission, ClusterUnavailableError(
-                    f"the call could not be handed to the Dask cluster: {told}",
-                    hint="see that its scheduler runs",
-                ))  # fmt: skip
-
-    def _submit(self, submission: _Submission) -> None:
-        call = submission.call
-        if not submission.text:
-            submission.text = self._text_of(submission)
-        submission.count += 1
-        submission.future = self._connection.submit(
-            [submission.text],
+                continue
+            submission.count += 1
+            ready.append(submission)
+        if not ready:
+            return
+        call = ready[0].call
+        future = self._connection.submit(
+            [submission.text for submission in ready],
             step_of(call.id),
             resources=call.resources,
             priority=call.priority,
         )
-        submission.future.add_done_callback(lambda _: self._ended.put(submission))
+        for submission in ready:
+            submission.future = future
+        future.add_done_callback(lambda _: self._ended.put((future, ready)))
 
     def _text_of(self, submission: _Submission) -> str:
         call, context = submission.call, submission.call.context
@@ -295,9 +344,10 @@ class DaskCalls:
                 self._gather(ended)
             except Exception as error:
                 LOGGER.exception("ends of calls could not be gathered")
-                for submission in ended:
-                    told = f"{type(error).__name__}: {error}"
-                    self._fail(submission, InternalError(told, hint="please report this"))
+                told = f"{type(error).__name__}: {error}"
+                failure = InternalError(told, hint="please report this")
+                for submission in (submission for _, batch in ended for submission in batch):
+                    self._fail(submission, failure)
 
     def _look_for_workers(self) -> None:
         """Give calls up if there has been no worker for so long that none may come back."""
@@ -315,27 +365,29 @@ class DaskCalls:
             for submission in submissions:
                 self._fail(submission, error)
 
-    def _gather(self, ended: Iterable[_Submission]) -> None:
-        finished: list[tuple[_Submission, Future[list[str]]]] = []
-        for submission in ended:
-            future = submission.future
-            if future is not None and future.status == "finished":
-                finished.append((submission, future))
-            else:
-                self._lost(submission)
-        results = self._connection.results([future for _, future in finished]) if finished else {}
-        for submission, future in finished:
-            texts = results.get(future.key)
-            if not texts:
-                self._lost(submission)
-                continue
-            end = ClusterEnd.parse(texts[0])
-            self._reactor.post(functools.partial(self._end, submission, end))
+    def _gather(self, ended: Sequence[_Batch]) -> None:
+        finished = [future for future, _ in ended if future.status == "finished"]
+        results = self._connection.results(finished) if finished else {}
+        for future, batch in ended:
+            texts = results.get(future.key, [])
+            for position, submission in enumerate(batch):
+                if position >= len(texts):
+                    self._lost(submission, future)
+                    continue
+                end = ClusterEnd.parse(texts[position])
+                self._note_seconds(submission.call.node.digest, end.seconds)
+                self._reactor.post(functools.partial(self._end, submission, end))
 
-    def _lost(self, submission: _Submission) -> None:
+    def _note_seconds(self, digest: str, seconds: float) -> None:
+        """Remember how long calls of a node take, the last ones the most."""
+        before = self._seconds.get(digest, seconds)
+        self._seconds[digest] = before + (seconds - before) * SMOOTHING
+
+    def _lost(self, submission: _Submission, future: Future[list[str]]) -> None:
         """Go on with a call whose task has no result: it was taken back, or the cluster lost it."""
-        future = submission.future
-        if submission.is_stopped or future is None:
+        if submission.is_ended:
+            return
+        if submission.is_stopped:
             self._fail(submission, cancelled_call().error)
             return
         reason = str(future.exception()) if future.status == "error" else f"it is {future.status}"

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 import dask
-from distributed import Client, Future, LocalCluster
+from distributed import Client, Future
 
 from onex.domain.errors import ClusterUnavailableError
 from onex.domain.json_value import JsonObject, as_object, parse_json
 from onex.engines.cluster_call import ONEX, PYTHON
 from onex.engines.cluster_worker import SERVICE, describe, end_run, run_calls, stop_calls
+from onex.engines.own_cluster import OwnCluster
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
@@ -43,7 +43,7 @@ class DaskConnection:
         self.topic = f"{SERVICE}-{uuid.uuid4().hex}"
         address = scheduler or dask.config.get("scheduler-address", None)
         self.is_own = address is None
-        self._cluster: LocalCluster | None = None
+        self._cluster: OwnCluster | None = None
         self._lock = threading.Lock()
         self._known: frozenset[str] = frozenset()
         self._fit: list[str] | None = None
@@ -51,9 +51,10 @@ class DaskConnection:
         self._looked = 0.0
         try:
             if address is None:
-                self._cluster = _start_cluster(jobs)
+                self._cluster = OwnCluster(jobs)
+                address = self._cluster.address
             self._client = Client(
-                self._cluster or address,
+                address,
                 timeout=CONNECT_SECONDS,
                 set_as_default=False,
                 name=SERVICE,
@@ -84,7 +85,7 @@ class DaskConnection:
 
     def _close_cluster(self) -> None:
         if self._cluster is not None:
-            self._cluster.close(timeout=ANSWER_SECONDS)
+            self._cluster.close()
 
     def listen(self, handler: Callable[[JsonObject], None]) -> None:
         """Call back, in another thread, with what workers tell of calls of this run."""
@@ -195,17 +196,3 @@ def _why_unfit(described: object) -> str | None:
     here = {"onex": ONEX, "python": PYTHON}
     wrong = [name for name, version in here.items() if facts.get(name) != version]
     return ", ".join(f"{name} is {facts.get(name)}, not {here[name]}" for name in wrong) or None
-
-
-def _start_cluster(jobs: int) -> LocalCluster:
-    """A cluster of processes of this machine, which ends with this process."""
-    workers = max(1, min(jobs, os.cpu_count() or 1))
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=-(-jobs // workers),
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-    )

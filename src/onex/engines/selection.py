@@ -50,9 +50,11 @@ class ClusterSettings:
 class ClusterEngines(Protocol):
     """What executes nodes elsewhere, in one run."""
 
-    @property
-    def slots(self) -> int:
-        """How many calls should be started at once, unless the user says so."""
+    def slots(self, *, repeatable: bool) -> int:
+        """How many calls should be started at once, unless the user says so.
+
+        ``repeatable`` says that all of them may be repeated if they do not return.
+        """
         ...
 
     @property
@@ -103,10 +105,11 @@ class Engines:
         if host.cluster is not None:
             self._elsewhere = _elsewhere(host, host.cluster.engine)
 
-    @property
-    def slots(self) -> int:
+    def slots(self, *, repeatable: bool) -> int:
         """How many calls should be started at once, unless the user says so."""
-        return self.host.jobs if self._elsewhere is None else self._elsewhere.slots
+        if self._elsewhere is None:
+            return self.host.jobs
+        return self._elsewhere.slots(repeatable=repeatable)
 
     @property
     def store(self) -> SharedArtifacts | None:

@@ -271,7 +271,8 @@ class ExecutionOrchestrator:
             reactor.close()
             raise
         if not options.has_jobs:
-            options = replace(options, jobs=engines.slots)
+            is_repeatable = all(p.node.metadata.idempotent for p in plan.nodes.values())
+            options = replace(options, jobs=engines.slots(repeatable=is_repeatable))
         try:
             loader = NodeLoader(
                 self._home / NODES_FOLDER,
