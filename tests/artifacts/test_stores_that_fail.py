@@ -23,7 +23,6 @@ from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.errors import ArtifactsUnavailableError, ConfigurationError
 from onex.server.artifact_routes import ARTIFACTS
 from tests.artifacts.bucket_server import BUCKET, BucketServer
-from tests.artifacts.conftest import GROUP
 from tests.conftest import Project, RegistryServer
 
 ROUTES = ARTIFACTS.strip("/")
@@ -48,9 +47,11 @@ def share(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_share_that_is_not_mounted_is_no_empty_store(share: Path, tmp_path: Path) -> None:
+def test_a_share_that_is_not_mounted_is_no_empty_store(
+    share: Path, tmp_path: Path, group: str
+) -> None:
     copy, file = a_file(tmp_path, 10)
-    contents = FolderContents(share, GROUP, tmp_path / "seen")
+    contents = FolderContents(share, group, tmp_path / "seen")
     contents.write(copy, file)
     share.rename(tmp_path / "elsewhere")
     share.mkdir()
@@ -70,17 +71,19 @@ def test_a_share_that_is_not_mounted_is_no_empty_store(share: Path, tmp_path: Pa
 
 
 def test_another_machine_takes_a_folder_as_the_store_that_it_is(
-    share: Path, tmp_path: Path
+    share: Path, tmp_path: Path, group: str
 ) -> None:
     copy, file = a_file(tmp_path, 10)
-    FolderContents(share, GROUP).write(copy, file)
+    FolderContents(share, group).write(copy, file)
     seen = tmp_path / "seen by another"
-    assert SharedArtifacts(FolderContents(share, GROUP, seen)).has(copy.digest)
+    assert SharedArtifacts(FolderContents(share, group, seen)).has(copy.digest)
 
 
-def test_a_rename_whose_answer_was_lost_has_happened(share: Path, tmp_path: Path) -> None:
+def test_a_rename_whose_answer_was_lost_has_happened(
+    share: Path, tmp_path: Path, group: str
+) -> None:
     copy, file = a_file(tmp_path, 10)
-    contents = FolderContents(share, GROUP)
+    contents = FolderContents(share, group)
     draft = contents.draft_of(copy)
     draft.parent.mkdir(parents=True)
     shutil.copy(file, draft)
@@ -92,16 +95,16 @@ def test_a_rename_whose_answer_was_lost_has_happened(share: Path, tmp_path: Path
         contents.publish(other, draft)
 
 
-def test_a_folder_that_takes_nothing_says_so(share: Path, tmp_path: Path) -> None:
+def test_a_folder_that_takes_nothing_says_so(share: Path, tmp_path: Path, group: str) -> None:
     copy, file = a_file(tmp_path, 10)
-    (share / GROUP).write_text("in the way")
+    (share / group).write_text("in the way")
     with pytest.raises(ArtifactsUnavailableError, match="cannot be written"):
-        FolderContents(share, GROUP).write(copy, file)
+        FolderContents(share, group).write(copy, file)
 
 
-def test_drafts_of_writers_that_died_go_in_time(share: Path, tmp_path: Path) -> None:
+def test_drafts_of_writers_that_died_go_in_time(share: Path, tmp_path: Path, group: str) -> None:
     copy, file = a_file(tmp_path, 10)
-    contents = FolderContents(share, GROUP)
+    contents = FolderContents(share, group)
     contents.write(copy, file)
     other, _ = a_file(tmp_path, 10)
     young, old = contents.draft_of(copy), contents.draft_of(other)
@@ -127,11 +130,10 @@ while True:
 """
 
 
-@pytest.mark.parametrize(
-    "kind", ["folder", "registry", pytest.param("bucket", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("kind", ["folder", "registry", "bucket"])
+@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_only_whole_copies(
-    kind: str, request: pytest.FixtureRequest, share: Path, tmp_path: Path
+    kind: str, request: pytest.FixtureRequest, share: Path, tmp_path: Path, group: str
 ) -> None:
     environment = dict(os.environ)
     match kind:
@@ -149,7 +151,7 @@ def test_a_writer_that_is_killed_leaves_only_whole_copies(
     copy, file = a_file(tmp_path, 20_000_000)
     for delay in (0.02, 0.1, 0.3):
         process = subprocess.Popen(
-            [sys.executable, "-c", WRITE, place, GROUP, str(tmp_path), copy.name, str(file)],
+            [sys.executable, "-c", WRITE, place, group, str(tmp_path), copy.name, str(file)],
             env=environment, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout is not None
@@ -158,7 +160,7 @@ def test_a_writer_that_is_killed_leaves_only_whole_copies(
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    contents = open_contents(place, GROUP, environment, tmp_path)
+    contents = open_contents(place, group, environment, tmp_path)
     for written in list(contents.copies()):
         assert content_of(contents, written) == file.read_bytes()
     contents.write(copy, file)
@@ -169,12 +171,13 @@ def test_a_writer_that_is_killed_leaves_only_whole_copies(
 # A registry server
 
 
+@pytest.mark.slow
 def test_an_upload_goes_on_when_the_server_is_back(
-    registry_server: RegistryServer, tmp_path: Path
+    own_server: RegistryServer, tmp_path: Path, group: str
 ) -> None:
     copy, file = a_file(tmp_path, 6 * PART_BYTES + 5)
-    contents = RegistryContents(registry_server.url, registry_server.token, GROUP)
-    draft = FolderContents(registry_server.project.home / "shared-artifacts", GROUP).draft_of(copy)
+    contents = RegistryContents(own_server.url, own_server.token, group)
+    draft = FolderContents(own_server.project.home / "shared-artifacts", group).draft_of(copy)
     failures: list[ArtifactsUnavailableError] = []
 
     def write() -> None:
@@ -188,9 +191,9 @@ def test_an_upload_goes_on_when_the_server_is_back(
     while not (draft.exists() and draft.stat().st_size >= PART_BYTES):
         assert thread.is_alive()
         time.sleep(0.001)
-    registry_server.kill()
+    own_server.kill()
     had = draft.stat().st_size
-    registry_server.start()
+    own_server.start()
     thread.join()
     assert not failures
     assert had >= PART_BYTES
@@ -198,34 +201,43 @@ def test_an_upload_goes_on_when_the_server_is_back(
     contents.close()
 
 
+@pytest.mark.slow
 def test_a_download_goes_on_when_the_server_is_back(
-    registry_server: RegistryServer, tmp_path: Path
+    own_server: RegistryServer, tmp_path: Path, group: str
 ) -> None:
     copy, file = a_file(tmp_path, 30_000_000)
-    contents = RegistryContents(registry_server.url, registry_server.token, GROUP)
+    contents = RegistryContents(own_server.url, own_server.token, group)
     contents.write(copy, file)
     pieces = contents.read(copy)
     content = next(pieces)
-    registry_server.kill()
-    registry_server.start()
+    own_server.kill()
+    own_server.start()
     content += b"".join(pieces)
     assert content == file.read_bytes()
     contents.close()
 
 
-def test_a_server_that_is_gone_is_told(registry_server: RegistryServer, tmp_path: Path) -> None:
-    contents = RegistryContents(registry_server.url, registry_server.token, GROUP)
-    registry_server.stop()
+@pytest.mark.slow
+def test_a_server_that_is_gone_is_told(
+    own_server: RegistryServer, tmp_path: Path, group: str
+) -> None:
+    contents = RegistryContents(own_server.url, own_server.token, group)
+    own_server.stop()
     with pytest.raises(ArtifactsUnavailableError, match="does not answer"):
         list(contents.copies())
     contents.close()
 
 
 def part(
-    server: RegistryServer, name: str, offset: int, content: bytes, token: str | None = None
+    server: RegistryServer,
+    group: str,
+    name: str,
+    offset: int,
+    content: bytes,
+    token: str | None = None,
 ) -> tuple[int, str | None]:
     answer = server.ask(
-        f"{ROUTES}/{GROUP}/{name}", method="PATCH", content=content,
+        f"{ROUTES}/{group}/{name}", method="PATCH", content=content,
         token=server.token if token is None else token,
         upload_offset=str(offset), content_type="application/octet-stream",
     )  # fmt: skip
@@ -233,31 +245,33 @@ def part(
 
 
 def test_parts_are_taken_once_and_at_their_place(
-    registry_server: RegistryServer, tmp_path: Path
+    registry_server: RegistryServer, tmp_path: Path, group: str
 ) -> None:
     copy, file = a_file(tmp_path, 30)
     content = file.read_bytes()
-    assert part(registry_server, copy.name, 5, content[5:10]) == (409, "0")
-    assert part(registry_server, copy.name, 0, content[:10]) == (200, "10")
-    assert part(registry_server, copy.name, 0, content[:10]) == (200, "10"), "the answer was lost"
-    assert part(registry_server, copy.name, 0, content[:9]) == (409, "10")
-    assert part(registry_server, copy.name, 10, content[10:] + b"!") == (409, "10")
-    assert part(registry_server, copy.name, 10, content[10:20]) == (200, "20")
-    contents = RegistryContents(registry_server.url, registry_server.token, GROUP)
+    assert part(registry_server, group, copy.name, 5, content[5:10]) == (409, "0")
+    assert part(registry_server, group, copy.name, 0, content[:10]) == (200, "10")
+    assert part(registry_server, group, copy.name, 0, content[:10]) == (200, "10"), (
+        "the answer was lost"
+    )
+    assert part(registry_server, group, copy.name, 0, content[:9]) == (409, "10")
+    assert part(registry_server, group, copy.name, 10, content[10:] + b"!") == (409, "10")
+    assert part(registry_server, group, copy.name, 10, content[10:20]) == (200, "20")
+    contents = RegistryContents(registry_server.url, registry_server.token, group)
     assert list(contents.copies()) == []
-    assert part(registry_server, copy.name, 20, content[20:]) == (200, "30")
-    assert part(registry_server, copy.name, 20, content[20:]) == (200, "30")
+    assert part(registry_server, group, copy.name, 20, content[20:]) == (200, "30")
+    assert part(registry_server, group, copy.name, 20, content[20:]) == (200, "30")
     assert list(contents.copies(copy.digest)) == [copy]
     assert content_of(contents, copy) == content
     contents.close()
 
 
 def test_what_is_not_what_its_digest_says_is_refused(
-    registry_server: RegistryServer, tmp_path: Path
+    registry_server: RegistryServer, tmp_path: Path, group: str
 ) -> None:
     copy, file = a_file(tmp_path, 30)
-    assert part(registry_server, copy.name, 0, b"x" * 30)[0] == 400
-    contents = RegistryContents(registry_server.url, registry_server.token, GROUP)
+    assert part(registry_server, group, copy.name, 0, b"x" * 30)[0] == 400
+    contents = RegistryContents(registry_server.url, registry_server.token, group)
     assert list(contents.copies()) == []
     contents.write(copy, file)
     assert content_of(contents, copy) == file.read_bytes()
@@ -265,7 +279,7 @@ def test_what_is_not_what_its_digest_says_is_refused(
 
 
 def test_tokens_decide_who_reads_writes_and_removes(
-    registry_server: RegistryServer, tmp_path: Path
+    registry_server: RegistryServer, tmp_path: Path, group: str
 ) -> None:
     def token(role: str, namespaces: str = "*") -> str:
         made = registry_server.project.onex_here(
@@ -274,13 +288,13 @@ def test_tokens_decide_who_reads_writes_and_removes(
         return str(made.json["token"])
 
     copy, file = a_file(tmp_path, 30)
-    content, name = file.read_bytes(), f"{ROUTES}/{GROUP}/{copy.name}"
+    content, name = file.read_bytes(), f"{ROUTES}/{group}/{copy.name}"
     ask = registry_server.ask
     for weak in ("", token("reader"), token("publisher", "acme.*")):
-        assert part(registry_server, copy.name, 0, content, weak)[0] in {401, 403}
-        assert ask(f"{ROUTES}/{GROUP}", token=weak).status in {401, 403}
+        assert part(registry_server, group, copy.name, 0, content, weak)[0] in {401, 403}
+        assert ask(f"{ROUTES}/{group}", token=weak).status in {401, 403}
     publisher = token("publisher")
-    assert part(registry_server, copy.name, 0, content, publisher)[0] == 200
+    assert part(registry_server, group, copy.name, 0, content, publisher)[0] == 200
     assert ask(name, token=publisher).content == content
     assert ask(name, token=publisher, range="bytes=10-").content == content[10:]
     assert ask(name).status == 401
@@ -293,37 +307,37 @@ def test_tokens_decide_who_reads_writes_and_removes(
 @pytest.mark.parametrize(
     "name",
     [
-        f"{GROUP}/{'a' * 64}/../../../registry.db",
-        f"..%2f{GROUP}/{'a' * 64}/1-1-{'0' * 32}",
-        f"{GROUP}/{'a' * 63}%00/1-1-{'0' * 32}",
+        f"GROUP/{'a' * 64}/../../../registry.db",
+        f"..%2fGROUP/{'a' * 64}/1-1-{'0' * 32}",
+        f"GROUP/{'a' * 63}%00/1-1-{'0' * 32}",
         f"{'G' * 32}/{'a' * 64}/1-1-{'0' * 32}",
-        f"{GROUP}/{'a' * 64}/1-1-{'0' * 31}",
-        f"{GROUP}/{'a' * 64}/1-99999999999999-{'0' * 32}",
+        f"GROUP/{'a' * 64}/1-1-{'0' * 31}",
+        f"GROUP/{'a' * 64}/1-99999999999999-{'0' * 32}",
     ],
 )
-def test_odd_names_are_refused(registry_server: RegistryServer, name: str) -> None:
+def test_odd_names_are_refused(registry_server: RegistryServer, name: str, group: str) -> None:
     answer = registry_server.ask(
-        f"{ROUTES}/{name}",
+        f"{ROUTES}/{name.replace('GROUP', group)}",
         method="PATCH",
         content=b"x",
         token=registry_server.token,
         upload_offset="0",
     )
     assert answer.status in {400, 404, 422}
-    assert not (registry_server.project.home / "shared-artifacts" / GROUP).exists()
+    assert not (registry_server.project.home / "shared-artifacts" / group).exists()
 
 
 def test_a_part_that_is_too_large_is_refused(registry_server: RegistryServer) -> None:
     name = StoredCopy("sha256:" + "a" * 64, 1.0, 2 * PART_BYTES, "0" * 32).name
-    assert part(registry_server, name, 0, bytes(PART_BYTES + 1))[0] == 413
+    assert part(registry_server, group, name, 0, bytes(PART_BYTES + 1))[0] == 413
 
 
 def test_a_long_list_comes_in_parts(
-    registry_server: RegistryServer, monkeypatch: pytest.MonkeyPatch
+    registry_server: RegistryServer, monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
     folder = registry_server.project.home / "shared-artifacts"
     prepare_folder(folder, registry_server.project.home / "stores")
-    contents = FolderContents(folder, GROUP)
+    contents = FolderContents(folder, group)
     made = {
         StoredCopy(f"sha256:{number:064x}", float(number), 0, f"{number:032x}")
         for number in range(4_100)
@@ -332,7 +346,7 @@ def test_a_long_list_comes_in_parts(
         path = contents.path_of(copy)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    remote = RegistryContents(registry_server.url, registry_server.token, GROUP)
+    remote = RegistryContents(registry_server.url, registry_server.token, group)
     assert set(remote.copies()) == made
     remote.close()
 
@@ -351,22 +365,24 @@ def test_places_that_are_no_stores_are_refused(make_project: Callable[[str], Pro
     assert "s3://" in done.json["error"]["hint"]
 
 
-def test_a_token_is_not_sent_in_the_clear() -> None:
+def test_a_token_is_not_sent_in_the_clear(group: str) -> None:
     with pytest.raises(ConfigurationError, match="unencrypted"):
-        RegistryContents("http://registry.example/", "secret", GROUP)
+        RegistryContents("http://registry.example/", "secret", group)
 
 
 @pytest.mark.slow
-def test_a_bucket_that_refuses_says_why(bucket_server: BucketServer, tmp_path: Path) -> None:
+def test_a_bucket_that_refuses_says_why(
+    bucket_server: BucketServer, tmp_path: Path, group: str
+) -> None:
     copy, file = a_file(tmp_path, 10)
     wrong = bucket_server.environment | {"AWS_SECRET_ACCESS_KEY": "wrong"}
     with pytest.raises(ArtifactsUnavailableError, match="403"):
-        BucketContents(f"s3://{BUCKET}", GROUP, wrong).write(copy, file)
+        BucketContents(f"s3://{BUCKET}", group, wrong).write(copy, file)
 
 
-def test_the_mark_is_the_only_thing_that_makes_a_store(tmp_path: Path) -> None:
+def test_the_mark_is_the_only_thing_that_makes_a_store(tmp_path: Path, group: str) -> None:
     root = tmp_path / "new"
     with pytest.raises(ArtifactsUnavailableError):
-        list(FolderContents(root, GROUP).copies())
-    assert list(FolderContents(root, GROUP, tmp_path / "seen").copies()) == []
+        list(FolderContents(root, group).copies())
+    assert list(FolderContents(root, group, tmp_path / "seen").copies()) == []
     assert [file.name for file in root.iterdir()] == [MARK_FILE]

@@ -21,6 +21,8 @@ from onex.domain.result import RunStatus, StepStatus
 from tests.conftest import CommandResult, Project
 from tests.engines.conftest import local_cluster
 
+pytestmark = pytest.mark.slow
+
 NODE = """\
 import os, time
 from pathlib import Path
@@ -280,7 +282,6 @@ def test_without_a_scheduler_a_cluster_is_started_and_ended(
     assert left.stdout == ""
 
 
-@pytest.mark.slow
 def test_a_scheduler_that_is_restarted_ends_no_run_silently(site: Site, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -342,7 +343,6 @@ def test_a_cluster_without_workers_is_given_up_some_time(
     assert "no worker" in done.json["steps"]["it[0]"]["error"]["message"]
 
 
-@pytest.mark.slow
 def test_a_host_that_is_killed_is_followed_by_another_and_no_effect_comes_twice(
     make_project: Callable[[str], Project], postgres: str, tmp_path: Path
 ) -> None:

@@ -272,7 +272,7 @@ def test_cancelling_ends_what_runs_and_starts_nothing_more(runs: Runs, tmp_path:
     assert {run.steps[name].status for name in ("long", "many", "more")} == {StepStatus.CANCELLED}
     begun = [s for s in run.steps.values() if s.in_flight]
     assert len(begun) <= 5, "what did not begin is not in flight"
-    time.sleep(1.0)
+    time.sleep(0.5)
     assert (shared / "calls").read_text() == made, "none runs afterwards"
 
 
@@ -289,7 +289,7 @@ def test_progress_and_prints_are_told_live(runs: Runs) -> None:
 
     result = runs.run(
         step("a", do="progress"),
-        step("b", do="sleep", seconds=1.5, text="while it runs"),
+        step("b", do="sleep", seconds=0.8, text="while it runs"),
         observer=observer,
     )
     assert result.success
