@@ -327,7 +327,7 @@ def test_odd_names_are_refused(registry_server: RegistryServer, name: str, group
     assert not (registry_server.project.home / "shared-artifacts" / group).exists()
 
 
-def test_a_part_that_is_too_large_is_refused(registry_server: RegistryServer) -> None:
+def test_a_part_that_is_too_large_is_refused(registry_server: RegistryServer, group: str) -> None:
     name = StoredCopy("sha256:" + "a" * 64, 1.0, 2 * PART_BYTES, "0" * 32).name
     assert part(registry_server, group, name, 0, bytes(PART_BYTES + 1))[0] == 413
 
