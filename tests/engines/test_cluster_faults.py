@@ -79,14 +79,15 @@ class Site:
     def workers(self) -> list[int]:
         return [nanny.process.pid for nanny in self.cluster.workers.values()]
 
-    def busy_worker(self) -> int:
-        """The process of the worker that has a process of a node below it."""
+    def busy_workers(self) -> list[int]:
+        """The processes of the workers that have a process of a node below them."""
+        found = []
         for pid in self.workers():
             for child in _descendants(pid):
                 command = Path(f"/proc/{child}/cmdline").read_bytes()
                 if b"zygote" in command and len(_descendants(child)) > 0:
-                    return pid
-        raise AssertionError("no worker is busy")
+                    found.append(pid)
+        return found
 
     def recorded(self):
         with self.project.registry() as registry:
@@ -119,7 +120,7 @@ def test_a_call_whose_worker_is_killed_is_repeated_only_if_it_may_be(site: Site,
     site.flow(node=node, until=str(site.until))
     process = site.start()
     site.wait_for(lambda: site.begun() == {"call0": 1})
-    os.kill(site.busy_worker(), signal.SIGKILL)
+    os.kill(site.busy_workers()[0], signal.SIGKILL)
     if node == "safe":
         site.wait_for(lambda: site.begun() == {"call0": 2})
         site.until.touch()
@@ -138,6 +139,33 @@ def test_a_call_whose_worker_is_killed_is_repeated_only_if_it_may_be(site: Site,
     )
     assert resumed.json["steps"]["it[0]"]["error"]["code"] == "EXE010"
     assert site.begun() == {"call0": 1}
+
+
+def test_calls_of_a_host_that_is_gone_are_ended(site: Site) -> None:
+    site.flow(node="once", until=str(site.until))
+    process = site.start()
+    site.wait_for(lambda: site.begun() == {"call0": 1})
+    assert site.busy_workers()
+    process.kill()
+    process.wait()
+    site.wait_for(lambda: not site.busy_workers())
+
+
+def test_a_worker_that_never_answers_holds_up_no_end(site: Site) -> None:
+    site.flow(node="once", calls=2, until=str(site.until))
+    process = site.start()
+    site.wait_for(lambda: len(site.begun()) == 2)
+    worker = site.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+        site.until.touch()
+        again = site.run("--no-cache", "--jobs", "1")
+        assert "does not answer" in again.stderr
+        assert again.code == 0
+    finally:
+        os.kill(worker, signal.SIGCONT)
 
 
 def test_a_worker_that_stands_still_for_a_while_is_waited_for(site: Site) -> None:

@@ -36,6 +36,11 @@ class StorePlace:
     url: str
     group: str
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, named by its path."""
+        return "://" not in self.url
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterNode:

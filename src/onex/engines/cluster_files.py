@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onex.artifacts.artifact_store import ArtifactStore
@@ -30,18 +30,26 @@ class ClusterFiles:
     """What one worker has fetched from one store. Serves many threads."""
 
     def __init__(
-        self, place: StorePlace, folder: Path, environment: Mapping[str, str], settings: Path
+        self,
+        place: StorePlace,
+        folder: Path,
+        hidden: Sequence[str],
+        environment: Mapping[str, str],
+        settings: Path,
     ) -> None:
         """Prepare.
 
         Args:
             place: the store.
-            folder: the worker's own, for what it fetches.
+            folder: where to keep what is fetched.
+            hidden: what no node may read, beside the store.
             environment: where keys and tokens for the store come from.
             settings: the user's folder of settings, which has the tokens of registries.
         """
         self._folder = folder
-        self._hidden = (os.path.realpath(folder), os.path.realpath(settings))
+        self._hidden = tuple(hidden)
+        if place.is_folder:
+            self._hidden += (os.path.realpath(place.url),)
         contents = open_contents(place.url, place.group, environment, settings)
         self._store = ArtifactStore(folder / "artifacts", SharedArtifacts(contents))
         self._unpacked: dict[str, Path] = {}

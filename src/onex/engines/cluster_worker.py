@@ -314,7 +314,8 @@ class CallService(WorkerPlugin):
         with self._lock:
             if place not in self._files:
                 folder = self._folder / place.group
-                self._files[place] = ClusterFiles(place, folder, os.environ, self._settings)
+                hidden = tuple(map(os.path.realpath, (self._folder, self._settings)))
+                self._files[place] = ClusterFiles(place, folder, hidden, os.environ, self._settings)
             return self._files[place]
 
     def _claim(self, call: ClusterCall) -> None:
@@ -403,6 +404,8 @@ class CallService(WorkerPlugin):
         self._set_log_timer(attempt, now)
         try:
             run.engines.engine_for(call.node.kind, call.node.isolation).start(made)
+        except OnexError as error:
+            made.fail(error)
         except Exception as error:  # noqa: BLE001 - without an end the task would wait for ever
             made.fail(InternalError(f"{type(error).__name__}: {error}", hint="please report this"))
 

@@ -5,12 +5,15 @@ How connections are secured, Dask's own configuration says (``distributed.comm.t
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import dask
 from distributed import Client, Future
@@ -20,11 +23,14 @@ from onex.domain.json_value import JsonObject, as_object, parse_json
 from onex.engines.cluster_call import ONEX, PYTHON
 from onex.engines.cluster_worker import SERVICE, describe, end_run, run_calls, stop_calls
 from onex.engines.own_cluster import OwnCluster
+from onex.remote.deadline_calls import call_all
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 """How often it is looked whether the workers are others than before."""
+
+Result = TypeVar("Result")
 
 LOGGER = logging.getLogger("onex.run")
 
@@ -76,10 +82,10 @@ class DaskConnection:
         client = self._client
         try:
             if not self.is_own and client.status == "running":
-                client.run(end_run, self.topic, on_error="ignore")
-                client.set_metadata([SERVICE, self.topic], None)
+                _within(lambda: client.run(end_run, self.topic, on_error="ignore"))
+                _within(lambda: client.set_metadata([SERVICE, self.topic], None))
         except (OSError, RuntimeError, TimeoutError) as error:
-            LOGGER.debug("the scheduler did not answer at the end: %s", error)
+            LOGGER.warning("the cluster did not answer at the end of the run: %s", error)
         client.close(timeout=ANSWER_SECONDS)
         self._close_cluster()
 
@@ -139,12 +145,33 @@ class DaskConnection:
         return client.status != "running" or not client.scheduler_info(n_workers=-1)["workers"]
 
     def stop(self, names: Sequence[str]) -> None:
-        """Have all workers stop attempts or topics, and let none of them begin later."""
-        self._client.run(stop_calls, list(names), on_error="ignore")
+        """Have all workers stop attempts or topics, and let none of them begin later.
+
+        Raises:
+            TimeoutError: not all of them answered in time.
+        """
+        _within(lambda: self._client.run(stop_calls, list(names), on_error="ignore"))
 
     def cancel(self, futures: Sequence[Future[list[str]]]) -> None:
-        """Take tasks back that have not ended."""
-        self._client.cancel(list(futures))
+        """Take tasks back that have not ended; raises TimeoutError."""
+        _within(lambda: self._client.cancel(list(futures)))
+
+    def _described(self, addresses: Sequence[str]) -> Mapping[str, object]:
+        """What workers say of themselves, each asked on its own; those that do not are left out."""
+
+        def ask(address: str) -> object:
+            answers = self._client.run(describe, workers=[address], on_error="return")
+            return answers.get(address)
+
+        calls = [functools.partial(ask, address) for address in addresses]
+        try:
+            return dict(zip(addresses, call_all(calls, 16, ANSWER_SECONDS), strict=True))
+        except TimeoutError:
+            found: dict[str, object] = {}
+            for address, call in zip(addresses, calls, strict=True):
+                with contextlib.suppress(TimeoutError):
+                    (found[address],) = call_all([call], 1, 1.0)
+            return found
 
     def _look(self) -> int:
         """Ask new workers what they are; returns how many calls all that are fit serve at once.
@@ -166,7 +193,7 @@ class DaskConnection:
             addresses = frozenset(workers)
             if addresses == self._known and self._fit is not None:
                 return self.slots
-            described = self._client.run(describe, workers=sorted(addresses), on_error="return")
+            described = self._described(sorted(addresses))
             refused = {
                 address: why
                 for address in sorted(addresses)
@@ -188,8 +215,19 @@ class DaskConnection:
             return self.slots
 
 
+def _within(ask: Callable[[], Result]) -> Result:
+    """What the cluster answers; raises TimeoutError if it does not within some seconds.
+
+    One worker that stands still would hold up all that is asked of all of them.
+    """
+    (answer,) = call_all([ask], 1, ANSWER_SECONDS)
+    return answer
+
+
 def _why_unfit(described: object) -> str | None:
     """Why a worker cannot be used, by what it says of itself or the exception in place of that."""
+    if described is None:
+        return "it does not answer"
     if not isinstance(described, str):
         return f"onex is not installed there ({described})"
     facts = json.loads(described)
