@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ class ClusterFiles:
             self._hidden += (os.path.realpath(place.url),)
         contents = open_contents(place.url, place.group, environment, settings)
         self._store = ArtifactStore(folder / "artifacts", SharedArtifacts(contents))
-        self._unpacked: dict[str, Path] = {}
+        self._loaded: dict[str, LoadedNode] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -68,10 +69,14 @@ class ClusterFiles:
             DigestMismatchError, ArchiveRefusedError: what is there is something else.
             NodeLoadError: it cannot be unpacked.
         """
+        key = json.dumps(node.to_json())
         with self._lock:
-            folder = self._unpacked.get(node.digest)
-            if folder is None or not folder.is_dir():
-                folder = self._unpacked[node.digest] = self._unpack(node)
+            known = self._loaded.get(key)
+            if known is None or not known.file.exists():
+                known = self._loaded[key] = self._load(node, self._unpack(node))
+            return known
+
+    def _load(self, node: ClusterNode, folder: Path) -> LoadedNode:
         file = folder / node.target
         is_strict = node.isolation is IsolationLevel.STRICT
         rules = SandboxRules(limits=node.limits)

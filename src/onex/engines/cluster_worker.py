@@ -351,7 +351,6 @@ class CallService(WorkerPlugin):
 
         def on_start(_: str) -> None:
             attempt.is_made = True
-            self._tell(call, {"started": self._name})
 
         def on_progress(fraction: float, message: str) -> None:
             now = time.perf_counter()

@@ -39,12 +39,12 @@ from onex.engines.redaction import LogTail
 from onex.engines.selection import EngineHost
 
 SLOTS_PER_THREAD = 2
-SLOTS_OF_REPEATABLE = 32
+SLOTS_OF_REPEATABLE = 128
 """How many calls are handed out for each thread of the workers, so that none waits for the next.
 Those that may be repeated can be many: what was handed out counts as begun if the host dies."""
 
 BATCH_SECONDS = 0.05
-MAXIMUM_BATCH = 64
+MAXIMUM_BATCH = 128
 """Short calls of a step go to a worker together, so many or for so long at most: handing a task
 over takes longer than they do."""
 
