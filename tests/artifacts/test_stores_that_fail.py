@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from onex.artifacts.bucket_contents import BucketContents
-from onex.artifacts.contents import ArtifactContents, StoredCopy
+from onex.artifacts.contents import ArtifactContents, CopyGoneError, StoredCopy
 from onex.artifacts.folder_contents import MARK_FILE, FolderContents, prepare_folder
 from onex.artifacts.registry_contents import PART_BYTES, RegistryContents
 from onex.artifacts.shared_artifacts import SharedArtifacts
@@ -93,6 +94,22 @@ def test_a_rename_whose_answer_was_lost_has_happened(
     other, _ = a_file(tmp_path, 10)
     with pytest.raises(OSError, match="No such file"):
         contents.publish(other, draft)
+
+
+def test_a_copy_that_another_machine_removed_while_it_was_read_is_gone(
+    share: Path, tmp_path: Path, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, file = a_file(tmp_path, 10)
+    contents = FolderContents(share, group)
+    contents.write(copy, file)
+
+    def stale(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    # There is no file server here: this is what NFS says of a file that is removed while open.
+    monkeypatch.setattr(Path, "open", stale)
+    with pytest.raises(CopyGoneError):
+        content_of(contents, copy)
 
 
 def test_a_folder_that_takes_nothing_says_so(share: Path, tmp_path: Path, group: str) -> None:

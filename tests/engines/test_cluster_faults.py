@@ -141,6 +141,25 @@ def test_a_call_whose_worker_is_killed_is_repeated_only_if_it_may_be(site: Site,
     assert site.begun() == {"call0": 1}
 
 
+def test_what_has_ended_is_not_made_again_when_its_worker_dies(site: Site) -> None:
+    site.project.workflow(
+        {
+            "first": {"node": "safe", "foreach": [f"call{n}" for n in range(6)],
+                      "with": {"name": "${{ item }}", "folder": str(site.shared)}},
+            "then": {"node": "safe", "needs": ["first"],
+                     "with": {"name": "then", "folder": str(site.shared), "until": str(site.until)}},
+        }
+    )  # fmt: skip
+    process = site.start()
+    site.wait_for(lambda: "then" in site.begun())
+    for worker in site.workers():
+        os.kill(worker, signal.SIGKILL)
+    site.wait_for(lambda: site.begun()["then"] == 2)
+    site.until.touch()
+    assert process.wait(60) == 0
+    assert set(site.begun().items()) == {("then", 2), *((f"call{n}", 1) for n in range(6))}
+
+
 def test_calls_of_a_host_that_is_gone_are_ended(site: Site) -> None:
     site.flow(node="once", until=str(site.until))
     process = site.start()

@@ -7,6 +7,7 @@ written beside the others and then given its name, which nobody else will use.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -107,6 +108,9 @@ class FolderContents:
             self._require_mark()
             raise CopyGoneError from error
         except OSError as error:
+            if error.errno == errno.ESTALE:
+                # Another machine removed it while it was read here, by NFS.
+                raise CopyGoneError from error
             raise self._unavailable("cannot be read", error) from error
 
     def has(self, copy: StoredCopy) -> bool:

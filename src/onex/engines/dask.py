@@ -377,6 +377,8 @@ class DaskCalls:
                 end = ClusterEnd.parse(texts[position])
                 self._note_seconds(submission.call.node.digest, end.seconds)
                 self._reactor.post(functools.partial(self._end, submission, end))
+            # What is held here Dask would compute once more if its worker died.
+            future.release()
 
     def _note_seconds(self, digest: str, seconds: float) -> None:
         """Remember how long calls of a node take, the last ones the most."""
