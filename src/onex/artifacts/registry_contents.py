@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from onex.artifacts.contents import CopyGoneError, StoredCopy
-from onex.domain.errors import ArtifactsUnavailableError, ConfigurationError
+from onex.domain.errors import ArtifactsUnavailableError
 from onex.domain.json_value import JsonObject, as_object, parse_json
 from onex.domain.url import without_secrets
 from onex.telemetry.tracing import NO_TRACER, Tracer
@@ -52,14 +51,9 @@ class RegistryContents:
         """
         import httpx2
 
-        from onex.remote.index_transport import LOOPBACK, plain_transport
+        from onex.remote.index_transport import plain_transport, require_encryption
 
-        parts = urlsplit(url)
-        if token and parts.scheme != "https" and parts.hostname not in LOOPBACK:
-            raise ConfigurationError(
-                f"the token for {without_secrets(url)} would be sent unencrypted",
-                hint="use https for the store of artifacts",
-            )
+        require_encryption(url, token)
         self.place = without_secrets(url.rstrip("/"))
         self._url = f"{url.rstrip('/')}/{ROUTES}/{group}"
         self._client = httpx2.Client(

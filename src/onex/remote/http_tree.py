@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
-from onex.domain.errors import ConfigurationError, SourceError
+from onex.domain.errors import SourceError
 from onex.domain.json_value import JsonObject, JsonValue, as_object, parse_json
 from onex.domain.remote_errors import (
     RemoteProtocolError,
@@ -71,14 +70,13 @@ class HttpTree:
         """
         import httpx2
 
-        from onex.remote.index_transport import LOOPBACK, cached_transport, plain_transport
+        from onex.remote.index_transport import (
+            cached_transport,
+            plain_transport,
+            require_encryption,
+        )
 
-        parts = urlsplit(url)
-        if token and parts.scheme != "https" and parts.hostname not in LOOPBACK:
-            raise ConfigurationError(
-                f"the token for {without_secrets(url)} would be sent unencrypted",
-                hint="use https, or onex logout to go without a token",
-            )
+        require_encryption(url, token)
         self._url = url.rstrip("/") + "/"
         self._at_least = 0
         self._seconds = REQUEST_SECONDS

@@ -18,6 +18,8 @@ import hishel
 import httpx2
 from hishel.httpx2 import CacheTransport
 
+from onex.domain.errors import ConfigurationError
+from onex.domain.url import without_secrets
 from onex.local_machine import make_folder
 from onex.telemetry.logs import CORRELATION, log_fields
 from onex.telemetry.tracing import NO_TRACER, Tracer
@@ -79,6 +81,20 @@ class _RegistryTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+
+def require_encryption(url: str, token: str | None) -> None:
+    """Refuse to send a token over a connection that others can read.
+
+    Raises:
+        ConfigurationError: it would leave this machine unencrypted.
+    """
+    parts = urlsplit(url)
+    if token and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise ConfigurationError(
+            f"the token for {without_secrets(url)} would be sent unencrypted",
+            hint="use https, or onex logout to go without a token",
+        )
 
 
 def plain_transport(
