@@ -74,7 +74,7 @@ def main() -> None:
     (root / "onex.toml").write_text('artifacts = "store"\n[[sources]]\npath = "nodes"\n')
     cluster = LocalCluster(
         n_workers=2, threads_per_worker=1, memory_limit=0, host="127.0.0.1",
-        dashboard_address=None, silence_logs=logging.CRITICAL,
+        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
     )  # fmt: skip
     opened = Registry.open(root / "state", start=root, environment=dict(os.environ))
     with cluster, Client(cluster) as client, opened as registry:

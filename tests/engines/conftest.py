@@ -20,7 +20,7 @@ def local_cluster(folder: Path, **options: object) -> Iterator[LocalCluster]:
     settings = {"n_workers": 2, "threads_per_worker": 2, "memory_limit": 0} | options
     environment = {"ONEX_SECRET_KEY": SECRET, "ONEX_SETTINGS_FOLDER": str(folder / "settings")}
     with LocalCluster(
-        host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL,
+        host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
         local_directory=str(folder), env=dict(os.environ) | environment, **settings,
     ) as cluster:  # fmt: skip
         yield cluster

@@ -9,7 +9,7 @@ import pytest
 
 from onex.domain.errors import SecretsNotPrivateError
 from onex.engines.redaction import Redaction
-from onex.execution.context_factory import SecretStore
+from onex.engines.secret_store import SecretStore
 from tests.conftest import Project
 from tests.execution.test_run import processes_of
 

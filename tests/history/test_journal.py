@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from onex.history.opening import open_journal
 from onex.history.sql_journal import SqlRunJournal
 from onex.telemetry import metric_catalog as catalog
 from onex.telemetry.measurements import Measurements
+from tests.conftest import Project
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -487,3 +488,18 @@ def test_starts_of_what_may_be_repeated_are_stored_while_they_last(shared: Histo
         while len(other.holder.starts("r")) < 2:
             wait.wait(0.05)
     assert set(other.holder.starts("r")) == {"b", "c"}
+
+
+def test_a_database_that_has_runs_is_refused_before_anything_is_copied(
+    make_project: Callable[[str], Project], postgres: str
+) -> None:
+    one, other = make_project("one"), make_project("other")
+    for project in (one, other):
+        project.add("node")
+        project.scan()
+    with closing(open_journal(postgres, other.home)) as journal:
+        journal.begin(new_run("r"))
+        refused = one.onex_here("storage", "migrate", "--to", postgres, "--json")
+        assert refused.json["error"]["code"] == StorageCopyError.code
+        journal.connection.rows("DELETE FROM runs RETURNING run_id")
+    assert one.onex_here("storage", "migrate", "--to", postgres, "--json").code == 0

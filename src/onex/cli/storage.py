@@ -11,7 +11,7 @@ from onex.cli.output import Output, counted
 from onex.domain.errors import Location, PathNotReadableError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.url import without_secrets
-from onex.history.copying import copy_history_to
+from onex.history.copying import copy_history_to, require_no_history
 from onex.registry import Registry
 from onex.storage import copying
 from onex.storage.copying import CopyReport, back_up, copy_to
@@ -75,6 +75,7 @@ def migrate(output: Output, url: str | None, url_file: Path | None, home: Path |
         )
     with Registry.open(home) as registry:
         home, storage = registry.configuration.home, registry.configuration.storage
+        require_no_history(url, storage, home)
         report = copy_to(registry.storage, url, home)
         runs = copy_history_to(url, storage, home)
     place = without_secrets(url)

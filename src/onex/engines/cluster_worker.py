@@ -33,6 +33,7 @@ from onex.domain.errors import (
     WorkerUnfitError,
 )
 from onex.domain.json_value import JsonObject, find_unwritable, sha256_of
+from onex.domain.permission import Permission
 from onex.domain.result import CallEnd, CallFailure, CallOutcome
 from onex.engines.cluster_call import ONEX, PYTHON, ClusterCall, ClusterEnd, StorePlace
 from onex.engines.cluster_files import ClusterFiles
@@ -40,6 +41,12 @@ from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
 from onex.engines.environment import installed_version
 from onex.engines.reactor import Reactor
 from onex.engines.redaction import LogTail, Redaction
+from onex.engines.secret_store import (
+    SECRETS_FOLDER,
+    SecretStore,
+    missing_secret,
+    secrets_among,
+)
 from onex.engines.selection import EngineHost, Engines
 from onex.engines.supervisor import Supervisor
 from onex.engines.work_folders import WorkFolders
@@ -300,15 +307,16 @@ class CallService(WorkerPlugin):
     def _secrets_of(self, call: ClusterCall) -> Mapping[str, str]:
         if call.secrets is not None:
             return call.secrets
-        names = [p.partition(":")[2] for p in call.node.permissions if p.startswith(_SECRET)]
-        found = {name: os.environ.get(SECRET_PREFIX + name) for name in names}
-        missing = [name for name, value in found.items() if value is None]
-        if missing:
+        wanted = secrets_among([Permission.parse(text) for text in call.node.permissions])
+        found = SecretStore(os.environ).find(wanted) if wanted else {}
+        missing = missing_secret(wanted, found)
+        if missing is not None:
             raise SecretMissingError(
-                f"the worker {self._name} has no secret {missing[0]}",
-                hint=f"set {SECRET_PREFIX}{missing[0]} in the environment of all workers",
+                f"the worker {self._name} has no secret {missing}",
+                hint=f"set {SECRET_PREFIX}{missing} in the environment of all workers, or put it"
+                f" into {SECRETS_FOLDER}",
             )
-        return {name: value for name, value in found.items() if value is not None}
+        return found
 
     def _files_of(self, place: StorePlace) -> ClusterFiles:
         with self._lock:
@@ -446,6 +454,3 @@ class CallService(WorkerPlugin):
                 f"in the result, {unwritable}", hint="return what JSON in UTF-8 can hold"
             )
         return CallOutcome(files.take(end.output, workdir), log)
-
-
-_SECRET = "secret.access:"

@@ -59,7 +59,7 @@ def main() -> None:
         n_workers=workers,
         threads_per_worker=threads,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         memory_limit=0,
         silence_logs=logging.CRITICAL,
     ) as cluster:

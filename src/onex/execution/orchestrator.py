@@ -37,12 +37,13 @@ from onex.domain.workflow import Workflow
 from onex.engines.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name, named
 from onex.engines.reactor import Reactor, signals_handled_by
 from onex.engines.redaction import Redaction
+from onex.engines.secret_store import SecretStore
 from onex.engines.selection import LOCAL, ClusterSettings, EngineHost, Engines
 from onex.engines.supervisor import Supervisor
 from onex.engines.work_folders import WorkFolders
 from onex.execution.cache_lookup import CacheLookup
 from onex.execution.call import CallBoundary
-from onex.execution.context_factory import ExecutionContextFactory, SecretStore
+from onex.execution.context_factory import ExecutionContextFactory
 from onex.execution.events import Observer, RunStarted, Warned
 from onex.execution.forecast import (
     RunForecast,

@@ -34,6 +34,16 @@ _TABLES = (
 )
 
 
+def require_no_history(url: str, storage: str | None, home: Path) -> None:
+    """Refuse a storage that ``copy_history_to`` could not copy to, before anything is copied.
+
+    Raises as it does.
+    """
+    if is_server(url) or is_server(storage):
+        with closing(open_journal(url, home)) as target:
+            _require_no_runs(target)
+
+
 def copy_history_to(url: str, storage: str | None, home: Path) -> int | None:
     """Copy the history of a registry to where it is for one in another storage.
 
@@ -64,10 +74,7 @@ def copy_history(source: SqlRunJournal, target: SqlRunJournal) -> int:
     Raises:
         StorageCopyError: the target is not empty, or says something else afterwards.
     """
-    if target.connection.rows("SELECT 1 FROM runs LIMIT 1"):
-        raise StorageCopyError(
-            "the history to copy to is not empty", hint="name a database that has no runs yet"
-        )
+    _require_no_runs(target)
     runs = 0
     with source.connection.snapshot(), target.connection.shared_transaction():
         for rows in _batches(source.connection, _RUNS):
@@ -81,6 +88,13 @@ def copy_history(source: SqlRunJournal, target: SqlRunJournal) -> int:
         for table in (_RUNS, *_TABLES):
             _compare(source.connection, target.connection, table)
     return runs
+
+
+def _require_no_runs(target: SqlRunJournal) -> None:
+    if target.connection.rows("SELECT 1 FROM runs LIMIT 1"):
+        raise StorageCopyError(
+            "the history to copy to is not empty", hint="name a database that has no runs yet"
+        )
 
 
 def _copy_runs(source: SqlRunJournal, target: SqlRunJournal, rows: list[Row]) -> None:
