@@ -183,6 +183,7 @@ def test_a_file_damaged_while_it_is_open_is_replaced(tmp_path: Path) -> None:
     cache.close()
 
 
+@pytest.mark.slow
 def test_the_commands_use_the_shared_level(
     project: Project, valkey: ValkeyServer, tmp_path: Path
 ) -> None:

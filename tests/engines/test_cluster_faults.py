@@ -40,6 +40,17 @@ def execute(context, *, name, folder, until="", seconds=0.0, memory=0):
 """
 
 
+SCRIPT = """\
+from pathlib import Path
+from onex import Registry
+from onex.manifests.workflow_file import load_workflow
+
+with Registry.open() as registry:
+    plan = registry.plan(load_workflow(Path("test.workflow.yaml")), {})
+    print(registry.run(plan, use_cache=False).status)
+"""
+
+
 class Site:
     """A project whose nodes run on a cluster of its own, and a folder in which calls leave marks."""
 

@@ -196,6 +196,7 @@ EFFECT = (
 @pytest.mark.parametrize(
     "end", ["SIGTERM", "SIGINT", "fail fast", "time of the run", "time of the call", "crash"]
 )
+@pytest.mark.slow
 def test_a_call_that_did_not_return_is_not_made_again_unasked(project: Project, end: str) -> None:
     effects = project.root / "effects"
     effects.mkdir()

@@ -209,6 +209,7 @@ def test_what_a_run_says_is_escaped_in_pages(project: Project) -> None:
     assert "&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_old_runs_go_with_what_only_they_refer_to(files: Project) -> None:
     for text in ("one", "two", "three"):
         two_steps(files, text)

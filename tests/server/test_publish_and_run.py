@@ -348,6 +348,7 @@ def test_a_cache_between_that_is_behind_is_told(author: Project, server: Registr
     assert "you published with entry 10000" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_workflow_takes_its_nodes_from_two_servers(
     make_project: Make, serve: Serve, author: Project, server: RegistryServer
 ) -> None:

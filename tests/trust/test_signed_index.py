@@ -393,6 +393,7 @@ def test_a_backup_that_is_restored_is_signed_in_later_versions(
     assert reader.resolve("greeter").json["selected"] == {"tool://test.greeter": "1.1.0"}
 
 
+@pytest.mark.slow
 def test_a_server_signs_what_is_published_to_it(
     make_project: Callable[[str], Project], serve: Callable[..., RegistryServer]
 ) -> None:
