@@ -26,6 +26,7 @@ from onex.domain.errors import ArtifactNotFoundError, FileNotWrittenError, Usage
 from onex.local_machine import locked, make_folder
 from onex.server.gate import Caller
 from onex.server.models import Json
+from onex.server.problem import PROBLEM_TYPE, problem
 from onex.server.requests import INTERFACE, Requests, problems
 
 ARTIFACTS = f"{INTERFACE}/artifacts/"
@@ -84,7 +85,8 @@ def artifact_routes(api: Requests, home: Path) -> APIRouter:
         return {"copies": names[:LISTED_AT_ONCE], "more": len(names) > LISTED_AT_ONCE}
 
     @router.patch("/artifacts/{group}/{hexadecimal}/{written}",
-                  responses=problems(403, 409, 413, 422), openapi_extra=_PART_BODY)  # fmt: skip
+                  responses=problems(403, 409, 413, 422), openapi_extra=_PART_BODY,
+                  response_model=Json)  # fmt: skip
     def receive(
         response: Response,
         group: Group,
@@ -92,7 +94,7 @@ def artifact_routes(api: Requests, home: Path) -> APIRouter:
         written: Written,
         upload_offset: Annotated[int, Header(ge=0, le=MAXIMUM_ARTIFACT_BYTES)],
         part: bytes = Depends(part_of),
-    ) -> Json:
+    ) -> Json | Response:
         """Take a part of a copy, which is there for others when the last one has arrived.
 
         A part that is here already is a success, so that a request can be repeated whose answer
@@ -102,9 +104,11 @@ def artifact_routes(api: Requests, home: Path) -> APIRouter:
         if copy.size_bytes > MAXIMUM_ARTIFACT_BYTES:
             raise UsageError("an artifact may not be as large", hint="split it")
         arrived = _arrived(contents(group), copy, upload_offset, part)
-        response.headers[OFFSET_HEADER] = str(arrived)
+        headers = {OFFSET_HEADER: str(arrived)}
         if arrived != upload_offset + len(part):
-            response.status_code = 409
+            told = problem(409, UsageError.code, f"{arrived} bytes of this copy are here")
+            return Response(told, 409, headers, PROBLEM_TYPE)
+        response.headers.update(headers)
         return {"offset": arrived}
 
     @router.get("/artifacts/{group}/{hexadecimal}/{written}", responses=problems(403, 404, 422),
