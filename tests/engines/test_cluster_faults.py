@@ -285,6 +285,30 @@ def test_workers_that_are_unfit_are_passed_over_by_name(site: Site, tmp_path: Pa
         assert "onex is 9.9.9" in refused.json["error"]["message"]
 
 
+def test_a_node_is_granted_nothing_of_what_workers_keep(project: Project, tmp_path: Path) -> None:
+    place = tmp_path / "dask"
+    project.add("safe", NODE, capabilities=[f"file.read:{place}/**", f"file.write:{place}/**"])
+    project.environment["ONEX_ARTIFACTS"] = str(tmp_path / "store")
+    project.scan()
+    project.workflow({"it": {"node": "safe", "with": {"name": "a", "folder": str(place)}}})
+    with local_cluster(place) as cluster:
+        done = project.onex("run", "test.workflow.yaml", "--json", "--engine", "dask",
+                            "--scheduler", cluster.scheduler_address)  # fmt: skip
+    assert done.json["steps"]["it"]["error"]["code"] == "EXE016"
+    assert "cannot be granted" in done.json["steps"]["it"]["error"]["message"]
+
+
+def test_a_scheduler_that_says_nothing_is_given_up(project: Project, tmp_path: Path) -> None:
+    project.add("safe", NODE)
+    project.environment["ONEX_ARTIFACTS"] = str(tmp_path / "store")
+    project.scan()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        done = project.onex("run", "safe", "-i", "name=a", "-i", f"folder={tmp_path}", "--json",
+                            "--engine", "dask", "--scheduler", address)  # fmt: skip
+    assert done.json["error"]["code"] == "EXE017"
+
+
 def test_a_cluster_that_is_not_there_is_told(project: Project, tmp_path: Path) -> None:
     project.add("safe", NODE)
     project.environment["ONEX_ARTIFACTS"] = str(tmp_path / "store")

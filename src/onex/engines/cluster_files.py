@@ -12,7 +12,7 @@ from onex.artifacts.artifact_store import ArtifactStore
 from onex.artifacts.opening import open_contents
 from onex.artifacts.records import artifacts_in, with_paths, with_records
 from onex.artifacts.shared_artifacts import SharedArtifacts
-from onex.domain.errors import ArtifactNotFoundError, DigestMismatchError
+from onex.domain.errors import ArtifactNotFoundError, DigestMismatchError, WorkerUnfitError
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.domain.permission import Permission
 from onex.domain.result import IsolationLevel
@@ -23,6 +23,7 @@ from onex.remote.archive import unpack
 from onex.remote.archived_node import files_of
 from onex.sandbox.granted_rules import granted_rules
 from onex.sandbox.rules import SandboxRules
+from onex.trust.grantable import refusal_of
 
 ARCHIVE_NAME = "node.tar"
 
@@ -78,11 +79,19 @@ class ClusterFiles:
 
     def _load(self, node: ClusterNode, folder: Path) -> LoadedNode:
         file = folder / node.target
+        permissions = [Permission.parse(text) for text in node.permissions]
+        for permission in permissions:
+            refusal = refusal_of(permission, self._hidden)
+            if refusal is not None:
+                raise WorkerUnfitError(
+                    f"{permission} cannot be granted on a worker: {refusal}",
+                    hint="grant a narrower path, or keep the workers' folders elsewhere",
+                )
         is_strict = node.isolation is IsolationLevel.STRICT
         rules = SandboxRules(limits=node.limits)
         if is_strict:
             rules = granted_rules(
-                map(Permission.parse, node.permissions),
+                permissions,
                 file if node.kind == PROGRAM else None,
                 tuple(dict.fromkeys((*self._hidden, *node.hidden))),
                 node.limits,

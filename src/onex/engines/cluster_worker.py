@@ -40,7 +40,7 @@ from onex.engines.cluster_files import ClusterFiles
 from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
 from onex.engines.environment import installed_version
 from onex.engines.reactor import Reactor
-from onex.engines.redaction import LogTail, Redaction
+from onex.engines.redaction import NOTHING_HIDDEN, LogTail, Redaction
 from onex.engines.secret_store import (
     SECRETS_FOLDER,
     SecretStore,
@@ -66,6 +66,9 @@ MAXIMUM_STOPPED = 100_000
 
 SERVICE = "onex"
 """The name of the service among the plugins of a worker, and of what it keeps at the scheduler."""
+
+STOPPED = "stopped"
+"""The name of the note at the scheduler that no call of a run may begin any more."""
 
 LOGGER = logging.getLogger("onex.run")
 
@@ -129,6 +132,7 @@ class _Attempt:
     is_made: bool = False
     is_overdue: bool = False
     log: LogTail | None = None
+    redaction: Redaction = NOTHING_HIDDEN
     told_log: str = ""
     told_progress: float = 0.0
 
@@ -322,7 +326,9 @@ class CallService(WorkerPlugin):
         with self._lock:
             if place not in self._files:
                 folder = self._folder / place.group
-                hidden = tuple(map(os.path.realpath, (self._folder, self._settings)))
+                # Other workers of this machine have theirs beside it.
+                places = (Path(self._worker.local_directory).parent, self._settings)
+                hidden = tuple(map(os.path.realpath, places))
                 self._files[place] = ClusterFiles(place, folder, hidden, os.environ, self._settings)
             return self._files[place]
 
@@ -338,6 +344,9 @@ class CallService(WorkerPlugin):
             return
         scheduler, loop = self._worker.scheduler, self._worker.loop
         keys = [SERVICE, call.topic, call.attempt]
+        stopped = [SERVICE, call.topic, STOPPED]
+        if sync(loop, scheduler.get_metadata, keys=stopped, default=None):
+            raise RunCancelledError("cancelled before it started")
         holder = sync(loop, scheduler.get_metadata, keys=keys, default=None)
         if holder is not None:
             raise WorkerDiedError(
@@ -356,6 +365,8 @@ class CallService(WorkerPlugin):
         workdir: str,
     ) -> NodeCall:
         call = attempt.call
+        # Nothing that goes to the scheduler shows them.
+        attempt.redaction = Redaction(secrets)
 
         def on_start(_: str) -> None:
             attempt.is_made = True
@@ -364,7 +375,8 @@ class CallService(WorkerPlugin):
             now = time.perf_counter()
             if now - attempt.told_progress >= PROGRESS_SECONDS or fraction >= 1.0:
                 attempt.told_progress = now
-                self._tell(call, {"progress": {"fraction": fraction, "message": message}})
+                told = attempt.redaction.text(message)
+                self._tell(call, {"progress": {"fraction": fraction, "message": told}})
 
         def on_log(log: LogTail) -> None:
             attempt.log = log
@@ -392,7 +404,7 @@ class CallService(WorkerPlugin):
             on_start=on_start,
             on_progress=on_progress,
             on_log=on_log,
-            redaction=Redaction(secrets),
+            redaction=attempt.redaction,
             readable=readable,
             writable=call.writable,
         )
@@ -445,8 +457,9 @@ class CallService(WorkerPlugin):
         if isinstance(end, CallFailure):
             if attempt.is_overdue and isinstance(end.error, RunCancelledError):
                 return CallFailure(StepTimeoutError.after(limit), log=log)
-            end.error.message = node.at_origin(end.error.message)
-            detail = None if end.detail is None else node.at_origin(end.detail)
+            hide = attempt.redaction.text
+            end.error.message = hide(node.at_origin(end.error.message))
+            detail = None if end.detail is None else hide(node.at_origin(end.detail))
             return CallFailure(end.error, detail, log)
         unwritable = find_unwritable(end.output)
         if unwritable is not None:

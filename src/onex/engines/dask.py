@@ -57,6 +57,7 @@ LOOK_SECONDS = 2.0
 DESERTED_SECONDS = 60.0
 """How long a cluster may be without workers before its calls are given up."""
 
+CLOSE_SECONDS = 30.0
 REFUSAL_SECONDS = 5.0
 """How long calls that are stopped may take to tell their ends, before they are taken back."""
 
@@ -231,7 +232,8 @@ class DaskCalls:
         self._unsent.put(None)
         self._ended.put(None)
         for thread in self._threads:
-            thread.join()
+            # A cluster that stands still holds up no end; the threads end with the process.
+            thread.join(CLOSE_SECONDS)
 
     def _end(self, submission: _Submission, end: ClusterEnd) -> None:
         if submission.is_ended:

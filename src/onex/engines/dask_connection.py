@@ -21,7 +21,7 @@ from distributed import Client, Future
 from onex.domain.errors import ClusterUnavailableError
 from onex.domain.json_value import JsonObject, as_object, parse_json
 from onex.engines.cluster_call import ONEX, PYTHON
-from onex.engines.cluster_worker import SERVICE, describe, end_run, run_calls, stop_calls
+from onex.engines.cluster_worker import SERVICE, STOPPED, describe, end_run, run_calls, stop_calls
 from onex.engines.own_cluster import OwnCluster
 from onex.remote.deadline_calls import call_all
 
@@ -59,11 +59,15 @@ class DaskConnection:
             if address is None:
                 self._cluster = OwnCluster(jobs)
                 address = self._cluster.address
-            self._client = Client(
-                address,
-                timeout=CONNECT_SECONDS,
-                set_as_default=False,
-                name=SERVICE,
+            security = None if self._cluster is None else self._cluster.security
+            self._client = _within(
+                lambda: Client(
+                    address,
+                    timeout=CONNECT_SECONDS,
+                    set_as_default=False,
+                    name=SERVICE,
+                    security=security,
+                )
             )
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             self._close_cluster()
@@ -133,16 +137,24 @@ class DaskConnection:
 
     def results(self, futures: Sequence[Future[list[str]]]) -> dict[object, list[str]]:
         """The results of tasks that have ended, by their keys; those that are lost are left out."""
-        found = self._client.gather(list(futures), errors="skip", asynchronous=False)
+        found = _within(lambda: self._client.gather(list(futures), errors="skip"))
         if len(found) == len(futures):
             return {future.key: texts for future, texts in zip(futures, found, strict=True)}
-        return {f.key: self._client.gather([f], errors="skip") for f in futures}
+        return {
+            f.key: _within(functools.partial(self._client.gather, [f], errors="skip"))
+            for f in futures
+        }
 
     @property
     def is_deserted(self) -> bool:
-        """Whether the scheduler does not answer now, or has no worker."""
-        client = self._client
-        return client.status != "running" or not client.scheduler_info(n_workers=-1)["workers"]
+        """Whether the scheduler does not answer now, or has no worker that tasks may go to."""
+        if self._client.status != "running":
+            return True
+        try:
+            workers = set(_within(lambda: self._client.scheduler_info(n_workers=-1)["workers"]))
+        except TimeoutError:
+            return True
+        return not (workers & set(self._fit or ()) if self._has_unfit else workers)
 
     def stop(self, names: Sequence[str]) -> None:
         """Have all workers stop attempts or topics, and let none of them begin later.
@@ -150,6 +162,9 @@ class DaskConnection:
         Raises:
             TimeoutError: not all of them answered in time.
         """
+        if self.topic in names:
+            # For workers that come later.
+            _within(lambda: self._client.set_metadata([SERVICE, self.topic, STOPPED], "yes"))
         _within(lambda: self._client.run(stop_calls, list(names), on_error="ignore"))
 
     def cancel(self, futures: Sequence[Future[list[str]]]) -> None:
