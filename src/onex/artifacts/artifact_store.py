@@ -248,6 +248,9 @@ class ArtifactStore:
                 os.utime(path)
         except FileNotFoundError:
             return False
+        except OSError:
+            # It is somebody else's, who alone can remove it.
+            return True
         return True
 
     def path_of(self, digest: str, name: str) -> Path:

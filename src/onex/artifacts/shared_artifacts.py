@@ -98,7 +98,10 @@ class SharedArtifacts:
         return RemovedArtifacts(digests, sum(copy.size_bytes for copy in removed))
 
     def _copies(self, digest: str) -> Iterator[StoredCopy]:
-        return (c for c in self._contents.copies(digest) if c.name not in self._damaged)
+        # A store may answer with anything, also with copies of something else.
+        for copy in self._contents.copies(digest):
+            if copy.digest == digest and copy.name not in self._damaged:
+                yield copy
 
     def _is_read(self, copy: StoredCopy, target: BinaryIO, go_on: Callable[[], None]) -> bool:
         found, size = hashlib.sha256(), 0
