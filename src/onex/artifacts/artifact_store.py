@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from onex.artifacts.contents import RemovedArtifacts
+from onex.artifacts.contents import RemovedArtifacts, folder_of
 from onex.artifacts.file_content import CHUNK_BYTES, NotAFileError, content_digest
 from onex.artifacts.records import (
     COLLECTIONS,
@@ -258,8 +258,7 @@ class ArtifactStore:
         # It may be the name on another machine, and must not lead out of the store.
         name = PurePath(name.replace("\0", "")).name
         name = "artifact" if name in {"", ".."} else name
-        hexadecimal = digest.removeprefix(DIGEST_PREFIX)
-        return self._folder / hexadecimal[:2] / hexadecimal / name
+        return self._folder / folder_of(digest) / name
 
     def remove_others(
         self, kept: Callable[[], Collection[str]], grace_seconds: float = GRACE_SECONDS

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from onex.artifacts.contents import CopyGoneError, StoredCopy
+from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import ArtifactsUnavailableError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class BucketContents:
     def copies(self, digest: str | None = None) -> Iterator[StoredCopy]:
         prefix = self._prefix
         if digest is not None:
-            prefix += StoredCopy(digest, 0.0, 0, "").name.partition("/")[0] + "/"
+            prefix += f"{digest.removeprefix(DIGEST_PREFIX)}/"
         with self._told("listed"):
             for some in self._obstore.list(self._store, prefix):
                 for found in some:

@@ -81,6 +81,12 @@ class StoredCopy:
         return now - self.written_at < FRESH_SECONDS
 
 
+def folder_of(digest: str) -> str:
+    """The path of the folder for an artifact, below that for all of them."""
+    hexadecimal = digest.removeprefix(DIGEST_PREFIX)
+    return f"{hexadecimal[:2]}/{hexadecimal}"
+
+
 class ArtifactContents(Protocol):
     """The copies of one history. One object serves many threads.
 

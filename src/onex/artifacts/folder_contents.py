@@ -15,9 +15,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from onex.artifacts.contents import DAY, CopyGoneError, StoredCopy
+from onex.artifacts.contents import DAY, CopyGoneError, StoredCopy, folder_of
 from onex.artifacts.file_content import CHUNK_BYTES
-from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import ArtifactsUnavailableError
 from onex.local_machine import make_folder
 
@@ -49,7 +48,7 @@ class FolderContents:
 
     def copies(self, digest: str | None = None) -> Iterator[StoredCopy]:
         self._require_mark()
-        pattern = "??/*" if digest is None else _folder_of(digest)
+        pattern = "??/*" if digest is None else folder_of(digest)
         for folder in self._folder.glob(pattern):
             try:
                 names = os.listdir(folder)  # noqa: PTH208 - names alone
@@ -119,7 +118,7 @@ class FolderContents:
 
     def path_of(self, copy: StoredCopy) -> Path:
         """Where the file of a copy is, if it is there."""
-        return self._folder / _folder_of(copy.digest) / copy.name.partition("/")[2]
+        return self._folder / folder_of(copy.digest) / copy.name.partition("/")[2]
 
     def remove(self, copy: StoredCopy) -> None:
         path = self.path_of(copy)
@@ -189,11 +188,6 @@ def prepare_folder(root: Path, seen: Path) -> None:
             f"the folder {root} cannot be made a store of artifacts: {error.strerror or error}",
             hint="check that the share is mounted, its permissions and free space",
         ) from error
-
-
-def _folder_of(digest: str) -> str:
-    hexadecimal = digest.removeprefix(DIGEST_PREFIX)
-    return f"{hexadecimal[:2]}/{hexadecimal}"
 
 
 def _has_size(path: Path, size_bytes: int) -> bool:

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from distributed import Future
 
@@ -61,6 +62,8 @@ CLOSE_SECONDS = 30.0
 REFUSAL_SECONDS = 5.0
 """How long calls that are stopped may take to tell their ends, before they are taken back."""
 
+Item = TypeVar("Item")
+
 LOGGER = logging.getLogger("onex.run")
 
 
@@ -78,6 +81,16 @@ class _Submission:
 
 
 _Batch = tuple[Future[list[str]], list[_Submission]]
+
+
+def _with_waiting(first: Item, waiting: queue.SimpleQueue[Item | None]) -> list[Item]:
+    """What was taken from a queue, and all that waits in it; the mark of its end stays there."""
+    found = [first]
+    with contextlib.suppress(queue.Empty):
+        while (more := waiting.get_nowait()) is not None:
+            found.append(more)
+        waiting.put(None)
+    return found
 
 
 def _not_submitted(error: Exception) -> OnexError:
@@ -253,12 +266,7 @@ class DaskCalls:
 
     def _submit_all(self) -> None:
         while (first := self._unsent.get()) is not None:
-            waiting = [first]
-            with contextlib.suppress(queue.Empty):
-                while (more := self._unsent.get_nowait()) is not None:
-                    waiting.append(more)
-                self._unsent.put(None)
-            for batch in self._batches(waiting):
+            for batch in self._batches(_with_waiting(first, self._unsent)):
                 try:
                     self._submit(batch)
                 except Exception as error:  # noqa: BLE001 - without ends the run would wait for ever
@@ -337,11 +345,7 @@ class DaskCalls:
                 continue
             if first is None:
                 return
-            ended = [first]
-            with contextlib.suppress(queue.Empty):
-                while (more := self._ended.get_nowait()) is not None:
-                    ended.append(more)
-                self._ended.put(None)
+            ended = _with_waiting(first, self._ended)
             try:
                 self._gather(ended)
             except Exception as error:
