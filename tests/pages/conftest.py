@@ -123,5 +123,6 @@ def start_ui() -> Iterator[Callable[[Project], Ui]]:
 
 
 def chromium() -> str | None:
-    """The browser on this machine."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium")
+    """The browser on this machine; preferably without windows, whose closing hangs at times."""
+    given = os.environ.get("CHROMIUM")
+    return given or shutil.which("chromium-headless-shell") or shutil.which("chromium")

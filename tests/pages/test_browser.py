@@ -79,9 +79,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ui, dict[st
 def entered(browser: Browser, ui: Ui, **options: object) -> BrowserContext:
     """A browser whose user opened the address that ``onex ui`` printed."""
     context = browser.new_context(**options)
-    page = context.new_page()
-    page.goto(ui.address)
-    page.close()
+    context.new_page().goto(ui.address)
     return context
 
 
@@ -211,7 +209,6 @@ def test_a_run_is_followed_live_through_a_restart_of_the_server(
     # The key of the owner is a new one after a restart; the page stays as it is until they enter.
     again = context.new_page()
     again.goto(ui.address)
-    again.close()
     expect(page.locator("h1 + p")).to_contain_text("succeeded", timeout=40_000)
     assert process.wait(60) == 0
     context.close()
