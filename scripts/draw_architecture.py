@@ -30,6 +30,7 @@ SAYS = {
     "server": "HTTP: index and interface",
     "monitoring": "metrics of state, health",
     "registry": "the facade: verbs and parts",
+    "backup": "the whole in one folder",
     "execution": "the run: state machine and loop",
     "discovery": "sources, walks, merging",
     "resolution": "the resolver on the registry",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from onex.domain.access_control import is_pattern
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.digest import is_digest
 from onex.domain.errors import ConfigurationError, Location
@@ -256,6 +257,14 @@ def _served(file: Path, table: JsonObject) -> dict[str, tuple[str, ...]]:
                 file, f"{name} of [server] is no list of texts", f'write {name} = ["acme.*"]'
             )
         found[name] = tuple(map(str, names))
+        # A pattern that means nothing would hide nothing.
+        wrong = next((one for one in found[name] if not is_pattern(one)), None)
+        if wrong is not None:
+            raise _refuse(
+                file,
+                f"{name} of [server] has {wrong!r}, which is about no namespace",
+                "write acme or acme.* for acme and all below it, or * for everything",
+            )
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise _refuse(file, f"[server] has no key {unknown[0]!r}", f"it has {', '.join(known)}")

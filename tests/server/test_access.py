@@ -383,3 +383,11 @@ def test_an_impact_tells_nothing_of_what_is_private(server: RegistryServer) -> N
     assert entries["tool://test.public"]["effect"] == "unresolved"
     assert "secret" not in str(entries)
     assert "3.1.4" not in str(entries)
+
+
+@pytest.mark.parametrize("pattern", ["test.se*", "*.secret", "", "test.", "."])
+def test_a_pattern_that_would_hide_nothing_is_refused(make_project: Make, pattern: str) -> None:
+    project = make_project("server")
+    project.write("onex.toml", f"[server]\nprivate_namespaces = [{pattern!r}]\n")
+    refused = project.onex_here("serve", "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "CFG001")

@@ -23,6 +23,7 @@ from onex.domain.errors import (
 _COMMANDS = {
     "advisory": "onex.cli.advisory:advisory",
     "audit": "onex.cli.audit:audit_group",
+    "backup": "onex.cli.backup:backup",
     "cache": "onex.cli.cache:cache",
     "compat": "onex.cli.dependencies:compat",
     "demo": "onex.cli.demo:demo",
@@ -47,6 +48,7 @@ _COMMANDS = {
     "provenance": "onex.cli.provenance:provenance",
     "remote": "onex.cli.remote:remote",
     "resolve": "onex.cli.resolve:resolve",
+    "restore": "onex.cli.backup:restore",
     "run": "onex.cli.run:run",
     "runs": "onex.cli.runs:runs",
     "sbom": "onex.cli.sbom:sbom",

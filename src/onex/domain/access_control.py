@@ -172,6 +172,12 @@ def covers(pattern: str, namespace: str) -> bool:
     return namespace == root or namespace.startswith(f"{root}.")
 
 
+def is_pattern(text: str) -> bool:
+    """Whether ``covers`` can find it to be about anything."""
+    root = text.removesuffix(".*")
+    return text == EVERYTHING or (bool(root) and "*" not in root and root == root.strip(". "))
+
+
 def enclosing_namespaces(namespace: str) -> list[str]:
     """The namespaces that a namespace lies in, and itself, the widest first: acme, acme.tools."""
     parts = namespace.split(".")

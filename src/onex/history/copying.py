@@ -41,7 +41,7 @@ def require_no_history(url: str, storage: str | None, home: Path) -> None:
     """
     if is_server(url) or is_server(storage):
         with closing(open_journal(url, home)) as target:
-            _require_no_runs(target)
+            require_no_runs(target)
 
 
 def copy_history_to(url: str, storage: str | None, home: Path) -> int | None:
@@ -74,7 +74,7 @@ def copy_history(source: SqlRunJournal, target: SqlRunJournal) -> int:
     Raises:
         StorageCopyError: the target is not empty, or says something else afterwards.
     """
-    _require_no_runs(target)
+    require_no_runs(target)
     runs = 0
     with source.connection.snapshot(), target.connection.shared_transaction():
         for rows in _batches(source.connection, _RUNS):
@@ -90,7 +90,8 @@ def copy_history(source: SqlRunJournal, target: SqlRunJournal) -> int:
     return runs
 
 
-def _require_no_runs(target: SqlRunJournal) -> None:
+def require_no_runs(target: SqlRunJournal) -> None:
+    """Refuse a history that holds runs; raises StorageCopyError."""
     if target.connection.rows("SELECT 1 FROM runs LIMIT 1"):
         raise StorageCopyError(
             "the history to copy to is not empty", hint="name a database that has no runs yet"

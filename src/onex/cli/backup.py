@@ -1,0 +1,75 @@
+"""``onex backup`` and ``onex restore``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onex import backup as backups
+from onex.backup import BackupReport
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output, counted
+from onex.domain.json_value import JsonObject
+from onex.domain.url import without_secrets
+from onex.registry import Registry
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@home_option
+@output_options
+def backup(output: Output, folder: Path, home: Path | None) -> None:
+    """Write the whole registry to a new folder: log, history, files and keys.
+
+    Others may go on using it meanwhile. onex restore takes it back.
+    """
+    with Registry.open(home) as registry:
+        report = backups.back_up(registry.storage, registry.configuration, folder)
+    body = _body(report, folder)
+
+    def tell() -> None:
+        output.line(f"saved {_told(report)}")
+        if report.left_out is not None:
+            output.line(f"not in it: the artifacts in {without_secrets(report.left_out)}")
+
+    output.emit(body, tell)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@home_option
+@output_options
+def restore(output: Output, folder: Path, home: Path | None) -> None:
+    """Take the whole registry over from a backup. The registry must be empty."""
+    with Registry.open(home) as registry:
+        report = backups.restore(registry.storage, registry.configuration, folder)
+    body = _body(report, folder)
+
+    def tell() -> None:
+        output.line(f"restored {_told(report)}")
+        if report.configuration is not None:
+            output.line(f"its configuration was {report.configuration}: compare it with yours")
+
+    output.emit(body, tell)
+
+
+def _body(report: BackupReport, folder: Path) -> JsonObject:
+    left_out = report.left_out
+    return {
+        "place": str(folder),
+        "events": report.events,
+        "nodes": report.nodes,
+        "runs": report.runs,
+        "files": report.files,
+        "size_bytes": report.size_bytes,
+        "configuration": None if report.configuration is None else str(report.configuration),
+        "left_out": None if left_out is None else without_secrets(left_out),
+    }
+
+
+def _told(report: BackupReport) -> str:
+    return (
+        f"{report.events} log entries, {counted(report.nodes, 'node version')},"
+        f" {counted(report.runs, 'run')} in {counted(report.files, 'file')}"
+    )
