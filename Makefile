@@ -72,6 +72,9 @@ requirements:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --group dev -c requirements/runtime.txt \
 		-c requirements/build.txt pyproject.toml -o requirements/dev.txt
+	echo bokeh | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --extra all -c requirements/dev.txt pyproject.toml - \
+		-o requirements/image.txt
 	printf '%s\n' omnibase-core omnibase-infra omninode-intelligence | uv pip compile --quiet \
 		--universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url \
 		--no-annotate --no-deps - -o requirements/corpus.txt
