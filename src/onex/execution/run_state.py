@@ -88,9 +88,13 @@ INLINE_BACKLOG = 128
 a short call."""
 
 GROUP_COMMIT_SECONDS = 0.002
+MAXIMUM_GROUP_COMMIT_SECONDS = 0.05
 MAXIMUM_ENTRIES = 1024
-"""A write that nothing waits for is put off so long at most, or until there are so many entries,
-since a transaction takes longer than a short call."""
+"""A write that nothing waits for is put off so long at least and at most, or until there are so many
+entries, since a transaction takes longer than a short call."""
+WRITES_APART = 4
+"""It is put off so many times as long as the last one took, so that a run with a database that is
+far away has time for other things."""
 
 # The errors of calls whose nodes did not return, so that they may have had effects.
 _NOT_RETURNED = (RunCancelledError, StepTimeoutError, WorkerDiedError)
@@ -166,6 +170,8 @@ class RunState:
         self._recorded = self._written = 0
         self._entries_at_end: dict[str, int] = {}
         self._write_by = now
+        self._write_began: float | None = None
+        self._write_seconds = 0.0
         # The time that a resumed run had used counts on.
         used = max(
             ((r.started_seconds or 0.0) + r.seconds for r in self._earlier.values()), default=0.0
@@ -312,6 +318,8 @@ class RunState:
     def next(self, now: float) -> Action:
         """The next action at this moment; to be asked again when it is done."""
         self._now = now
+        if self._write_began is not None:
+            self._write_seconds, self._write_began = now - self._write_began, None
         if now >= self._deadline:
             limit = self._workflow.timeout_seconds
             self.stop(
@@ -473,7 +481,7 @@ class RunState:
     def _write(self) -> Write:
         action = Write(self._entries, self._events)
         self._entries, self._events = [], []
-        self._written = self._recorded
+        self._written, self._write_began = self._recorded, self._now
         return action
 
     def _next_moment(self) -> float:
@@ -572,7 +580,8 @@ class RunState:
 
     def _record(self, entry: Entry) -> None:
         if not self._entries:
-            self._write_by = self._now + GROUP_COMMIT_SECONDS
+            apart = max(GROUP_COMMIT_SECONDS, WRITES_APART * self._write_seconds)
+            self._write_by = self._now + min(apart, MAXIMUM_GROUP_COMMIT_SECONDS)
         self._entries.append(entry)
         self._recorded += 1
 
