@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
@@ -60,6 +61,8 @@ _SOURCE_KEYS = frozenset(
     }
 )
 _LOCAL_KINDS = ("filesystem", "package")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""How a URL begins; a single letter is a drive."""
 _URL_SCHEMES = ("http://", "https://")
 REMOTE_KIND = "remote"
 _RESERVED_NAMES = ("override", PUBLISHED_SOURCE)
@@ -157,7 +160,7 @@ class Configuration:
     def protected(self) -> tuple[str, ...]:
         """The real paths of what no confined node may reach: the state, and the secrets."""
         others = [] if self.secrets_file is None else [self.secrets_file]
-        if self.artifacts is not None and _is_path(self.artifacts):
+        if self.artifacts is not None and not _SCHEME.match(self.artifacts):
             others.append(Path(self.artifacts))
         places = (self.home, self.cache_folder, self.settings_folder, *others)
         return tuple(os.path.realpath(place) for place in places)
@@ -449,15 +452,11 @@ def _engine(file: Path, value: JsonValue) -> str | None:
     return value
 
 
-def _is_path(place: str) -> bool:
-    return "://" not in place
-
-
 def _place(value: str | None, folder: Path) -> str | None:
     """A URL as it is; a path in full, from a folder if it is relative."""
-    if not value:
-        return None
-    return os.path.abspath(folder / value) if _is_path(value) else value  # noqa: PTH100 - no links
+    if not value or _SCHEME.match(value):
+        return value or None
+    return os.path.abspath(folder / os.path.expanduser(value))  # noqa: PTH100, PTH111 - no links
 
 
 def _secrets_file(file: Path, table: JsonObject) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,13 @@ from onex.artifacts.contents import (
     FRESH_SECONDS,
     GRACE_SECONDS,
     RECORDED_WITHIN_SECONDS,
+    CopyGoneError,
     StoredCopy,
 )
 from onex.artifacts.shared_artifacts import SharedArtifacts
 
-DIGESTS = [f"sha256:{str(number) * 64}" for number in range(2)]
+CONTENTS = {f"sha256:{hashlib.sha256(content).hexdigest()}": content for content in (b"a", b"b")}
+DIGESTS = list(CONTENTS)
 HOUR = 3600.0
 
 
@@ -51,7 +54,11 @@ class World:
         self.meanwhile()
 
     def read(self, copy: StoredCopy) -> Iterator[bytes]:
-        raise NotImplementedError
+        self.meanwhile()
+        if copy.name not in self.stored:
+            raise CopyGoneError
+        yield CONTENTS[copy.digest]
+        self.meanwhile()
 
     def remove(self, copy: StoredCopy) -> None:
         self.meanwhile()

@@ -118,6 +118,23 @@ def test_a_damaged_copy_is_not_handed_out_and_is_replaced(
     assert fetched(SharedArtifacts(contents), digest) == b"content"
 
 
+def test_a_whole_copy_is_not_removed_for_a_damaged_one(store: Store, tmp_path: Path) -> None:
+    digest, file = made(tmp_path, b"content")
+    contents, now = store.contents(), time.time()
+    whole = StoredCopy.new(digest, 7, now - 3 * GRACE_SECONDS)
+    damaged = StoredCopy.new(digest, 7, now - 2 * GRACE_SECONDS)
+    for copy in (whole, damaged):
+        contents.write(copy, file)
+    store.damage(damaged, b"CONTENT")
+    assert SharedArtifacts(contents).remove_others(lambda: {digest}).digests == frozenset()
+    assert fetched(SharedArtifacts(contents), digest) == b"content"
+    # One that is whole and newer makes both superfluous.
+    contents.write(StoredCopy.new(digest, 7, now), file)
+    SharedArtifacts(contents).remove_others(lambda: {digest})
+    assert len(list(contents.copies(digest))) == 1
+    assert fetched(SharedArtifacts(contents), digest) == b"content"
+
+
 def test_readers_see_a_copy_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
     content = os.urandom(24 * 1024 * 1024)
     digest, file = made(tmp_path, content)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,34 @@ def test_parts_are_taken_once_and_at_their_place(
     contents.close()
 
 
+@pytest.mark.parametrize("arrived", [3, PART_BYTES + 3])
+def test_an_upload_goes_on_within_a_part(
+    registry_server: RegistryServer, tmp_path: Path, group: str, arrived: int
+) -> None:
+    """As after a server that was killed while it wrote."""
+    copy, file = a_file(tmp_path, 2 * PART_BYTES)
+    content = file.read_bytes()
+    for start in range(0, arrived, PART_BYTES):
+        some = content[start : min(start + PART_BYTES, arrived)]
+        assert part(registry_server, group, copy.name, start, some)[0] == 200
+    contents = RegistryContents(registry_server.url, registry_server.token, group)
+    contents.write(copy, file)
+    assert content_of(contents, copy) == content
+    contents.close()
+
+
+def test_a_file_that_is_shorter_than_it_was_is_told(
+    registry_server: RegistryServer, tmp_path: Path, group: str
+) -> None:
+    copy, file = a_file(tmp_path, 30)
+    file.write_bytes(b"x" * 10)
+    contents = RegistryContents(registry_server.url, registry_server.token, group)
+    with pytest.raises(ArtifactsUnavailableError, match="was sent 10 of 30 bytes"):
+        contents.write(copy, file)
+    assert list(contents.copies()) == []
+    contents.close()
+
+
 def test_what_is_not_what_its_digest_says_is_refused(
     registry_server: RegistryServer, tmp_path: Path, group: str
 ) -> None:
@@ -371,9 +400,14 @@ def test_a_long_list_comes_in_parts(
 # What is configured
 
 
-def test_places_that_are_no_stores_are_refused(make_project: Callable[[str], Project]) -> None:
+@pytest.mark.parametrize(
+    "place", ["ftp://somewhere/else", "s3:/bucket/x", "s3:bucket", "http://[bad", "https:///x"]
+)
+def test_places_that_are_no_stores_are_refused(
+    make_project: Callable[[str], Project], place: str
+) -> None:
     project = make_project("one")
-    project.write("onex.toml", 'artifacts = "ftp://somewhere/else"\n')
+    project.write("onex.toml", f'artifacts = "{place}"\n')
     project.add("maker")
     project.scan()
     done = project.onex_here("run", "maker", "--json")
@@ -395,6 +429,21 @@ def test_a_bucket_that_refuses_says_why(
     wrong = bucket_server.environment | {"AWS_SECRET_ACCESS_KEY": "wrong"}
     with pytest.raises(ArtifactsUnavailableError, match="403"):
         BucketContents(f"s3://{BUCKET}", group, wrong).write(copy, file)
+
+
+def test_a_folder_below_the_home_of_the_user(make_project: Callable[[str], Project]) -> None:
+    project = make_project("one")
+    project.environment["ONEX_ARTIFACTS"] = "~/share"
+    assert project.onex_here("doctor", "--json").code == 0
+    assert (project.root / "home" / "share" / MARK_FILE).is_file()
+
+
+def test_many_threads_begin_at_once(tmp_path: Path, group: str) -> None:
+    for number in range(20):
+        contents = FolderContents(tmp_path / f"new{number}", group, tmp_path / "seen")
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda c: list(c.copies()), [contents] * 8))
+        assert found == [[]] * 8
 
 
 def test_the_mark_is_the_only_thing_that_makes_a_store(tmp_path: Path, group: str) -> None:

@@ -99,6 +99,39 @@ def test_what_one_machine_made_another_takes_from_the_cache(
     assert third.json["outputs"]["text"] == "hello"
 
 
+def test_a_result_that_holds_the_path_of_an_artifact_is_for_no_other_machine(
+    machine: Callable[[str], Project],
+) -> None:
+    one, other = machine("one"), machine("other")
+    for project in (one, other):
+        project.add("tell", "def execute(context, *, file):\n    return {'at': [f'<{file}>']}\n",
+                    idempotent=True, inputs={"file": PATH})  # fmt: skip
+        project.scan()
+        project.workflow({
+            "make": {"node": "make", "with": {"text": "hello"}},
+            "tell": {"node": "tell", "with": {"file": "${{ steps.make }}"}},
+        }, outputs={"at": "${{ steps.tell.at[0] }}"})  # fmt: skip
+    assert str(one.home) in run(one).json["outputs"]["at"]
+    done = run(other)
+    assert cached(done) == {"make": True, "tell": False}
+    assert str(other.home) in done.json["outputs"]["at"]
+
+
+def test_what_a_result_must_not_hold_is_not_shared(
+    machine: Callable[[str], Project], tmp_path: Path
+) -> None:
+    one = machine("one")
+    one.add("wrong", MAKE.replace("return context.artifact(path)", "return {'x': context.artifact(path)}"),
+            outputs={"y": {"type": "string"}})  # fmt: skip
+    hidden = {"x": {"writeOnly": True}}
+    one.add("hidden", MAKE.replace("return context.artifact(path)", "return {'x': context.artifact(path)}"),
+            outputs=hidden)  # fmt: skip
+    one.scan()
+    assert one.onex_here("run", "wrong", "-i", "text=secret").code == 1
+    assert one.onex_here("run", "hidden", "-i", "text=secret").code == 0
+    assert not list((tmp_path / "share").glob("*/sha256/??/*/*"))
+
+
 def test_without_a_shared_store_it_is_made_anew(machine: Callable[[str], Project]) -> None:
     one, other = machine("one"), machine("other")
     for project in (one, other):

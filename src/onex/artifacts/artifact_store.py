@@ -63,10 +63,11 @@ class ArtifactStore:
     def take(self, output: JsonValue, workdir: str | Path, depth: int = 1) -> JsonValue:
         """Store every file that a result hands over and put its record in its place.
 
+        Other machines have them when ``share`` was called.
+
         Raises:
             InvalidResultError: a file does not lie in the execution's own folder, or the
                 result is nested too deeply.
-            ArtifactsUnavailableError: the shared store cannot be used.
         """
         if not isinstance(output, COLLECTIONS):
             return output
@@ -80,6 +81,18 @@ class ArtifactStore:
                 return self._store(output[ARTIFACT_KEY], workdir)
             return {key: self.take(member, workdir, depth + 1) for key, member in output.items()}
         return [self.take(member, workdir, depth + 1) for member in output]
+
+    def share(self, output: JsonValue) -> None:
+        """Have the artifacts that were taken from a result in the shared store, if there is one.
+
+        Raises:
+            ArtifactsUnavailableError: the shared store cannot be used.
+        """
+        if self._shared is None:
+            return
+        for record in artifacts_in(output):
+            path = Path(as_text(record["path"]))
+            self._shared.keep(as_text(record[ARTIFACT_KEY]), path.stat().st_size, path)
 
     def stored(self, output: JsonValue, *, fetches: bool) -> JsonValue:
         """A result whose artifacts another machine stored, with their records as they are here.
@@ -132,14 +145,11 @@ class ArtifactStore:
                 f"the artifact {name} cannot be stored: {error.strerror}",
                 hint=f"check the space and the permissions of {self._folder}",
             ) from error
-        target = self.path_of(digest, name)
-        if self._shared is not None:
-            self._shared.keep(digest, size, target)
         return {
             ARTIFACT_KEY: digest,
             "name": name,
             "size_bytes": size,
-            "path": str(target),
+            "path": str(self.path_of(digest, name)),
         }
 
     def _keep(self, content: BinaryIO, name: str) -> tuple[str, int]:

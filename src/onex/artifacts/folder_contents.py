@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class FolderContents:
         """
         self._root = root
         self._seen = seen
+        self._preparing = threading.Lock()
         self._folder = root / group / "sha256"
         self.place = str(root)
 
@@ -142,9 +144,10 @@ class FolderContents:
                     draft.unlink(missing_ok=True)
 
     def _require_mark(self) -> None:
-        if self._seen is not None:
-            prepare_folder(self._root, self._seen)
-            self._seen = None
+        with self._preparing:
+            if self._seen is not None:
+                prepare_folder(self._root, self._seen)
+                self._seen = None
         try:
             (self._root / MARK_FILE).stat()
         except OSError as error:

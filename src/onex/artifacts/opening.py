@@ -39,7 +39,7 @@ def open_contents(
     Raises:
         ConfigurationError: it is none of these, or cannot be used from here.
     """
-    scheme = urlsplit(store).scheme
+    scheme = _scheme_of(store)
     if scheme == BUCKET_SCHEME:
         from onex.artifacts.bucket_contents import BucketContents
 
@@ -50,9 +50,18 @@ def open_contents(
         token = Credentials(settings, environment).token("artifacts", store)
         return RegistryContents(store, token, group, tracer)
     folder = Path(store)
-    if "://" in store or not folder.is_absolute():
+    if not folder.is_absolute():
         raise ConfigurationError(
             f"{without_secrets(store)} is no store of artifacts",
             hint="write s3://BUCKET/PREFIX, the URL of a registry, or the path of a folder",
         )
     return FolderContents(folder, group, seen)
+
+
+def _scheme_of(store: str) -> str:
+    """The scheme of a URL that names a host; nothing for any other text."""
+    try:
+        parts = urlsplit(store)
+    except ValueError:
+        return ""
+    return parts.scheme if parts.hostname else ""

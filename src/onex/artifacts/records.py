@@ -11,6 +11,7 @@ from onex.worker.context import ARTIFACT_KEY
 # What JSON is read as. Asking for the abstract types would take several times as long, and large
 # results are walked often.
 COLLECTIONS = (dict, list, tuple)
+_LITERAL_KEY = "$literal"
 _RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
 
 
@@ -76,10 +77,15 @@ def marked_in(value: JsonValue) -> Iterator[JsonObject]:
 
 
 def without_paths(value: JsonValue) -> JsonValue:
-    """The value with artifacts by content and name alone, so that two runs can be compared."""
+    """The value with artifacts by content and name alone, so that two runs can be compared.
+
+    What a user wrote who imitates that is marked as such, so that no two values look the same.
+    """
     if isinstance(value, dict):
         if is_artifact(value):
             return {ARTIFACT_KEY: value[ARTIFACT_KEY], "name": value.get("name")}
+        if ARTIFACT_KEY in value or _LITERAL_KEY in value:
+            return {_LITERAL_KEY: {key: without_paths(member) for key, member in value.items()}}
         return {key: without_paths(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [without_paths(member) for member in value]

@@ -98,20 +98,33 @@ class RegistryContents:
             raise self._strange("something else than JSON") from error
 
     def write(self, copy: StoredCopy, content: Path) -> None:
-        url, offset = f"{self._url}/{copy.name}", 0
+        url, offset, moves = f"{self._url}/{copy.name}", 0, 0
         with content.open("rb") as file:
             while True:
                 file.seek(offset)
-                part = file.read(PART_BYTES)
-                sent = offset + len(part)
-                self._repeated(lambda at=offset, p=part: self._send(url, at, p))  # type: ignore[misc]
-                offset = sent
-                if offset >= copy.size_bytes or not part:
+                part = file.read(min(PART_BYTES, copy.size_bytes - offset))
+                arrived = self._repeated(lambda at=offset, p=part: self._send(url, at, p))  # type: ignore[misc]
+                if arrived != offset + len(part):
+                    # It was killed within a part, or what had arrived was removed.
+                    moves += 1
+                    if moves > ATTEMPTS or arrived > copy.size_bytes:
+                        raise self._strange("another part of a copy than was sent")
+                elif arrived == copy.size_bytes:
                     return
+                elif not part:
+                    raise self._unavailable(f"was sent {offset} of {copy.size_bytes} bytes")
+                offset = arrived
 
-    def _send(self, url: str, offset: int, part: bytes) -> None:
+    def _send(self, url: str, offset: int, part: bytes) -> int:
+        """Send a part; returns how much of the copy has arrived by then."""
         headers = {OFFSET_HEADER: str(offset), "content-type": "application/octet-stream"}
-        self._require_success(self._client.patch(url, headers=headers, content=part))
+        response = self._client.patch(url, headers=headers, content=part)
+        arrived = response.headers.get(OFFSET_HEADER, "")
+        if response.status_code != 409 or not arrived:
+            self._require_success(response)
+        if not (arrived.isascii() and arrived.isdigit()):
+            raise self._strange("something else than how much has arrived")
+        return int(arrived)
 
     def read(self, copy: StoredCopy) -> Iterator[bytes]:
         import httpx2
@@ -175,7 +188,9 @@ class RegistryContents:
             return
         if status in {429, 500, 502, 503, 504}:
             wait = response.headers.get("retry-after", "")
-            raise _NotNowError(f"the status {status}", float(wait) if wait.isdigit() else 0.0)
+            raise _NotNowError(
+                f"the status {status}", float(wait) if wait.isascii() and wait.isdigit() else 0.0
+            )
         content = response.read()[:10_000]
         try:
             detail = str(as_object(parse_json(content)).get("detail") or "")

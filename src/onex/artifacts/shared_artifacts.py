@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class SharedArtifacts:
         self._contents = contents
         self._clock = clock
         self._damaged: set[str] = set()
+        self._whole: dict[str, bool] = {}
 
     def close(self) -> None:
         """Release what the store needs."""
@@ -90,12 +92,26 @@ class SharedArtifacts:
         # First: a copy that grows old while this works may have been relied on meanwhile.
         now = self._clock()
         copies = list(self._contents.copies())
+        recorded = kept()
         removed: list[StoredCopy] = []
-        for copy in removable(copies, kept(), now):
+        for copy in removable(copies, recorded, now):
+            if copy.digest in recorded and not self._is_kept_whole(copy.digest, copies):
+                continue
             self._contents.remove(copy)
             removed.append(copy)
         digests = frozenset(copy.digest for copy in removed)
         return RemovedArtifacts(digests, sum(copy.size_bytes for copy in removed))
+
+    def _is_kept_whole(self, digest: str, copies: Collection[StoredCopy]) -> bool:
+        """Whether the newest copy of an artifact, which stays, is what its digest says."""
+        newest = max((c for c in copies if c.digest == digest), key=lambda c: c.written_at)
+        if newest.name not in self._whole:
+            try:
+                with Path(os.devnull).open("wb") as nowhere:
+                    self._whole[newest.name] = self._is_read(newest, nowhere, lambda: None)
+            except CopyGoneError:
+                self._whole[newest.name] = False
+        return self._whole[newest.name]
 
     def _copies(self, digest: str) -> Iterator[StoredCopy]:
         # A store may answer with anything, also with copies of something else.

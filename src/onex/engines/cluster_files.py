@@ -152,5 +152,7 @@ class ClusterFiles:
         return as_object(with_paths(brought)), tuple(map(os.path.realpath, sorted(paths)))
 
     def take(self, output: JsonValue, workdir: str) -> JsonValue:
-        """Store what a result hands over; raises as ``ArtifactStore.take``."""
-        return self._store.take(output, workdir)
+        """Store what a result hands over; raises as ``ArtifactStore.take`` and ``share``."""
+        taken = self._store.take(output, workdir)
+        self._store.share(taken)
+        return taken

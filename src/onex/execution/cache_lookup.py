@@ -12,7 +12,7 @@ from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, ca
 from onex.domain.result import CachedOutput
 from onex.execution.designation import Designations
 from onex.execution.preparation import PreparedNode
-from onex.execution.run_actions import CallFacts, LookUp
+from onex.execution.run_actions import CallAttempts, CallFacts, LookUp
 from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.history.journal import RunJournal
 from onex.worker.context import ARTIFACT_KEY
@@ -31,6 +31,7 @@ class CacheLookup:
         nodes: Mapping[str, PreparedNode],
         *,
         has_artifacts: bool,
+        is_shared: bool = False,
     ) -> None:
         """Prepare for the calls of a run.
 
@@ -39,7 +40,9 @@ class CacheLookup:
             bring: has the artifact of a record here, as ``ArtifactStore.bring`` does.
             nodes: those of the steps.
             has_artifacts: whether artifacts may be among what the run is given.
+            is_shared: whether other machines may use the results.
         """
+        self._is_shared = is_shared
         self._has_artifacts = has_artifacts
         self._journal = journal
         self._bring = bring
@@ -107,12 +110,19 @@ class CacheLookup:
         """From now on artifacts may be among the inputs of calls."""
         self._has_artifacts = True
 
-    def has_changed(self, call_id: str) -> bool:
-        """Whether a file that went into a call was written since."""
-        seen = self._seen.pop(call_id, None)
-        return seen is not None and any(
+    def why_not_kept(self, attempts: CallAttempts, output: JsonValue) -> str | None:
+        """Why no later run may use a result, in words; None if one may."""
+        seen = self._seen.pop(attempts.call.id, None)
+        if seen is not None and any(
             self._files.has_changed(Path(path), found) for path, found in seen.items()
-        )
+        ):
+            return "a file that went in changed meanwhile"
+        artifacts = set(attempts.readable) - set(attempts.designated)
+        if self._is_shared and artifacts:
+            told = canonical_json(without_paths(output))
+            if any(canonical_json(path)[1:-1] in told for path in artifacts):
+                return "it holds the path of an artifact, which is another on each machine"
+        return None
 
     def _find(self, key: str, go_on: Callable[[], None]) -> CachedOutput | None:
         """The result under a key, if all its artifacts can be had."""

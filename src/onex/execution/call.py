@@ -129,6 +129,9 @@ class CallBoundary:
             recorded = changed_at(output, found.places, lambda _: NOT_RECORDED)
         if self.redaction:
             self._require_no_secret(node, recorded)
+        if not end.is_stored:
+            # Not before it was checked, and nothing that may not be recorded.
+            self.artifacts.share(recorded)
         uncached = "parts of the result are not recorded" if found.places else None
         return CheckedOutput(output, recorded, end.log, uncached)
 

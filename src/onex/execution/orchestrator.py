@@ -450,7 +450,11 @@ class _Run:
             observer=observer,
             engines=self.engines,
             lookup=CacheLookup(
-                journal, artifacts.bring, prepared.nodes, has_artifacts=any(artifacts_in(given))
+                journal,
+                artifacts.bring,
+                prepared.nodes,
+                has_artifacts=any(artifacts_in(given)),
+                is_shared=artifacts.is_shared,
             ),
             telemetry=telemetry,
         )

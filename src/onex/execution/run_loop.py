@@ -253,12 +253,10 @@ class RunLoop:
         self._reported_full.discard(attempts.call.id)
         try:
             checked = self._boundary.incoming(self._node_of(attempts), end, workdir)
-            if (
-                isinstance(checked, CheckedOutput)
-                and attempts.cache_key is not None
-                and self._lookup.has_changed(attempts.call.id)
-            ):
-                return replace(checked, uncached="a file that went in changed meanwhile")
+            if isinstance(checked, CheckedOutput) and attempts.cache_key is not None:
+                reason = self._lookup.why_not_kept(attempts, checked.output)
+                if reason is not None:
+                    return replace(checked, uncached=reason)
         except Exception as error:  # noqa: BLE001 - without an end the run would wait for ever
             message = f"{type(error).__name__}: {error}"
             return CallFailure(InternalError(message, hint="please report this"), log=end.log)

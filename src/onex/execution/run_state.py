@@ -90,8 +90,8 @@ a short call."""
 GROUP_COMMIT_SECONDS = 0.002
 MAXIMUM_GROUP_COMMIT_SECONDS = 0.05
 MAXIMUM_ENTRIES = 1024
-"""A write that nothing waits for is put off so long at least and at most, or until there are so many
-entries, since a transaction takes longer than a short call."""
+"""A write that nothing waits for is put off so long at least and at most, or until there are so
+many entries, since a transaction takes longer than a short call."""
 WRITES_APART = 4
 """It is put off so many times as long as the last one took, so that a run with a database that is
 far away has time for other things."""

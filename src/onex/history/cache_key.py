@@ -12,7 +12,7 @@ from onex.domain.json_value import JsonObject, canonical_json, sha256_of
 from onex.domain.permission import Permission
 from onex.schemas.places import MarkingSchemas, named, value_at
 
-KEY_FORMAT = 3
+KEY_FORMAT = 4
 
 Signature = tuple[int, ...] | str
 """What changes whenever a file is written; for a folder its digest."""
