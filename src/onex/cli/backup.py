@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from onex import backup as backups
-from onex.backup import BackupReport
+from onex.backup import backing_up, restoring
+from onex.backup.report import BackupReport
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.domain.json_value import JsonObject
-from onex.domain.url import without_secrets
 from onex.registry import Registry
 
 
@@ -25,13 +24,12 @@ def backup(output: Output, folder: Path, home: Path | None) -> None:
     Others may go on using it meanwhile. onex restore takes it back.
     """
     with Registry.open(home) as registry:
-        report = backups.back_up(registry.storage, registry.configuration, folder)
+        report = backing_up.back_up(registry.storage, registry.configuration, folder)
     body = _body(report, folder)
 
     def tell() -> None:
         output.line(f"saved {_told(report)}")
-        if report.left_out is not None:
-            output.line(f"not in it: the artifacts in {without_secrets(report.left_out)}")
+        _tell_missing(output, report)
 
     output.emit(body, tell)
 
@@ -43,11 +41,12 @@ def backup(output: Output, folder: Path, home: Path | None) -> None:
 def restore(output: Output, folder: Path, home: Path | None) -> None:
     """Take the whole registry over from a backup. The registry must be empty."""
     with Registry.open(home) as registry:
-        report = backups.restore(registry.storage, registry.configuration, folder)
+        report = restoring.restore(registry.storage, registry.configuration, folder)
     body = _body(report, folder)
 
     def tell() -> None:
         output.line(f"restored {_told(report)}")
+        _tell_missing(output, report)
         if report.configuration is not None:
             output.line(f"its configuration was {report.configuration}: compare it with yours")
 
@@ -55,7 +54,6 @@ def restore(output: Output, folder: Path, home: Path | None) -> None:
 
 
 def _body(report: BackupReport, folder: Path) -> JsonObject:
-    left_out = report.left_out
     return {
         "place": str(folder),
         "events": report.events,
@@ -64,8 +62,15 @@ def _body(report: BackupReport, folder: Path) -> JsonObject:
         "files": report.files,
         "size_bytes": report.size_bytes,
         "configuration": None if report.configuration is None else str(report.configuration),
-        "left_out": None if left_out is None else without_secrets(left_out),
+        "missing_artifacts": report.missing_artifacts,
+        "left_out": report.left_out,
     }
+
+
+def _tell_missing(output: Output, report: BackupReport) -> None:
+    if report.missing_artifacts:
+        where = report.left_out or "on the machines that made them"
+        output.line(f"not in it: {counted(report.missing_artifacts, 'artifact')}, {where}")
 
 
 def _told(report: BackupReport) -> str:

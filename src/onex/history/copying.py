@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +16,8 @@ from onex.history.sql_journal import SqlRunJournal
 from onex.storage.opening import is_server
 from onex.storage.sql.connection import Row, SqlConnection
 
-BATCH_ROWS = 500
+BATCH_ROWS = 100
+"""Of results, which may have a megabyte each."""
 
 
 class _Table(NamedTuple):
@@ -75,10 +76,15 @@ def copy_history(source: SqlRunJournal, target: SqlRunJournal) -> int:
         StorageCopyError: the target is not empty, or says something else afterwards.
     """
     require_no_runs(target)
-    runs = 0
+    runs, before = 0, _starts_of(source)
     with source.connection.snapshot(), target.connection.shared_transaction():
+        # Starts may be kept beside the database and go with their run, so they are read before the
+        # snapshot and at its beginning: a run that ends later has not ended in the copy.
+        starts = _starts_of(source)
+        for run_id in before.keys() & starts.keys():
+            starts[run_id] |= before[run_id]
         for rows in _batches(source.connection, _RUNS):
-            _copy_runs(source, target, rows)
+            _copy_runs(target, rows, starts)
             runs += len(rows)
         for table in _TABLES:
             marks = ", ".join("?" * len(table.columns.split(", ")))
@@ -98,7 +104,25 @@ def require_no_runs(target: SqlRunJournal) -> None:
         )
 
 
-def _copy_runs(source: SqlRunJournal, target: SqlRunJournal, rows: list[Row]) -> None:
+def is_same_history(one: SqlRunJournal, other: SqlRunJournal) -> bool:
+    """Whether two histories hold the same runs and cached results."""
+    try:
+        for table in (_RUNS, *_TABLES):
+            _compare(one.connection, other.connection, table)
+    except StorageCopyError:
+        return False
+    return True
+
+
+def _starts_of(source: SqlRunJournal) -> dict[str, set[str]]:
+    """The calls that started, by the runs that did not succeed."""
+    rows = source.connection.rows(
+        "SELECT run_id FROM runs WHERE status <> ?", (RunStatus.SUCCEEDED.value,)
+    )
+    return {run_id: set(source.holder.starts(run_id)) for (run_id,) in rows}
+
+
+def _copy_runs(target: SqlRunJournal, rows: list[Row], starts: Mapping[str, set[str]]) -> None:
     nobody = target.holder.nobody
     columns = "".join(f", {one.column}" for one in nobody)
     marks = ", ".join(["?"] * len(rows[0]) + [one.expression for one in nobody])
@@ -107,10 +131,9 @@ def _copy_runs(source: SqlRunJournal, target: SqlRunJournal, rows: list[Row]) ->
         f"INSERT INTO runs ({_RUNS.columns}{columns}) VALUES ({marks})",
         [(*row, *parameters) for row in rows],
     )
-    for run_id, _, status, *_ in rows:
-        starts = source.holder.starts(run_id) if status != RunStatus.SUCCEEDED else {}
-        if starts:
-            target.holder.keep_starts(run_id, starts.keys())
+    for run_id, *_ in rows:
+        if starts.get(run_id):
+            target.holder.keep_starts(run_id, starts[run_id])
 
 
 def _batches(connection: SqlConnection, table: _Table) -> Iterator[list[Row]]:
