@@ -217,6 +217,15 @@ def _folder(given: str | None, default: Callable[..., str]) -> Path:
         return Path(tempfile.gettempdir()) / f"onex-{user_name()}"
 
 
+def read_policy(file: Path) -> TrustRules:
+    """The ``[policy]`` of a file that is written as ``onex.toml``.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is not valid.
+    """
+    return _configuration(file, _read_toml(file), file.parent).trust_rules
+
+
 def check_configuration(file: Path, text: str) -> None:
     """Refuse a text that ``onex.toml`` cannot be; raises ConfigurationError."""
     _configuration(file, _parse_toml(file, text.encode()), file.parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,15 @@ SECRET = "s3cret-of-the-workers"
 
 
 @contextmanager
-def local_cluster(folder: Path, **options: object) -> Iterator[LocalCluster]:
+def local_cluster(
+    folder: Path, environment: Mapping[str, str] | None = None, **options: object
+) -> Iterator[LocalCluster]:
     """A cluster whose workers have a secret, as a platform would give it to them."""
     settings = {"n_workers": 2, "threads_per_worker": 2, "memory_limit": 0} | options
-    environment = {"ONEX_SECRET_KEY": SECRET, "ONEX_SETTINGS_FOLDER": str(folder / "settings")}
+    own = {"ONEX_SECRET_KEY": SECRET, "ONEX_SETTINGS_FOLDER": str(folder / "settings")}
     with LocalCluster(
         host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
-        local_directory=str(folder), env=dict(os.environ) | environment, **settings,
+        local_directory=str(folder), env=dict(os.environ) | own | dict(environment or {}), **settings,
     ) as cluster:  # fmt: skip
         yield cluster
 

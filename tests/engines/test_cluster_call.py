@@ -33,7 +33,7 @@ NODES = st.builds(
     ClusterNode,
     **dict.fromkeys(("identity", "digest", "archive", "kind", "target", "folder", "callable_name"), TEXT),
     isolation=st.sampled_from(IsolationLevel),
-    permissions=TUPLES, hidden=TUPLES,
+    permissions=TUPLES, hidden=TUPLES, manifest=TEXT, evidence=st.none() | TEXT,
     limits=st.builds(Limits, memory=st.integers(1, 2**50), cpu=st.integers(1, 1000)),
     **dict.fromkeys(("asks_for_files", "is_trusted", "is_idempotent"), st.booleans()),
     variables=TEXTS, libraries=TEXTS,

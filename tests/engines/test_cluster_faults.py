@@ -425,6 +425,36 @@ def test_a_cluster_without_workers_is_given_up_some_time(
     assert "no worker" in done.json["steps"]["it[0]"]["error"]["message"]
 
 
+def test_resources_that_no_worker_offers_are_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onex.engines.dask.DESERTED_SECONDS", 3.0)
+    given = {"name": "a", "folder": str(site.shared)}
+    site.project.workflow({
+        "free": {"node": "safe", "with": given},
+        "bound": {"node": "once", "with": {**given, "name": "b"}, "resources": {"GPU": 2}},
+    }, policy={"fail_fast": False})  # fmt: skip
+    command = ("run", "test.workflow.yaml", "--format", "json", *site.options())
+    done = site.project.onex_here(*command)
+    steps = done.json["steps"]
+    assert steps["free"]["status"] == "succeeded"
+    assert steps["bound"]["error"]["code"] == "EXE017"
+    assert "GPU=2" in steps["bound"]["error"]["message"]
+    # It did not begin, and may be made again without a second thought.
+    assert site.recorded().steps["bound"].is_left_in_flight is False
+    assert site.begun() == {"a": 1}
+
+
+def test_a_cluster_that_scales_from_none_is_used(site: Site) -> None:
+    site.cluster.scale(0)
+    site.wait_for(lambda: not site.cluster.scheduler.workers)
+    site.cluster.adapt(minimum=0, maximum=2)
+    site.flow(node="safe", calls=2)
+    done = site.run()
+    assert done.code == 0, done.stdout + done.stderr
+    assert site.begun() == {"call0": 1, "call1": 1}
+
+
 def test_a_host_that_is_killed_is_followed_by_another_and_no_effect_comes_twice(
     make_project: Callable[[str], Project], postgres: str, tmp_path: Path
 ) -> None:

@@ -81,7 +81,7 @@ class TrustRules:
             now: the time, by which its age is reckoned.
         """
         if level is TrustLevel.LOCAL:
-            return self._forbidden(node.metadata)
+            return self.forbidden(node.metadata)
         evidence = node.evidence
         if level is TrustLevel.REFUSED:
             why = evidence.reason if evidence is not None else None
@@ -90,7 +90,7 @@ class TrustRules:
         return (
             self.level_refusal(node.metadata.node.namespace, use, level)
             or self._age_refusal(node.metadata.node.namespace, published, now)
-            or self._forbidden(node.metadata)
+            or self.forbidden(node.metadata)
         )
 
     def advisory_refusal(self, node: NodeVersion, advisories: Iterable[Advisory]) -> str | None:
@@ -169,7 +169,7 @@ class TrustRules:
             f" {in_words(minimum)}"
         )
 
-    def _forbidden(self, metadata: NodeMetadata) -> str | None:
+    def forbidden(self, metadata: NodeMetadata) -> str | None:
         # Each part of an SPDX expression, such as "MIT OR AGPL-3.0-only".
         licenses = [metadata.license, *re.split(r"[^A-Za-z0-9.+-]+", metadata.license)]
         for pattern in self.forbidden_licenses:

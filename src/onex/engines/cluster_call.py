@@ -67,6 +67,8 @@ class ClusterNode:
     variables: Mapping[str, str]
     libraries: Mapping[str, str]
     hidden: tuple[str, ...]
+    manifest: str
+    evidence: str | None
 
     def to_json(self) -> JsonObject:
         """The node as JSON; ``from_json`` reads it back unchanged."""
@@ -93,6 +95,8 @@ class ClusterNode:
             variables=_texts_of(body["variables"]),
             libraries=_texts_of(body["libraries"]),
             hidden=as_texts(body["hidden"]),
+            manifest=as_text(body["manifest"]),
+            evidence=as_optional_text(body["evidence"]),
         )
 
 

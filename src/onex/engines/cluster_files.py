@@ -13,10 +13,14 @@ from onex.artifacts.opening import open_contents
 from onex.artifacts.records import artifacts_in, with_paths, with_records
 from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.errors import ArtifactNotFoundError, DigestMismatchError, WorkerUnfitError
-from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
+from onex.domain.evidence import Evidence
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, parse_json
 from onex.domain.permission import Permission
 from onex.domain.result import IsolationLevel
+from onex.domain.trust_errors import NotVerifiedError
+from onex.domain.trust_rules import TrustRules
 from onex.engines.cluster_call import ClusterNode, StorePlace
+from onex.engines.cluster_trust import require_trusted
 from onex.engines.engine import PROGRAM, LoadedNode
 from onex.engines.node_loader import NODES_FOLDER, unpack_files
 from onex.remote.archive import unpack
@@ -25,7 +29,7 @@ from onex.sandbox.granted_rules import granted_rules
 from onex.sandbox.rules import SandboxRules
 from onex.trust.grantable import refusal_of
 
-ARCHIVE_NAME = "node.tar"
+ARCHIVE_NAME, EVIDENCE_NAME = "node.tar", "evidence.json"
 
 
 class ClusterFiles:
@@ -38,6 +42,7 @@ class ClusterFiles:
         hidden: Sequence[str],
         environment: Mapping[str, str],
         settings: Path,
+        rules: TrustRules,
     ) -> None:
         """Prepare.
 
@@ -47,7 +52,9 @@ class ClusterFiles:
             hidden: what no node may read, beside the store.
             environment: where keys and tokens for the store come from.
             settings: the user's folder of settings, which has the tokens of registries.
+            rules: which nodes this worker runs.
         """
+        self._rules = rules
         self._folder = folder
         self._hidden = tuple(hidden)
         if place.is_folder:
@@ -68,6 +75,7 @@ class ClusterFiles:
             ArtifactNotFoundError: the store does not have it.
             ArtifactsUnavailableError: the store cannot be used.
             DigestMismatchError, ArchiveRefusedError: what is there is something else.
+            NotVerifiedError, PolicyRefusedError, WorkerUnfitError: as ``require_trusted``.
             NodeLoadError: it cannot be unpacked.
         """
         key = json.dumps(node.to_json())
@@ -124,9 +132,27 @@ class ClusterFiles:
                 hint="look at who can write to the store",
                 details={"expected": node.digest, "found": files.digest},
             )
+        require_trusted(node, files, self._evidence_of(node), self._rules)
         program = node.target if node.kind == PROGRAM else None
         folder = self._folder / NODES_FOLDER
         return unpack_files(folder, files.digest, files.contents, program)
+
+    def _evidence_of(self, node: ClusterNode) -> Evidence | None:
+        if node.evidence is None:
+            return None
+        file = self._store.fetch(node.evidence, EVIDENCE_NAME)
+        if file is None:
+            raise ArtifactNotFoundError(
+                f"what speaks for {node.identity} is not in the store of artifacts",
+                hint="start the run again, which stores it",
+            )
+        try:
+            return Evidence.from_json(parse_json(file.read_bytes()))
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotVerifiedError(
+                f"{node.identity} is not run: what speaks for it cannot be read",
+                hint="look at who can write to the store",
+            ) from error
 
     def bring(self, inputs: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
         """The inputs as a node receives them, and the artifacts among them, which are here then.

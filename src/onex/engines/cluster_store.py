@@ -12,7 +12,7 @@ from onex.artifacts.records import artifacts_in
 from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import ConfigurationError
-from onex.domain.json_value import JsonObject, as_text
+from onex.domain.json_value import JsonObject, as_text, canonical_json
 from onex.engines.cluster_call import ClusterNode, StorePlace
 from onex.engines.engine import LoadedNode, NodeCall
 from onex.engines.selection import ClusterSettings
@@ -55,7 +55,8 @@ class ClusterStore:
         )
         self.shared = SharedArtifacts(contents)
         self._archives: dict[str, str] = {}
-        self._kept: set[str] = set()
+        self._evidence: dict[str, str] = {}
+        self._inputs: set[str] = set()
 
     def close(self) -> None:
         """Release connections, and remove a folder that was made for this run."""
@@ -73,6 +74,9 @@ class ClusterStore:
         node = call.node
         if node.digest not in self._archives:
             self._archives[node.digest] = self._kept_archive(node)
+            if node.evidence is not None and node.evidence.statements:
+                told = canonical_json(node.evidence.to_json())
+                self._evidence[node.digest] = self._kept(told.encode())
         return ClusterNode(
             identity=node.identity,
             digest=node.digest,
@@ -90,6 +94,8 @@ class ClusterStore:
             variables=node.variables,
             libraries=node.libraries,
             hidden=node.rules.hidden,
+            manifest=node.manifest,
+            evidence=self._evidence.get(node.digest),
         )
 
     def _kept_archive(self, node: LoadedNode) -> str:
@@ -99,12 +105,15 @@ class ClusterStore:
             for path in files
             if is_owned_file(path.name)
         }
-        archive = pack(contents)
-        digest = DIGEST_PREFIX + hashlib.sha256(archive).hexdigest()
+        return self._kept(pack(contents))
+
+    def _kept(self, content: bytes) -> str:
+        """Have a content in the store; returns its digest."""
+        digest = DIGEST_PREFIX + hashlib.sha256(content).hexdigest()
         with tempfile.NamedTemporaryFile(prefix="onex-node-") as file:
-            file.write(archive)
+            file.write(content)
             file.flush()
-            self.shared.keep(digest, len(archive), Path(file.name))
+            self.shared.keep(digest, len(content), Path(file.name))
         return digest
 
     def keep_inputs(self, inputs: JsonObject) -> None:
@@ -115,6 +124,6 @@ class ClusterStore:
         """
         for record in artifacts_in(inputs):
             digest, path = as_text(record[ARTIFACT_KEY]), Path(as_text(record["path"]))
-            if digest not in self._kept and path.is_file():
+            if digest not in self._inputs and path.is_file():
                 self.shared.keep(digest, path.stat().st_size, path)
-                self._kept.add(digest)
+                self._inputs.add(digest)

@@ -37,6 +37,7 @@ from onex.domain.permission import Permission
 from onex.domain.result import CallEnd, CallFailure, CallOutcome
 from onex.engines.cluster_call import ONEX, PYTHON, ClusterCall, ClusterEnd, StorePlace
 from onex.engines.cluster_files import ClusterFiles
+from onex.engines.cluster_trust import worker_rules
 from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
 from onex.engines.environment import installed_version
 from onex.engines.reactor import Reactor
@@ -329,7 +330,10 @@ class CallService(WorkerPlugin):
                 # Other workers of this machine have theirs beside it.
                 places = (Path(self._worker.local_directory).parent, self._settings)
                 hidden = tuple(map(os.path.realpath, places))
-                self._files[place] = ClusterFiles(place, folder, hidden, os.environ, self._settings)
+                rules = worker_rules(os.environ)
+                self._files[place] = ClusterFiles(
+                    place, folder, hidden, os.environ, self._settings, rules
+                )
             return self._files[place]
 
     def _claim(self, call: ClusterCall) -> None:

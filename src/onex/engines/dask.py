@@ -93,6 +93,10 @@ def _with_waiting(first: Item, waiting: queue.SimpleQueue[Item | None]) -> list[
     return found
 
 
+def _resources_of(submission: _Submission) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(submission.call.resources.items()))
+
+
 def _not_submitted(error: Exception) -> OnexError:
     if isinstance(error, OnexError):
         return error
@@ -185,6 +189,7 @@ class DaskCalls:
         self._by_attempt: dict[str, _Submission] = {}
         self._is_cancelled = False
         self._deserted_since: float | None = None
+        self._unserved_since: dict[tuple[tuple[str, float], ...], float] = {}
         self._unsent: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._seconds: dict[str, float] = {}
@@ -271,7 +276,7 @@ class DaskCalls:
                     self._submit(batch)
                 except Exception as error:  # noqa: BLE001 - without ends the run would wait for ever
                     for submission in batch:
-                        self._fail(submission, _not_submitted(error))
+                        self._fail(submission, _not_submitted(error), is_made=False)
 
     def _batches(self, waiting: Sequence[_Submission]) -> Iterator[list[_Submission]]:
         """Calls that go as one task: as many short ones as take a worker some time together."""
@@ -282,8 +287,7 @@ class DaskCalls:
                 self._fail(submission, cancelled_call().error, is_made=False)
                 continue
             call = submission.call
-            resources = tuple(sorted(call.resources.items()))
-            key = (step_of(call.id), call.node.digest, resources, call.priority)
+            key = (step_of(call.id), call.node.digest, _resources_of(submission), call.priority)
             groups.setdefault(key, []).append(submission)
         for group in groups.values():
             seconds = self._seconds.get(group[0].call.node.digest, BATCH_SECONDS)
@@ -342,6 +346,7 @@ class DaskCalls:
                 first = self._ended.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 self._look_for_workers()
+                self._look_for_resources()
                 continue
             if first is None:
                 return
@@ -370,6 +375,24 @@ class DaskCalls:
             )
             for submission in submissions:
                 self._fail(submission, error)
+
+    def _look_for_resources(self) -> None:
+        """Give calls up whose resources no worker has offered for so long that none may."""
+        now, submissions = time.monotonic(), list(self._under_way.values())
+        asked = {_resources_of(one) for one in submissions} - {()}
+        unserved = {some for some in asked if not self._connection.offers(dict(some))}
+        self._unserved_since = {some: self._unserved_since.get(some, now) for some in unserved}
+        for submission in submissions:
+            resources = _resources_of(submission)
+            since = self._unserved_since.get(resources)
+            if since is None or now - since <= DESERTED_SECONDS:
+                continue
+            told = ", ".join(f"{name}={much:g}" for name, much in resources)
+            error = ClusterUnavailableError(
+                f"no worker of the Dask cluster has offered {told} for {DESERTED_SECONDS:g} s",
+                hint=f'start workers that do: dask worker --resources "{told}"',
+            )
+            self._fail(submission, error, is_made=False)
 
     def _gather(self, ended: Sequence[_Batch]) -> None:
         finished = [future for future, _ in ended if future.status == "finished"]

@@ -26,6 +26,7 @@ from onex.engines.own_cluster import OwnCluster
 from onex.remote.deadline_calls import call_all
 
 CONNECT_SECONDS = 10.0
+WORKERS_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 """How often it is looked whether the workers are others than before."""
@@ -156,6 +157,17 @@ class DaskConnection:
             return True
         return not (workers & set(self._fit or ()) if self._has_unfit else workers)
 
+    def offers(self, resources: Mapping[str, float]) -> bool:
+        """Whether some worker offers so much of each resource, busy or not."""
+        try:
+            workers = _within(lambda: self._client.scheduler_info(n_workers=-1)["workers"])
+        except TimeoutError:
+            return True
+        return any(
+            all(facts["resources"].get(name, 0.0) >= much for name, much in resources.items())
+            for facts in workers.values()
+        )
+
     def stop(self, names: Sequence[str]) -> None:
         """Have all workers stop attempts or topics, and let none of them begin later.
 
@@ -197,13 +209,11 @@ class DaskConnection:
         with self._lock:
             self._looked = time.monotonic()
             workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            if not workers and self._fit is not None:
+                # They may come back; who waits for them sees to it that it is not for ever.
+                return self.slots
             if not workers:
-                try:
-                    self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-                except TimeoutError as error:
-                    raise ClusterUnavailableError(
-                        "the Dask cluster has no worker", hint="start some: dask worker ADDRESS"
-                    ) from error
+                self._wait_for_workers()
                 workers = self._client.scheduler_info(n_workers=-1)["workers"]
             addresses = frozenset(workers)
             if addresses == self._known and self._fit is not None:
@@ -228,6 +238,18 @@ class DaskConnection:
             self._has_unfit = bool(refused)
             self.slots = sum(int(workers[address]["nthreads"]) for address in self._fit)
             return self.slots
+
+    def _wait_for_workers(self) -> None:
+        # A cluster that scales with what there is to do starts none before it has something.
+        something = self._client.submit(describe, pure=False)
+        try:
+            self._client.wait_for_workers(1, timeout=WORKERS_SECONDS)
+        except TimeoutError as error:
+            raise ClusterUnavailableError(
+                "the Dask cluster has no worker", hint="start some: dask worker ADDRESS"
+            ) from error
+        finally:
+            something.release()
 
 
 def _within(ask: Callable[[], Result]) -> Result:

@@ -18,6 +18,7 @@ from onex.domain.errors import (
     OnexError,
     RunCancelledError,
 )
+from onex.domain.evidence import Evidence
 from onex.domain.json_value import JsonObject
 from onex.domain.permission import Permission
 from onex.domain.result import CallEnd, CallFailure, IsolationLevel
@@ -39,7 +40,8 @@ class LoadedNode:
     environment that it is granted; ``rules`` are what confines it at the level ``strict``, where
     one that is not ``trusted`` gets a new process for each call. ``isolation`` is the level it is
     planned for, ``libraries`` the versions of those that it declares, and ``is_idempotent`` says
-    that a call may be repeated that did not return.
+    that a call may be repeated that did not return. ``manifest`` is its name among the files,
+    ``evidence`` what the registry shows for it that it came from.
     """
 
     identity: str
@@ -55,6 +57,8 @@ class LoadedNode:
     isolation: IsolationLevel = IsolationLevel.STRICT
     libraries: Mapping[str, str] = field(default_factory=dict)
     is_idempotent: bool = False
+    manifest: str = ""
+    evidence: Evidence | None = None
 
     def shares_process_with(self, other: LoadedNode) -> bool:
         """Whether one process may serve calls of both."""

@@ -117,7 +117,8 @@ class NodeLoader:
         identity = str(node.metadata.node_version)
         entrypoint = node.metadata.entrypoint
         manifest = Path(origin.path)
-        is_archived = ArchivePlace.parse(origin.path) is not None
+        archived = ArchivePlace.parse(origin.path)
+        is_archived = archived is not None
         with self._telemetry.tracer.span("onex.verify", {"onex.digest": node.digest}):
             if is_archived:
                 files = self._archived(origin, node, self._folder / folder_name(node.digest))
@@ -152,6 +153,8 @@ class NodeLoader:
             file=folder / target,
             callable_name=entrypoint.callable_name,
             origin=folder if is_archived else manifest.parent,
+            manifest=manifest.name if archived is None else archived.manifest,
+            evidence=node.evidence,
         )
 
     def _changes(self, origin: Origin, files: NodeFiles) -> list[str]:

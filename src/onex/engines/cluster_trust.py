@@ -1,0 +1,123 @@
+"""What a worker makes sure of before it runs a node: what was granted, who signed it, its policy.
+
+Whoever reaches the scheduler can send calls. So a worker does not take their word for it: it reads
+the manifest among the files that have the digest of the call, and checks the statements itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from onex.configuration import read_policy
+from onex.domain.errors import DocumentError, WorkerUnfitError
+from onex.domain.evidence import Evidence, TrustLevel
+from onex.domain.metadata import NodeMetadata
+from onex.domain.permission import Permission
+from onex.domain.release_trust import judge
+from onex.domain.remote_errors import ArchiveRefusedError
+from onex.domain.result import IsolationLevel
+from onex.domain.statement import ReleaseStatement
+from onex.domain.trust_errors import NotVerifiedError, PolicyRefusedError
+from onex.domain.trust_rules import TrustRules, Use
+from onex.engines.cluster_call import ClusterNode
+from onex.manifests.node_files import NodeFiles
+from onex.remote.archived_node import read_files
+from onex.trust.signing import signers_of
+
+POLICY_VARIABLE = "ONEX_WORKER_POLICY"
+"""The file whose ``[policy]`` says what a worker runs; it is written as ``onex.toml``."""
+
+
+def worker_rules(environment: Mapping[str, str]) -> TrustRules:
+    """The policy of this worker, which forbids nothing if none is named.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is not valid.
+    """
+    place = environment.get(POLICY_VARIABLE)
+    return TrustRules() if not place else read_policy(Path(place))
+
+
+def require_trusted(
+    node: ClusterNode, files: NodeFiles, evidence: Evidence | None, rules: TrustRules
+) -> None:
+    """Refuse a node that was granted more than it asks for, or that nobody should run here.
+
+    Args:
+        node: what the call says of it.
+        files: its files, which have the digest that the call names.
+        evidence: what the registry shows for it, if that has anything.
+        rules: the policy of this worker.
+
+    Raises:
+        WorkerUnfitError: it was granted what its manifest does not ask for.
+        NotVerifiedError: a statement about it is not true, or not about it.
+        PolicyRefusedError: the policy of this worker forbids it.
+    """
+    metadata = _metadata_of(node, files)
+    asked = {} if metadata is None else {str(one): one for one in metadata.requests}
+    more = [text for text in node.permissions if not _is_asked_for(text, asked)]
+    if more:
+        raise WorkerUnfitError(
+            f"{node.identity} was granted {more[0]}, which its manifest does not ask for",
+            hint="look at who can reach the scheduler of the cluster",
+        )
+    # A manifest may leave the name to the package around it, which is not among the files.
+    if metadata is None or str(metadata.node_version) != node.identity:
+        if evidence is None and rules.is_empty:
+            return
+        raise NotVerifiedError(
+            f"{node.identity} is not run: its manifest says nothing of that name",
+            hint="publish the node with a manifest that has its whole name",
+        )
+    level = TrustLevel.UNVERIFIED
+    if evidence is not None:
+        release = ReleaseStatement.about(metadata, node.digest)
+        judgement = judge(release, evidence, None, signers_of, is_ordered=False)
+        if judgement.failure is not None:
+            raise NotVerifiedError(
+                f"{node.identity} is not run: {judgement.failure}",
+                hint=f"see the whole argument: onex verify {node.identity}",
+            )
+        level = judgement.level
+    refusal = _refusal(node, metadata, level, rules)
+    if refusal is not None:
+        raise PolicyRefusedError(
+            f"{node.identity} {refusal}",
+            hint=f"this is the policy of the worker, by {POLICY_VARIABLE}",
+        )
+
+
+def _metadata_of(node: ClusterNode, files: NodeFiles) -> NodeMetadata | None:
+    """What the manifest says; None if it cannot be read by itself."""
+    try:
+        return read_files(files, node.manifest).metadata
+    except (DocumentError, ArchiveRefusedError):
+        return None
+
+
+def _is_asked_for(text: str, asked: Mapping[str, Permission]) -> bool:
+    """Whether a permission is among those of a manifest, files by their real paths, too."""
+    if text in asked:
+        return True
+    granted = Permission.parse(text)
+    return any(
+        one.kind == granted.kind
+        and one.kind.startswith("file.")
+        and os.path.realpath(one.path) == granted.path
+        for one in asked.values()
+    )
+
+
+def _refusal(
+    node: ClusterNode, metadata: NodeMetadata, level: TrustLevel, rules: TrustRules
+) -> str | None:
+    """Why a policy forbids a node, as the rest of a sentence; None if it does not."""
+    namespace = metadata.node.namespace
+    weakest = rules.weakest_isolation(namespace, level)
+    order = list(IsolationLevel)
+    if weakest is not None and order.index(node.isolation) > order.index(weakest):
+        return f"would run at the level {node.isolation}, and the policy asks for {weakest}"
+    return rules.level_refusal(namespace, Use.RUN, level) or rules.forbidden(metadata)
