@@ -1,8 +1,9 @@
 """What a step costs on a Dask cluster, beside bare ``client.submit`` on the same workers.
 
 The budget: a fan of steps that do nothing takes at most one and a half times what bare tasks of
-Dask take, on two workers. Beside it: the peak of memory in the process of the run, and what goes
-over the loopback interface for each step.
+Dask take, on two workers. Beside it: how far the memory of the process grows that submits, and what
+goes over the loopback interface for each step. The scheduler and the workers have processes of
+their own.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import resource
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from distributed import Client, LocalCluster
@@ -45,6 +50,40 @@ def loopback_bytes() -> int:
     return 0
 
 
+def memory(which: str) -> float:
+    """Of this process in MiB, now (``VmRSS``) or at its peak (``VmHWM``)."""
+    found = re.search(rf"{which}:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024
+
+
+def growth(work: Callable[[], float]) -> tuple[float, float]:
+    """What a piece of work gives, and by how many MiB memory grew meanwhile at most."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS")
+    found = work()
+    return found, memory("VmHWM") - before
+
+
+@contextmanager
+def cluster_beside() -> Iterator[str]:
+    """The address of a cluster of two workers in processes of their own, while the block lasts."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    yield process.stdout.readline().decode().strip()
+    process.stdin.close()
+    process.wait()
+
+
+def serve() -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, memory_limit=0, host="127.0.0.1",
+        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+    ) as cluster:  # fmt: skip
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+
+
 def bare(client: Client, steps: int) -> float:
     started = time.perf_counter()
     futures = [client.submit(noop, number, pure=False) for number in range(steps)]
@@ -65,32 +104,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve()
+        return
     steps = arguments.steps
     root = Path(tempfile.mkdtemp(prefix="onex-bench-"))
     (root / "nodes").mkdir()
     (root / "nodes" / "node.onex.yaml").write_text(MANIFEST)
     (root / "nodes" / "node.py").write_text("def execute(context, *, x):\n    return x\n")
     (root / "onex.toml").write_text('artifacts = "store"\n[[sources]]\npath = "nodes"\n')
-    cluster = LocalCluster(
-        n_workers=2, threads_per_worker=1, memory_limit=0, host="127.0.0.1",
-        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
-    )  # fmt: skip
     opened = Registry.open(root / "state", start=root, environment=dict(os.environ))
-    with cluster, Client(cluster) as client, opened as registry:
+    with cluster_beside() as address, Client(address) as client, opened as registry:
         registry.scan()
-        how = {"engine": "dask", "scheduler": cluster.scheduler_address}
+        how = {"engine": "dask", "scheduler": address}
         run(registry, 100, **how)
         bare(client, 100)
-        ratios, bares, ours, sent = [], [], [], []
+        ratios, bares, ours, sent, grown = [], [], [], [], []
         for _ in range(arguments.rounds):
-            bares.append(bare(client, steps))
+            seconds, bare_growth = growth(lambda: bare(client, steps))
+            bares.append(seconds)
             before = loopback_bytes()
-            ours.append(run(registry, steps, **how))
+            seconds, more = growth(lambda: run(registry, steps, **how))
+            ours.append(seconds)
+            grown.append((more, bare_growth))
             sent.append((loopback_bytes() - before) / steps)
             ratios.append(ours[-1] / bares[-1])
         here = run(registry, steps)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    more, bare_growth = (statistics.median(values) for values in zip(*grown, strict=True))
     ratio = statistics.median(ratios)
     print(f"{steps} steps on two workers, medians of {arguments.rounds} rounds")
     print(f"bare client.submit   {statistics.median(bares) / steps * 1e6:8.0f} us a step")
@@ -99,7 +141,7 @@ def main() -> None:
     verdict = "ok" if ratio <= BUDGET else "MISSED"
     print(f"ratio to bare        {ratio:8.2f}    budget {BUDGET}: {verdict}")
     print(f"over loopback        {statistics.median(sent):8.0f} bytes a step")
-    print(f"peak of memory       {peak:8.0f} MiB, of which bare tasks have a part")
+    print(f"memory grows by      {more:8.0f} MiB, by bare tasks {bare_growth:.0f}")
 
 
 if __name__ == "__main__":

@@ -249,6 +249,40 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder for its owner alone, which is gone after the block.
+
+    Those that processes left which were killed are removed first: nobody holds their locks.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for left in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError, ImportError), _locked_at_once(left):
+            remove_tree(left)
+    folder = parent / f"{prefix}{uuid.uuid4().hex}"
+    folder.mkdir(mode=0o700)
+    try:
+        with locked(folder):
+            yield folder
+    finally:
+        remove_tree(folder)
+
+
+@contextmanager
+def _locked_at_once(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; raises OSError if another has it."""
+    import fcntl
+
+    descriptor = os.open(folder, _FOLDER_FLAGS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _take_after(descriptor: int, target: Path) -> None:
     """Give a new file the mode and owner of the one it replaces, or of a new one."""
     if not hasattr(os, "fchmod"):

@@ -18,6 +18,7 @@ from distributed import LocalCluster
 
 from onex.artifacts.folder_contents import MARK_FILE
 from onex.domain.result import RunStatus, StepStatus
+from onex.local_machine import locked
 from tests.conftest import CommandResult, Project
 from tests.engines.conftest import local_cluster
 
@@ -328,6 +329,11 @@ def test_a_cluster_that_is_not_there_is_told(project: Project, tmp_path: Path) -
     done = project.onex(*command)
     assert done.json["error"]["code"] == "EXE017"
     assert done.json["error"]["hint"]
+    strange = project.onex(*command[:-1], "gopher://127.0.0.1:1")
+    assert strange.json["error"]["code"] == "EXE017"
+    assert "gopher" in strange.json["error"]["message"]
+    assert "Traceback" not in strange.stderr
+    assert project.onex(*command[:-1], "").json["error"]["code"] == "USE001"
     del project.environment["ONEX_ARTIFACTS"]
     unknown = project.onex(*command[:3], "--engine", "nothing")
     assert unknown.json["error"]["code"] == "CFG001"
@@ -342,6 +348,11 @@ def test_without_a_scheduler_a_cluster_is_started_and_ended(
     (tmp_path / "shared").mkdir()
     project.write("onex.toml", 'engine = "dask"\n')
     project.scan()
+    # What a host left behind that was killed, and what one has that is at work.
+    temporary = tmp_path / "temporary"
+    for name in ("onex-store-left", "onex-store-held"):
+        (temporary / name).mkdir(parents=True)
+    project.environment["TMPDIR"] = str(temporary)
     project.workflow(
         {
             "it": {
@@ -352,8 +363,10 @@ def test_without_a_scheduler_a_cluster_is_started_and_ended(
         },
         outputs={"it": "${{ steps.it }}"},
     )
-    done = project.onex("run", "test.workflow.yaml", "--json")
+    with locked(temporary / "onex-store-held"):
+        done = project.onex("run", "test.workflow.yaml", "--json")
     assert done.code == 0, done.stdout
+    assert [path.name for path in temporary.glob("onex-store-*")] == ["onex-store-held"]
     made = [Path(one["file"]["path"]) for one in done.json["outputs"]["it"]]
     assert [path.read_text() for path in made] == ["a", "b"]
     again = project.onex("run", "test.workflow.yaml", "--json")

@@ -6,11 +6,8 @@ in those that follow, so it is there, whatever others add meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 from onex.artifacts.contents import folder_of
@@ -30,7 +27,7 @@ from onex.domain.url import without_secrets
 from onex.history.copying import copy_history
 from onex.history.kept_measurements import HISTORY_FILE
 from onex.history.opening import open_file_journal, open_journal
-from onex.local_machine import locked, remove_tree
+from onex.local_machine import held_folder
 from onex.storage import copying
 from onex.storage.backend import StorageBackend
 from onex.storage.opening import DATABASE_FILE, SQLITE_SCHEME
@@ -59,23 +56,14 @@ def back_up(storage: StorageBackend, found: Configuration, folder: Path) -> Back
     """
     folder = folder.absolute()
     _require_new(folder, found.home)
-    with refusals_told(folder, _HINT):
-        _remove_left_drafts(folder.parent)
-        draft = folder.with_name(DRAFT_PREFIX + uuid.uuid4().hex)
-        draft.mkdir(mode=0o700)
-    try:
-        # As long as it is locked, no other takes it for one that was left.
-        with locked(draft):
-            return _back_up(storage, found, draft, folder)
-    finally:
-        remove_tree(draft)
+    with refusals_told(folder, _HINT), held_folder(folder.parent, DRAFT_PREFIX) as draft:
+        return _back_up(storage, found, draft, folder)
 
 
 def _back_up(
     storage: StorageBackend, found: Configuration, draft: Path, folder: Path
 ) -> BackupReport:
-    with refusals_told(folder, _HINT):
-        key = content_of(found.home / ONLINE_KEY)
+    key = content_of(found.home / ONLINE_KEY)
     with (
         closing(open_journal(found.storage, found.home)) as source,
         closing(open_file_journal(draft / HISTORY_FILE)) as target,
@@ -84,27 +72,26 @@ def _back_up(
         recorded = target.artifact_digests()
     registry = copying.copy_to(storage, f"{SQLITE_SCHEME}{draft / DATABASE_FILE}", found.home)
     files = draft / FILES_FOLDER
-    with refusals_told(folder, _HINT):
-        for name in KEPT_FOLDERS:
-            # The folder itself may be a link to where there is more room.
-            root = (found.home / name).resolve()
-            for inner in files_below(root):
-                copy_file(root / inner, files / name / inner, keeps_time=True)
-        if found.project is not None:
-            copy_file(found.project / PROJECT_FILE, draft / PROJECT_FILE, keeps_time=True)
-        if content_of(files / ONLINE_KEY) != key:
-            raise StorageCopyError(
-                "the key of the signed index was changed meanwhile", hint="back up once more"
-            )
-        missing = sum(not (files / "artifacts" / folder_of(d)).is_dir() for d in recorded)
-        left_out = None if found.artifacts is None else without_secrets(found.artifacts)
-        index = BackupIndex(digests_below(draft), missing, left_out)
-        index.write(draft)
-        for place in (*(path for path in draft.rglob("*") if path.is_dir()), draft):
-            sync_folder(place)
-        _require_new(folder, found.home)
-        draft.rename(folder)
-        sync_folder(folder.parent)
+    for name in KEPT_FOLDERS:
+        # The folder itself may be a link to where there is more room.
+        root = (found.home / name).resolve()
+        for inner in files_below(root):
+            copy_file(root / inner, files / name / inner, keeps_time=True)
+    if found.project is not None:
+        copy_file(found.project / PROJECT_FILE, draft / PROJECT_FILE, keeps_time=True)
+    if content_of(files / ONLINE_KEY) != key:
+        raise StorageCopyError(
+            "the key of the signed index was changed meanwhile", hint="back up once more"
+        )
+    missing = sum(not (files / "artifacts" / folder_of(d)).is_dir() for d in recorded)
+    left_out = None if found.artifacts is None else without_secrets(found.artifacts)
+    index = BackupIndex(digests_below(draft), missing, left_out)
+    index.write(draft)
+    for place in (*(path for path in draft.rglob("*") if path.is_dir()), draft):
+        sync_folder(place)
+    _require_new(folder, found.home)
+    draft.rename(folder)
+    sync_folder(folder.parent)
     return BackupReport.of(registry, runs, index, folder)
 
 
@@ -116,23 +103,3 @@ def _require_new(folder: Path, home: Path) -> None:
         raise UsageError(
             f"{folder} would be a part of what is backed up", hint="name a folder elsewhere"
         )
-
-
-def _remove_left_drafts(parent: Path) -> None:
-    """Remove what backups left in a folder that were killed."""
-    for left in parent.glob(f"{DRAFT_PREFIX}*"):
-        with contextlib.suppress(OSError, ImportError), _locked_at_once(left):
-            remove_tree(left)
-
-
-@contextmanager
-def _locked_at_once(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; raises OSError if another has it."""
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +13,7 @@ from onex.domain.errors import StorageCopyError
 from onex.history.copying import copy_history, is_same_history
 from onex.history.kept_measurements import HISTORY_FILE
 from onex.history.opening import open_file_journal, open_journal
-from onex.local_machine import locked, make_folder, remove_tree
+from onex.local_machine import held_folder, locked, make_folder
 from onex.storage import copying
 from onex.storage.backend import StorageBackend
 from onex.storage.opening import DATABASE_FILE, SQLITE_SCHEME
@@ -42,14 +41,8 @@ def restore(storage: StorageBackend, found: Configuration, folder: Path) -> Back
     hint = "check permissions and free space, then restore once more"
     with refusals_told(found.home, hint):
         make_folder(found.home)
-        with locked(found.home):
-            for left in found.home.glob(f"{RESTORE_PREFIX}*"):
-                remove_tree(left)
-            draft = found.home / f"{RESTORE_PREFIX}{uuid.uuid4().hex}"
-            try:
-                return _restore(storage, found, folder, index, draft)
-            finally:
-                remove_tree(draft)
+        with locked(found.home), held_folder(found.home, RESTORE_PREFIX) as draft:
+            return _restore(storage, found, folder, index, draft)
 
 
 def _restore(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from onex.artifacts.opening import open_contents
@@ -16,9 +16,12 @@ from onex.domain.json_value import JsonObject, as_text, canonical_json
 from onex.engines.cluster_call import ClusterNode, StorePlace
 from onex.engines.engine import LoadedNode, NodeCall
 from onex.engines.selection import ClusterSettings
+from onex.local_machine import held_folder
 from onex.manifests.node_files import is_owned_file
 from onex.remote.archive import pack
 from onex.worker.context import ARTIFACT_KEY
+
+STORE_PREFIX = "onex-store-"
 
 
 class ClusterStore:
@@ -34,12 +37,14 @@ class ClusterStore:
         Raises:
             ConfigurationError: workers elsewhere could not reach the artifacts.
         """
-        self._temporary: Path | None = None
+        self._made = ExitStack()
+        seen = settings.seen
         if settings.artifacts is not None:
             self.place = StorePlace(settings.artifacts, settings.group)
         elif is_own:
-            self._temporary = Path(tempfile.mkdtemp(prefix="onex-store-"))
-            self.place = StorePlace(str(self._temporary), settings.group)
+            parent = Path(tempfile.gettempdir())
+            seen = self._made.enter_context(held_folder(parent, STORE_PREFIX))
+            self.place = StorePlace(str(seen), settings.group)
         else:
             raise ConfigurationError(
                 "workers of a cluster need a store of artifacts that they can reach",
@@ -51,7 +56,7 @@ class ClusterStore:
             self.place.group,
             settings.environment,
             settings.settings_folder,
-            seen=self._temporary or settings.seen,
+            seen=seen,
         )
         self.shared = SharedArtifacts(contents)
         self._archives: dict[str, str] = {}
@@ -61,8 +66,7 @@ class ClusterStore:
     def close(self) -> None:
         """Release connections, and remove a folder that was made for this run."""
         self.shared.close()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        self._made.close()
 
     def node_of(self, call: NodeCall) -> ClusterNode:
         """The node of a call, as workers are told it; its files are in the store then.

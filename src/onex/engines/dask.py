@@ -403,11 +403,18 @@ class DaskCalls:
                 if position >= len(texts):
                     self._lost(submission, future)
                     continue
-                end = ClusterEnd.parse(texts[position])
+                end = self._end_of(texts[position])
                 self._note_seconds(submission.call.node.digest, end.seconds)
                 self._reactor.post(functools.partial(self._end, submission, end))
             # What is held here Dask would compute once more if its worker died.
             future.release()
+
+    def _end_of(self, text: str) -> ClusterEnd:
+        try:
+            return ClusterEnd.parse(text)
+        except (TypeError, ValueError, KeyError) as error:
+            told = f"a worker told an end that cannot be read: {error}"
+            return ClusterEnd(CallFailure(InternalError(told, hint="please report this")), 0.0, "")
 
     def _note_seconds(self, digest: str, seconds: float) -> None:
         """Remember how long calls of a node take, the last ones the most."""
@@ -444,8 +451,10 @@ class DaskCalls:
                 until = time.monotonic() + REFUSAL_SECONDS
                 while time.monotonic() < until and not all(s.is_ended for s in stopped):
                     time.sleep(0.01)
+                # Others that were handed over with one may go on.
+                needed = {id(s.future) for s in self._under_way.values() if not s.is_stopped}
                 left = [s.future for s in stopped if s.future is not None and not s.is_ended]
-                self._connection.cancel(left)
+                self._connection.cancel([f for f in left if id(f) not in needed])
             except Exception as error:  # noqa: BLE001 - a cluster that is away has nothing to stop
                 LOGGER.warning("calls could not be stopped on the cluster: %s", error)
                 for submission in stopped:

@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import dask
 from distributed import Client, Future
+from distributed.comm.addressing import parse_address
+from distributed.comm.registry import get_backend
 
 from onex.domain.errors import ClusterUnavailableError
 from onex.domain.json_value import JsonObject, as_object, parse_json
@@ -60,6 +62,8 @@ class DaskConnection:
             if address is None:
                 self._cluster = OwnCluster(jobs)
                 address = self._cluster.address
+            # A client would look for a scheme that there is not until its time is over.
+            get_backend(parse_address(address, strict=False)[0])
             security = None if self._cluster is None else self._cluster.security
             self._client = _within(
                 lambda: Client(

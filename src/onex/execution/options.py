@@ -60,6 +60,8 @@ class RunOptions:
         jobs = keywords.get("jobs") or processors
         if jobs < 1:
             raise UsageError(f"{jobs} jobs cannot run at once", hint="give a number from 1")
+        if keywords.get("scheduler") == "":
+            raise UsageError("the address of the scheduler is empty", hint="see --scheduler")
         return cls(
             jobs=jobs,
             has_jobs=keywords.get("jobs") is not None,
