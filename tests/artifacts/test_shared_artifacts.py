@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from onex.artifacts.artifact_store import ArtifactStore
 from onex.artifacts.contents import DAY, FRESH_SECONDS, GRACE_SECONDS, CopyGoneError, StoredCopy
+from onex.artifacts.folder_contents import FolderContents, prepare_folder
 from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.errors import RunCancelledError
 from tests.artifacts.conftest import Store
 
 
@@ -153,3 +156,22 @@ def test_readers_see_a_copy_whole_or_not_at_all(store: Store, tmp_path: Path) ->
     thread.join()
     assert all(one is None or one == content for one in seen)
     assert fetched(reader, digest) == content
+
+
+def test_a_store_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    prepare_folder(tmp_path / "share", tmp_path / "seen")
+    contents, is_let_go = FolderContents(tmp_path / "share", "0" * 32), threading.Event()
+    contents.copies = lambda digest=None: iter([is_let_go.wait(60)][:0])  # type: ignore[method-assign]
+    store = ArtifactStore(tmp_path / "artifacts", SharedArtifacts(contents))
+    record = {"$artifact": f"sha256:{'0' * 64}", "name": "a", "size_bytes": 1, "path": "/a"}
+    asked = []
+
+    def go_on() -> None:
+        asked.append(None)
+        if len(asked) == 3:
+            raise RunCancelledError("cancelled before it started")
+
+    with pytest.raises(RunCancelledError):
+        store.bring(record, go_on)
+    is_let_go.set()
+    assert store.bring(record, lambda: None) is None

@@ -26,6 +26,7 @@ from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import FileNotWrittenError, InvalidResultError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.local_machine import locked, open_below
+from onex.remote.deadline_calls import call_beside
 from onex.worker.context import ARTIFACT_KEY
 from onex.worker.node_code import MAXIMUM_RESULT_DEPTH
 
@@ -205,7 +206,7 @@ class ArtifactStore:
 
         Args:
             record: the record, perhaps of another machine.
-            go_on: called while it is fetched; what it raises ends that.
+            go_on: called again and again until it is here; what it raises ends the waiting.
 
         Returns:
             The record as it is on this machine; None if the artifact cannot be had.
@@ -214,17 +215,21 @@ class ArtifactStore:
             ArtifactsUnavailableError: the shared store cannot be used.
             FileNotWrittenError: the file cannot be written.
         """
+        if self._shared is None:
+            return self._bring(record)
+        # A store that hangs must not hold up the thread that has everything else to do.
+        return call_beside(lambda: self._bring(record), go_on)
+
+    def _bring(self, record: JsonObject) -> JsonObject | None:
         digest = as_text(record[ARTIFACT_KEY])
-        path = self.fetch(digest, as_text(record["name"]), go_on)
+        path = self.fetch(digest, as_text(record["name"]))
         if path is None:
             return None
         if self._shared is not None:
             self._shared.keep(digest, path.stat().st_size, path)
         return {**record, "path": str(path)}
 
-    def fetch(
-        self, digest: str, name: str, go_on: Callable[[], None] = lambda: None
-    ) -> Path | None:
+    def fetch(self, digest: str, name: str) -> Path | None:
         """The file of an artifact under a name, from the shared store if it is not here.
 
         None if there is none; raises as ``bring``.
@@ -237,7 +242,7 @@ class ArtifactStore:
         try:
             with self._draft() as draft:
                 with draft.open("xb") as file:
-                    if not self._shared.fetch(digest, file, go_on):
+                    if not self._shared.fetch(digest, file):
                         return None
                     file.flush()
                     os.fsync(file.fileno())

@@ -50,15 +50,12 @@ class SharedArtifacts:
         """Whether the store has an artifact; raises ArtifactsUnavailableError."""
         return any(True for _ in self._copies(digest))
 
-    def fetch(
-        self, digest: str, target: BinaryIO, go_on: Callable[[], None] = lambda: None
-    ) -> bool:
+    def fetch(self, digest: str, target: BinaryIO) -> bool:
         """Write the content of an artifact to a file.
 
         Args:
             digest: which artifact.
             target: what is written to.
-            go_on: called between pieces; what it raises ends the work.
 
         Returns:
             Whether there was a whole copy; if not, what was written is of no use.
@@ -71,7 +68,7 @@ class SharedArtifacts:
             target.seek(0)
             target.truncate()
             try:
-                if self._is_read(copy, target, go_on):
+                if self._is_read(copy, target):
                     return True
             except CopyGoneError:
                 continue
@@ -108,7 +105,7 @@ class SharedArtifacts:
         if newest.name not in self._whole:
             try:
                 with Path(os.devnull).open("wb") as nowhere:
-                    self._whole[newest.name] = self._is_read(newest, nowhere, lambda: None)
+                    self._whole[newest.name] = self._is_read(newest, nowhere)
             except CopyGoneError:
                 self._whole[newest.name] = False
         return self._whole[newest.name]
@@ -119,10 +116,9 @@ class SharedArtifacts:
             if copy.digest == digest and copy.name not in self._damaged:
                 yield copy
 
-    def _is_read(self, copy: StoredCopy, target: BinaryIO, go_on: Callable[[], None]) -> bool:
+    def _is_read(self, copy: StoredCopy, target: BinaryIO) -> bool:
         found, size = hashlib.sha256(), 0
         for piece in self._contents.read(copy):
-            go_on()
             size += len(piece)
             if size > copy.size_bytes:
                 return False

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+LOOK_SECONDS = 0.02
+
 Result = TypeVar("Result")
 
 
@@ -72,3 +74,25 @@ def call_all(
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return [outcome.result() for outcome in outcomes]
+
+
+def call_beside(call: Callable[[], Result], go_on: Callable[[], None]) -> Result:
+    """The result of a call that is made in another thread, while this one goes on.
+
+    Args:
+        call: what may take long, or for ever.
+        go_on: called here until the call has ended; what it raises leaves the call to itself.
+
+    Raises:
+        Exception: what the call raised, or ``go_on``.
+    """
+    outcome, ended = _Outcome(call), threading.Event()
+
+    def work() -> None:
+        outcome.run()
+        ended.set()
+
+    threading.Thread(target=work, name="onex-beside", daemon=True).start()
+    while not ended.wait(LOOK_SECONDS):
+        go_on()
+    return outcome.result()
