@@ -16,27 +16,12 @@ import pytest
 from onex.history.copying import copy_history
 from onex.history.journal import NewRun
 from onex.history.opening import open_file_journal
+from tests.artifacts.nodes import MAKE, PATH, READ
 from tests.conftest import Project, RegistryServer
 
 Make = Callable[[str], Project]
 Serve = Callable[..., RegistryServer]
 
-MAKE = """\
-def execute(context, *, text):
-    path = context.workdir / "made.txt"
-    path.write_text(text)
-    return context.artifact(path)
-"""
-READ = """\
-import os, time
-from pathlib import Path
-
-def execute(context, *, file, until=""):
-    while until and not os.path.exists(until):
-        time.sleep(0.01)
-    return Path(file).read_text()
-"""
-PATH = {"type": "string", "format": "path"}
 UNTIL = {"type": "string", "default": ""}
 
 

@@ -14,24 +14,8 @@ from onex.artifacts.contents import GRACE_SECONDS, StoredCopy
 from onex.artifacts.folder_contents import FolderContents
 from onex.domain.errors import ArtifactsUnavailableError
 from onex.domain.result import RunStatus
+from tests.artifacts.nodes import MAKE, PATH, READ
 from tests.conftest import CommandResult, Project
-
-MAKE = """\
-def execute(context, *, text):
-    path = context.workdir / "made.txt"
-    path.write_text(text)
-    return context.artifact(path)
-"""
-READ = """\
-import os, time
-from pathlib import Path
-
-def execute(context, *, file, until=""):
-    while until and not os.path.exists(until):
-        time.sleep(0.01)
-    return Path(file).read_text()
-"""
-PATH = {"type": "string", "format": "path"}
 
 
 @pytest.fixture
