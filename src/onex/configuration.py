@@ -217,13 +217,13 @@ def _folder(given: str | None, default: Callable[..., str]) -> Path:
         return Path(tempfile.gettempdir()) / f"onex-{user_name()}"
 
 
-def read_policy(file: Path) -> TrustRules:
-    """The ``[policy]`` of a file that is written as ``onex.toml``.
+def read_configuration(file: Path) -> Configuration:
+    """What a file says that is written as ``onex.toml``, for whatever place.
 
     Raises:
         ConfigurationError: the file cannot be read, or is not valid.
     """
-    return _configuration(file, _read_toml(file), file.parent).trust_rules
+    return _configuration(file, _read_toml(file), file.parent)
 
 
 def check_configuration(file: Path, text: str) -> None:

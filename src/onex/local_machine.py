@@ -253,7 +253,8 @@ def locked(path: Path) -> Iterator[None]:
 def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder for its owner alone, which is gone after the block.
 
-    Those that processes left which were killed are removed first: nobody holds their locks.
+    Those that processes of this user left which were killed are removed first: nobody holds their
+    locks.
 
     Raises:
         OSError: it cannot be made.
@@ -261,22 +262,28 @@ def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
     for left in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError, ImportError), _locked_at_once(left):
             remove_tree(left)
-    folder = parent / f"{prefix}{uuid.uuid4().hex}"
-    folder.mkdir(mode=0o700)
+    name = uuid.uuid4().hex
+    # It gets the name by which others find it when it is locked.
+    draft, folder = parent / f".made-{name}", parent / f"{prefix}{name}"
+    draft.mkdir(mode=0o700)
     try:
-        with locked(folder):
+        with locked(draft):
+            draft.rename(folder)
             yield folder
     finally:
+        remove_tree(draft)
         remove_tree(folder)
 
 
 @contextmanager
 def _locked_at_once(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; raises OSError if another has it."""
+    """Hold the lock of a folder; raises OSError if another has it, or it is another user's."""
     import fcntl
 
     descriptor = os.open(folder, _FOLDER_FLAGS)
     try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "another user's", str(folder))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:

@@ -192,7 +192,7 @@ def test_services_and_rules_are_about_pods_that_there_are() -> None:
             for port in manifest["spec"]["ports"]:
                 assert port["targetPort"] in ports[manifest["spec"]["selector"]["app"]]
         if manifest["kind"] == "NetworkPolicy":
-            for values in re.findall(r"'values': \[([^]]*)\]", str(manifest)):
+            for values in re.findall(r"'key': 'app'[^}]*'values': \[([^]]*)\]", str(manifest)):
                 assert set(re.findall(r"\w+", values)) <= ports.keys()
 
 
@@ -205,6 +205,20 @@ def test_pods_have_no_more_rights_than_they_need() -> None:
         assert pod.container["securityContext"]["allowPrivilegeEscalation"] is False, pod.name
         assert pod.container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, pod.name
         assert "memory" in pod.container["resources"]["limits"], pod.name
+
+
+def test_a_volume_is_not_opened_to_its_group_at_each_start() -> None:
+    """Else the private key in it would be refused."""
+    for pod in pods():
+        security = pod.specification["securityContext"]
+        assert "fsGroup" not in security or security["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_workers_ask_for_nothing_else() -> None:
+    (rule,) = [m for m in manifests() if m["kind"] == "NetworkPolicy" and "egress" in m["spec"]]
+    assert rule["spec"]["podSelector"] == {"matchLabels": {"app": "worker"}}
+    (block,) = [to["ipBlock"] for e in rule["spec"]["egress"] for to in e.get("to", ()) if "ipBlock" in to]  # fmt: skip
+    assert "169.254.0.0/16" in block["except"]
 
 
 def test_images_are_the_same_in_both() -> None:

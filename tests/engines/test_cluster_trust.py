@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from onex.configuration import read_policy
 from onex.domain.envelope import Envelope
 from onex.domain.errors import ConfigurationError, OnexError, WorkerUnfitError
 from onex.domain.evidence import Evidence, SignedStatement
@@ -16,9 +15,8 @@ from onex.domain.limits import Limits
 from onex.domain.result import IsolationLevel
 from onex.domain.statement import PAYLOAD_TYPE, ReleaseStatement
 from onex.domain.trust_errors import NotVerifiedError, PolicyRefusedError
-from onex.domain.trust_rules import TrustRules
 from onex.engines.cluster_call import ClusterNode
-from onex.engines.cluster_trust import POLICY_VARIABLE, require_trusted, worker_rules
+from onex.engines.cluster_trust import POLICY_VARIABLE, WorkerPolicy, require_trusted
 from onex.manifests.node_files import NodeFiles
 from onex.remote.archived_node import files_of, read_files
 from onex.trust.signing import SigningKey
@@ -62,10 +60,10 @@ def signed(files: NodeFiles, key: SigningKey = KEY, **changes: object) -> Eviden
     return Evidence("2026-01-01T00:00:00+00:00", 1, (SignedStatement(envelope, 2, "2026-01-01T00:00:00+00:00"),))  # fmt: skip
 
 
-def rules(tmp_path: Path, text: str) -> TrustRules:
+def policy(tmp_path: Path, text: str) -> WorkerPolicy:
     file = tmp_path / "policy.toml"
     file.write_text(text)
-    return worker_rules({POLICY_VARIABLE: str(file)})
+    return WorkerPolicy.of({POLICY_VARIABLE: str(file)})
 
 
 def test_what_the_manifest_asks_for_may_be_granted(
@@ -79,7 +77,7 @@ def test_what_the_manifest_asks_for_may_be_granted(
         (f"file.read:{tmp_path}/link/**", "network.connect:example.org"),
         (f"file.read:{tmp_path}/real/**",),
     ):
-        require_trusted(replace(node, permissions=granted), files, None, TrustRules())
+        require_trusted(replace(node, permissions=granted), files, None, WorkerPolicy())
 
 
 @pytest.mark.parametrize(
@@ -89,11 +87,38 @@ def test_what_it_does_not_ask_for_is_refused(
     node: ClusterNode, files: NodeFiles, more: str
 ) -> None:
     with pytest.raises(WorkerUnfitError, match="does not ask for"):
-        require_trusted(replace(node, permissions=(more,)), files, None, TrustRules())
+        require_trusted(replace(node, permissions=(more,)), files, None, WorkerPolicy())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": "/etc/passwd"}, {"target": "../other.py"}, {"target": "node.onex.yaml"},
+        {"callable_name": "helper"}, {"kind": "cli"}, {"is_idempotent": True},
+        {"variables": {"LD_PRELOAD": "x"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_it_runs_as_its_manifest_says(
+    node: ClusterNode, files: NodeFiles, change: dict[str, object]
+) -> None:
+    with pytest.raises(WorkerUnfitError):
+        require_trusted(replace(node, **change), files, signed(files), WorkerPolicy())
+
+
+def test_a_file_is_no_tree(node: ClusterNode, files: NodeFiles, tmp_path: Path) -> None:
+    (tmp_path / "link").mkdir()
+    asked = files.contents["node.onex.yaml"].replace(b"/**", b"/one.txt")
+    narrow = files_of({**files.contents, "node.onex.yaml": asked})
+    changed = replace(
+        node, digest=narrow.digest, permissions=(f"file.read:{tmp_path}/link/one.txt/**",)
+    )
+    with pytest.raises(WorkerUnfitError, match="does not ask for"):
+        require_trusted(changed, narrow, None, WorkerPolicy())
 
 
 def test_a_statement_must_be_true_and_about_it(node: ClusterNode, files: NodeFiles) -> None:
-    require_trusted(node, files, signed(files), TrustRules())
+    require_trusted(node, files, signed(files), WorkerPolicy())
     good = signed(files)
     (one,) = good.statements
     (elsewhere,) = signed(files, digest="sha256:" + "0" * 64).statements
@@ -101,28 +126,34 @@ def test_a_statement_must_be_true_and_about_it(node: ClusterNode, files: NodeFil
     forged = replace(one, envelope=replace(one.envelope, signatures=elsewhere.envelope.signatures))
     for wrong in (forged, elsewhere, more):
         with pytest.raises(NotVerifiedError):
-            require_trusted(node, files, replace(good, statements=(wrong,)), TrustRules())
+            require_trusted(node, files, replace(good, statements=(wrong,)), WorkerPolicy())
 
 
 def test_the_policy_of_the_worker_decides(
     node: ClusterNode, files: NodeFiles, tmp_path: Path
 ) -> None:
-    asked = rules(tmp_path, '[policy.trust."test.*"]\nrun = "signed"\n')
+    asked = policy(tmp_path, '[policy.trust."test.*"]\nrun = "signed"\n')
     require_trusted(node, files, signed(files), asked)
     with pytest.raises(PolicyRefusedError, match="is unverified"):
         require_trusted(node, files, None, asked)
+    weak = replace(node, isolation=IsolationLevel.PROCESS)
+    with pytest.raises(PolicyRefusedError, match="asks for strict"):
+        require_trusted(
+            weak, files, signed(files), policy(tmp_path, '[policy]\nisolation = "strict"\n')
+        )
     for text in ('[policy]\nforbidden_licenses = ["MIT"]\n', '[policy]\nforbidden_permissions = ["network.*"]\n'):  # fmt: skip
         with pytest.raises(PolicyRefusedError):
-            require_trusted(node, files, signed(files), rules(tmp_path, text))
+            require_trusted(node, files, signed(files), policy(tmp_path, text))
 
 
 def test_a_policy_that_cannot_be_read_is_no_policy_that_allows_all(tmp_path: Path) -> None:
     with pytest.raises(OnexError):
-        worker_rules({POLICY_VARIABLE: str(tmp_path / "absent.toml")})
+        WorkerPolicy.of({POLICY_VARIABLE: str(tmp_path / "absent.toml")})
     with pytest.raises(ConfigurationError):
-        rules(tmp_path, "[policy]\nrun = 3\n")
-    (tmp_path / "good.toml").write_text("")
-    assert read_policy(tmp_path / "good.toml").is_empty
+        policy(tmp_path, "[policy]\nrun = 3\n")
+    with pytest.raises(ConfigurationError, match="limits"):
+        policy(tmp_path, "[policy.limits]\nmemory = '1GB'\n")
+    assert policy(tmp_path, "").is_empty
 
 
 @pytest.mark.slow

@@ -222,7 +222,7 @@ def _process_isolation() -> str:
 def _strict_isolation() -> _Check:
     """Try what is forbidden in a real sandbox."""
     from onex.engines.probe import refused_to_node
-    from onex.sandbox.availability import offered, why_not_strict
+    from onex.sandbox.availability import can_take_sockets, offered, why_not_strict
 
     name, reason = "isolation strict", why_not_strict()
     if reason is not None:
@@ -242,6 +242,13 @@ def _strict_isolation() -> _Check:
             "failed",
             f"a node without permissions could do what it must not: {', '.join(found.possible)}",
             "please report this, with the version of the kernel",
+        )
+    if not can_take_sockets():
+        return _Check(
+            name,
+            "warning",
+            "nodes are confined, and none can connect: pidfd_getfd is forbidden here",
+            "allow it in the seccomp profile of the container, or give the container SYS_PTRACE",
         )
     answered = (
         ", and the host's answers"

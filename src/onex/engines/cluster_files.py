@@ -15,12 +15,12 @@ from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.errors import ArtifactNotFoundError, DigestMismatchError, WorkerUnfitError
 from onex.domain.evidence import Evidence
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, parse_json
+from onex.domain.path_text import is_within
 from onex.domain.permission import Permission
 from onex.domain.result import IsolationLevel
 from onex.domain.trust_errors import NotVerifiedError
-from onex.domain.trust_rules import TrustRules
 from onex.engines.cluster_call import ClusterNode, StorePlace
-from onex.engines.cluster_trust import require_trusted
+from onex.engines.cluster_trust import WorkerPolicy, require_trusted
 from onex.engines.engine import PROGRAM, LoadedNode
 from onex.engines.node_loader import NODES_FOLDER, unpack_files
 from onex.remote.archive import unpack
@@ -42,7 +42,7 @@ class ClusterFiles:
         hidden: Sequence[str],
         environment: Mapping[str, str],
         settings: Path,
-        rules: TrustRules,
+        policy: WorkerPolicy,
     ) -> None:
         """Prepare.
 
@@ -52,9 +52,9 @@ class ClusterFiles:
             hidden: what no node may read, beside the store.
             environment: where keys and tokens for the store come from.
             settings: the user's folder of settings, which has the tokens of registries.
-            rules: which nodes this worker runs.
+            policy: which nodes this worker runs.
         """
-        self._rules = rules
+        self._policy = policy
         self._folder = folder
         self._hidden = tuple(hidden)
         if place.is_folder:
@@ -84,6 +84,15 @@ class ClusterFiles:
             if known is None or not known.file.exists():
                 known = self._loaded[key] = self._load(node, self._unpack(node))
             return known
+
+    def require_free(self, readable: Sequence[str], writable: Sequence[str]) -> None:
+        """Raise WorkerUnfitError for files that are handed over and are kept from every node."""
+        for path in (*readable, *writable):
+            real = os.path.realpath(path)
+            if any(is_within(real, folder) for folder in self._hidden):
+                raise WorkerUnfitError(
+                    f"{path} is kept from nodes on a worker", hint="hand over another file"
+                )
 
     def _load(self, node: ClusterNode, folder: Path) -> LoadedNode:
         file = folder / node.target
@@ -132,7 +141,7 @@ class ClusterFiles:
                 hint="look at who can write to the store",
                 details={"expected": node.digest, "found": files.digest},
             )
-        require_trusted(node, files, self._evidence_of(node), self._rules)
+        require_trusted(node, files, self._evidence_of(node), self._policy)
         program = node.target if node.kind == PROGRAM else None
         folder = self._folder / NODES_FOLDER
         return unpack_files(folder, files.digest, files.contents, program)

@@ -1,17 +1,19 @@
 """What a worker makes sure of before it runs a node: what was granted, who signed it, its policy.
 
-Whoever reaches the scheduler can send calls. So a worker does not take their word for it: it reads
-the manifest among the files that have the digest of the call, and checks the statements itself.
+A host may have a looser policy, or a registry that was tampered with. So a worker does not take its
+word: it reads the manifest among the files that have the digest of the call, and checks the
+statements itself. Whoever can send tasks of their own to the scheduler needs no node for anything.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from onex.configuration import read_policy
-from onex.domain.errors import DocumentError, WorkerUnfitError
+from onex.configuration import read_configuration
+from onex.domain.errors import ConfigurationError, DocumentError, WorkerUnfitError
 from onex.domain.evidence import Evidence, TrustLevel
 from onex.domain.metadata import NodeMetadata
 from onex.domain.permission import Permission
@@ -22,7 +24,7 @@ from onex.domain.statement import ReleaseStatement
 from onex.domain.trust_errors import NotVerifiedError, PolicyRefusedError
 from onex.domain.trust_rules import TrustRules, Use
 from onex.engines.cluster_call import ClusterNode
-from onex.manifests.node_files import NodeFiles
+from onex.manifests.node_files import NodeFiles, target_among
 from onex.remote.archived_node import read_files
 from onex.trust.signing import signers_of
 
@@ -30,18 +32,39 @@ POLICY_VARIABLE = "ONEX_WORKER_POLICY"
 """The file whose ``[policy]`` says what a worker runs; it is written as ``onex.toml``."""
 
 
-def worker_rules(environment: Mapping[str, str]) -> TrustRules:
-    """The policy of this worker, which forbids nothing if none is named.
+@dataclass(frozen=True, slots=True)
+class WorkerPolicy:
+    """Which nodes a worker runs, and how; without any, all that are asked for."""
 
-    Raises:
-        ConfigurationError: the file cannot be read, or is not valid.
-    """
-    place = environment.get(POLICY_VARIABLE)
-    return TrustRules() if not place else read_policy(Path(place))
+    rules: TrustRules = field(default_factory=TrustRules)
+    isolation: IsolationLevel | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is forbidden."""
+        return self.rules.is_empty and self.isolation is None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> WorkerPolicy:
+        """The policy of this worker, as the environment names it.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is not valid.
+        """
+        place = environment.get(POLICY_VARIABLE)
+        if not place:
+            return cls()
+        found = read_configuration(Path(place))
+        if found.ceilings:
+            raise ConfigurationError(
+                f"{place} has [policy.limits], which a worker does not know",
+                hint="set the limits of workers by dask worker --memory-limit",
+            )
+        return cls(found.trust_rules, found.isolation)
 
 
 def require_trusted(
-    node: ClusterNode, files: NodeFiles, evidence: Evidence | None, rules: TrustRules
+    node: ClusterNode, files: NodeFiles, evidence: Evidence | None, policy: WorkerPolicy
 ) -> None:
     """Refuse a node that was granted more than it asks for, or that nobody should run here.
 
@@ -49,24 +72,31 @@ def require_trusted(
         node: what the call says of it.
         files: its files, which have the digest that the call names.
         evidence: what the registry shows for it, if that has anything.
-        rules: the policy of this worker.
+        policy: that of this worker.
 
     Raises:
-        WorkerUnfitError: it was granted what its manifest does not ask for.
+        WorkerUnfitError: it was granted what its manifest does not ask for, or is to be run
+            otherwise than the manifest says.
         NotVerifiedError: a statement about it is not true, or not about it.
         PolicyRefusedError: the policy of this worker forbids it.
     """
     metadata = _metadata_of(node, files)
     asked = {} if metadata is None else {str(one): one for one in metadata.requests}
-    more = [text for text in node.permissions if not _is_asked_for(text, asked)]
+    granted = (*node.permissions, *(f"environment.read:{name}" for name in node.variables))
+    more = [text for text in granted if not _is_asked_for(text, asked)]
     if more:
         raise WorkerUnfitError(
             f"{node.identity} was granted {more[0]}, which its manifest does not ask for",
             hint="look at who can reach the scheduler of the cluster",
         )
+    if metadata is not None and (wrong := _difference(node, files, metadata)) is not None:
+        raise WorkerUnfitError(
+            f"{node.identity} is to be run with another {wrong} than its manifest has",
+            hint="look at who can reach the scheduler of the cluster",
+        )
     # A manifest may leave the name to the package around it, which is not among the files.
     if metadata is None or str(metadata.node_version) != node.identity:
-        if evidence is None and rules.is_empty:
+        if evidence is None and policy.is_empty:
             return
         raise NotVerifiedError(
             f"{node.identity} is not run: its manifest says nothing of that name",
@@ -82,7 +112,7 @@ def require_trusted(
                 hint=f"see the whole argument: onex verify {node.identity}",
             )
         level = judgement.level
-    refusal = _refusal(node, metadata, level, rules)
+    refusal = _refusal(node, metadata, level, policy)
     if refusal is not None:
         raise PolicyRefusedError(
             f"{node.identity} {refusal}",
@@ -98,6 +128,16 @@ def _metadata_of(node: ClusterNode, files: NodeFiles) -> NodeMetadata | None:
         return None
 
 
+def _difference(node: ClusterNode, files: NodeFiles, metadata: NodeMetadata) -> str | None:
+    """What a call says otherwise than the manifest of its node; None for nothing."""
+    entrypoint = metadata.entrypoint
+    if node.kind != entrypoint.type or node.target != target_among(files.contents, entrypoint):
+        return "entry point"
+    if node.callable_name != entrypoint.callable_name:
+        return "function"
+    return None if node.is_idempotent == metadata.idempotent else "value of idempotent"
+
+
 def _is_asked_for(text: str, asked: Mapping[str, Permission]) -> bool:
     """Whether a permission is among those of a manifest, files by their real paths, too."""
     if text in asked:
@@ -107,17 +147,18 @@ def _is_asked_for(text: str, asked: Mapping[str, Permission]) -> bool:
         one.kind == granted.kind
         and one.kind.startswith("file.")
         and os.path.realpath(one.path) == granted.path
+        and one.resource.removeprefix(one.path) == granted.resource.removeprefix(granted.path)
         for one in asked.values()
     )
 
 
 def _refusal(
-    node: ClusterNode, metadata: NodeMetadata, level: TrustLevel, rules: TrustRules
+    node: ClusterNode, metadata: NodeMetadata, level: TrustLevel, policy: WorkerPolicy
 ) -> str | None:
     """Why a policy forbids a node, as the rest of a sentence; None if it does not."""
-    namespace = metadata.node.namespace
-    weakest = rules.weakest_isolation(namespace, level)
+    namespace, rules = metadata.node.namespace, policy.rules
     order = list(IsolationLevel)
-    if weakest is not None and order.index(node.isolation) > order.index(weakest):
-        return f"would run at the level {node.isolation}, and the policy asks for {weakest}"
+    for weakest in (policy.isolation, rules.weakest_isolation(namespace, level)):
+        if weakest is not None and order.index(node.isolation) > order.index(weakest):
+            return f"would run at the level {node.isolation}, and the policy asks for {weakest}"
     return rules.level_refusal(namespace, Use.RUN, level) or rules.forbidden(metadata)

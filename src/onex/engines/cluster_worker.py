@@ -37,7 +37,7 @@ from onex.domain.permission import Permission
 from onex.domain.result import CallEnd, CallFailure, CallOutcome
 from onex.engines.cluster_call import ONEX, PYTHON, ClusterCall, ClusterEnd, StorePlace
 from onex.engines.cluster_files import ClusterFiles
-from onex.engines.cluster_trust import worker_rules
+from onex.engines.cluster_trust import WorkerPolicy
 from onex.engines.engine import LoadedNode, NodeCall, cancelled_call
 from onex.engines.environment import installed_version
 from onex.engines.reactor import Reactor
@@ -269,6 +269,7 @@ class CallService(WorkerPlugin):
         self._require_fit(call)
         secrets = self._secrets_of(call)
         files = self._files_of(call.store)
+        files.require_free(call.readable, call.writable)
         node = files.load(call.node)
         inputs, artifacts = files.bring(call.inputs)
         is_shared = node.may_share_process((*call.readable, *artifacts), call.writable)
@@ -330,9 +331,9 @@ class CallService(WorkerPlugin):
                 # Other workers of this machine have theirs beside it.
                 places = (Path(self._worker.local_directory).parent, self._settings)
                 hidden = tuple(map(os.path.realpath, places))
-                rules = worker_rules(os.environ)
+                policy = WorkerPolicy.of(os.environ)
                 self._files[place] = ClusterFiles(
-                    place, folder, hidden, os.environ, self._settings, rules
+                    place, folder, hidden, os.environ, self._settings, policy
                 )
             return self._files[place]
 

@@ -54,7 +54,7 @@ from onex.domain.result import (
     holds_unrecorded,
 )
 from onex.domain.retry import COUNTED
-from onex.domain.workflow import Step, Workflow
+from onex.domain.workflow import Step, Workflow, step_of
 from onex.execution.events import (
     CallEnded,
     Progressed,
@@ -582,6 +582,9 @@ class RunState:
         if not self._entries:
             apart = max(GROUP_COMMIT_SECONDS, WRITES_APART * self._write_seconds)
             self._write_by = self._now + min(apart, MAXIMUM_GROUP_COMMIT_SECONDS)
+        if entry.is_call and not self._nodes[step_of(entry.result.step_id)].is_idempotent:
+            # If the run were killed, nobody would know whether the call had its effects.
+            self._write_by = min(self._write_by, self._now + GROUP_COMMIT_SECONDS)
         self._entries.append(entry)
         self._recorded += 1
 

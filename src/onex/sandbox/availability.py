@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 _GET_ACTION_AVAILABLE = 2
@@ -19,6 +20,21 @@ def offered() -> str:
     if version < SCOPE_VERSION:
         parts.append("seccomp in place of what this Landlock does not govern")
     return ", ".join((*parts, "a list of allowed system calls"))
+
+
+def can_take_sockets() -> bool:
+    """Whether the host can connect the sockets of nodes: containers often forbid how."""
+    from onex.sandbox.system_calls import Kernel
+
+    try:
+        process = os.pidfd_open(os.getpid())
+        try:
+            os.close(Kernel().call("pidfd_getfd", process, process, 0))
+        finally:
+            os.close(process)
+    except OSError:
+        return False
+    return True
 
 
 def why_not_strict() -> str | None:

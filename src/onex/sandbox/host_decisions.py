@@ -243,6 +243,9 @@ class HostDecisions:
         process = os.pidfd_open(self.listener.process_of(call))
         try:
             peer = socket.socket(fileno=self._kernel.call("pidfd_getfd", process, number, 0))
+        except PermissionError:
+            self._tell_refusal("taking over a socket by pidfd_getfd: see onex doctor")
+            raise
         finally:
             os.close(process)
         is_tcp = (
