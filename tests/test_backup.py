@@ -326,6 +326,18 @@ def test_only_an_empty_registry_takes_a_backup(saved: Path, original: Project) -
     assert len(original.onex_here("runs", "list", "--json").json["runs"]) == 1
 
 
+def test_a_history_of_its_own_is_kept_from_a_backup(saved: Path, make_project: Make) -> None:
+    other = make_project("other")
+    other.add("make", MAKE)
+    other.scan()
+    assert other.onex_here("run", "make", "-i", "text=mine").code == 0
+    (other.home / "registry.db").unlink()
+    before = sorted((other.home / "artifacts").rglob("*"))
+    refused = other.onex_here("restore", saved, "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "STO003")
+    assert sorted((other.home / "artifacts").rglob("*")) == before
+
+
 def test_a_backup_replaces_nothing(saved: Path, original: Project) -> None:
     before = {path: path.stat().st_mtime_ns for path in saved.rglob("*")}
     refused = original.onex_here("backup", saved, "--json")

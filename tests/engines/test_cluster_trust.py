@@ -106,6 +106,21 @@ def test_it_runs_as_its_manifest_says(
         require_trusted(replace(node, **change), files, signed(files), WorkerPolicy())
 
 
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [("python@src/nodes/node.py", "node.py"), ("python://made.nodes.node", "nodes/node.py"),
+     ("python://made.node:other", "node.py")],
+)  # fmt: skip
+def test_a_manifest_may_name_its_file_from_further_up(
+    node: ClusterNode, files: NodeFiles, written: str, target: str
+) -> None:
+    asked = files.contents["node.onex.yaml"].replace(b"python@node.py", written.encode())
+    found = files_of({"node.onex.yaml": asked, target: b"def execute(context): pass\n"})
+    name = "other" if written.endswith(":other") else "execute"
+    there = replace(node, digest=found.digest, target=target, callable_name=name)
+    require_trusted(there, found, None, WorkerPolicy())
+
+
 def test_a_file_is_no_tree(node: ClusterNode, files: NodeFiles, tmp_path: Path) -> None:
     (tmp_path / "link").mkdir()
     asked = files.contents["node.onex.yaml"].replace(b"/**", b"/one.txt")

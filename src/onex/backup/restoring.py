@@ -10,7 +10,7 @@ from onex.backup.index import FILES_FOLDER, BackupIndex, checked_index
 from onex.backup.report import BackupReport
 from onex.configuration import Configuration
 from onex.domain.errors import StorageCopyError
-from onex.history.copying import copy_history, is_same_history
+from onex.history.copying import copy_history, is_same_history, require_no_runs
 from onex.history.kept_measurements import HISTORY_FILE
 from onex.history.opening import open_file_journal, open_journal
 from onex.local_machine import held_folder, locked, make_folder
@@ -62,6 +62,8 @@ def _restore(
     ):
         # The history of a restore that was interrupted is there already.
         is_there = bool(target.runs(1)) and is_same_history(source, target)
+        if not is_there:
+            require_no_runs(target)
         for name in index.files:
             if name.startswith(f"{FILES_FOLDER}/"):
                 _restore_file(

@@ -24,7 +24,7 @@ from onex.domain.statement import ReleaseStatement
 from onex.domain.trust_errors import NotVerifiedError, PolicyRefusedError
 from onex.domain.trust_rules import TrustRules, Use
 from onex.engines.cluster_call import ClusterNode
-from onex.manifests.node_files import NodeFiles, target_among
+from onex.manifests.node_files import NodeFiles, may_be_target
 from onex.remote.archived_node import read_files
 from onex.trust.signing import signers_of
 
@@ -131,7 +131,8 @@ def _metadata_of(node: ClusterNode, files: NodeFiles) -> NodeMetadata | None:
 def _difference(node: ClusterNode, files: NodeFiles, metadata: NodeMetadata) -> str | None:
     """What a call says otherwise than the manifest of its node; None for nothing."""
     entrypoint = metadata.entrypoint
-    if node.kind != entrypoint.type or node.target != target_among(files.contents, entrypoint):
+    is_there = node.target in files.contents and may_be_target(node.target, entrypoint)
+    if node.kind != entrypoint.type or not is_there:
         return "entry point"
     if node.callable_name != entrypoint.callable_name:
         return "function"

@@ -140,6 +140,14 @@ def target_among(names: Container[str], entrypoint: Entrypoint) -> str | None:
     return next((c for c in _module_files(entrypoint.target) if c in names), None)
 
 
+def may_be_target(name: str, entrypoint: Entrypoint) -> bool:
+    """Whether an entry point may name a file, from the manifest's folder or from one above it."""
+    if entrypoint.is_file and entrypoint.target:
+        target = os.path.normpath(entrypoint.target)
+        return target == name or target.endswith(f"{os.sep}{name}")
+    return name in _module_files(entrypoint.target)
+
+
 def _module_files(module: str) -> Iterator[str]:
     """The files that a dotted module may be, by the tails of its name, the longest first."""
     parts = module.split(".")
