@@ -25,7 +25,7 @@ Serve = Callable[..., RegistryServer]
 UNTIL = {"type": "string", "default": ""}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def new_storage(request: pytest.FixtureRequest) -> Callable[[], str | None]:
     """Gives a new database each time; None for the one in the folder of the state."""
     if request.param == "sqlite":

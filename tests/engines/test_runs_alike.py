@@ -55,7 +55,7 @@ def execute(context, *, do="give", value=None, file=None, seconds=0.0, folder=No
         return float("nan")
     return value
 """
-ENGINES = ["inline", "process", "strict", "dask"]
+ENGINES = ["inline", "process", "strict", pytest.param("dask", marks=pytest.mark.slow)]
 FILE = {"type": "string", "format": "path"}
 
 

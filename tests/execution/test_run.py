@@ -142,6 +142,7 @@ def test_independent_steps_run_at_the_same_time(project: Project) -> None:
     assert result.success
 
 
+@pytest.mark.slow
 def test_ten_thousand_calls_of_one_step(project: Project) -> None:
     project.add("inc", "def execute(context, *, n):\n    return n + 1\n", idempotent=True)
     flow = workflow(

@@ -140,6 +140,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.unconfined
 @pytest.mark.parametrize("where", FLOODS)
 def test_a_flood_is_bounded(project: Project, where: str) -> None:

@@ -276,6 +276,7 @@ def restless(project: Project) -> Iterator[Project]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_a_tree_that_changes_while_it_is_read(restless: Project) -> None:
     restless.add("good_one")
     for _ in range(5):

@@ -179,6 +179,7 @@ def test_odd_addresses_are_answered_and_never_a_failure(
         assert owner.get(place).status < 500, place
 
 
+@pytest.mark.slow
 def test_five_thousand_versions_fit_on_pages(
     make_project: Callable[[str], Project], start_ui: Callable[[Project], Ui]
 ) -> None:

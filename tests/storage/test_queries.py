@@ -466,6 +466,7 @@ class Writes:
         storage.close()
 
 
+@pytest.mark.slow
 def test_everything_is_consistent_while_others_write(
     backend: SqlBackend, url: str, tmp_path: Path
 ) -> None:

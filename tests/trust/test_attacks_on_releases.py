@@ -299,6 +299,7 @@ def test_older_owners_shown_again(owned: Origin, reader: Reader) -> None:
     assert reader.verify("greeter@1.1.0").json["level"] == "verified"
 
 
+@pytest.mark.slow
 def test_ten_megabytes_of_signatures(owned: Origin, reader: Reader) -> None:
     statement = owned.lines(GREETER)[0]["statements"][0]
     one = statement["envelope"]["signatures"][0]
