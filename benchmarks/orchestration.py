@@ -97,6 +97,8 @@ def make_nodes(folder: Path) -> None:
         place.mkdir(parents=True)
         (place / "node.onex.yaml").write_text(MANIFEST.format(name=name))
         (place / "node.py").write_text(f"def execute(context):\n    {code}\n")
+    # Declared, and so trusted: else nothing runs inline.
+    (folder / "onex.toml").write_text('[[sources]]\npath = "nodes"\n')
 
 
 def median(measure: Callable[[], float], rounds: int = ROUNDS) -> float:
@@ -234,8 +236,8 @@ def measure_large(name: str) -> None:
     graph = graphs(MANY_STEPS)[name]
     with tempfile.TemporaryDirectory() as folder:
         make_nodes(Path(folder))
-        with Registry.open(Path(folder, "home")) as registry:
-            registry.scan([Path(folder, "nodes")])
+        with Registry.open(Path(folder, "home"), start=folder) as registry:
+            registry.scan()
             started = time.perf_counter()
             access = RunAccess(IsolationLevel.INLINE)
             plan = registry.plan(workflow(name, graph), {}, access=access)
@@ -256,8 +258,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         make_nodes(Path(folder))
-        with Registry.open(Path(folder, "home")) as registry:
-            registry.scan([Path(folder, "nodes")])
+        with Registry.open(Path(folder, "home"), start=folder) as registry:
+            registry.scan()
             compare_graphs(registry)
             measure_processes(registry, Path(folder))
             measure_overhead(registry)
