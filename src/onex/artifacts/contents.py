@@ -121,8 +121,10 @@ class ArtifactContents(Protocol):
 
 def removable(
     copies: Iterable[StoredCopy], kept: Collection[str], now: float
-) -> Iterator[StoredCopy]:
+) -> Iterator[tuple[StoredCopy, StoredCopy | None]]:
     """Which copies may be removed, without harm to whoever is about to record an artifact.
+
+    With each comes the copy that stays of its artifact, None if that is not recorded.
 
     Args:
         copies: those that were listed.
@@ -138,5 +140,6 @@ def removable(
         if now - copy.written_at > GRACE_SECONDS:
             old.append(copy)
     for copy in old:
-        if copy.digest not in kept or newest[copy.digest] is not copy:
-            yield copy
+        stays = newest[copy.digest] if copy.digest in kept else None
+        if stays is not copy:
+            yield copy, stays

@@ -89,26 +89,23 @@ class SharedArtifacts:
         # First: a copy that grows old while this works may have been relied on meanwhile.
         now = self._clock()
         copies = list(self._contents.copies())
-        recorded = kept()
         removed: list[StoredCopy] = []
-        for copy in removable(copies, recorded, now):
-            if copy.digest in recorded and not self._is_kept_whole(copy.digest, copies):
-                continue
-            self._contents.remove(copy)
-            removed.append(copy)
+        for copy, stays in removable(copies, kept(), now):
+            if stays is None or self._is_whole(stays):
+                self._contents.remove(copy)
+                removed.append(copy)
         digests = frozenset(copy.digest for copy in removed)
         return RemovedArtifacts(digests, sum(copy.size_bytes for copy in removed))
 
-    def _is_kept_whole(self, digest: str, copies: Collection[StoredCopy]) -> bool:
-        """Whether the newest copy of an artifact, which stays, is what its digest says."""
-        newest = max((c for c in copies if c.digest == digest), key=lambda c: c.written_at)
-        if newest.name not in self._whole:
+    def _is_whole(self, copy: StoredCopy) -> bool:
+        """Whether a copy is what its digest says; each is read once."""
+        if copy.name not in self._whole:
             try:
                 with Path(os.devnull).open("wb") as nowhere:
-                    self._whole[newest.name] = self._is_read(newest, nowhere)
+                    self._whole[copy.name] = self._is_read(copy, nowhere)
             except CopyGoneError:
-                self._whole[newest.name] = False
-        return self._whole[newest.name]
+                self._whole[copy.name] = False
+        return self._whole[copy.name]
 
     def _copies(self, digest: str) -> Iterator[StoredCopy]:
         # A store may answer with anything, also with copies of something else.

@@ -170,6 +170,7 @@ class TrustRules:
         )
 
     def forbidden(self, metadata: NodeMetadata) -> str | None:
+        """Why its licence or its permissions forbid a version; None if they do not."""
         # Each part of an SPDX expression, such as "MIT OR AGPL-3.0-only".
         licenses = [metadata.license, *re.split(r"[^A-Za-z0-9.+-]+", metadata.license)]
         for pattern in self.forbidden_licenses:

@@ -49,6 +49,8 @@ class ClusterNode:
     ``archive`` is the digest of the canonical archive of its files, which lies in the store as an
     artifact; ``target`` the file of its entry point; ``digest`` that of its files. ``folder`` is
     where they are on the machine of the run, which is told in place of where they are elsewhere.
+    ``manifest`` is its name among the files, ``evidence`` the digest of what its registry shows for
+    it, which lies in the store as well.
     """
 
     identity: str
