@@ -14,20 +14,19 @@ from typing import BinaryIO
 
 from onex.artifacts.contents import RemovedArtifacts, folder_of
 from onex.artifacts.file_content import CHUNK_BYTES, NotAFileError, content_digest
-from onex.artifacts.records import (
+from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.artifact_records import (
     COLLECTIONS,
     artifacts_in,
     is_artifact,
     marked_in,
     with_records,
 )
-from onex.artifacts.shared_artifacts import SharedArtifacts
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import FileNotWrittenError, InvalidResultError
-from onex.domain.json_value import JsonObject, JsonValue, as_text
+from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, as_text
 from onex.local_machine import locked, open_below
 from onex.remote.deadline_calls import call_beside
-from onex.worker.context import ARTIFACT_KEY
 from onex.worker.node_code import MAXIMUM_RESULT_DEPTH
 
 MAXIMUM_ARTIFACT_BYTES = 1024 * 1024 * 1024

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from onex.artifacts.records import is_artifact
 from onex.cli.grants import ask_for_grants, told_of_request
 from onex.cli.lock import lock_path, name_of_workflow
 from onex.cli.options import access_options, engine_options, home_option, output_options
@@ -17,6 +16,7 @@ from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.targets import override_option, parse_overrides, places_of, read_target
 from onex.configuration import project_folder
+from onex.domain.artifact_records import is_artifact
 from onex.domain.errors import (
     DocumentError,
     ExitCode,

@@ -11,15 +11,16 @@ import click
 from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
-from onex.cli.timeline_drawing import to_html, to_svg, to_text
 from onex.cli.watch import watch
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonValue
 from onex.domain.result import NodeExecutionResult, StepStatus
+from onex.domain.timeline import Timeline, timeline_of
+from onex.domain.timeline_drawing import to_html, to_svg, to_text
 from onex.domain.workflow import is_child
+from onex.history.journal import RunRecord
 from onex.history.replay import ReplayReport
-from onex.history.timeline import Timeline, timeline_of
 from onex.registry import Registry
 
 
@@ -129,18 +130,21 @@ def _start(step: NodeExecutionResult) -> float:
 def timeline(output: Output, run_id: str, kind: str, home: Path | None) -> None:
     """Show when each step of a run was at work."""
     with Registry.open(home) as registry:
-        drawn = timeline_of(registry.history.run(run_id))
+        record = registry.history.run(run_id)
+    drawn = timeline_of(record.steps, record.seconds or 0.0)
     if kind == "svg":
         click.echo(to_svg(drawn), nl=False)
     elif kind == "html":
-        click.echo(to_html(drawn), nl=False)
+        title = f"{record.workflow}: run {record.run_id}"
+        summary = f"{record.status} in {drawn.seconds:.2f} s, started {record.started_at}"
+        click.echo(to_html(drawn, title, summary), nl=False)
     else:
-        output.emit(_timeline_body(drawn), lambda: _print_timeline(output, drawn))
+        output.emit(_timeline_body(record, drawn), lambda: _print_timeline(output, drawn))
 
 
-def _timeline_body(drawn: Timeline) -> JsonValue:
+def _timeline_body(record: RunRecord, drawn: Timeline) -> JsonValue:
     return {
-        "run_id": drawn.record.run_id,
+        "run_id": record.run_id,
         "seconds": drawn.seconds,
         "steps": [
             {

@@ -15,6 +15,9 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 ValuePath = tuple[str | int, ...]
 """The keys and indexes that lead to a part of a value."""
 
+ARTIFACT_KEY = "$artifact"
+"""What marks the object that stands for a file in a result."""
+
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

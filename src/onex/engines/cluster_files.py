@@ -10,8 +10,8 @@ from pathlib import Path
 
 from onex.artifacts.artifact_store import ArtifactStore
 from onex.artifacts.opening import open_contents
-from onex.artifacts.records import artifacts_in, with_paths, with_records
 from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.artifact_records import artifacts_in, with_paths, with_records
 from onex.domain.errors import ArtifactNotFoundError, DigestMismatchError, WorkerUnfitError
 from onex.domain.evidence import Evidence
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, parse_json

@@ -8,18 +8,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from onex.artifacts.opening import open_contents
-from onex.artifacts.records import artifacts_in
 from onex.artifacts.shared_artifacts import SharedArtifacts
+from onex.domain.artifact_records import artifacts_in
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import ConfigurationError
-from onex.domain.json_value import JsonObject, as_text, canonical_json
+from onex.domain.json_value import ARTIFACT_KEY, JsonObject, as_text, canonical_json
 from onex.engines.cluster_call import ClusterNode, StorePlace
 from onex.engines.engine import LoadedNode, NodeCall
 from onex.engines.selection import ClusterSettings
 from onex.local_machine import held_folder
 from onex.manifests.node_files import is_owned_file
 from onex.remote.archive import pack
-from onex.worker.context import ARTIFACT_KEY
 
 STORE_PREFIX = "onex-store-"
 

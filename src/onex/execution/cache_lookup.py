@@ -7,15 +7,21 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from onex.artifacts.records import artifacts_in, with_paths, with_records, without_paths
-from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text, canonical_json
+from onex.domain.artifact_records import artifacts_in, with_paths, with_records, without_paths
+from onex.domain.json_value import (
+    ARTIFACT_KEY,
+    JsonObject,
+    JsonValue,
+    as_object,
+    as_text,
+    canonical_json,
+)
 from onex.domain.result import CachedOutput
 from onex.execution.designation import Designations
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallAttempts, CallFacts, LookUp
 from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
 from onex.history.journal import RunJournal
-from onex.worker.context import ARTIFACT_KEY
 
 BringArtifact = Callable[[JsonObject, Callable[[], None]], JsonObject | None]
 """Has the artifact of a record here; gives the record as it is here, None if it cannot be had."""

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from onex.artifacts.artifact_store import ArtifactStore
-from onex.artifacts.records import is_artifact
+from onex.domain.artifact_records import is_artifact
 from onex.domain.errors import (
     InvalidResultError,
     OnexError,

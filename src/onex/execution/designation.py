@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from onex.artifacts.records import artifacts_in
+from onex.domain.artifact_records import artifacts_in
 from onex.domain.errors import PathNotEntitledError
 from onex.domain.json_value import JsonObject, JsonValue, as_text
 from onex.domain.result import IsolationLevel

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onex.artifacts.opening import SEEN_FOLDER
-from onex.artifacts.records import artifacts_in
 from onex.configuration import Configuration
+from onex.domain.artifact_records import artifacts_in
 from onex.domain.digest import is_digest
 from onex.domain.errors import (
     DigestMismatchError,

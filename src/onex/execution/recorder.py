@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from onex.artifacts.records import artifacts_in
-from onex.domain.json_value import as_text
+from onex.domain.artifact_records import artifacts_in
+from onex.domain.json_value import ARTIFACT_KEY, as_text
 from onex.execution.events import Observer
 from onex.execution.run_actions import Write
 from onex.execution.run_telemetry import RunTelemetry
 from onex.history.journal import ArtifactUse, JournalEntries, RunJournal
-from onex.worker.context import ARTIFACT_KEY
 
 
 class RunRecorder:

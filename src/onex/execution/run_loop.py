@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from onex.artifacts.records import artifacts_in, marked_in
+from onex.domain.artifact_records import artifacts_in, marked_in
 from onex.domain.errors import InternalError, OnexError, RunCancelledError, StepTimeoutError
 from onex.domain.json_value import writable
 from onex.domain.result import CallEnd, CallFailure, CallOutcome, RunResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from onex.artifacts.records import without_paths
+from onex.domain.artifact_records import without_paths
 from onex.domain.graph import execution_order
 from onex.domain.json_value import JsonObject, JsonValue, as_object, canonical_json
 from onex.domain.result import NodeExecutionResult, StepStatus

@@ -10,12 +10,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from onex.domain.errors import Location, Problem, Severity, StepMismatchError
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue
 from onex.domain.metadata import NodeMetadata
 from onex.domain.template import Reference, references_in, whole_reference
 from onex.domain.workflow import Step, Workflow
 from onex.schemas.node_schemas import first_problem_of, is_required, object_schema
-from onex.worker.context import ARTIFACT_KEY
 
 _UNKNOWN: JsonObject = {}
 _ALL_TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})

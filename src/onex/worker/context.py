@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onex.domain.json_value import (
+    ARTIFACT_KEY,
     JsonObject,
     JsonValue,
     as_object,
@@ -23,7 +24,6 @@ from onex.domain.json_value import (
 if TYPE_CHECKING:
     import logging
 
-ARTIFACT_KEY = "$artifact"
 SECRET_PREFIX = "ONEX_SECRET_"
 """What the variables are called that carry secrets, before the names of these."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup, escape
 
 from onex.domain.result import NodeExecutionResult
-from onex.history.timeline import Timeline, TimelineRow
+from onex.domain.timeline import TimelineRow
 from onex.server.pages.text import seconds, visible
 
 WIDTH, ROW, LABEL, BAR = 900.0, 22, 190, 12
@@ -44,11 +44,11 @@ def sparkline(values: Sequence[float]) -> Markup:
     ).format(told, path, f"{x:.1f}", f"{y:.1f}")
 
 
-def waterfall(timeline: Timeline, until: float, rows: Iterable[TimelineRow]) -> Markup:
+def waterfall(run_id: str, until: float, rows: Iterable[TimelineRow]) -> Markup:
     """The steps of a run as bars over time, with how each ended as text.
 
     Args:
-        timeline: the run.
+        run_id: the run.
         until: where the time axis ends, in seconds; the present for a run that goes on.
         rows: those that are drawn.
     """
@@ -86,7 +86,7 @@ def waterfall(timeline: Timeline, until: float, rows: Iterable[TimelineRow]) -> 
     ).format(
         WIDTH,
         height,
-        f"when the steps of run {timeline.record.run_id} were at work; the table below has it all",
+        f"when the steps of run {run_id} were at work; the table below has it all",
         Markup("").join(ticks),
         Markup("").join(parts),
     )

@@ -11,15 +11,15 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onex.artifacts.records import artifacts_in, without_paths
 from onex.domain.access_control import Action
+from onex.domain.artifact_records import artifacts_in, without_paths
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_list, as_object
 from onex.domain.result import NodeExecutionResult, RunStatus, StepStatus
+from onex.domain.timeline import Timeline, TimelineRow, timeline_of
 from onex.domain.workflow import is_child, step_of
 from onex.history.journal import RunRecord
 from onex.history.replay import ReplayReport, compare_runs
-from onex.history.timeline import Timeline, TimelineRow, timeline_of
 from onex.server.pages.charts import state_of, state_of_call, waterfall
 from onex.server.pages.site import Site
 
@@ -78,7 +78,7 @@ def run_page(site: Site, request: Request, failure_of: Callable[[str], str]) -> 
         return site.needs_token(request, caller)
     history = site.registry(caller).history
     record = history.run(request.path_params["run_id"])
-    timeline = timeline_of(record)
+    timeline = timeline_of(record.steps, record.seconds or 0.0)
     is_running = record.status is RunStatus.RUNNING
     until = _age_seconds(record) if is_running else timeline.seconds
     rows = [_step_row(row, until) for row in timeline.rows[:SHOWN_STEPS]]
@@ -88,7 +88,8 @@ def run_page(site: Site, request: Request, failure_of: Callable[[str], str]) -> 
     return site.page(
         request, "run.html", caller, record=record, rows=rows, waiting=waiting,
         hidden_rows=len(timeline.rows) - len(rows), until=until,
-        chart=_chart(timeline, until), is_running=is_running, live=f"run:{record.run_id}",
+        chart=_chart(record.run_id, timeline, until), is_running=is_running,
+        live=f"run:{record.run_id}",
         live_logs=dict(list(live_logs.items())[-SHOWN_LIVE_LOGS:]),
         inputs=without_paths(record.inputs), outputs=without_paths(record.outputs),
         detail=_detail(record, wanted) if wanted else None,
@@ -152,13 +153,13 @@ def _planned_steps(record: RunRecord) -> list[str]:
     return list(as_object(record.plan.get("steps") or {}))
 
 
-def _chart(timeline: Timeline, until: float) -> Markup:
+def _chart(run_id: str, timeline: Timeline, until: float) -> Markup:
     started = [row for row in timeline.rows if row.calls]
     if len(started) > SHOWN_STEPS:
         # The longest, in the order in which they began.
         started = sorted(started, key=lambda row: row.start_seconds - row.end_seconds)[:SHOWN_STEPS]
         started.sort(key=lambda row: row.start_seconds)
-    return waterfall(timeline, until, started)
+    return waterfall(run_id, until, started)
 
 
 def _step_row(row: TimelineRow, until: float) -> StepRow:

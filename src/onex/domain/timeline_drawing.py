@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from onex.domain.result import NodeExecutionResult, StepStatus
-from onex.history.timeline import Timeline, TimelineRow
+from onex.domain.timeline import Timeline, TimelineRow
 
 _COLOURS = {
     StepStatus.SUCCEEDED: "#2a9d8f",
@@ -142,11 +142,8 @@ def _bars(row: TimelineRow, left: float, top: int, scale: float) -> list[str]:
     return parts
 
 
-def to_html(timeline: Timeline) -> str:
-    """The chart and a table of the steps as one page."""
-    record = timeline.record
-    title = f"{record.workflow}: run {record.run_id}"
-    summary = f"{record.status} in {timeline.seconds:.2f} s, started {record.started_at}"
+def to_html(timeline: Timeline, title: str, summary: str) -> str:
+    """The chart and a table of the steps as one page, under a title and a summary of the run."""
     return _PAGE.format(
         title=escape(title),
         summary=escape(summary),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onex.artifacts.records import with_records, without_paths
+from onex.domain.artifact_records import with_records, without_paths
 from onex.domain.json_value import canonical_json
 
 DIGEST = "sha256:" + "0" * 64

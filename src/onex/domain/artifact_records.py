@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from onex.domain.digest import is_digest
-from onex.domain.json_value import JsonObject, JsonValue, as_text
-from onex.worker.context import ARTIFACT_KEY
+from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, as_text
 
 # What JSON is read as. Asking for the abstract types would take several times as long, and large
 # results are walked often.

@@ -1,13 +1,12 @@
-"""Timeline: when the steps of a recorded run were at work."""
+"""Timeline: when the steps of a run were at work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onex.domain.result import NodeExecutionResult, StepStatus
 from onex.domain.workflow import step_of
-from onex.history.journal import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +30,26 @@ class TimelineRow:
 class Timeline:
     """The rows of a run in the order in which its steps started, and where they end."""
 
-    record: RunRecord
     rows: Sequence[TimelineRow]
     seconds: float
 
 
-def timeline_of(record: RunRecord) -> Timeline:
-    """The timeline of a run; steps that never started stand at its end."""
+def timeline_of(steps: Mapping[str, NodeExecutionResult], seconds: float) -> Timeline:
+    """The timeline of a run; steps that never started stand at its end.
+
+    Args:
+        steps: the results of its steps and calls, by their identifiers.
+        seconds: how long it took until now.
+    """
     calls: dict[str, list[NodeExecutionResult]] = {}
-    for call_id, result in record.steps.items():
+    for call_id, result in steps.items():
         calls.setdefault(step_of(call_id), []).append(result)
     rows = [_row(step_id, found) for step_id, found in calls.items()]
     last = max((row.end_seconds for row in rows), default=0.0)
-    end = max(record.seconds or 0.0, last)
+    end = max(seconds, last)
     placed = [row if row.calls else _at(row, end) for row in rows]
     placed.sort(key=lambda row: (row.start_seconds, row.end_seconds, row.step_id))
-    return Timeline(record, placed, end)
+    return Timeline(placed, end)
 
 
 def _row(step_id: str, results: Sequence[NodeExecutionResult]) -> TimelineRow:
