@@ -4,8 +4,8 @@ Its methods are what one does with a registry; ``sources``, ``storage``, ``cache
 ``history`` are the parts it consists of, for everything else::
 
     with Registry.open() as registry:
-        plan = registry.plan(load_workflow(Path("atlas.workflow.yaml")), {"root": "/usr/lib"})
-        result = registry.run(plan)
+        result = registry.run("atlas.workflow.yaml", {"root": "/usr/lib"}, jobs=2)
+        print(result["rank"].output)
         record = registry.history.run(result.run_id)
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -29,44 +29,47 @@ from onex.domain.event import Event
 from onex.domain.evidence import TrustLevel
 from onex.domain.grant import RunAccess
 from onex.domain.host import HostEnvironment
-from onex.domain.json_value import JsonObject
+from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import RunResult
 from onex.domain.workflow import Workflow
+from onex.execution.cancellation import Cancellation
 from onex.manifests.override import Override
 from onex.resolution.cached_resolver import CachedResolver
 from onex.resolution.caches import ResolutionCaches
 from onex.resolution.decisions import VersionDecisions
 from onex.resolution.impact import VersionImpact
-from onex.resolution.locking import find_lockfile, locked_request, read_lockfile
+from onex.resolution.locking import locked_request, read_lockfile
 from onex.resolution.look_alike_warnings import look_alike_warnings
 from onex.resolution.node_details import NodeDetails
+from onex.resolution.run_target import Runnable, RunTarget
 from onex.resolution.version_admission import VersionAdmission
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
-from onex.resolver.lockfile import LockedRequest, Lockfile
+from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
 from onex.resolver.version_report import VersionCompatibility
 from onex.storage.opening import open_storage
-from onex.storage.query import MetadataQuery, Page, SearchResult
+from onex.storage.query import EVERY_NODE, MetadataQuery, Page, SearchResult
 from onex.telemetry.registry_metrics import RegistryMetrics
 from onex.telemetry.telemetry import Telemetry
 from onex.telemetry.tracing import make_tracer
 
 if TYPE_CHECKING:
-    from onex.execution.events import Observer
+    from onex.execution.events import Observer, RunEvent
     from onex.execution.forecast import RunForecast
     from onex.execution.options import RunKeywords, RunOptions
     from onex.execution.orchestrator import ExecutionOrchestrator
     from onex.execution.plan import ExecutionPlan, PlanPolicy
+    from onex.execution.run_in_thread import AsyncRunKeywords, Run
     from onex.history.kept_measurements import KeptMeasurements
     from onex.history.replay import ReplayReport
     from onex.history.run_history import RunHistory
     from onex.remote.publication import Publications, Published
     from onex.remote.publisher import Publisher
     from onex.remote.remotes import Remotes
-    from onex.schemas.given_inputs import GivenInputs
+    from onex.schemas.given_inputs import Inputs
     from onex.storage.backend import StorageBackend
     from onex.trust.advisories import Advisories
     from onex.trust.grants import Grants
@@ -321,11 +324,11 @@ class Registry:
         self._scanned = self.scan().problems if self.sources.declared else ()
         return self._scanned
 
-    def query(self, query: MetadataQuery) -> Page:
+    def query(self, query: MetadataQuery = EVERY_NODE) -> Page:
         """List node versions."""
         return self.storage.query(query)
 
-    def search(self, text: str, query: MetadataQuery) -> SearchResult:
+    def search(self, text: str, query: MetadataQuery = EVERY_NODE) -> SearchResult:
         """The nodes in whose names, tags, description or README a text is found, best first."""
         return self.storage.search(text, query)
 
@@ -535,13 +538,13 @@ class Registry:
 
     def resolve(
         self,
-        references: Sequence[NodeRef | str],
+        references: NodeRef | str | Sequence[NodeRef | str],
         lock: Lockfile | LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
         as_of: str | None = None,
     ) -> DependencyResolution:
-        """Choose versions for references and all they need, if possible those of a lock.
+        """Choose versions for a reference or several and all they need, if possible of a lock.
 
         ``overrides`` are nodes that are forced, beside those of ``onex.toml``; ``as_of`` is a
         date or time (RFC 3339): the registry is taken as it stood then, without a lock and
@@ -552,6 +555,8 @@ class Registry:
             NodeNotFoundError, AmbiguousNodeError: a reference does not name one node.
             InvalidReferenceError, ConstraintError: a text is not a reference.
         """
+        if isinstance(references, NodeRef | str):
+            references = [references]
         if as_of is not None:
             return self._resolver.resolve_as_of(references, as_of)
         return self._resolve(references, lock, self._overrides(overrides))
@@ -619,18 +624,35 @@ class Registry:
             resolution = self.resolve(list(references), kept, overrides=overrides)
         return locked_request(workflow, references, resolution), resolution.warnings
 
+    @property
+    def lock_path(self) -> Path:
+        """Where the lock of the project is, or will be: beside ``onex.toml``."""
+        return (self.configuration.project or Path()) / LOCKFILE
+
     def read_lock(self, path: Path | None = None) -> Lockfile | None:
-        """Read a lockfile, by default the one beside ``onex.toml``; None if there is none.
+        """Read a lockfile, by default that of the project; None if the project has none.
 
         Raises as ``read_lockfile``.
         """
-        found = path or find_lockfile(self.configuration.project)
-        return None if found is None else read_lockfile(found)
+        if path is None and not os.path.lexists(self.lock_path):
+            return None
+        return read_lockfile(path or self.lock_path)
+
+    def lock_of(self, target: RunTarget, path: Path | None = None) -> LockedRequest | None:
+        """What a lock, by default that of the project, holds a run to; None without one.
+
+        Raises as ``read_lock`` and ``Lockfile.request_for``.
+        """
+        lock = self.read_lock(path)
+        if lock is None:
+            return None
+        name = target.name_in_lock((path or self.lock_path).parent)
+        return lock.request_for(name, target.workflow.references())
 
     def plan(
         self,
         workflow: Workflow,
-        inputs: JsonObject | GivenInputs,
+        inputs: Inputs,
         lock: LockedRequest | None = None,
         *,
         overrides: Sequence[Override] = (),
@@ -658,25 +680,105 @@ class Registry:
             references = lock.held(references, names)
         with broken_manifests_told(problems):
             resolution = self._resolve(references, lock, forced)
-        given = inputs if isinstance(inputs, GivenInputs) else GivenInputs(inputs)
+        given = GivenInputs.of(inputs)
         policy = self._policy(access)
         return self._orchestrator.plan(workflow, given, resolution, lock, policy)
 
     def run(
         self,
-        plan: ExecutionPlan,
+        target: Runnable | ExecutionPlan,
+        inputs: Inputs | None = None,
         *,
         observer: Observer = lambda event: None,
+        cancellation: Cancellation | None = None,
+        lock: str | os.PathLike[str] | None = None,
+        overrides: Sequence[Override] = (),
+        access: RunAccess | None = None,
         **how: Unpack[RunKeywords],
     ) -> RunResult:
-        """Execute a plan; what happened is in the result and in the history.
+        """Run a workflow, or one node, as ``onex run`` does; the history has it too.
 
-        ``observer`` is told of every event of the run, in the calling thread; for ``how`` see
-        ``RunKeywords``. Raises as ``preparation.prepare``, and GrantMissingError if a node asks for
-        more than it is granted.
+        Args:
+            target: the path of a workflow, a reference such as ``greeter`` or
+                ``tool://local.greeter@^1``, a Workflow, or what ``plan`` gave.
+            inputs: by name; relative paths are relative to the working folder.
+            observer: told of every event of the run, in the calling thread.
+            cancellation: asks for the end of the run from another thread.
+            lock: the lock that holds the versions; by default the project's onex.lock, if any.
+            overrides: nodes that are forced.
+            access: what the user says about isolation and permissions.
+            how: see ``RunKeywords``.
+
+        A run that fails does not raise: its result says why; ``raise_for_status`` raises.
+
+        Raises as ``RunTarget.of``, ``plan`` and ``preparation.prepare``, and GrantMissingError if a
+        node asks for more than it is granted.
         """
+        from onex.execution.plan import ExecutionPlan
+        from onex.schemas.given_inputs import GivenInputs
+
+        if isinstance(target, ExecutionPlan):
+            plan = target
+        else:
+            given = GivenInputs.of(inputs)
+            found = RunTarget.of(target, given.names)
+            with found.places():
+                held = self.lock_of(found, None if lock is None else Path(lock))
+                plan = self.plan(found.workflow, given, held, overrides=overrides, access=access)
         self.grants.note_run(plan.workflow.name, plan.access, plan.pending)
-        return self._orchestrator.execute_workflow(plan, _options(how), observer)
+        return self._orchestrator.execute_workflow(
+            plan, _options(how), observer, cancellation or Cancellation()
+        )
+
+    async def arun(
+        self,
+        target: Runnable | ExecutionPlan,
+        inputs: Inputs | None = None,
+        *,
+        observer: Observer = lambda event: None,
+        **how: Unpack[AsyncRunKeywords],
+    ) -> RunResult:
+        """Run as ``run`` does, in a thread of its own, so that an event loop goes on meanwhile.
+
+        ``observer`` is called by the event loop. Cancelling the task cancels the run, and waits
+        for its end. Several may run at once.
+        """
+        from onex.execution.run_in_thread import result_of
+
+        return await result_of(self._in_thread(target, inputs, how), observer)
+
+    def run_events(
+        self,
+        target: Runnable | ExecutionPlan,
+        inputs: Inputs | None = None,
+        **how: Unpack[AsyncRunKeywords],
+    ) -> AsyncGenerator[RunEvent]:
+        """Run as ``arun`` does, and give each event when it happens; the last is ``RunEnded``.
+
+        Whoever stops iterating early closes the generator (``contextlib.aclosing``), which
+        cancels the run.
+        """
+        from onex.execution.run_in_thread import events_of
+
+        return events_of(self._in_thread(target, inputs, how))
+
+    def _in_thread(
+        self,
+        target: Runnable | ExecutionPlan,
+        inputs: Inputs | None,
+        how: AsyncRunKeywords,
+    ) -> Run:
+        def run(observer: Observer, cancellation: Cancellation) -> RunResult:
+            # Databases belong to the thread that opened them.
+            opened = Registry(
+                self.configuration, self._environment, self._actor, telemetry=self.telemetry
+            )
+            with opened:
+                return opened.run(
+                    target, inputs, observer=observer, cancellation=cancellation, **how
+                )
+
+        return run
 
     def forecast(self, plan: ExecutionPlan, **how: Unpack[RunKeywords]) -> RunForecast:
         """What a run would do: everything is loaded and checked as by ``run``, and nothing runs."""
@@ -707,7 +809,7 @@ class Registry:
         policy = self._policy(access)
         self.grants.note_run(run_id, policy.access, ())
         return self._orchestrator.resume(
-            run_id, self._resolver.node, policy, options, observer, locked
+            run_id, self._resolver.node, policy, options, observer, Cancellation(), locked
         )
 
     def replay(
@@ -725,8 +827,19 @@ class Registry:
         policy = self._policy(access)
         self.grants.note_run(run_id, policy.access, ())
         return self._orchestrator.replay(
-            run_id, self._resolver.node, policy, _options(how), observer
+            run_id, self._resolver.node, policy, _options(how), observer, Cancellation()
         )
+
+
+def call(reference: NodeRef | str, /, **inputs: JsonValue | Path) -> JsonValue:
+    """Call a node once in the registry of the working folder, and return its output.
+
+    For scripts; a program that calls more than once opens a Registry.
+
+    Raises as ``Registry.run`` and ``RunResult.raise_for_status``.
+    """
+    with Registry.open() as registry:
+        return registry.run(reference, inputs).raise_for_status()["node"].output
 
 
 def _options(how: RunKeywords) -> RunOptions:

@@ -66,9 +66,7 @@ def tree(
 
     def human() -> None:
         for line in lines:
-            asked = f"  ({line.asked})" if line.asked else ""
-            repeated = "  (shown above)" if line.is_repeated else ""
-            output.line(f"{'    ' * line.depth}{graph.label(line.node)}{asked}{repeated}")
+            output.line(f"{'    ' * line.depth}{graph.describe(line)}")
 
     output.emit(body, human)
 

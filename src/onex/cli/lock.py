@@ -13,10 +13,8 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.cli.targets import (
-    is_workflow_file,
     override_option,
     parse_overrides,
-    places_of,
     targets_argument,
     workflow_files,
 )
@@ -25,7 +23,8 @@ from onex.domain.reference import NodeRef
 from onex.local_machine import replace_text
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
-from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
+from onex.resolution.run_target import is_workflow_file, name_of_workflow, places_of
+from onex.resolver.lockfile import LockedRequest, Lockfile
 
 
 @click.command()
@@ -60,7 +59,7 @@ def lock(
     """
     with Registry.open(home) as registry:
         output.problems([p for p in registry.refresh() if p.severity is not Severity.INFORMATION])
-        path = lock_path(registry)
+        path = registry.lock_path
         before = _read(registry, path, output, is_written=not check)
         free = [str(registry.node(NodeRef.parse(text)).metadata.node) for text in upgrade]
         kept = Lockfile() if upgrade_all else before
@@ -108,16 +107,6 @@ class Requested:
     workflow: str
     file: Path | None
     references: tuple[NodeRef, ...]
-
-
-def lock_path(registry: Registry) -> Path:
-    """Where the lock of the project is, or will be."""
-    return (registry.configuration.project or Path()) / LOCKFILE
-
-
-def name_of_workflow(file: Path, folder: Path) -> str:
-    """What a lock in a folder calls a workflow."""
-    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def requested(registry: Registry, targets: Iterable[str], folder: Path) -> list[Requested]:

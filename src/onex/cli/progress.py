@@ -20,12 +20,14 @@ from onex.execution.events import (
     Observer,
     Progressed,
     RetryScheduled,
+    RunEnded,
     RunEvent,
     RunStarted,
     StepEnded,
     StepStarted,
     Warned,
 )
+from onex.execution.progress_display import StepCounts, StepLines, describe_end
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -56,7 +58,7 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
         if output.is_human and output.verbosity >= 0:
             observers.append(lambda event: _print_warning(output, event))
             is_live = sys.stderr.isatty()
-            shown = stack.enter_context(_live()) if is_live else _Lines(output).observe
+            shown = stack.enter_context(_live()) if is_live else StepLines(output.note).observe
             observers.append(shown)
 
         def observe(event: RunEvent) -> None:
@@ -105,52 +107,6 @@ class _EventLines:
         self.stream.flush()
 
 
-def describe_end(result: NodeExecutionResult, children: int, cached_children: int) -> str:
-    """How a step ended, in one line."""
-    text = result.status.value
-    if result.started_seconds is not None:
-        text += f" in {result.seconds:.2f} s"
-    if children:
-        text += f", {children} calls"
-    if result.cached:
-        text += ", all from the cache" if children else ", from the cache"
-    elif cached_children:
-        text += f", {cached_children} of them from the cache"
-    if result.error is not None:
-        text += f": {result.error.code} {result.error.message}"
-    return text
-
-
-@dataclass(slots=True)
-class _Counts:
-    total: int = 0
-    ended: int = 0
-    cached: int = 0
-
-
-@dataclass(slots=True)
-class _Lines:
-    output: Output
-    counts: dict[str, _Counts] = field(default_factory=dict)
-
-    def observe(self, event: RunEvent) -> None:
-        if isinstance(event, RunStarted | Warned):
-            return
-        counts = self.counts.setdefault(event.step_id, _Counts())
-        match event:
-            case StepStarted():
-                counts.total = event.total_calls or 0
-            case CallEnded():
-                counts.ended += 1
-                counts.cached += event.result.cached
-            case RetryScheduled():
-                self.output.note(f"{event.step_id}: {event.message}", "yellow")
-            case StepEnded():
-                self.output.note(
-                    f"{event.step_id}: {describe_end(event.result, counts.total, counts.cached)}"
-                )
-
-
 @contextmanager
 def _live() -> Iterator[Observer]:
     from rich.console import Console
@@ -172,7 +128,7 @@ def _live() -> Iterator[Observer]:
 class _Live:
     progress: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)
-    counts: dict[str, _Counts] = field(default_factory=dict)
+    counts: dict[str, StepCounts] = field(default_factory=dict)
     total: TaskID | None = None
     width: int = 0
     steps: int = 0
@@ -183,9 +139,9 @@ class _Live:
     def observe(self, event: RunEvent) -> None:
         if isinstance(event, RunStarted):
             self._begin(event)
-        if isinstance(event, RunStarted | Warned):
+        if isinstance(event, RunStarted | Warned | RunEnded):
             return
-        counts = self.counts.setdefault(event.step_id, _Counts())
+        counts = self.counts.setdefault(event.step_id, StepCounts())
         match event:
             case StepStarted():
                 counts.total = event.total_calls or 0
@@ -236,7 +192,7 @@ class _Live:
         text = printable(note)[:60].replace("[", "\\[")
         self.progress.update(self._task(step_id), total=total, completed=completed, note=text)
 
-    def _end(self, step_id: str, result: NodeExecutionResult, counts: _Counts) -> None:
+    def _end(self, step_id: str, result: NodeExecutionResult, counts: StepCounts) -> None:
         self.ended_steps += 1
         if self.steps > MAXIMUM_ROWS and result.error is None:
             task = self.tasks.pop(step_id, None)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
 from onex.cli.grants import ask_for_grants, told_of_request
-from onex.cli.lock import lock_path, name_of_workflow
 from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
-from onex.cli.targets import override_option, parse_overrides, places_of, read_target
+from onex.cli.targets import override_option, parse_overrides, read_target
 from onex.configuration import project_folder
 from onex.domain.artifact_records import is_artifact
 from onex.domain.errors import (
@@ -29,11 +27,12 @@ from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import RunResult, RunStatus
-from onex.domain.workflow import Workflow, calls_among, is_child
+from onex.domain.workflow import calls_among, is_child
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
 from onex.local_machine import replace_text
 from onex.registry import Registry
+from onex.resolution.run_target import RunTarget
 from onex.resolver.lockfile import LockedRequest, Lockfile
 
 # Problems of a source as a whole.
@@ -153,15 +152,17 @@ def run(
                     observer=observer,
                 )
             return _report(output, result, events)
-        workflow, given = read_target(str(target), inputs, inputs_file, arguments)
+        found, given = read_target(str(target), inputs, inputs_file, arguments)
         problems = registry.refresh()
         forced = parse_overrides(overrides)
-        file = Path(str(target)) if Path(str(target)).is_file() else None
         try:
-            with places_of(file):
-                lock = _lock(output, registry, workflow, file, lock_file, relock=relock)
+            with found.places():
+                if relock:
+                    _relock(output, registry, found, lock_file)
+                lock = registry.lock_of(found, lock_file)
 
                 def make_plan() -> ExecutionPlan:
+                    workflow = found.workflow
                     return registry.plan(workflow, given, lock, overrides=forced, access=access)
 
                 plan = make_plan()
@@ -217,35 +218,20 @@ def _project_of(output: Output, target: str | None) -> Path:
     return around
 
 
-def _lock(
-    output: Output,
-    registry: Registry,
-    workflow: Workflow,
-    file: Path | None,
-    lock_file: Path | None,
-    *,
-    relock: bool,
-) -> LockedRequest | None:
-    """What the lock holds the run to; None without a lock.
-
-    With ``relock`` the lock takes local changes in first, and they are shown.
-    """
-    path = lock_file or lock_path(registry)
-    if lock_file is None and not os.path.lexists(path):
-        return None
-    lock = registry.read_lock(path) or Lockfile()
-    name = "" if file is None else name_of_workflow(file, path.parent)
-    references = [step.node for step in workflow.steps.values()]
-    if not relock:
-        return lock.request_for(name, references)
+def _relock(output: Output, registry: Registry, target: RunTarget, lock_file: Path | None) -> None:
+    """Take local changes into the lock, if there is one, and show them."""
+    path = lock_file or registry.lock_path
+    lock = registry.read_lock(lock_file)
+    if lock is None:
+        return
+    name = target.name_in_lock(path.parent)
     known = lock.request_of(name) or LockedRequest()
-    request, _ = registry.lock(references, name, known)
+    request, _ = registry.lock(target.workflow.references(), name, known)
     others = [r for r in lock.requests if r.workflow != name]
     after = Lockfile((request, *others))
     for change in lock.changes_to(after):
         output.note(change)
     replace_text(path, after.to_toml())
-    return request
 
 
 def _report_scan(
@@ -269,10 +255,8 @@ def _errors(problems: Iterable[Problem]) -> list[Problem]:
 
 def _report(output: Output, result: RunResult, events: Path | None) -> int:
     """Print the end of a run, unless its events have standard output for themselves."""
-    with told_as_far_as_possible():
-        if str(events) == "-":
-            output.json_line({"event": "run_ended", **result.to_json()})
-        else:
+    if str(events) != "-":
+        with told_as_far_as_possible():
             output.emit(result.to_json(), lambda: print_result(output, result))
     return exit_code(result)
 

@@ -9,20 +9,13 @@ from pathlib import Path
 
 import click
 
-from onex.domain.errors import (
-    AmbiguousNodeError,
-    Location,
-    PathNotReadableError,
-    ResolutionError,
-    UsageError,
-)
+from onex.domain.errors import ResolutionError, UsageError
 from onex.domain.json_value import JsonObject, parse_json
 from onex.domain.reference import NodeRef
-from onex.domain.template import INPUT_NAME
-from onex.domain.workflow import Workflow
 from onex.manifests.override import Override
-from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow, locate_nodes
+from onex.manifests.workflow_file import WORKFLOW_SUFFIX, load_workflow
 from onex.registry import Registry
+from onex.resolution.run_target import RunTarget, is_workflow_file
 from onex.schemas.given_inputs import GivenInputs
 
 targets_argument = click.argument("targets", nargs=-1, metavar="[WORKFLOW|REF]...")
@@ -78,30 +71,6 @@ def _resolves(registry: Registry, file: str) -> bool:
     return True
 
 
-def is_workflow_file(target: str) -> bool:
-    """Whether a target is the path of a workflow rather than a reference to a node."""
-    return target.endswith((".yaml", ".yml"))
-
-
-@contextmanager
-def places_of(file: Path | None) -> Iterator[None]:
-    """Add to a failed resolution where a workflow asks for nodes, in its author's words."""
-    try:
-        yield
-    except AmbiguousNodeError as error:
-        name = error.details.get("name")
-        if file is not None and error.location is None:
-            error.location = next(
-                (p for p, asked in locate_nodes(file) if NodeRef.parse(asked).name == name), None
-            )
-        raise
-    except ResolutionError as error:
-        if file is not None:
-            lines = [f"{place}: {asked}" for place, asked in locate_nodes(file)]
-            error.extend("Where the workflow asks:", lines)
-        raise
-
-
 def workflow_files(registry: Registry) -> list[str]:
     """The workflows in the project's folder, by path."""
     folder = registry.configuration.project or Path()
@@ -138,8 +107,8 @@ def _references(targets: Iterable[str]) -> Iterator[NodeRef]:
 
 def read_target(
     target: str, pairs: tuple[str, ...], inputs_file: Path | None, arguments: str | None
-) -> tuple[Workflow, GivenInputs]:
-    """The workflow that is meant, and its inputs.
+) -> tuple[RunTarget, GivenInputs]:
+    """What is to be run, and its inputs.
 
     Args:
         target: the path of a workflow, or a reference to a node.
@@ -156,29 +125,7 @@ def read_target(
         texts,
         {n: f for n, f in folders.items() if n not in texts and values[n] is from_file[n]},
     )
-    return _workflow(target) or _workflow_of_node(target, [*values, *texts]), given
-
-
-def _workflow(target: str) -> Workflow | None:
-    """The workflow in a file; None when the target is a reference to a node."""
-    path = Path(target)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.exists():
-            raise PathNotReadableError(
-                f"{path} does not exist", hint="check the path", location=Location(str(path))
-            )
-        return load_workflow(path)
-    return None
-
-
-def _workflow_of_node(target: str, given: Iterable[str]) -> Workflow:
-    reference = NodeRef.parse(target)
-    for name in given:
-        if not INPUT_NAME.fullmatch(name):
-            raise UsageError(
-                f"{name!r} is not the name of an input", hint="use letters, digits, _ and -"
-            )
-    return Workflow.of_node(reference, dict.fromkeys(given))
+    return RunTarget.of(target, given.names), given
 
 
 def _read_file(file: Path | None) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from onex.domain.digest import is_digest
 from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, as_text
@@ -12,6 +13,30 @@ from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, as_text
 COLLECTIONS = (dict, list, tuple)
 _LITERAL_KEY = "$literal"
 _RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file or folder that a node made and the store keeps: ``path`` is where it lies here.
+
+    ``digest`` is that of its content, ``size_bytes`` counts the files of a folder together.
+    """
+
+    name: str
+    path: str
+    digest: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, record: JsonObject) -> Artifact:
+        """The artifact that a record stands for."""
+        size = record["size_bytes"]
+        return cls(
+            name=as_text(record["name"]),
+            path=as_text(record["path"]),
+            digest=as_text(record[ARTIFACT_KEY]),
+            size_bytes=size if isinstance(size, int) else 0,
+        )
 
 
 def is_artifact(value: JsonValue) -> bool:

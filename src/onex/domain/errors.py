@@ -405,6 +405,31 @@ class ExecutionError(OnexError):
     code = "EXE000"
 
 
+class RunFailedError(ExecutionError):
+    """A run did not succeed; ``code`` is that of its first failure.
+
+    ``run_id`` names it in the history, ``step_id`` the step that failed, if one did; ``detail``
+    is the traceback of the node.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None,
+        run_id: str,
+        step_id: str | None,
+        detail: str | None,
+    ) -> None:
+        details = {"run_id": run_id, "step": step_id, "detail": detail}
+        super().__init__(message, hint=hint, details=details)
+        self.code = code
+        self.run_id = run_id
+        self.step_id = step_id
+        self.detail = detail
+
+
 class NodeRaisedError(ExecutionError):
     """The node's code raised an exception."""
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from onex.domain.errors import LeftInFlightError, OnexError
+from onex.domain.artifact_records import Artifact, artifacts_in
+from onex.domain.errors import LeftInFlightError, OnexError, RunFailedError, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_optional_text, as_text
+from onex.domain.workflow import is_child
+
+if TYPE_CHECKING:
+    from onex.domain.timeline import Timeline
 
 MAXIMUM_MESSAGE_CHARACTERS = 2_000
 MAXIMUM_DETAIL_CHARACTERS = 16_384
@@ -194,6 +200,11 @@ class NodeExecutionResult:
         return self.status is StepStatus.RUNNING or was_refused or self.in_flight
 
     @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The files among the output."""
+        return tuple(map(Artifact.of, artifacts_in(self.output)))
+
+    @property
     def cached(self) -> bool:
         """Whether the output came from an earlier run."""
         return bool(self.cached_runs)
@@ -246,6 +257,63 @@ class RunResult:
     def success(self) -> bool:
         """Whether every step succeeded or was skipped by its own condition."""
         return self.status is RunStatus.SUCCEEDED
+
+    def __getitem__(self, step_id: str) -> NodeExecutionResult:
+        """The result of a step, or of a call of a fan-out step such as ``parse[0]``.
+
+        Raises:
+            UsageError: the run has no such step.
+        """
+        if step_id not in self.steps:
+            raise UsageError(
+                f"run {self.run_id} has no step {step_id!r}",
+                hint="its steps are: " + ", ".join(n for n in self.steps if not is_child(n)),
+            )
+        return self.steps[step_id]
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The files among the outputs of the run."""
+        return tuple(map(Artifact.of, artifacts_in(self.outputs)))
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each step was at work."""
+        from onex.domain.timeline import timeline_of
+
+        return timeline_of(self.steps, self.seconds)
+
+    def raise_for_status(self) -> RunResult:
+        """Return the result itself if the run succeeded.
+
+        Raises:
+            RunFailedError: it did not; code, message and hint are those of the first failure.
+        """
+        if self.success:
+            return self
+        failed = next((s for s in self.steps.values() if s.status is StepStatus.FAILED), None)
+        error = (failed.error if failed is not None else None) or self.error
+        told = error or StepError("EXE000", f"run {self.run_id} {self.status}")
+        step_id = None if failed is None else failed.step_id
+        raise RunFailedError(
+            told.code,
+            told.message,
+            hint=told.hint,
+            run_id=self.run_id,
+            step_id=step_id,
+            detail=told.detail,
+        )
+
+    def _repr_html_(self) -> str:
+        """The run as a notebook shows it: how it ended, when steps were at work, and outputs."""
+        from onex.domain.notebook_view import run_html
+
+        return run_html(self)
+
+    def _repr_svg_(self) -> str:
+        from onex.domain.timeline_drawing import to_svg
+
+        return to_svg(self.timeline)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The run in the shape that ``run --format json`` prints."""

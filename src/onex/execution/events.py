@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onex.domain.json_value import JsonValue
-from onex.domain.result import NodeExecutionResult
+from onex.domain.result import NodeExecutionResult, RunResult
 
 
 def _body(event: RunEvent, seconds: float, step_id: str = "") -> dict[str, JsonValue]:
@@ -120,5 +120,25 @@ class StepEnded(_Ended):
     kind: ClassVar[str] = "step_ended"
 
 
-RunEvent = RunStarted | Warned | StepStarted | Progressed | RetryScheduled | CallEnded | StepEnded
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run is over, and recorded; nothing follows."""
+
+    kind: ClassVar[str] = "run_ended"
+    result: RunResult
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return _body(self, self.result.seconds) | self.result.to_json()
+
+
+RunEvent = (
+    RunStarted
+    | Warned
+    | StepStarted
+    | Progressed
+    | RetryScheduled
+    | CallEnded
+    | StepEnded
+    | RunEnded
+)
 Observer = Callable[[RunEvent], None]

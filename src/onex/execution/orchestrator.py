@@ -43,8 +43,9 @@ from onex.engines.supervisor import Supervisor
 from onex.engines.work_folders import WorkFolders
 from onex.execution.cache_lookup import CacheLookup
 from onex.execution.call import CallBoundary
+from onex.execution.cancellation import Cancellation
 from onex.execution.context_factory import ExecutionContextFactory
-from onex.execution.events import Observer, RunStarted, Warned
+from onex.execution.events import Observer, RunEnded, RunStarted, Warned
 from onex.execution.forecast import (
     RunForecast,
     forecast_run,
@@ -151,19 +152,23 @@ class ExecutionOrchestrator:
         return changes_of_files(folder, node, self._workspace, self._rules_at)
 
     def execute_workflow(
-        self, plan: ExecutionPlan, options: RunOptions, observer: Observer
+        self,
+        plan: ExecutionPlan,
+        options: RunOptions,
+        observer: Observer,
+        cancellation: Cancellation,
     ) -> RunResult:
         """Run a plan to its end, whatever that is; ``observer`` is told of every event.
 
-        While it lasts, SIGINT, SIGTERM and SIGHUP cancel the run: every call is ended at
-        once, and the result says so.
+        While it lasts, ``cancellation``, SIGINT, SIGTERM and SIGHUP cancel the run: every call
+        is ended at once, and the result says so.
 
         Raises as ``prepare``, and:
             StorageError: the journal fails.
             UsageError: the workflow has no step that an option names.
         """
-        with self._run(plan, options) as run, run.loop(run.begin(), observer) as loop:
-            return loop.run()
+        with self._run(plan, options) as run:
+            return run.to_end(run.begin(), observer, cancellation)
 
     def forecast(self, plan: ExecutionPlan, options: RunOptions) -> RunForecast:
         """What a run would do; everything is loaded and checked, and nothing runs."""
@@ -179,6 +184,7 @@ class ExecutionOrchestrator:
         policy: PlanPolicy,
         options: RunOptions,
         observer: Observer,
+        cancellation: Cancellation,
         locked: Collection[str] | None = None,
     ) -> RunResult:
         """Go on with a run that ended early.
@@ -189,6 +195,7 @@ class ExecutionOrchestrator:
             policy: how nodes may run.
             options: how to run, and which steps go on with changed code.
             observer: told of every event.
+            cancellation: asks for the end of the run.
             locked: the digests that the project's lock holds, to which accepted code is held
                 too; None without a lock.
 
@@ -228,8 +235,7 @@ class ExecutionOrchestrator:
                     f"run {record.run_id} is {record.status} and cannot be resumed",
                     hint="onex run starts a new one",
                 )
-            with run.loop(resumed.run_id, observer, resumed.steps) as loop:
-                return loop.run()
+            return run.to_end(resumed.run_id, observer, cancellation, resumed.steps)
 
     def replay(
         self,
@@ -238,6 +244,7 @@ class ExecutionOrchestrator:
         policy: PlanPolicy,
         options: RunOptions,
         observer: Observer,
+        cancellation: Cancellation,
     ) -> ReplayReport:
         """Execute what a run executed once more, all of it, and compare.
 
@@ -251,8 +258,8 @@ class ExecutionOrchestrator:
         plan = recorded_plan(record, record.recorded_workflow(), find, policy, held=False)
         options = replace(options, use_cache=False, fail_fast=False)
         again = record.run_id
-        with self._run(plan, options) as run, run.loop(run.begin(again), observer) as loop:
-            result = loop.run()
+        with self._run(plan, options) as run:
+            result = run.to_end(run.begin(again), observer, cancellation)
         return compare_runs(record, self._history.run(result.run_id))
 
     @contextmanager
@@ -371,14 +378,14 @@ class _Run:
         )
         return run_id
 
-    @contextmanager
-    def loop(
+    def to_end(
         self,
         run_id: str,
         observer: Observer,
+        cancellation: Cancellation,
         earlier: Mapping[str, NodeExecutionResult] | None = None,
-    ) -> Iterator[RunLoop]:
-        """The loop of the run, which is run within the block; nothing of it is left afterwards.
+    ) -> RunResult:
+        """Run to the end; nothing but records is left of it afterwards.
 
         ``earlier`` holds the records of the calls of a run that goes on.
         """
@@ -398,20 +405,23 @@ class _Run:
                 told = RunTelemetry(
                     run_id, workflow.name, self.telemetry, self.history.live_log(run_id)
                 )
-                observer = told.logged(observer)
-                loop = self._loop(told, observer, urgency, earlier or {})
+                logged = told.logged(observer)
+                loop = self._loop(told, logged, urgency, earlier or {})
                 held = self.history.journal.held(run_id, loop.request_cancel)
-                with held, signals_handled_by(loop.request_cancel):
-                    observer(RunStarted(run_id, tuple(workflow.steps), seconds))
+                asked = cancellation.attached(loop.request_cancel)
+                with held, asked, signals_handled_by(loop.request_cancel):
+                    logged(RunStarted(run_id, tuple(workflow.steps), seconds))
                     for warning in self.prepared.warnings:
-                        observer(Warned(warning))
-                    yield loop
+                        logged(Warned(warning))
+                    result = loop.run()
         except BaseException as error:
             self._record_breakdown(run_id, error)
             raise
         finally:
             CORRELATION.reset(correlation)
             remove_tree(workdir)
+        observer(RunEnded(result))
+        return result
 
     def _loop(
         self,

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from onex.domain.errors import ConfigurationError
 from onex.domain.reference import NodeRef
 from onex.resolver.dependency_resolver import DependencyResolution
-from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
-
-
-def find_lockfile(project: Path | None) -> Path | None:
-    """The lockfile of a project, if there is one."""
-    if project is None or not os.path.lexists(project / LOCKFILE):
-        return None
-    return project / LOCKFILE
+from onex.resolver.lockfile import LockedRequest, Lockfile
 
 
 def read_lockfile(path: Path) -> Lockfile:

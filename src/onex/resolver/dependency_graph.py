@@ -108,6 +108,18 @@ class DependencyGraph:
         """What a dependent, or the request, asks of a node."""
         return self.requirements[node] if dependent is None else self.needs[dependent][node]
 
+    def describe(self, line: TreeLine) -> str:
+        """A line of a tree in words, without its indentation."""
+        asked = f"  ({line.asked})" if line.asked else ""
+        repeated = "  (shown above)" if line.is_repeated else ""
+        return f"{self.label(line.node)}{asked}{repeated}"
+
+    def _repr_svg_(self) -> str:
+        """The graph as a notebook shows it."""
+        from onex.resolver.graph_drawing import to_svg
+
+        return to_svg(self)
+
     def to_json(self) -> dict[str, JsonValue]:
         """Nodes and edges, as ``graph`` and ``tree`` print them."""
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from onex.domain.constraint import VersionConstraint
 from onex.domain.errors import AmbiguousNodeError, NodeNotFoundError, ResolutionError
@@ -24,6 +25,9 @@ from onex.resolver.remedy import find_remedies
 from onex.resolver.solver import solve_with
 from onex.resolver.version_table import VersionTable
 
+if TYPE_CHECKING:
+    from onex.resolver.dependency_graph import DependencyGraph
+
 
 @dataclass(frozen=True, slots=True)
 class DependencyResolution:
@@ -41,6 +45,28 @@ class DependencyResolution:
     requirements: Mapping[str, VersionConstraint]
     needs: Mapping[str, Mapping[str, VersionConstraint]]
     overrides: Mapping[NodeId, RegisteredNode] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """Who needs whom among what was chosen."""
+        from onex.resolver.dependency_graph import DependencyGraph
+
+        return DependencyGraph.of(self)
+
+    def _repr_html_(self) -> str:
+        """The resolution as a notebook shows it: a tree, and what there is to be warned of."""
+        from onex.domain.notebook_view import table_html, tree_html
+
+        warnings = [(warning,) for warning in self.warnings]
+        graph = self.graph
+        lines = graph.tree(sorted(graph.requirements))
+        tree = tree_html((line.depth, graph.describe(line)) for line in lines)
+        return tree + (table_html(("warning",), warnings) if warnings else "")
+
+    def _repr_svg_(self) -> str:
+        from onex.resolver.graph_drawing import to_svg
+
+        return to_svg(self.graph)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The resolution in the shape that ``resolve`` prints."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from onex.domain.errors import WorkflowInputError
 from onex.domain.json_value import JsonObject, JsonValue, NotFiniteError, parse_json
@@ -13,6 +15,9 @@ from onex.domain.workflow import Workflow
 from onex.schemas.node_schemas import object_schema
 
 MAXIMUM_DEPTH = 20
+
+Inputs: TypeAlias = "Mapping[str, JsonValue | Path] | GivenInputs"
+"""Inputs as a program gives them, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,19 @@ class GivenInputs:
     values: JsonObject = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Inputs | None) -> GivenInputs:
+        """Inputs as a program gives them; paths are given on as texts."""
+        if isinstance(inputs, GivenInputs):
+            return inputs
+        given = inputs or {}
+        return cls({n: os.fspath(v) if isinstance(v, Path) else v for n, v in given.items()})
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of all that is given."""
+        return [*self.values, *self.texts]
 
     def read(self, workflow: Workflow, declared: Mapping[str, Sequence[JsonObject]]) -> JsonObject:
         """All inputs as values.

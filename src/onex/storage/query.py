@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onex.domain.access_control import NOTHING_HIDDEN, HiddenNamespaces
@@ -47,6 +47,9 @@ class MetadataQuery:
     hidden: HiddenNamespaces = NOTHING_HIDDEN
 
 
+EVERY_NODE = MetadataQuery()
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a listing; ``next`` is None on the last page, ``total`` -1 if not asked for."""
@@ -54,6 +57,18 @@ class Page:
     nodes: Sequence[RegisteredNode]
     total: int
     next: str | None
+
+    def __iter__(self) -> Iterator[RegisteredNode]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def _repr_html_(self) -> str:
+        """The page as a notebook shows it: a table."""
+        from onex.domain.notebook_view import nodes_html
+
+        return nodes_html(self.nodes, self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,18 @@ class SearchResult:
 
     hits: Sequence[SearchHit]
     did_you_mean: str | None = None
+
+    def __iter__(self) -> Iterator[SearchHit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def _repr_html_(self) -> str:
+        """The result as a notebook shows it: a table, the best first."""
+        from onex.domain.notebook_view import nodes_html
+
+        return nodes_html([hit.node for hit in self.hits], len(self.hits))
 
     def to_json(self) -> JsonObject:
         """The result in the shape that ``search`` prints."""
