@@ -16,6 +16,12 @@ def main() -> None:
 
         print(f"onex {__version__}")
         return
+    if sys.argv[1:2] == ["__complete"]:
+        # Asked for at every press of a key.
+        from onex.cli.completing import complete
+
+        print("\n".join(complete(*sys.argv[2:4])))
+        return
     _set_defaults()
     from onex.cli.main import run
 

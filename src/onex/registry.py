@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from onex.cache.registry_cache import RegistryCache
-from onex.configuration import Configuration, load_configuration
+from onex.configuration.loading import load_configuration
+from onex.configuration.settings import Configuration
 from onex.discovery.registered_sources import RegisteredSources
 from onex.discovery.scan_report import ScanReport, broken_manifests_told
 from onex.domain.errors import NodeNotFoundError, Problem, ResolutionError

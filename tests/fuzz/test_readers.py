@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onex.configuration import load_configuration
+from onex.configuration.loading import load_configuration
 from onex.domain.constraint import LATEST
 from onex.domain.errors import OnexError
 from onex.domain.version import Version

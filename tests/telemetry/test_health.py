@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from onex.configuration import CACHE_VARIABLE
+from onex.configuration.loading import CACHE_VARIABLE
 from onex.domain.errors import StorageError
 from onex.monitoring import health_checks as checks
 from onex.telemetry.health_check import Check, Health, HealthStatus, RegistryHealthCheck

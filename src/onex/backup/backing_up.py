@@ -21,7 +21,7 @@ from onex.backup.files import (
 )
 from onex.backup.index import FILES_FOLDER, KEPT_FOLDERS, BackupIndex
 from onex.backup.report import BackupReport
-from onex.configuration import PROJECT_FILE, Configuration
+from onex.configuration.settings import PROJECT_FILE, Configuration
 from onex.domain.errors import StorageCopyError, UsageError
 from onex.domain.url import without_secrets
 from onex.history.copying import copy_history

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onex.backup.files import digests_below, write_file
-from onex.configuration import PROJECT_FILE
+from onex.configuration.settings import PROJECT_FILE
 from onex.domain.errors import StorageCopyError
 from onex.domain.json_value import JsonObject, JsonValue, as_object, as_text
 from onex.history.kept_measurements import HISTORY_FILE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onex.backup.index import BackupIndex
-from onex.configuration import PROJECT_FILE
+from onex.configuration.settings import PROJECT_FILE
 from onex.storage.copying import CopyReport
 
 

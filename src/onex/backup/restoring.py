@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from onex.backup.files import copy_file, digest_and_size, refusals_told
 from onex.backup.index import FILES_FOLDER, BackupIndex, checked_index
 from onex.backup.report import BackupReport
-from onex.configuration import Configuration
+from onex.configuration.settings import Configuration
 from onex.domain.errors import StorageCopyError
 from onex.history.copying import copy_history, is_same_history, require_no_runs
 from onex.history.kept_measurements import HISTORY_FILE

@@ -15,7 +15,7 @@ from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.cli.progress import run_observer
 from onex.cli.run import exit_code, print_result
-from onex.configuration import PROJECT_FILE, STATE_FOLDER
+from onex.configuration.settings import PROJECT_FILE, STATE_FOLDER
 from onex.domain.artifact_records import is_artifact
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_object

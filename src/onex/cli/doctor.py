@@ -15,7 +15,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
-from onex.configuration import REMOTE_KIND, SourceConfiguration
+from onex.configuration.settings import REMOTE_KIND, SourceConfiguration
 from onex.domain.digest import DIGEST_PREFIX
 from onex.domain.errors import ExitCode, OnexError
 from onex.domain.json_value import JsonValue

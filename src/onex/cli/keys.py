@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onex.configuration import Configuration
+from onex.configuration.settings import Configuration
 from onex.domain.errors import UsageError
 from onex.domain.public_key import PublicKey
 

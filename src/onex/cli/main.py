@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import click
 
+from onex.cli.command_table import ALIASES, COMMANDS, command_names, meant_by, target_of
+from onex.cli.examples import add_examples
 from onex.cli.output import Output, close_output, flush_output
 from onex.domain.errors import (
     ExitCode,
@@ -20,76 +22,46 @@ from onex.domain.errors import (
     UsageError,
 )
 
-_COMMANDS = {
-    "advisory": "onex.cli.advisory:advisory",
-    "audit": "onex.cli.audit:audit_group",
-    "backup": "onex.cli.backup:backup",
-    "cache": "onex.cli.cache:cache",
-    "compat": "onex.cli.dependencies:compat",
-    "demo": "onex.cli.demo:demo",
-    "doctor": "onex.cli.doctor:doctor",
-    "explain": "onex.cli.explain:explain",
-    "grant": "onex.cli.grants:grant",
-    "fetch": "onex.cli.remote:fetch",
-    "graph": "onex.cli.dependencies:graph",
-    "health": "onex.cli.health:health",
-    "impact": "onex.cli.impact:impact",
-    "init": "onex.cli.project:init",
-    "lifecycle": "onex.cli.lifecycle:lifecycle",
-    "list": "onex.cli.nodes:list_nodes",
-    "lock": "onex.cli.lock:lock",
-    "login": "onex.cli.remote:login",
-    "logout": "onex.cli.remote:logout",
-    "metrics": "onex.cli.health:metrics",
-    "new": "onex.cli.project:new",
-    "outdated": "onex.cli.dependencies:outdated",
-    "policy": "onex.cli.policy:policy",
-    "publish": "onex.cli.publish:publish",
-    "provenance": "onex.cli.provenance:provenance",
-    "remote": "onex.cli.remote:remote",
-    "resolve": "onex.cli.resolve:resolve",
-    "restore": "onex.cli.backup:restore",
-    "run": "onex.cli.run:run",
-    "runs": "onex.cli.runs:runs",
-    "sbom": "onex.cli.sbom:sbom",
-    "scan": "onex.cli.scan:scan",
-    "search": "onex.cli.nodes:search",
-    "serve": "onex.cli.serve:serve",
-    "show": "onex.cli.nodes:show",
-    "sources": "onex.cli.sources:sources",
-    "sign": "onex.cli.verify:sign",
-    "stamp": "onex.cli.stamp:stamp",
-    "storage": "onex.cli.storage:storage",
-    "token": "onex.cli.token:token",
-    "top": "onex.cli.top:top",
-    "tree": "onex.cli.dependencies:tree",
-    "trust": "onex.cli.trust_index:trust",
-    "ui": "onex.cli.ui:ui",
-    "validate": "onex.cli.validate:validate",
-    "verify": "onex.cli.verify:verify",
-    "version": "onex.cli.version:version",
-    "why": "onex.cli.dependencies:why",
-    "why-not": "onex.cli.dependencies:why_not",
-    "yank": "onex.cli.yank:yank",
-}
-_ALIASES = {"list-nodes": "list", "node-info": "show"}
-
 
 class _LazyGroup(click.Group):
     """Imports a command's module when the command is used or its help is shown."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+        return command_names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = _COMMANDS.get(_ALIASES.get(cmd_name, cmd_name))
+        target = target_of(cmd_name)
         if target is None:
             return None
         module, _, attribute = target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{target} is not a command")
+        add_examples(command, ALIASES.get(cmd_name, cmd_name))
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and target_of(args[0]) is None and not args[0].startswith("-"):
+            meant = meant_by(args[0])
+            raise UsageError(
+                f"there is no command {args[0]!r}",
+                hint=f"did you mean onex {meant}?" if meant else "see onex --help",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, command_names()))
+        for title, group in COMMANDS.items():
+            with formatter.section(title):
+                rows = []
+                for name in group:
+                    command = self.get_command(ctx, name)
+                    room = formatter.width - width - 6
+                    help_text = "" if command is None else command.get_short_help_str(room)
+                    rows.append((name.ljust(width), help_text))
+                formatter.write_dl(rows)
 
 
 @click.group(

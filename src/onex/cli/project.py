@@ -10,7 +10,7 @@ import click
 
 from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output
-from onex.configuration import PROJECT_FILE, STATE_FOLDER
+from onex.configuration.settings import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, Location, UsageError
 from onex.local_machine import make_folder, replace_text, user_name
 

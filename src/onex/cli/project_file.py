@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from onex.cli.output import Output, counted
-from onex.configuration import PROJECT_FILE, check_configuration
+from onex.configuration.settings import PROJECT_FILE
+from onex.configuration.toml_file import check_configuration
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import SourceId

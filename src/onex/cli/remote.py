@@ -12,7 +12,7 @@ import click
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.cli.project_file import declare_source, project_file, remove_source, remove_with_nodes
-from onex.configuration import REMOTE_KIND, SourceConfiguration, Sync
+from onex.configuration.settings import REMOTE_KIND, SourceConfiguration, Sync
 from onex.domain.errors import ExitCode, OnexError, UsageError
 from onex.domain.json_value import JsonValue
 from onex.domain.reference import NodeRef

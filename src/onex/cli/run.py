@@ -13,7 +13,7 @@ from onex.cli.options import access_options, engine_options, home_option, output
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.targets import override_option, parse_overrides, read_target
-from onex.configuration import project_folder
+from onex.configuration.loading import project_folder
 from onex.domain.artifact_records import is_artifact
 from onex.domain.errors import (
     DocumentError,

@@ -12,7 +12,7 @@ import click
 
 from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
-from onex.configuration import PROJECT_FILE
+from onex.configuration.settings import PROJECT_FILE
 from onex.domain.access_control import Role
 from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonValue

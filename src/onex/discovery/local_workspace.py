@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from onex.configuration import STATE_FOLDER, Configuration
+from onex.configuration.settings import STATE_FOLDER, Configuration
 from onex.domain.workspace import FOLDER_DIGITS, Workspace
 from onex.local_machine import machine_name
 from onex.storage.opening import is_server

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from onex.configuration import TrustPolicy
+from onex.configuration.settings import TrustPolicy
 from onex.discovery.source import Finding
 from onex.domain.access_control import enclosing_namespaces
 from onex.domain.advisory import Advisory

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onex.configuration import (
+from onex.configuration.loading import load_configuration
+from onex.configuration.settings import (
     PROJECT_FILE,
     REMOTE_KIND,
     Configuration,
     SourceConfiguration,
-    load_configuration,
 )
 from onex.discovery.engine import DEFAULT_TIMEOUT_SECONDS, DiscoveryEngine, adopt_sources
 from onex.discovery.filesystem import FileSystemDiscovery
@@ -25,13 +25,16 @@ from onex.discovery.source_kinds import make_source, merge_rules
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import (
     ConfigurationError,
+    DocumentError,
     Location,
     OnexError,
     Problem,
     Severity,
     UsageError,
 )
-from onex.domain.metadata import SourceId
+from onex.domain.metadata import Origin, RegisteredNode, SourceId
+from onex.domain.reference import NodeVersion
+from onex.manifests.override import find_manifest
 from onex.remote.remotes import Remotes
 from onex.storage.backend import StorageBackend, StorageWriter
 from onex.telemetry.telemetry import Telemetry
@@ -120,6 +123,49 @@ class RegisteredSources:
                 report.name, report.seconds, report.found
             )
         return found
+
+    def register(self, path: Path) -> NodeVersion:
+        """Register the one node that a manifest describes, without a scan of what is around it.
+
+        Args:
+            path: the manifest, or a folder with one.
+
+        Raises:
+            UsageError: there is no one manifest.
+            DocumentError: the manifest cannot be used.
+            StorageError: the registry's database cannot be used.
+        """
+        manifest = find_manifest(path)
+        source = FileSystemDiscovery(manifest)
+        report = self.scan([manifest], force=True)
+        origin = Origin(source.name, source.name, self.workspace.name)
+        node = next(iter(self._storage.nodes_from(origin.source_id, "").values()), None)
+        if node is None:
+            raise DocumentError(f"{manifest} cannot be registered", report.problems)
+        return node
+
+    def unregister(self, nodes: Iterable[RegisteredNode]) -> Sequence[NodeVersion]:
+        """Drop versions that ``register`` registered; nothing is dropped if one came otherwise.
+
+        Raises:
+            UsageError: a source offers one of them, so that it would be back after a scan.
+        """
+        dropped: dict[SourceId, NodeVersion] = {}
+        for node in nodes:
+            version = node.metadata.node_version
+            for origin in node.origins:
+                if origin.source == PUBLISHED_SOURCE:
+                    raise UsageError(f"{version} was published here", hint=f"onex yank {version}")
+                if origin.source != origin.path:
+                    raise UsageError(
+                        f"{version} comes from the source {origin.source}",
+                        hint=f"remove {origin.path} and scan, or forget all that is there:"
+                        f" onex sources forget {origin.source}",
+                    )
+                dropped[origin.source_id] = version
+        for source in dropped:
+            self.forget(source)
+        return list(dict.fromkeys(dropped.values()))
 
     def _scan_remote(
         self,

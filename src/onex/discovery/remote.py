@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from onex.configuration import SourceConfiguration, Sync
+from onex.configuration.settings import SourceConfiguration, Sync
 from onex.discovery.release_judge import ReleaseJudge
 from onex.discovery.remembered_index import (
     LastVisit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from onex.configuration import SourceConfiguration, TrustPolicy
+from onex.configuration.settings import SourceConfiguration, TrustPolicy
 from onex.discovery.merge import MergeRules
 from onex.discovery.remembered_index import RememberedIndex
 from onex.discovery.remote import RemoteRegistryDiscovery

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from onex.configuration import REMOTE_KIND, SourceConfiguration, TrustPolicy
+from onex.configuration.settings import REMOTE_KIND, SourceConfiguration, TrustPolicy
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.merge import MergeRules
 from onex.discovery.source import DiscoverySource

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onex.configuration import read_configuration
+from onex.configuration.toml_file import read_configuration
 from onex.domain.errors import ConfigurationError, DocumentError, WorkerUnfitError
 from onex.domain.evidence import Evidence, TrustLevel
 from onex.domain.metadata import NodeMetadata

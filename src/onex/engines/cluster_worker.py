@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from distributed import WorkerPlugin, get_worker
 from distributed.utils import sync
 
-from onex.configuration import load_configuration
+from onex.configuration.loading import load_configuration
 from onex.domain.errors import (
     InternalError,
     InvalidResultError,

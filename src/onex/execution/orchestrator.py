@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onex.artifacts.opening import SEEN_FOLDER
-from onex.configuration import Configuration
+from onex.configuration.settings import Configuration
 from onex.domain.artifact_records import artifacts_in
 from onex.domain.digest import is_digest
 from onex.domain.errors import (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from onex.configuration import Configuration
+from onex.configuration.settings import Configuration
 from onex.domain.errors import (
     DigestMismatchError,
     LimitRefusedError,

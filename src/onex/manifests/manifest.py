@@ -49,6 +49,7 @@ KNOWN_KEYS = frozenset(
         "description",
         "entrypoint",
         "environment",
+        "examples",
         "hash",
         "idempotent",
         "inputs",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from onex.configuration import REMOTE_KIND, SourceConfiguration
+from onex.configuration.settings import REMOTE_KIND, SourceConfiguration
 from onex.domain.errors import OnexError
 from onex.monitoring.state_metrics import existing, signed_until
 from onex.registry import Registry

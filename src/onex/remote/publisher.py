@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from onex.configuration import SourceConfiguration
+from onex.configuration.settings import SourceConfiguration
 from onex.domain.advisory import Advisory
 from onex.domain.envelope import Envelope
 from onex.domain.errors import DocumentError

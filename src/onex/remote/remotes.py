@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from onex.configuration import Configuration, SourceConfiguration
+from onex.configuration.settings import Configuration, SourceConfiguration
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.errors import OnexError
 from onex.domain.remote_errors import RemoteUnavailableError, UnknownRemoteError

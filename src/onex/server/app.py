@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from onex import __version__
-from onex.configuration import load_configuration
+from onex.configuration.loading import load_configuration
 from onex.domain.access_control import NamespaceRules
 from onex.domain.errors import OnexError
 from onex.remote.archive_store import ArchiveStore

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from onex.configuration import Configuration
+from onex.configuration.settings import Configuration
 from onex.domain.archive_place import ArchivePlace
 from onex.domain.errors import GrantMissingError, GrantRefusedError, UsageError
 from onex.domain.grant import (

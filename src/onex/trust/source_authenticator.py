@@ -18,7 +18,12 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from onex.configuration import PROJECT_FILE, REMOTE_KIND, Configuration, SourceConfiguration
+from onex.configuration.settings import (
+    PROJECT_FILE,
+    REMOTE_KIND,
+    Configuration,
+    SourceConfiguration,
+)
 from onex.domain.release_trust import Check
 from onex.manifests.node_files import MAXIMUM_NODE_FILES, is_pruned
 

@@ -1,19 +1,21 @@
-"""``onex.toml`` and the folders of the registry's state."""
+"""Reads ``onex.toml``."""
 
 from __future__ import annotations
 
 import os
-import re
-import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
+from onex.configuration.settings import (
+    _SCHEME,
+    REMOTE_KIND,
+    Configuration,
+    SourceConfiguration,
+    Sync,
+    TrustPolicy,
+)
 from onex.domain.access_control import is_pattern
 from onex.domain.archive_place import PUBLISHED_SOURCE
 from onex.domain.digest import is_digest
@@ -24,21 +26,8 @@ from onex.domain.look_alikes import NameRules
 from onex.domain.result import IsolationLevel
 from onex.domain.trust_rules import TrustRules
 from onex.domain.trust_table import TRUST_KEYS, read_trust_rules
-from onex.local_machine import user_name
 
-PROJECT_FILE = "onex.toml"
-STATE_FOLDER = ".onex"
-HOME_VARIABLE = "ONEX_HOME"
-STORAGE_VARIABLE = "ONEX_STORAGE"
-CACHE_VARIABLE = "ONEX_CACHE"
-ARTIFACTS_VARIABLE = "ONEX_ARTIFACTS"
-WORKSPACE_VARIABLE = "ONEX_WORKSPACE"
 MAXIMUM_TIMEOUT_SECONDS = 86_400
-MAXIMUM_WORKSPACE_BYTES = 100
-
-CACHE_FOLDER_VARIABLE = "ONEX_CACHE_FOLDER"
-SETTINGS_FOLDER_VARIABLE = "ONEX_SETTINGS_FOLDER"
-
 _KNOWN_TABLES = frozenset(
     {
         *("artifacts", "cache", "config", "engine", "limits", "overrides", "policy", "secrets"),
@@ -61,160 +50,9 @@ _SOURCE_KEYS = frozenset(
     }
 )
 _LOCAL_KINDS = ("filesystem", "package")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-"""How a URL begins; a single letter is a drive."""
 _URL_SCHEMES = ("http://", "https://")
-REMOTE_KIND = "remote"
 _RESERVED_NAMES = ("override", PUBLISHED_SOURCE)
 """The sources of nodes that are forced by a path, and of those that were published here."""
-
-
-class TrustPolicy(StrEnum):
-    """Which side keeps a version that two sources offer with different content."""
-
-    QUARANTINE = "quarantine"
-    LOCAL_PREFER = "local_prefer"
-    REMOTE_PREFER = "remote_prefer"
-
-
-class Sync(StrEnum):
-    """How much of a remote's index is kept here: what is needed, or all of it."""
-
-    NEEDED = "needed"
-    ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceConfiguration:
-    """One declared source of nodes.
-
-    ``path`` is absolute, None if the kind needs none; ``namespaces`` may come from this
-    source alone; nodes of a ``trusted`` one are granted what they declare; ``options`` are
-    further keys, for kinds that a third party adds. A remote has a ``url``, or the ``path`` of a
-    folder with its tree; of several remotes the one of the highest ``priority`` that has a node
-    supplies it, among equals the one that is declared first. ``root`` is the fingerprint of the
-    root by which its index must be signed, None if nothing is asked.
-    """
-
-    name: str
-    kind: str
-    path: Path | None
-    url: str | None = None
-    sync: Sync = Sync.NEEDED
-    priority: int = 0
-    blocks: bool = False
-    timeout_seconds: float | None = None
-    namespaces: tuple[str, ...] = ()
-    trusted: bool = True
-    options: JsonObject = field(default_factory=dict)
-    root: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What applies here: where state lives, which sources are declared, settings for nodes.
-
-    ``project`` is the folder of the nearest ``onex.toml``, None without one;
-    ``storage`` and ``cache`` are the URLs of a database and of a shared cache, None for
-    files in ``home``; ``artifacts`` is the URL or the absolute path of a store of artifacts that
-    machines share, None without one; ``engine`` executes nodes if a run names no other;
-    ``overrides`` gives for a node the version or path that is forced;
-    ``isolation`` is the level of trusted nodes, None for the strictest that can be had;
-    ``limits`` are those of calls whose step sets none, and ``ceilings`` what no step may go beyond;
-    ``secrets_file`` is a private file of secrets, None without one; ``workspace`` is what
-    this project is called here among those that share a registry, None for a name that
-    follows from the machine and the folder; ``cache_folder`` and ``settings_folder`` are the
-    user's own, for all registries; ``private_namespaces`` are shown to those alone who have a
-    token for them, if this registry is served; ``trust_rules`` say which versions may be used,
-    and ``name_rules`` which names those who publish here may take.
-    """
-
-    home: Path
-    project: Path | None = None
-    sources: tuple[SourceConfiguration, ...] = ()
-    node_config: JsonObject = field(default_factory=dict)
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    trust_policy: TrustPolicy = TrustPolicy.QUARANTINE
-    isolation: IsolationLevel | None = None
-    limits: Limits = field(default_factory=Limits)
-    ceilings: Mapping[str, int] = field(default_factory=dict)
-    storage: str | None = None
-    cache: str | None = None
-    artifacts: str | None = None
-    engine: str | None = None
-    secrets_file: Path | None = None
-    workspace: str | None = None
-    cache_folder: Path = Path()
-    settings_folder: Path = Path()
-    private_namespaces: tuple[str, ...] = ()
-    trust_rules: TrustRules = field(default_factory=TrustRules)
-    name_rules: NameRules = field(default_factory=NameRules)
-
-    @property
-    def remotes(self) -> tuple[SourceConfiguration, ...]:
-        """The declared remotes, in the order in which they supply nodes."""
-        found = [source for source in self.sources if source.kind == REMOTE_KIND]
-        return tuple(sorted(found, key=lambda source: -source.priority))
-
-    @property
-    def protected(self) -> tuple[str, ...]:
-        """The real paths of what no confined node may reach: the state, and the secrets."""
-        others = [] if self.secrets_file is None else [self.secrets_file]
-        if self.artifacts is not None and not _SCHEME.match(self.artifacts):
-            others.append(Path(self.artifacts))
-        places = (self.home, self.cache_folder, self.settings_folder, *others)
-        return tuple(os.path.realpath(place) for place in places)
-
-
-def load_configuration(
-    start: Path, environment: Mapping[str, str], home: Path | None = None
-) -> Configuration:
-    """Find and read the configuration that applies in a folder.
-
-    State lives in ``home`` if given, else in ``ONEX_HOME``, else in ``.onex``
-    beside the nearest ``onex.toml``, else in the user's data folder.
-
-    Raises:
-        ConfigurationError: ``onex.toml`` is not valid.
-    """
-    if home is None and environment.get(HOME_VARIABLE):
-        home = Path(environment[HOME_VARIABLE])
-    try:
-        project = project_folder(start)
-    except ConfigurationError:
-        # The state may be elsewhere than in a working folder that is gone.
-        if home is None or not home.is_absolute():
-            raise
-        project = None
-    if home is None:
-        home = project / STATE_FOLDER if project is not None else _user_folder()
-    file = None if project is None else project / PROJECT_FILE
-    found = (
-        Configuration(home.absolute())
-        if file is None
-        else _configuration(file, _read_toml(file), home)
-    )
-    return replace(
-        found,
-        storage=environment.get(STORAGE_VARIABLE) or found.storage,
-        cache=environment.get(CACHE_VARIABLE) or found.cache,
-        artifacts=_place(environment.get(ARTIFACTS_VARIABLE), Path()) or found.artifacts,
-        workspace=_workspace(environment.get(WORKSPACE_VARIABLE) or None),
-        cache_folder=_folder(environment.get(CACHE_FOLDER_VARIABLE), platformdirs.user_cache_dir),
-        settings_folder=_folder(
-            environment.get(SETTINGS_FOLDER_VARIABLE), platformdirs.user_config_dir
-        ),
-    )
-
-
-def _folder(given: str | None, default: Callable[..., str]) -> Path:
-    """A folder of the user's own; below the temporary folder for a user who has no home."""
-    if given:
-        return Path(given).absolute()
-    try:
-        return Path(default("onex", appauthor=False)).expanduser()
-    except (RuntimeError, KeyError):
-        return Path(tempfile.gettempdir()) / f"onex-{user_name()}"
 
 
 def read_configuration(file: Path) -> Configuration:
@@ -223,15 +61,20 @@ def read_configuration(file: Path) -> Configuration:
     Raises:
         ConfigurationError: the file cannot be read, or is not valid.
     """
-    return _configuration(file, _read_toml(file), file.parent)
+    return configuration_of(file, read_toml(file), file.parent)
 
 
 def check_configuration(file: Path, text: str) -> None:
     """Refuse a text that ``onex.toml`` cannot be; raises ConfigurationError."""
-    _configuration(file, _parse_toml(file, text.encode()), file.parent)
+    configuration_of(file, _parse_toml(file, text.encode()), file.parent)
 
 
-def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
+def configuration_of(file: Path, body: JsonObject, home: Path) -> Configuration:
+    """What the tables of a file mean whose relative paths start at the file.
+
+    Raises:
+        ConfigurationError: a table, a key or a value is not one that onex knows.
+    """
     unknown = sorted(set(body) - _KNOWN_TABLES)
     if unknown:
         raise _refuse(file, f"{unknown[0]!r} is not a table that onex knows")
@@ -250,7 +93,7 @@ def _configuration(file: Path, body: JsonObject, home: Path) -> Configuration:
         ceilings=_ceilings(file, _table(file, "policy.limits", policy.get("limits", {}))),
         storage=_url(file, "storage", body.get("storage")),
         cache=_url(file, "cache", body.get("cache")),
-        artifacts=_place(_url(file, "artifacts", body.get("artifacts")), file.parent),
+        artifacts=full_place(_url(file, "artifacts", body.get("artifacts")), file.parent),
         engine=_engine(file, body.get("engine")),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
         private_namespaces=served["private_namespaces"],
@@ -283,44 +126,8 @@ def _served(file: Path, table: JsonObject) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _workspace(name: str | None) -> str | None:
-    if name is not None and not (
-        name.isprintable() and len(name.encode()) <= MAXIMUM_WORKSPACE_BYTES
-    ):
-        raise ConfigurationError(
-            f"{WORKSPACE_VARIABLE} holds what cannot be a name",
-            hint=f"write up to {MAXIMUM_WORKSPACE_BYTES} bytes that can be printed",
-        )
-    return name
-
-
-def _user_folder() -> Path:
-    try:
-        return Path(platformdirs.user_data_dir("onex", appauthor=False)).expanduser()
-    except (RuntimeError, KeyError) as error:
-        raise ConfigurationError(
-            "this user has no home folder, so there is no place for the registry's state",
-            hint="name one with --home or ONEX_HOME",
-        ) from error
-
-
-def project_folder(start: Path) -> Path | None:
-    """The folder of the nearest ``onex.toml``, upwards; None without one.
-
-    Raises:
-        ConfigurationError: the working folder is not there any more.
-    """
-    try:
-        folder = start.absolute()
-    except OSError as error:
-        raise ConfigurationError(
-            "the working folder is not there any more",
-            hint="change to another, or name the folder of the state in full: --home FOLDER",
-        ) from error
-    return next((f for f in (folder, *folder.parents) if (f / PROJECT_FILE).is_file()), None)
-
-
-def _read_toml(file: Path) -> dict[str, JsonValue]:
+def read_toml(file: Path) -> dict[str, JsonValue]:
+    """The tables of a file; raises ConfigurationError if it cannot be read as TOML."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -461,7 +268,7 @@ def _engine(file: Path, value: JsonValue) -> str | None:
     return value
 
 
-def _place(value: str | None, folder: Path) -> str | None:
+def full_place(value: str | None, folder: Path) -> str | None:
     """A URL as it is; a path in full, from a folder if it is relative."""
     if not value or _SCHEME.match(value):
         return value or None

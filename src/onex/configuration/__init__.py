@@ -1,0 +1,1 @@
+"""``onex.toml``, and what else decides how onex behaves in a folder."""
