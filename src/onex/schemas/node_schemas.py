@@ -8,7 +8,7 @@ from typing import NoReturn
 import jsonschema_rs
 
 from onex.domain.errors import SchemaMismatchError, WorkflowInputError
-from onex.domain.json_value import JsonObject, JsonValue, find_unwritable
+from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, find_unwritable
 from onex.domain.metadata import NodeMetadata
 from onex.schemas.state_contract import StateContract
 
@@ -85,7 +85,9 @@ class NodeSchemas:
         declared = object_schema(inputs) | {"additionalProperties": False} if inputs else None
         self._inputs = self._compile("manifest", declared, contract.inputs)
         self._outputs = self._compile(
-            "manifest", object_schema(outputs) if outputs else None, contract.output
+            "manifest",
+            with_artifacts(object_schema(outputs)) if outputs else None,
+            None if contract.output is None else with_artifacts(contract.output),
         )
 
     def _compile(
@@ -141,6 +143,28 @@ def object_schema(members: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
             required.append(name)
         properties[name] = _without_boolean_required(body)
     return {"type": "object", "properties": properties, "required": required}
+
+
+_ARTIFACT_SCHEMA: JsonObject = {"type": "object", "required": [ARTIFACT_KEY]}
+
+
+def with_artifacts(schema: JsonObject) -> dict[str, JsonValue]:
+    """A schema that takes an artifact wherever ``format: path`` asks for a path."""
+    changed = {
+        key: value if key in ("enum", "const", "default") else _with_artifacts_in(value)
+        for key, value in schema.items()
+    }
+    if schema.get("format") == "path":
+        return {"anyOf": [changed, _ARTIFACT_SCHEMA]}
+    return changed
+
+
+def _with_artifacts_in(value: JsonValue) -> JsonValue:
+    if isinstance(value, Mapping):
+        return with_artifacts(value)
+    if isinstance(value, list | tuple):
+        return [_with_artifacts_in(member) for member in value]
+    return value
 
 
 def _without_boolean_required(schema: JsonObject) -> dict[str, JsonValue]:

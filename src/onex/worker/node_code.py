@@ -11,6 +11,7 @@ from types import ModuleType
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.worker.context import ExecutionContext
+from onex.worker.plain_function import PlainFunction, is_plain
 
 MAXIMUM_RESULT_DEPTH = 100
 _PLAIN = (type(None), dict, list, str, bool, int, float)
@@ -60,14 +61,17 @@ class NodeCode:
             found = getattr(found, name, None)
         if not callable(found):
             raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
-        self._function: Callable[..., object] = found
         self._takes_one_mapping = _takes_one_mapping(found)
+        self._function: Callable[..., object] = found
+        if not self._takes_one_mapping and is_plain(found):
+            self._function = PlainFunction(found)
 
     def call(self, context: ExecutionContext, inputs: JsonObject) -> JsonValue:
         """Call the node with its inputs, wait for what it awaits, and check that it is JSON.
 
         Inputs are keyword arguments, unless the second positional parameter is
-        called ``args`` or ``inputs``: then they are passed there as one mapping.
+        called ``args`` or ``inputs``: then they are passed there as one mapping. A function that
+        takes no context (``takes_context``) gets its inputs alone.
 
         Raises:
             NodeCodeError: the node raised, or returned something else than JSON.

@@ -1,0 +1,244 @@
+"""From the annotations of a Python file to JSON Schemas. The file is parsed, and never imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from onex.domain.json_value import JsonObject, JsonValue
+
+_SIMPLE: Mapping[str, JsonObject] = {
+    "str": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "None": {"type": "null"},
+    "NoneType": {"type": "null"},
+    "bytes": {},
+    "list": {"type": "array"},
+    "List": {"type": "array"},
+    "tuple": {"type": "array"},
+    "Tuple": {"type": "array"},
+    "Sequence": {"type": "array"},
+    "Iterable": {"type": "array"},
+    "Collection": {"type": "array"},
+    "dict": {"type": "object"},
+    "Dict": {"type": "object"},
+    "Mapping": {"type": "object"},
+    "MutableMapping": {"type": "object"},
+    "Path": {"type": "string", "format": "path"},
+    "PathLike": {"type": "string", "format": "path"},
+    "Any": {},
+    "object": {},
+}
+_LISTS = frozenset({"list", "List", "Sequence", "Iterable", "Collection"})
+_TUPLES = frozenset({"tuple", "Tuple"})
+_MAPPINGS = frozenset({"dict", "Dict", "Mapping", "MutableMapping"})
+_TRANSPARENT = frozenset({"Required", "ReadOnly", "Final", "NotRequired", "Awaitable"})
+_BASES_OF_RECORDS = frozenset({"TypedDict", "NamedTuple"})
+_BASES_OF_ENUMERATIONS = frozenset({"Enum", "StrEnum", "IntEnum"})
+_NO_VALUE = object()
+MAXIMUM_DEPTH = 20
+
+
+class AnnotationSchemas:
+    """The schemas of annotations in one module, whose classes and aliases they may name.
+
+    ``unknown`` collects the names that say nothing about JSON.
+    """
+
+    def __init__(self, module: ast.Module) -> None:
+        self.unknown: dict[str, None] = {}
+        self._classes = {n.name: n for n in module.body if isinstance(n, ast.ClassDef)}
+        self._aliases = dict(_alias for n in module.body for _alias in _aliases_of(n))
+
+    def of(self, annotation: ast.expr | None, depth: int = 0) -> JsonObject:
+        """The schema of an annotation; an empty one, which allows everything, for none."""
+        if annotation is None or depth > MAXIMUM_DEPTH:
+            return {}
+        match annotation:
+            case ast.Constant(value=None):
+                return {"type": "null"}
+            case ast.Constant(value=str(text)):
+                return self._of_text(text, depth)
+            case ast.BinOp(left, ast.BitOr(), right):
+                return _union([self.of(left, depth + 1), self.of(right, depth + 1)])
+            case ast.Subscript(value, part):
+                return self._of_subscript(last_name(value), part, depth)
+            case ast.Name() | ast.Attribute():
+                return self._of_name(last_name(annotation), depth)
+        self.unknown[ast.unparse(annotation)] = None
+        return {}
+
+    def _of_text(self, text: str, depth: int) -> JsonObject:
+        try:
+            return self.of(ast.parse(text, mode="eval").body, depth + 1)
+        except (SyntaxError, ValueError):
+            self.unknown[text] = None
+            return {}
+
+    def _of_name(self, name: str, depth: int) -> JsonObject:
+        if name in self._aliases:
+            return self.of(self._aliases[name], depth + 1)
+        if name in self._classes:
+            return self._of_class(self._classes[name], depth)
+        if name not in _SIMPLE:
+            self.unknown[name] = None
+        return _SIMPLE.get(name, {})
+
+    def _of_subscript(self, name: str, part: ast.expr, depth: int) -> JsonObject:
+        parts = list(part.elts) if isinstance(part, ast.Tuple) else [part]
+        if name == "Optional":
+            return _union([self.of(parts[0], depth + 1), {"type": "null"}])
+        if name == "Union":
+            return _union([self.of(one, depth + 1) for one in parts])
+        if name == "Literal":
+            return {"enum": [v for one in parts if (v := constant_of(one)) is not _NO_VALUE]}
+        if name == "Annotated":
+            told = [c.value for c in parts[1:] if isinstance(c, ast.Constant)]
+            words = next((text for text in told if isinstance(text, str)), None)
+            schema = self.of(parts[0], depth + 1)
+            return schema if words is None else {**schema, "description": words}
+        if name in _TRANSPARENT:
+            return self.of(parts[0], depth + 1)
+        if name in _LISTS:
+            return _with({"type": "array"}, "items", self.of(parts[0], depth + 1))
+        if name in ("set", "frozenset", "Set", "FrozenSet"):
+            self.unknown[name] = None
+            return {}
+        if name in _TUPLES:
+            return self._of_tuple(parts, depth)
+        if name in _MAPPINGS:
+            value = self.of(parts[1], depth + 1) if len(parts) > 1 else {}
+            return _with({"type": "object"}, "additionalProperties", value)
+        return self._of_name(name, depth)
+
+    def _of_tuple(self, parts: list[ast.expr], depth: int) -> JsonObject:
+        if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is ...:
+            return _with({"type": "array"}, "items", self.of(parts[0], depth + 1))
+        schemas = [self.of(one, depth + 1) for one in parts]
+        return {"type": "array", "prefixItems": schemas, "minItems": len(parts), "items": False}
+
+    def _of_class(self, found: ast.ClassDef, depth: int) -> JsonObject:
+        bases = {last_name(base) for base in found.bases}
+        if bases & _BASES_OF_ENUMERATIONS:
+            values = [
+                constant_of(line.value) for line in found.body if isinstance(line, ast.Assign)
+            ]
+            return {"enum": [value for value in values if value is not _NO_VALUE]}
+        known = [self._of_class(self._classes[b], depth + 1) for b in bases if b in self._classes]
+        decorators = {last_name(getattr(d, "func", d)) for d in found.decorator_list}
+        if not (bases & _BASES_OF_RECORDS or "dataclass" in decorators or known):
+            self.unknown[found.name] = None
+            return {}
+        if "NamedTuple" in bases:
+            members = [line for line in found.body if isinstance(line, ast.AnnAssign)]
+            return self._of_tuple([line.annotation for line in members], depth)
+        return self._of_record(found, known, depth)
+
+    def _of_record(self, found: ast.ClassDef, known: list[JsonObject], depth: int) -> JsonObject:
+        properties: dict[str, JsonValue] = {}
+        required: list[str] = []
+        for base in known:
+            inherited, needed = base.get("properties"), base.get("required")
+            if isinstance(inherited, Mapping) and isinstance(needed, list):
+                properties |= inherited
+                required += map(str, needed)
+        is_total = not any(
+            k.arg == "total" and isinstance(k.value, ast.Constant) and k.value.value is False
+            for k in found.keywords
+        )
+        docs = _docs_of_members(found)
+        for line in found.body:
+            if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
+                continue
+            name = line.target.id
+            schema = self.of(line.annotation, depth + 1)
+            if name in docs and "description" not in schema:
+                schema = {**schema, "description": docs[name]}
+            properties[name] = schema
+            outermost = (
+                last_name(line.annotation.value)
+                if isinstance(line.annotation, ast.Subscript)
+                else ""
+            )
+            is_needed = is_total or outermost == "Required"
+            if is_needed and line.value is None and outermost != "NotRequired":
+                required.append(name)
+        return {"type": "object", "properties": properties, "required": required}
+
+
+def constant_of(expression: ast.expr | None) -> JsonValue:
+    """The value of an expression that JSON can hold; ``_NO_VALUE`` if it has none."""
+    try:
+        value: JsonValue = ast.literal_eval(expression) if expression is not None else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return _NO_VALUE  # type: ignore[return-value]
+    return value if _is_json(value) else _NO_VALUE  # type: ignore[return-value]
+
+
+def has_value(value: JsonValue) -> bool:
+    """Whether ``constant_of`` found a value."""
+    return value is not _NO_VALUE
+
+
+def last_name(expression: ast.expr) -> str:
+    """The last part of a dotted name; empty for anything else."""
+    if isinstance(expression, ast.Attribute):
+        return expression.attr
+    return expression.id if isinstance(expression, ast.Name) else ""
+
+
+def _is_json(value: object) -> bool:
+    if value is None or isinstance(value, bool | int | float | str):
+        return True
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return isinstance(value, dict) and all(
+        isinstance(key, str) and _is_json(member) for key, member in value.items()
+    )
+
+
+def _aliases_of(line: ast.stmt) -> list[tuple[str, ast.expr]]:
+    """The type aliases that a line of a module declares."""
+    match line:
+        case ast.Assign([ast.Name(name)], ast.Subscript() | ast.BinOp() as value):
+            return [(name, value)]
+        case ast.AnnAssign(ast.Name(name), value=ast.expr() as value):
+            return [(name, value)]
+    # ``type X = ...`` came with Python 3.12.
+    if type(line).__name__ == "TypeAlias":
+        named, meant = getattr(line, "name", None), getattr(line, "value", None)
+        if isinstance(named, ast.Name) and isinstance(meant, ast.expr):
+            return [(named.id, meant)]
+    return []
+
+
+def _docs_of_members(found: ast.ClassDef) -> dict[str, str]:
+    """The texts that stand below members of a class, by their names."""
+    docs = {}
+    for line, following in zip(found.body, found.body[1:], strict=False):
+        match line, following:
+            case (
+                ast.AnnAssign(target=ast.Name(name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docs[name] = " ".join(text.split())
+    return docs
+
+
+def _with(schema: JsonObject, key: str, member: JsonObject) -> JsonObject:
+    return {**schema, key: member} if member else schema
+
+
+def _union(schemas: list[JsonObject]) -> JsonObject:
+    """Any of several schemas, as a list of types if they are no more than that."""
+    if not all(schemas):
+        return {}
+    if all(schema.keys() == {"type"} for schema in schemas):
+        return {"type": [schema["type"] for schema in schemas]}
+    null: JsonObject = {"type": "null"}
+    others = [schema for schema in schemas if schema != null]
+    if len(others) == 1 and null in schemas and isinstance(others[0].get("type"), str):
+        return {**others[0], "type": [others[0]["type"], "null"]}
+    return {"anyOf": schemas}
