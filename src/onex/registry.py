@@ -37,7 +37,7 @@ from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import RunResult
 from onex.domain.workflow import Workflow
 from onex.execution.cancellation import Cancellation
-from onex.manifests.override import Override
+from onex.manifests.override import Override, find_manifest, read_override
 from onex.resolution.cached_resolver import CachedResolver
 from onex.resolution.caches import ResolutionCaches
 from onex.resolution.decisions import VersionDecisions
@@ -59,6 +59,7 @@ from onex.telemetry.tracing import make_tracer
 
 if TYPE_CHECKING:
     from onex.execution.events import Observer, RunEvent
+    from onex.execution.example_run import ExampleOutcome
     from onex.execution.forecast import RunForecast
     from onex.execution.options import RunKeywords, RunOptions
     from onex.execution.orchestrator import ExecutionOrchestrator
@@ -67,10 +68,11 @@ if TYPE_CHECKING:
     from onex.history.kept_measurements import KeptMeasurements
     from onex.history.replay import ReplayReport
     from onex.history.run_history import RunHistory
+    from onex.remote.archived_node import ArchivedNode
     from onex.remote.publication import Publications, Published
     from onex.remote.publisher import Publisher
     from onex.remote.remotes import Remotes
-    from onex.schemas.given_inputs import Inputs
+    from onex.schemas.given_inputs import GivenInputs, Inputs
     from onex.storage.backend import StorageBackend
     from onex.trust.advisories import Advisories
     from onex.trust.grants import Grants
@@ -414,6 +416,8 @@ class Registry:
     ) -> Published:
         """Publish the node that a manifest describes; nothing is stored if anything is wrong.
 
+        The examples of the manifest are run first, as ``test`` does, and must pass.
+
         Args:
             manifest: its file.
             remote: where to, by the name of a remote; None for the only one there is.
@@ -421,12 +425,11 @@ class Registry:
             keys: what signs a statement about it; none to publish it without one.
             dry_run: check alone.
 
-        Raises as ``pack_folder`` and ``Publisher.publish``.
+        Raises as ``pack_folder`` and ``Publisher.publish``, and ExampleFailedError.
         """
-        from onex.remote.publisher import pack_folder
         from onex.remote.release_signing import sign_release
 
-        packed = pack_folder(manifest)
+        packed = self._packed(manifest)
         return self.publisher(remote).publish(
             packed,
             override=override,
@@ -444,12 +447,11 @@ class Registry:
     ) -> Published:
         """Publish a node to this registry itself, which may be served or exported to others.
 
-        Takes what ``publish`` does; raises as ``pack_folder`` and ``Publications.publish``.
+        Takes what ``publish`` does; raises as it and ``Publications.publish``.
         """
-        from onex.remote.publisher import pack_folder
         from onex.remote.release_signing import sign_release
 
-        packed = pack_folder(manifest)
+        packed = self._packed(manifest)
         return self.published.publish(
             packed.archive,
             packed.place.manifest,
@@ -457,6 +459,17 @@ class Registry:
             statement=sign_release(packed, manifest.parent, keys),
             dry_run=dry_run,
         )
+
+    def _packed(self, manifest: Path) -> ArchivedNode:
+        """The archive of a node whose examples passed."""
+        from onex.remote.publisher import pack_folder
+
+        packed = pack_folder(manifest)
+        if packed.metadata.examples:
+            from onex.execution.example_run import require_passed
+
+            require_passed(self.test(manifest))
+        return packed
 
     def sign(
         self,
@@ -780,6 +793,38 @@ class Registry:
                 )
 
         return run
+
+    def test(
+        self, target: NodeRef | str | Path, *, access: RunAccess | None = None
+    ) -> Sequence[ExampleOutcome]:
+        """Run the examples of a node, each as any run, and judge what comes of them.
+
+        Args:
+            target: a reference, or the path of a manifest or of a folder with one, whose node
+                need not be registered.
+            access: what the user says about isolation and permissions.
+
+        Raises as ``node``, and for a path as ``find_manifest`` and ``read_override``.
+        """
+        from onex.execution.example_run import run_examples
+
+        scanned = self.refresh() if self._scanned is None else self._scanned
+        overrides: Sequence[Override] = ()
+        if isinstance(target, Path):
+            manifest = find_manifest(target)
+            node = read_override(manifest)
+            reference = NodeRef.parse(str(node.metadata.node))
+            overrides = [Override(reference, None, manifest)]
+        else:
+            node = self.node(NodeRef.parse(target) if isinstance(target, str) else target)
+            reference = NodeRef.parse(str(node.metadata.node_version))
+
+        def run(inputs: GivenInputs) -> RunResult:
+            self._scanned = scanned
+            return self.run(reference, inputs, overrides=overrides, access=access, use_cache=False)
+
+        with self._orchestrator.files_of(node) as folder:
+            return run_examples(node, folder, run)
 
     def forecast(self, plan: ExecutionPlan, **how: Unpack[RunKeywords]) -> RunForecast:
         """What a run would do: everything is loaded and checked as by ``run``, and nothing runs."""

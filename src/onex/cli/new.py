@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from onex.cli.options import no_home_option, output_options
 from onex.cli.output import Output
+from onex.configuration.loading import load_configuration
 from onex.domain.errors import ExitCode, FolderNotEmptyError, Location, UsageError
 from onex.domain.json_value import JsonValue
 from onex.local_machine import replace_text, user_name
@@ -134,9 +136,20 @@ def _write_manifest(
     def human() -> None:
         output.line(f"wrote {file}")
         output.problems(signature.notes)
-        output.line(f"onex register {file} makes it known; then onex run {values['NODE_NAME']}")
+        output.line(_next_step(file, values["NODE_NAME"]))
 
     output.emit(body, human)
+
+
+def _next_step(manifest: Path, name: str) -> str:
+    """What makes a manifest known, by whether a source of the project has it."""
+    found = load_configuration(Path(), os.environ)
+    folder = manifest.absolute().parent
+    if any(source.path and folder.is_relative_to(source.path) for source in found.sources):
+        return f"onex run {name} runs it"
+    if found.project is not None and folder != found.project:
+        return f"onex sources add {manifest.parent} makes it known; then onex run {name} runs it"
+    return f"onex register {manifest} makes it known; then onex run {name} runs it"
 
 
 def _check(output: Output, place: FunctionPlace, signature: FunctionSignature) -> int:

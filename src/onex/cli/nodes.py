@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -237,6 +239,14 @@ def show(output: Output, reference: str, home: Path | None) -> None:
         for name, value in rows:
             if value:
                 output.line(f"  {name:<13} {value}")
+        for example in metadata.examples:
+            output.line(f"  example: {example.name}", "bold")
+            given = json.dumps(example.inputs, ensure_ascii=False)
+            output.line(f"    onex run {metadata.name} --args {shlex.quote(given)}")
+            if example.has_output:
+                output.line(f"    {json.dumps(example.output, ensure_ascii=False)}", "dim")
+            elif example.error is not None:
+                output.line(f"    ends with {example.error}", "dim")
 
     output.emit(body, human)
 

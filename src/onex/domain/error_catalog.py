@@ -151,6 +151,11 @@ ERROR_CATALOG: Mapping[str, str] = {
     "EXE014": "A secret that a node declares is not set. Nothing was run.",
     "EXE013": "A node declares a Python library that is not installed, or in no version that fits."
     " Install it into the environment that onex runs in.",
+    "MAN017": "An example in a manifest is not a call with what must come of it. See onex test.",
+    "MAN018": "What a function says of a value cannot be written as JSON Schema, so the manifest"
+    " allows any value there.",
+    "EXA001": "An example of a node did not come out as its manifest says. onex test shows the"
+    " difference; correct the node, or the example.",
     "MAN016": "The code of a node does what its manifest asks no permission for, or what cannot be"
     " judged by reading it. This is a hint: that there is none says nothing.",
     "SEC001": "Something was refused because it cannot be trusted or confined.",

@@ -430,6 +430,12 @@ class RunFailedError(ExecutionError):
         self.detail = detail
 
 
+class ExampleFailedError(ExecutionError):
+    """An example of a node did not come out as its manifest says."""
+
+    code = "EXA001"
+
+
 class NodeRaisedError(ExecutionError):
     """The node's code raised an exception."""
 

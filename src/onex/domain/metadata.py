@@ -9,6 +9,7 @@ from typing import Literal
 
 from onex.domain.archive_place import ArchivePlace
 from onex.domain.evidence import Evidence, TrustLevel
+from onex.domain.example import NodeExample, examples_in
 from onex.domain.json_value import (
     JsonObject,
     JsonValue,
@@ -108,6 +109,11 @@ class NodeMetadata:
             if isinstance(name, str) and _VARIABLE.fullmatch(name)
         ]
         return tuple(dict.fromkeys((*self.permissions, *variables)))
+
+    @property
+    def examples(self) -> tuple[NodeExample, ...]:
+        """Calls with what must come of them."""
+        return examples_in(self.extra)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The metadata as JSON; ``from_json`` reads it back unchanged."""

@@ -126,9 +126,11 @@ class NodeLoader:
                 files = _read(manifest, node, self._rules_at(origin))
         if files.digest != node.digest:
             changed = self._changes(origin, files)
+            is_alone = origin.source == origin.path
+            again = f"onex register {origin.path}" if is_alone else "onex scan"
             raise DigestMismatchError(
                 f"the files of {identity} changed after they were registered{named(changed)}",
-                hint=f"look at {manifest.parent}, then run onex scan to accept the change",
+                hint=f"look at {manifest.parent}, then accept the change: {again}",
                 details={"expected": node.digest, "found": files.digest, "changes": changed},
             )
         target = (

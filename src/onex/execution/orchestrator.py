@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from onex.artifacts.opening import SEEN_FOLDER
 from onex.configuration.settings import Configuration
+from onex.domain.archive_place import ArchivePlace
 from onex.domain.artifact_records import artifacts_in
 from onex.domain.digest import is_digest
 from onex.domain.errors import (
@@ -333,6 +335,25 @@ class ExecutionOrchestrator:
             settings_folder=self._configuration.settings_folder,
             seen=self._home / SEEN_FOLDER,
         )
+
+    @contextmanager
+    def files_of(self, node: RegisteredNode) -> Iterator[Path]:
+        """The folder of a node's manifest; a copy that goes with the block for an archived node.
+
+        Raises as ``ArchivedFiles.files_of``.
+        """
+        origin = node.origins_from(self._workspace)[0]
+        if ArchivePlace.parse(origin.path) is None:
+            yield Path(origin.path).parent
+            return
+        unpacked = self._home / NODES_FOLDER / folder_name(node.digest)
+        files = self._archived.files_of(origin, node, unpacked)
+        with tempfile.TemporaryDirectory(prefix="onex-examples-") as name:
+            for path, content in files.contents.items():
+                file = Path(name) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            yield Path(name)
 
     def _is_unpacked(self, node: RegisteredNode) -> bool:
         return (self._home / NODES_FOLDER / folder_name(node.digest)).is_dir()

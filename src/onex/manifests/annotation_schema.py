@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
+from onex.domain.errors import UsageError
 from onex.domain.json_value import JsonObject, JsonValue
 
 _SIMPLE: Mapping[str, JsonObject] = {
@@ -39,6 +40,7 @@ _BASES_OF_RECORDS = frozenset({"TypedDict", "NamedTuple"})
 _BASES_OF_ENUMERATIONS = frozenset({"Enum", "StrEnum", "IntEnum"})
 _NO_VALUE = object()
 MAXIMUM_DEPTH = 20
+MAXIMUM_SCHEMAS = 2_000
 
 
 class AnnotationSchemas:
@@ -51,11 +53,23 @@ class AnnotationSchemas:
         self.unknown: dict[str, None] = {}
         self._classes = {n.name: n for n in module.body if isinstance(n, ast.ClassDef)}
         self._aliases = dict(_alias for n in module.body for _alias in _aliases_of(n))
+        self._open: set[str] = set()
+        self._left = MAXIMUM_SCHEMAS
 
     def of(self, annotation: ast.expr | None, depth: int = 0) -> JsonObject:
-        """The schema of an annotation; an empty one, which allows everything, for none."""
+        """The schema of an annotation; an empty one, which allows everything, for none.
+
+        Raises:
+            UsageError: it unfolds to more than MAXIMUM_SCHEMAS.
+        """
         if annotation is None or depth > MAXIMUM_DEPTH:
             return {}
+        self._left -= 1
+        if self._left < 0:
+            raise UsageError(
+                f"the annotations unfold to more than {MAXIMUM_SCHEMAS} schemas",
+                hint="use smaller types, or write the manifest by hand",
+            )
         match annotation:
             case ast.Constant(value=None):
                 return {"type": "null"}
@@ -78,10 +92,17 @@ class AnnotationSchemas:
             return {}
 
     def _of_name(self, name: str, depth: int) -> JsonObject:
-        if name in self._aliases:
-            return self.of(self._aliases[name], depth + 1)
-        if name in self._classes:
-            return self._of_class(self._classes[name], depth)
+        if name in self._open:
+            # A type that holds itself is described once, and open below that.
+            return {}
+        if name in self._aliases or name in self._classes:
+            self._open.add(name)
+            try:
+                if name in self._aliases:
+                    return self.of(self._aliases[name], depth + 1)
+                return self._of_class(self._classes[name], depth)
+            finally:
+                self._open.remove(name)
         if name not in _SIMPLE:
             self.unknown[name] = None
         return _SIMPLE.get(name, {})
@@ -126,7 +147,7 @@ class AnnotationSchemas:
                 constant_of(line.value) for line in found.body if isinstance(line, ast.Assign)
             ]
             return {"enum": [value for value in values if value is not _NO_VALUE]}
-        known = [self._of_class(self._classes[b], depth + 1) for b in bases if b in self._classes]
+        known = [self._of_name(base, depth + 1) for base in bases if base in self._classes]
         decorators = {last_name(getattr(d, "func", d)) for d in found.decorator_list}
         if not (bases & _BASES_OF_RECORDS or "dataclass" in decorators or known):
             self.unknown[found.name] = None

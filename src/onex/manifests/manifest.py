@@ -15,6 +15,7 @@ from onex.domain.errors import (
     Problem,
     Severity,
 )
+from onex.domain.example import EXAMPLES_KEY, wrong_examples
 from onex.domain.json_value import JsonObject, JsonValue, ValuePath
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Dependency, NodeMetadata
@@ -186,6 +187,7 @@ class _ManifestReader(FieldReader):
                 if key not in _READ_KEYS or (key == "state_contract" and isinstance(value, Mapping))
             },
         )
+        self._check_examples()
         report_long_words(self, metadata)
         self._check_lifecycle_rules(metadata)
         self._report_unknown_keys()
@@ -370,6 +372,18 @@ class _ManifestReader(FieldReader):
             else:
                 schemas[name] = self.object((key, name), schema)
         return schemas
+
+    def _check_examples(self) -> None:
+        self.list((EXAMPLES_KEY,), self._data.get(EXAMPLES_KEY))
+        for index, message in wrong_examples(self._data):
+            # Others may mean something else by the word, so the node is not refused for it.
+            self.report(
+                "017",
+                message,
+                (EXAMPLES_KEY, index),
+                "write inputs: {...} and output: ..., as onex new does",
+                Severity.WARNING,
+            )
 
     def _state_contract(self) -> str | None:
         value = self._data.get("state_contract")

@@ -28,6 +28,7 @@ class NodeDetails:
                 "versions": [str(other.metadata.version) for other in reversed(self.versions)],
                 "dependencies": [dependency.to_json() for dependency in metadata.dependencies],
                 "dependents": [str(dependent) for dependent in self.dependents],
+                "examples": [example.to_json() for example in metadata.examples],
                 "origins": [origin.to_json() for origin in node.origins],
                 "registered_at": node.registered_at,
                 "yanked": node.yanked,

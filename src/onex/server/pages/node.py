@@ -30,6 +30,7 @@ from onex.telemetry.measurements import Distribution
 SHOWN_VERSIONS = 20
 SHOWN_OTHERS = 40
 SHOWN_CHANGES = 6
+SHOWN_EXAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,15 @@ class Member:
     default: str
     description: str
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """A call of the manifest: how it is made on the command line, and what comes of it."""
+
+    name: str
+    command: str
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ def node_page(site: Site, request: Request) -> Response:
         versions=_rows(registry, identity, numbers, first),
         earlier=first + SHOWN_VERSIONS if first + SHOWN_VERSIONS < len(numbers) else None,
         command=_command(metadata), inputs=_members(metadata.inputs),
-        outputs=_members(metadata.outputs),
+        outputs=_members(metadata.outputs), examples=_examples(metadata),
         permissions=[(str(p), p.in_words()) for p in metadata.requests],
         advisories=registry.advisories.affecting(metadata.node_version),
         dependencies=metadata.dependencies,
@@ -106,6 +116,22 @@ def node_page(site: Site, request: Request) -> Response:
         is_here=site.may(caller, Action.DECIDE),
         places=[o.path for o in node.origins] if site.may(caller, Action.DECIDE) else [],
     )  # fmt: skip
+
+
+def _examples(metadata: NodeMetadata) -> list[ShownExample]:
+    """The first examples, as somebody would try them."""
+    shown = []
+    for example in metadata.examples[:SHOWN_EXAMPLES]:
+        given = json.dumps(example.inputs, ensure_ascii=False)
+        command = f"onex run {metadata.node_version} --args {shlex.quote(given)}"
+        if example.error is not None:
+            result = f"ends with {example.error}"
+        elif example.has_output:
+            result = json.dumps(example.output, indent=2, ensure_ascii=False)
+        else:
+            result = json.dumps(example.output_schema, indent=2, ensure_ascii=False)
+        shown.append(ShownExample(example.name, command, result))
+    return shown
 
 
 def _rows(
