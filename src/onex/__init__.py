@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onex.artifacts.exporting import export_results
     from onex.domain.artifact_records import Artifact
     from onex.domain.constraint import VersionConstraint
     from onex.domain.errors import (
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from onex.execution.cancellation import Cancellation
     from onex.execution.events import (
         CallEnded,
+        Logged,
         Observer,
         Progressed,
         RetryScheduled,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "onex.artifacts.exporting": ("export_results",),
     "onex.domain.artifact_records": ("Artifact",),
     "onex.domain.constraint": ("VersionConstraint",),
     "onex.domain.errors": (
@@ -108,6 +111,7 @@ _HOMES = {
     "onex.execution.cancellation": ("Cancellation",),
     "onex.execution.events": (
         "CallEnded",
+        "Logged",
         "Observer",
         "Progressed",
         "RetryScheduled",
@@ -145,6 +149,7 @@ __all__ = [
     "JsonObject",
     "JsonValue",
     "Lifecycle",
+    "Logged",
     "MetadataQuery",
     "NodeExecutionResult",
     "NodeId",
@@ -189,6 +194,7 @@ __all__ = [
     "WorkflowInputError",
     "__version__",
     "call",
+    "export_results",
     "load_workflow",
     "show_progress",
 ]

@@ -794,6 +794,21 @@ class Registry:
 
         return run
 
+    def check(self, target: RunTarget) -> list[Problem]:
+        """Whether each step of a workflow gets what its node declares, so far as can be told.
+
+        Nothing is run; the versions are those that a run would choose. The place of a problem
+        is the dotted place in the workflow, such as ``steps.walk``.
+
+        Raises as ``resolve`` and ``lock_of``.
+        """
+        from onex.schemas.step_types import check_step_types
+
+        workflow = target.workflow
+        found = self.resolve(workflow.references(), self.lock_of(target))
+        chosen = [found.selected[root].metadata for root in found.roots]
+        return check_step_types(workflow, dict(zip(workflow.steps, chosen, strict=True)))
+
     def test(
         self, target: NodeRef | str | Path, *, access: RunAccess | None = None
     ) -> Sequence[ExampleOutcome]:

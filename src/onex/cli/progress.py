@@ -17,6 +17,7 @@ from onex.domain.errors import OutputNotWrittenError, PathNotReadableError
 from onex.domain.result import NodeExecutionResult, StepStatus
 from onex.execution.events import (
     CallEnded,
+    Logged,
     Observer,
     Progressed,
     RetryScheduled,
@@ -60,6 +61,8 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
             is_live = sys.stderr.isatty()
             shown = stack.enter_context(_live()) if is_live else StepLines(output.note).observe
             observers.append(shown)
+            if output.verbosity > 0:
+                observers.append(lambda event: _print_log(output, event))
 
         def observe(event: RunEvent) -> None:
             for observer in tuple(observers):
@@ -77,6 +80,12 @@ def run_observer(output: Output, events: Path | None = None) -> Iterator[Observe
 def _print_warning(output: Output, event: RunEvent) -> None:
     if isinstance(event, Warned):
         output.warning(event.message)
+
+
+def _print_log(output: Output, event: RunEvent) -> None:
+    if isinstance(event, Logged):
+        for line in event.text.splitlines():
+            output.note(f"{event.call_id} | {line}", "dim")
 
 
 @contextmanager
@@ -139,7 +148,7 @@ class _Live:
     def observe(self, event: RunEvent) -> None:
         if isinstance(event, RunStarted):
             self._begin(event)
-        if isinstance(event, RunStarted | Warned | RunEnded):
+        if isinstance(event, RunStarted | Warned | RunEnded | Logged):
             return
         counts = self.counts.setdefault(event.step_id, StepCounts())
         match event:

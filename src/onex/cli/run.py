@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from onex.artifacts.exporting import export_results
 from onex.cli.grants import ask_for_grants, told_of_request
 from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
@@ -87,6 +88,12 @@ _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write what happens as lines of JSON to a file, or to standard output for -.",
 )
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the outputs to a folder: outputs.json, and each file under its name.",
+)
 @home_option
 @output_options
 def run(
@@ -110,6 +117,7 @@ def run(
     rerun_in_flight: bool,
     accept_changed: tuple[str, ...],
     events: Path | None,
+    results: Path | None,
     home: Path | None,
 ) -> int:
     """Run a workflow file, or one node by its reference.
@@ -151,7 +159,7 @@ def run(
                     accept_changed=accept_changed,
                     observer=observer,
                 )
-            return _report(output, result, events)
+            return _report(output, result, events, results)
         found, given = read_target(str(target), inputs, inputs_file, arguments)
         problems = registry.refresh()
         forced = parse_overrides(overrides)
@@ -202,7 +210,7 @@ def run(
                 refresh=refresh,
                 observer=observer,
             )
-    return _report(output, result, events)
+    return _report(output, result, events, results)
 
 
 def _project_of(output: Output, target: str | None) -> Path:
@@ -253,8 +261,11 @@ def _errors(problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity is Severity.ERROR]
 
 
-def _report(output: Output, result: RunResult, events: Path | None) -> int:
+def _report(output: Output, result: RunResult, events: Path | None, results: Path | None) -> int:
     """Print the end of a run, unless its events have standard output for themselves."""
+    if results is not None and result.success:
+        written = export_results(result, results)
+        output.note(f"wrote {', '.join(map(str, written))}")
     if str(events) != "-":
         with told_as_far_as_possible():
             output.emit(result.to_json(), lambda: print_result(output, result))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -15,11 +16,13 @@ from onex.cli.watch import watch
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonValue
-from onex.domain.result import NodeExecutionResult, StepStatus
+from onex.domain.result import NodeExecutionResult, RunStatus, StepStatus
 from onex.domain.timeline import Timeline, timeline_of
 from onex.domain.timeline_drawing import to_html, to_svg, to_text
+from onex.domain.trust_table import read_span
 from onex.domain.workflow import is_child
-from onex.history.journal import RunRecord
+from onex.history.comparison import StepComparison, compare
+from onex.history.journal import EVERY_RUN, RunFilter, RunRecord
 from onex.history.replay import ReplayReport
 from onex.registry import Registry
 
@@ -34,12 +37,27 @@ runs.add_command(watch)
 
 @runs.command("list")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--status", type=click.Choice([s.value for s in RunStatus]), help="Only such runs.")
+@click.option("--workflow", metavar="NAME", help="Only runs of this workflow, or node.")
+@click.option("--since", metavar="WHEN", help="A date or time, or how long ago: 2d, 12h, 30m.")
 @home_option
 @output_options
-def list_runs(output: Output, limit: int, home: Path | None) -> None:
+def list_runs(
+    output: Output,
+    limit: int,
+    status: str | None,
+    workflow: str | None,
+    since: str | None,
+    home: Path | None,
+) -> None:
     """List the latest runs."""
+    which = RunFilter(
+        None if status is None else RunStatus(status),
+        workflow,
+        None if since is None else _moment(since),
+    )
     with Registry.open(home) as registry:
-        records = registry.history.runs(limit)
+        records = registry.history.runs(limit, which)
     body: JsonValue = {"runs": [record.summary() for record in records]}
 
     def human() -> None:
@@ -56,9 +74,78 @@ def list_runs(output: Output, limit: int, home: Path | None) -> None:
             ],
         )
         if not records:
-            output.note("nothing has run yet; onex run WORKFLOW runs something")
+            nothing = "nothing has run yet; onex run WORKFLOW runs something"
+            output.note(nothing if which == EVERY_RUN else "no run is like that")
 
     output.emit(body, human)
+
+
+def _moment(text: str) -> str:
+    """A moment in UTC, from a date, a time, or how long ago it was; raises UsageError."""
+    try:
+        moment = datetime.now(UTC) - timedelta(seconds=read_span(text))
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise UsageError(
+                f"{text!r} is no moment", hint="write 2026-03-01, 2026-03-01T12:00, 2d or 12h"
+            ) from error
+    except OverflowError as error:
+        raise UsageError(f"{text!r} is too long ago", hint="write 2d or 12h") from error
+    return moment.isoformat(timespec="microseconds")
+
+
+@runs.command("cancel")
+@click.argument("run_id", metavar="RUN")
+@home_option
+@output_options
+def cancel(output: Output, run_id: str, home: Path | None) -> None:
+    """Ask a run to end, wherever it runs; what has finished is kept, and it can be resumed."""
+    with Registry.open(home) as registry:
+        found = registry.history.run(run_id).run_id
+        registry.history.cancel(found)
+    output.emit(
+        {"run_id": found, "asked": True},
+        lambda: output.line(f"run {found} was asked to end; onex runs show {found} tells when"),
+    )
+
+
+@runs.command("compare")
+@click.argument("before", metavar="RUN")
+@click.argument("after", metavar="RUN")
+@home_option
+@output_options
+def compare_two(output: Output, before: str, after: str, home: Path | None) -> None:
+    """Show how two runs differ: inputs, versions of nodes, outputs and times."""
+    with Registry.open(home) as registry:
+        found = compare(registry.history.run(before), registry.history.run(after))
+
+    def human() -> None:
+        for record in (found.before, found.after):
+            took = "" if record.seconds is None else f" in {record.seconds:.2f} s"
+            output.line(f"{record.run_id} of {record.workflow}: {record.status}{took}", "bold")
+        for name, lines in (("inputs", found.inputs), ("outputs", found.outputs)):
+            output.line(f"{name}: {'differ' if lines else 'the same'}")
+            _print_difference(output, lines)
+        for step in found.steps:
+            _print_comparison(output, step)
+
+    output.emit(found.to_json(), human)
+
+
+def _print_comparison(output: Output, step: StepComparison) -> None:
+    times = " -> ".join("-" if s is None else f"{s:.3f} s" for s in step.seconds)
+    output.line(f"{step.step_id}: {'the same' if step.is_same else 'differs'}  ({times})")
+    for name, (before, after) in (("node", step.nodes), ("status", step.statuses)):
+        if before != after:
+            output.line(f"  {name}: {before or 'none'} -> {after or 'none'}", "yellow")
+    _print_difference(output, step.output)
+
+
+def _print_difference(output: Output, lines: Sequence[str]) -> None:
+    for line in lines:
+        output.line(f"  {line}", {"-": "red", "+": "green"}.get(line[:1], "dim"))
 
 
 @runs.command("show")
@@ -66,7 +153,9 @@ def list_runs(output: Output, limit: int, home: Path | None) -> None:
 @home_option
 @output_options
 def show_run(output: Output, run_id: str, home: Path | None) -> None:
-    """Show one run with its steps and their logs; the start of its identifier is enough.
+    """Show one run with its steps and their logs.
+
+    RUN is its identifier, the start of it, or latest.
 
     As JSON or YAML it is also an ONEX execution result.
     """

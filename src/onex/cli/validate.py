@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import click
 
-from onex.cli.options import no_home_option, output_options
+from onex.cli.options import home_option, output_options
 from onex.cli.output import Output, counted
 from onex.domain.errors import (
     DocumentError,
     ExitCode,
     Location,
+    OnexError,
     PathNotReadableError,
     Problem,
+    ResolutionError,
     Severity,
 )
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import Entrypoint
+from onex.domain.workflow import Workflow
 from onex.engines.engine import RUNNABLE
 from onex.manifests.code_hints import code_hints
 from onex.manifests.ignore_rules import rules_in
@@ -36,36 +40,45 @@ from onex.manifests.node_files import (
 )
 from onex.manifests.workflow_file import WORKFLOW_SUFFIX, read_workflow
 from onex.manifests.yaml_document import YamlDocument, parse_yaml, read_limited
+from onex.registry import Registry
+from onex.resolution.run_target import RunTarget
 from onex.schemas.node_schemas import schema_problems
 
-# What depends on the nodes that a workflow would run.
-_NOT_CHECKED = ("which nodes there are", "references to their results", "their inputs and secrets")
+_NOT_CHECKED = ("the values of inputs", "secrets")
+"""What only a run can tell of a workflow."""
+
+_NOT_CHECKED_ALONE = ("which nodes there are", "what they take and give", *_NOT_CHECKED)
+"""The same without a registry, whose nodes are not known."""
 
 
 @click.command()
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
-@no_home_option
+@home_option
 @output_options
-def validate(output: Output, paths: tuple[Path, ...]) -> int:
+def validate(output: Output, paths: tuple[Path, ...], home: Path | None) -> int:
     """Check manifests and workflows.
 
-    A PATH is a file, or a folder of which every manifest and workflow is checked.
+    A PATH is a file, or a folder of which every manifest and workflow is checked. If there is
+    a registry here, each step of a workflow is compared with what its node takes and gives.
     """
     outcomes: dict[str, list[Path]] = {
         name: [] for name in ("accepted", "with_warnings", "templates", "rejected")
     }
     problems: list[Problem] = []
-    for path in paths:
-        for file in _documents(path, problems):
-            outcome, found = _check(file)
-            outcomes[outcome].append(file)
-            problems += found
+    with Registry.open(home) as registry:
+        nodes = _Nodes(registry)
+        for path in paths:
+            for file in _documents(path, problems):
+                outcome, found = _check(file, nodes)
+                outcomes[outcome].append(file)
+                problems += found
     is_valid = not any(problem.severity is Severity.ERROR for problem in problems)
     total = sum(map(len, outcomes.values()))
     counts: dict[str, JsonValue] = {name: len(files) for name, files in outcomes.items()}
-    not_checked = _NOT_CHECKED if any(map(_is_workflow, chain(*outcomes.values()))) else ()
+    missing = _NOT_CHECKED if nodes.is_there else _NOT_CHECKED_ALONE
+    not_checked = missing if any(map(_is_workflow, chain(*outcomes.values()))) else ()
     body: dict[str, JsonValue] = {
         "valid": is_valid,
         "files": total,
@@ -119,7 +132,45 @@ def _documents(path: Path, problems: list[Problem]) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _check(file: Path) -> tuple[str, list[Problem]]:
+class _Nodes:
+    """The nodes of the registry here, if there is one; it is scanned when it is first asked."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._is_scanned = False
+        found = registry.configuration
+        is_kept = found.storage is not None or (found.home / "registry.db").exists()
+        self.is_there = bool(found.sources) or is_kept
+
+    def problems(self, file: Path, document: YamlDocument, workflow: Workflow) -> Iterator[Problem]:
+        """What is wrong between the steps of a workflow and their nodes, with its place."""
+        if not self.is_there:
+            return
+        if not self._is_scanned:
+            self._is_scanned = True
+            self._registry.refresh()
+        try:
+            found = self._registry.check(RunTarget(workflow, file))
+        except OnexError as error:
+            place = error.location or _place_of_node(document, workflow, error)
+            is_unsolved = isinstance(error, ResolutionError)
+            hint = f"onex tree {file} explains why" if is_unsolved else error.hint
+            yield Problem(error.code, Severity.ERROR, error.message, place, hint)
+            return
+        for problem in found:
+            place = document.locate((problem.location.path or "").split("."))
+            yield replace(problem, location=place)
+
+
+def _place_of_node(document: YamlDocument, workflow: Workflow, error: OnexError) -> Location:
+    """Where a workflow asks for the node that an error is about; its beginning if unknown."""
+    for step in workflow.steps.values():
+        if step.node.without_constraint() in error.message:
+            return document.locate(("steps", step.id, "node"))
+    return document.locate(("steps",))
+
+
+def _check(file: Path, nodes: _Nodes) -> tuple[str, list[Problem]]:
     try:
         content = read_limited(file, follow_link=True)
         if _is_workflow(file):
@@ -128,6 +179,7 @@ def _check(file: Path) -> tuple[str, list[Problem]]:
             is_template, is_usable = False, workflow is not None
             if workflow is not None:
                 found += tuple(_schemas(document, "WFL013", {"inputs": workflow.inputs}))
+                found += tuple(nodes.problems(file, document, workflow))
         else:
             reading = _manifest(file, content)
             found, is_template = reading.problems, reading.is_template

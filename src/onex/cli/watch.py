@@ -13,6 +13,7 @@ from onex.domain.errors import ExitCode, RunNotFoundError
 from onex.domain.result import NodeExecutionResult, RunStatus, StepStatus
 from onex.domain.workflow import is_child
 from onex.history.journal import RunRecord
+from onex.history.live_log import added_to
 from onex.history.run_history import RunHistory
 from onex.registry import Registry
 
@@ -81,7 +82,7 @@ class _Watched:
     def _tell_logs(self) -> None:
         for call_id, text in self._history.live_logs(self._run_id).items():
             before = self._printed.get(call_id, "")
-            self._print(call_id, _added(before, text))
+            self._print(call_id, added_to(before, text))
             self._printed[call_id] = text
 
     def _tell_steps(self, record: RunRecord) -> None:
@@ -89,7 +90,7 @@ class _Watched:
             if step.step_id in self._told or not step.status.is_final:
                 continue
             self._told.add(step.step_id)
-            self._print(step.step_id, _added(self._printed.pop(step.step_id, ""), step.log))
+            self._print(step.step_id, added_to(self._printed.pop(step.step_id, ""), step.log))
             if not is_child(step.step_id) or step.error is not None:
                 self._tell_end(step)
 
@@ -103,13 +104,3 @@ class _Watched:
     def _print(self, call_id: str, text: str) -> None:
         for line in text.splitlines():
             self._output.note(f"{call_id} | {line}", "dim")
-
-
-def _added(before: str, now: str) -> str:
-    """What a tail of a text has beyond an earlier tail of it."""
-    if now.startswith(before):
-        return now[len(before) :]
-    # The beginning was cut off meanwhile: go on after the end of what was told.
-    end = before[-200:]
-    place = now.rfind(end)
-    return now[place + len(end) :] if place >= 0 else now

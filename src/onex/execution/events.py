@@ -77,6 +77,21 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """A call printed these lines, or wrote them to its logger; secrets in them are hidden."""
+
+    kind: ClassVar[str] = "log"
+    step_id: str
+    seconds: float
+    call_id: str
+    text: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        body = _body(self, self.seconds, self.step_id)
+        return body | {"id": self.call_id, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
 class RetryScheduled:
     """A call failed and will be made again; ``message`` says why and when."""
 
@@ -136,6 +151,7 @@ RunEvent = (
     | Warned
     | StepStarted
     | Progressed
+    | Logged
     | RetryScheduled
     | CallEnded
     | StepEnded

@@ -13,7 +13,6 @@ from onex.domain.errors import ExampleFailedError, OnexError
 from onex.domain.example import (
     NodeExample,
     artifacts_by_place,
-    difference,
     with_names,
     wrong_examples,
 )
@@ -21,8 +20,11 @@ from onex.domain.json_value import JsonValue
 from onex.domain.metadata import RegisteredNode
 from onex.domain.reference import NodeVersion
 from onex.domain.result import NodeExecutionResult, RunResult, StepError, StepStatus
+from onex.domain.text_difference import json_difference, text_difference
 from onex.schemas.given_inputs import GivenInputs
 from onex.schemas.node_schemas import first_problem_of, schema_problems
+
+_NAMES = ("expected", "returned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,11 @@ def judge(example: NodeExample, step: NodeExecutionResult, folder: Path) -> list
     if example.error is not None:
         return [
             f"it must end with {example.error}, and it returned:",
-            *difference(None, with_names(step.output)),
+            *json_difference(None, with_names(step.output), _NAMES),
         ]
     found: list[str] = []
     if example.has_output:
-        found += difference(example.output, with_names(step.output))
+        found += json_difference(example.output, with_names(step.output), _NAMES)
     if example.output_schema is not None:
         schema = example.output_schema
         for _, wrong in schema_problems({"output_schema": schema}):
@@ -161,17 +163,8 @@ def _file_difference(expected: Path, found: Path) -> list[str]:
         ]
     except OSError:
         return []
-    return difference_of_texts(*texts)
-
-
-def difference_of_texts(expected: str, found: str) -> list[str]:
-    """How two texts differ, line by line."""
-    import difflib
-
-    lines = difflib.unified_diff(
-        expected.splitlines(), found.splitlines(), "expected", "returned", lineterm="", n=2
-    )
-    return list(lines)[:200]
+    before, after = (text.splitlines() for text in texts)
+    return text_difference(before, after, _NAMES)
 
 
 def require_passed(outcomes: Sequence[ExampleOutcome]) -> None:

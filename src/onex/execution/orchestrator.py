@@ -426,14 +426,14 @@ class _Run:
                 told = RunTelemetry(
                     run_id, workflow.name, self.telemetry, self.history.live_log(run_id)
                 )
-                logged = told.logged(observer)
-                loop = self._loop(told, logged, urgency, earlier or {})
+                observed = told.observed_by(observer)
+                loop = self._loop(told, observed, urgency, earlier or {})
                 held = self.history.journal.held(run_id, loop.request_cancel)
                 asked = cancellation.attached(loop.request_cancel)
                 with held, asked, signals_handled_by(loop.request_cancel):
-                    logged(RunStarted(run_id, tuple(workflow.steps), seconds))
+                    observed(RunStarted(run_id, tuple(workflow.steps), seconds))
                     for warning in self.prepared.warnings:
-                        logged(Warned(warning))
+                        observed(Warned(warning))
                     result = loop.run()
         except BaseException as error:
             self._record_breakdown(run_id, error)

@@ -12,6 +12,7 @@ from onex.domain.notebook_view import table_html
 from onex.domain.result import NodeExecutionResult
 from onex.execution.events import (
     CallEnded,
+    Logged,
     Observer,
     Progressed,
     RetryScheduled,
@@ -72,7 +73,7 @@ class StepLines:
 
     def observe(self, event: RunEvent) -> None:
         """Take in an event."""
-        if isinstance(event, RunStarted | Warned | RunEnded):
+        if isinstance(event, RunStarted | Warned | RunEnded | Logged):
             return
         counts = self.counts.setdefault(event.step_id, StepCounts())
         match event:

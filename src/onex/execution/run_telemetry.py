@@ -8,10 +8,18 @@ from collections.abc import Iterable
 
 from onex.domain.errors import LimitExceededError, OnexError
 from onex.domain.result import CallFailure, NodeExecutionResult, RunResult, StepStatus
+from onex.domain.workflow import step_of
 from onex.engines.redaction import LogTail
-from onex.execution.events import CallEnded, Observer, RetryScheduled, RunEvent, StepEnded
+from onex.execution.events import (
+    CallEnded,
+    Logged,
+    Observer,
+    RetryScheduled,
+    RunEvent,
+    StepEnded,
+)
 from onex.execution.run_actions import Entry
-from onex.history.live_log import LiveLog
+from onex.history.live_log import LiveLog, added_to
 from onex.telemetry import metric_catalog as catalog
 from onex.telemetry.logs import log_fields
 from onex.telemetry.measurements import Measurements
@@ -37,7 +45,9 @@ class RunTelemetry:
         self.run_id = run_id
         self._live_log = live_log
         self._printing: dict[str, LogTail] = {}
-        self._told = time.perf_counter()
+        self._told = self._began = time.perf_counter()
+        self._told_logs: dict[str, str] = {}
+        self._observer: Observer = lambda event: None
         self._workflow = workflow
         self._tracer = telemetry.tracer
         self._parent = telemetry.tracer.current()
@@ -66,9 +76,18 @@ class RunTelemetry:
             return until
         if now - self._told >= LIVE_LOG_SECONDS:
             self._told = now
-            logs = list(self._printing.items())
-            self._live_log.write({name: log.settled_text() for name, log in logs})
+            logs = {name: log.settled_text() for name, log in list(self._printing.items())}
+            self._live_log.write(logs)
+            for call_id, text in logs.items():
+                self._tell_log(call_id, text, now - self._began)
         return min(until, now + LIVE_LOG_SECONDS)
+
+    def _tell_log(self, call_id: str, text: str, seconds: float) -> None:
+        """Tell what a call printed since the last time."""
+        added = added_to(self._told_logs.get(call_id, ""), text)
+        if added:
+            self._told_logs[call_id] = text
+            self._observer(Logged(step_of(call_id), seconds, call_id, added))
 
     def close(self) -> None:
         """Nothing of the run is shown as it happens any more."""
@@ -139,14 +158,22 @@ class RunTelemetry:
         )  # fmt: skip
         return self.take_measurements(at_once=True)
 
-    def logged(self, observer: Observer) -> Observer:
-        """An observer that also writes log records, if there is somebody to read them."""
-        if not LOGGER.isEnabledFor(logging.INFO):
-            return observer
-        LOGGER.info("run of %s began", self._workflow, extra=log_fields(self.run_id))
+    def observed_by(self, observer: Observer) -> Observer:
+        """An observer that is told what calls print too, and writes log records if wanted."""
+        self._observer = observer
+        is_logging = LOGGER.isEnabledFor(logging.INFO)
+        if is_logging:
+            LOGGER.info("run of %s began", self._workflow, extra=log_fields(self.run_id))
 
         def observe(event: RunEvent) -> None:
+            if isinstance(event, CallEnded | StepEnded):
+                result = event.result
+                if result.log and not result.cached:
+                    self._tell_log(result.step_id, result.log, event.seconds)
+                self._told_logs.pop(result.step_id, None)
             observer(event)
+            if not is_logging:
+                return
             if isinstance(event, CallEnded | StepEnded):
                 self._log_end(event.result)
             elif isinstance(event, RetryScheduled):

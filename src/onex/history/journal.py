@@ -49,6 +49,21 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs are meant; what is None does not filter.
+
+    ``since`` is a moment in UTC, as ``RunRecord.started_at`` writes it.
+    """
+
+    status: RunStatus | None = None
+    workflow: str | None = None
+    since: str | None = None
+
+
+EVERY_RUN = RunFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run as the history holds it; ``steps`` is filled only by ``run``."""
 
@@ -212,7 +227,7 @@ class RunJournal(Protocol):
         """Record the end of a run, with what was measured of it; raises as ``record``."""
         ...
 
-    def runs(self, limit: int | None) -> Sequence[RunRecord]:
+    def runs(self, limit: int | None, which: RunFilter = EVERY_RUN) -> Sequence[RunRecord]:
         """The latest runs, newest first, without their content; all of them for None."""
         ...
 

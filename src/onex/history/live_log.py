@@ -56,6 +56,16 @@ def read_live_logs(path: Path) -> dict[str, str]:
     return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
 
 
+def added_to(before: str, now: str) -> str:
+    """What a tail of a text has beyond an earlier tail of it."""
+    if now.startswith(before):
+        return now[len(before) :]
+    # The beginning was cut off meanwhile: go on after the end of what was told.
+    end = before[-200:]
+    place = now.rfind(end)
+    return now[place + len(end) :] if place >= 0 else now
+
+
 def mark_of_file(path: Path) -> str:
     """What tells one content of a file from another that came before it."""
     try:

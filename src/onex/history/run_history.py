@@ -17,10 +17,13 @@ from onex.domain.errors import (
 )
 from onex.domain.json_value import JsonValue
 from onex.domain.result import RunStatus
-from onex.history.journal import RunJournal, RunRecord
+from onex.history.journal import EVERY_RUN, RunFilter, RunJournal, RunRecord
 from onex.history.live_log import LiveLog, mark_of_file, read_live_logs
 from onex.history.provenance import Provenance, trace_artifact
 from onex.local_machine import remove_tree
+
+LATEST = "latest"
+"""What stands for the run that began last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,21 @@ class RunHistory:
         self.artifacts.close()
         self.journal.close()
 
-    def runs(self, limit: int | None = None) -> Sequence[RunRecord]:
+    def runs(self, limit: int | None = None, which: RunFilter = EVERY_RUN) -> Sequence[RunRecord]:
         """The latest runs, newest first, without their content; all of them for None."""
-        return self.journal.runs(limit)
+        return self.journal.runs(limit, which)
 
     def run(self, run_id: str) -> RunRecord:
-        """One run with its steps, by its identifier or the start of it; raises RunNotFoundError."""
+        """One run with its steps; raises RunNotFoundError.
+
+        Args:
+            run_id: its identifier, the start of it, or ``latest`` for the one that began last.
+        """
+        if run_id == LATEST:
+            latest = self.journal.runs(1)
+            if not latest:
+                raise RunNotFoundError("nothing has run yet", hint="onex run WORKFLOW runs one")
+            run_id = latest[0].run_id
         record = self.journal.run(run_id)
         if record is None:
             raise RunNotFoundError(
@@ -92,11 +104,11 @@ class RunHistory:
         return LiveLog(self._live_file(run_id))
 
     def cancel(self, run_id: str) -> None:
-        """Ask the process of a run to end it.
+        """Ask the process of a run, wherever it is, to end it.
 
         Raises:
             RunNotFoundError: there is no such run.
-            RunNotResumableError: it does not run, or not on this machine.
+            RunNotResumableError: it does not run, or its process cannot be reached.
         """
         record = self.run(run_id)
         if not self.journal.interrupt(record.run_id):

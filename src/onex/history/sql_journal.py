@@ -20,10 +20,12 @@ from onex.domain.result import (
 )
 from onex.domain.workflow import index_of, step_of
 from onex.history.journal import (
+    EVERY_RUN,
     ArtifactUse,
     JournalEntries,
     NewRun,
     Pruned,
+    RunFilter,
     RunProgress,
     RunRecord,
 )
@@ -260,14 +262,34 @@ class SqlRunJournal:
         if measured and self._measurements is not None:
             self._measurements.add(measured)
 
-    def runs(self, limit: int | None) -> Sequence[RunRecord]:
-        limited = "" if limit is None else " LIMIT ?"
+    def runs(self, limit: int | None, which: RunFilter = EVERY_RUN) -> Sequence[RunRecord]:
+        parameters: list[str | int] = []
+        conditions = []
+        # What is recorded as running may have been interrupted, as only its holder tells.
+        is_open = which.status in (RunStatus.RUNNING, RunStatus.INTERRUPTED)
+        if which.status is not None:
+            conditions.append("status = ?")
+            parameters.append(RunStatus.RUNNING.value if is_open else which.status.value)
+        if which.workflow is not None:
+            conditions.append("workflow = ?")
+            parameters.append(which.workflow)
+        if which.since is not None:
+            conditions.append("started_at >= ?")
+            parameters.append(which.since)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        limited = ""
+        if limit is not None and not is_open:
+            limited = " LIMIT ?"
+            parameters.append(limit)
         rows = self.connection.rows(
-            f"SELECT {SUMMARY}, {self.holder.shown} FROM runs"
+            f"SELECT {SUMMARY}, {self.holder.shown} FROM runs{where}"
             f" ORDER BY started_at DESC, run_id{limited}",
-            () if limit is None else (limit,),
+            tuple(parameters),
         )
-        return [self._summary(row) for row in rows]
+        found = [self._summary(row) for row in rows]
+        if is_open:
+            found = [record for record in found if record.status is which.status][:limit]
+        return found
 
     def _summary(self, row: Row) -> RunRecord:
         """A run from the columns of its summary, and who holds it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import yaml_rs
 from onex.domain.errors import DocumentError, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.metadata import NodeMetadata
+from onex.domain.text_difference import json_difference
 from onex.manifests.function_signature import FunctionSignature
 from onex.manifests.manifest import MANIFEST_SUFFIX, read_manifest
 from onex.manifests.yaml_document import parse_yaml, read_yaml
@@ -115,13 +115,9 @@ def drift(signature: FunctionSignature, metadata: NodeMetadata) -> list[str]:
     ):
         if kind == "outputs" and not code:
             continue
-        before, after = _lines(kind, _common(written, code)), _lines(kind, _plain(code))
-        found += list(difflib.unified_diff(before, after, "manifest", "code", lineterm=""))
+        before, after = {kind: _common(written, code)}, {kind: _plain(code)}
+        found += json_difference(before, after, ("manifest", "code"))
     return found
-
-
-def _lines(kind: str, value: JsonValue) -> list[str]:
-    return json.dumps({kind: value}, indent=2, sort_keys=True).splitlines()
 
 
 _OWN = frozenset({"description", "title", "examples"})
