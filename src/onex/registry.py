@@ -36,7 +36,7 @@ from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeRef, NodeVersion
 from onex.domain.result import RunResult
 from onex.domain.workflow import Workflow
-from onex.execution.cancellation import Cancellation
+from onex.execution.cancellation import Cancellation, signals_passed_on
 from onex.manifests.override import Override, find_manifest, read_override
 from onex.resolution.cached_resolver import CachedResolver
 from onex.resolution.caches import ResolutionCaches
@@ -652,6 +652,17 @@ class Registry:
             return None
         return read_lockfile(path or self.lock_path)
 
+    def in_full(self, target: RunTarget) -> RunTarget:
+        """A node that is to be run by its full name if there is a lock, which knows only those."""
+        if target.file is not None or self.read_lock() is None:
+            return target
+        named = {
+            reference: self._resolver.identify(reference)
+            for reference in target.workflow.references()
+            if reference.node is None
+        }
+        return target.naming(named)
+
     def lock_of(self, target: RunTarget, path: Path | None = None) -> LockedRequest | None:
         """What a lock, by default that of the project, holds a run to; None without one.
 
@@ -723,7 +734,9 @@ class Registry:
             access: what the user says about isolation and permissions.
             how: see ``RunKeywords``.
 
-        A run that fails does not raise: its result says why; ``raise_for_status`` raises.
+        A run that fails does not raise: its result says why; ``raise_for_status`` raises. In the
+        main thread, SIGINT, SIGTERM and SIGHUP cancel the run; when that is recorded they do what
+        they do without a run, as Ctrl-C raises KeyboardInterrupt.
 
         Raises as ``RunTarget.of``, ``plan`` and ``preparation.prepare``, and GrantMissingError if a
         node asks for more than it is granted.
@@ -735,14 +748,16 @@ class Registry:
             plan = target
         else:
             given = GivenInputs.of(inputs)
-            found = RunTarget.of(target, given.names)
+            if self._scanned is None:
+                self.refresh()
+            found = self.in_full(RunTarget.of(target, given.names))
             with found.places():
                 held = self.lock_of(found, None if lock is None else Path(lock))
                 plan = self.plan(found.workflow, given, held, overrides=overrides, access=access)
         self.grants.note_run(plan.workflow.name, plan.access, plan.pending)
-        return self._orchestrator.execute_workflow(
-            plan, _options(how), observer, cancellation or Cancellation()
-        )
+        wanted = cancellation or Cancellation()
+        with signals_passed_on(wanted):
+            return self._orchestrator.execute_workflow(plan, _options(how), observer, wanted)
 
     async def arun(
         self,
@@ -838,8 +853,11 @@ class Registry:
             self._scanned = scanned
             return self.run(reference, inputs, overrides=overrides, access=access, use_cache=False)
 
-        with self._orchestrator.files_of(node) as folder:
-            return run_examples(node, folder, run)
+        try:
+            with self._orchestrator.files_of(node) as folder:
+                return run_examples(node, folder, run)
+        finally:
+            self._scanned = None
 
     def forecast(self, plan: ExecutionPlan, **how: Unpack[RunKeywords]) -> RunForecast:
         """What a run would do: everything is loaded and checked as by ``run``, and nothing runs."""
@@ -850,6 +868,7 @@ class Registry:
         run_id: str,
         *,
         observer: Observer = lambda event: None,
+        cancellation: Cancellation | None = None,
         access: RunAccess | None = None,
         **how: Unpack[RunKeywords],
     ) -> RunResult:
@@ -869,15 +888,18 @@ class Registry:
                 locked = frozenset(node.digest for r in requests for node in r.nodes.values())
         policy = self._policy(access)
         self.grants.note_run(run_id, policy.access, ())
-        return self._orchestrator.resume(
-            run_id, self._resolver.node, policy, options, observer, Cancellation(), locked
-        )
+        wanted = cancellation or Cancellation()
+        with signals_passed_on(wanted):
+            return self._orchestrator.resume(
+                run_id, self._resolver.node, policy, options, observer, wanted, locked
+            )
 
     def replay(
         self,
         run_id: str,
         *,
         observer: Observer = lambda event: None,
+        cancellation: Cancellation | None = None,
         access: RunAccess | None = None,
         **how: Unpack[RunKeywords],
     ) -> ReplayReport:
@@ -887,9 +909,11 @@ class Registry:
         """
         policy = self._policy(access)
         self.grants.note_run(run_id, policy.access, ())
-        return self._orchestrator.replay(
-            run_id, self._resolver.node, policy, _options(how), observer, Cancellation()
-        )
+        wanted = cancellation or Cancellation()
+        with signals_passed_on(wanted):
+            return self._orchestrator.replay(
+                run_id, self._resolver.node, policy, _options(how), observer, wanted
+            )
 
 
 def call(reference: NodeRef | str, /, **inputs: JsonValue | Path) -> JsonValue:
@@ -900,7 +924,8 @@ def call(reference: NodeRef | str, /, **inputs: JsonValue | Path) -> JsonValue:
     Raises as ``Registry.run`` and ``RunResult.raise_for_status``.
     """
     with Registry.open() as registry:
-        return registry.run(reference, inputs).raise_for_status()["node"].output
+        result = registry.run(reference, inputs).raise_for_status()
+        return result["node"].output
 
 
 def _options(how: RunKeywords) -> RunOptions:

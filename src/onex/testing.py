@@ -18,12 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from onex.registry import Registry
 
-__all__ = ["onex_registry", "temporary_registry"]
+__all__ = ["temporary_registry"]
 
 
 @contextmanager
@@ -50,10 +48,3 @@ def temporary_registry(project: str | os.PathLike[str] = ".") -> Iterator[Regist
         alone = replace(found, home=Path(home), storage=None, cache=None, artifacts=None)
         with Registry(alone, environment) as registry:
             yield registry
-
-
-@pytest.fixture
-def onex_registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
-    """A registry with the nodes of the project around the test, for this test alone."""
-    with temporary_registry(request.path.parent) as registry:
-        yield registry

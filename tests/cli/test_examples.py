@@ -119,6 +119,56 @@ def test_permissions_hold_as_in_any_run(project: Project) -> None:
     assert project.onex_here("test", "peek").code == 0
 
 
+def test_an_example_hands_over_what_lies_beside_it_alone(project: Project) -> None:
+    secret = project.write("secret.txt", "secret")
+    manifest = add(project, [])
+    (manifest.parent / "link.txt").symlink_to(secret)
+    for path in (str(secret), "../../secret.txt", "link.txt"):
+        add(project, [{"inputs": {"path": path}, "output": 1}])
+        told = project.onex_here("test", "count")
+        assert told.code == 1
+        assert "does not lie beside the manifest" in told.stdout
+        assert "SECRET" not in told.stdout
+
+
+def test_a_broken_manifest_beside_others_is_no_success(project: Project) -> None:
+    add(project, GOOD)
+    project.add("broken", inputs=7)
+    done = project.onex_here("test", "--json")
+    assert (done.code, done.json["passed"]) == (4, False)
+    assert done.json["problems"][0]["code"].startswith("MAN")
+
+
+def test_what_was_run_is_written_though_a_name_is_wrong(project: Project) -> None:
+    add(project, GOOD)
+    done = project.onex_here("test", "count", "nobody", "--junit", "j.xml")
+    assert done.code == 3
+    assert 'tests="4"' in (project.root / "j.xml").read_text()
+
+
+def test_interrupting_ends_it_at_once(project: Project) -> None:
+    project.add(
+        "slow", "import time\ndef execute(context):\n    time.sleep(60)\n",
+        examples=[{"output": n} for n in range(3)],
+    )  # fmt: skip
+    running = subprocess.Popen(
+        project.command("test", "slow"), cwd=project.root, env=project.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        while not project.onex_here("runs", "list", "--status", "running", "--json").json["runs"]:
+            assert running.poll() is None
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=30)
+        assert running.returncode == 130
+    finally:
+        running.kill()
+        running.wait()
+    listed = project.onex_here("runs", "list", "--json").json["runs"]
+    assert [run["status"] for run in listed] == ["cancelled"]
+
+
 def test_nodes_without_examples_are_named(project: Project) -> None:
     add(project, GOOD)
     project.add("plain")
@@ -262,7 +312,7 @@ def test_a_temporary_registry_goes_with_its_block(
 
 def test_the_plugin_costs_pytest_nothing() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "import pytest, sys, onex.testing; print('onex.registry' in sys.modules)"],
+        [sys.executable, "-c", "import pytest, sys, onex.pytest_plugin; print('onex.registry' in sys.modules)"],
         capture_output=True, text=True, timeout=60, check=True, env=dict(os.environ),
     ).stdout  # fmt: skip
     assert told.strip() == "False"

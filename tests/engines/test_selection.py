@@ -172,5 +172,5 @@ def test_five_calls_lie_between_the_facade_and_a_worker(
         assert registry.run(registry.plan(workflow("a"), {})).success
     (stack,) = stacks
     public = [name for name in stack if not name.startswith("_")]
-    # Registry, ExecutionOrchestrator, RunLoop, ProcessEngine; WorkerProcess.start is the fifth.
-    assert public == ["run", "execute_workflow", "run", "start"], stack
+    # Registry, ExecutionOrchestrator, the prepared run, RunLoop and ProcessEngine.
+    assert public == ["run", "execute_workflow", "to_end", "run", "start"], stack

@@ -47,6 +47,24 @@ def one_row(row: Row):
     return [row.name, row.size]
 
 
+@dataclass
+class Outer:
+    row: Row
+    rows: list[Row]
+    at: Path
+
+
+def deep(outer: Outer | None, colours: dict[str, Colour], pair: tuple[Path, ...], names: Missing = ()):
+    return [
+        outer.row.name, outer.rows[0].size, outer.at.name, colours["a"].name,
+        [path.name for path in pair], type(names).__name__,
+    ]
+
+
+def words(prompt: str, context: str = "", inputs: list[str] = []):
+    return [prompt, context, inputs]
+
+
 def values():
     return {"row": Row("a", 1, Path("/there")), "pair": Pair(1, "x"), "colour": Colour.RED, "n": None}
 
@@ -87,7 +105,7 @@ def own(context, *, x: int):
 def call(make_project: Callable[[str], Project]) -> Callable[..., object]:
     project = make_project("p")
     names = (
-        "nothing", "kinds", "one_row", "values", "made", "later", "top", "tool.work", "broken", "own",
+        "nothing", "kinds", "deep", "words", "one_row", "values", "made", "later", "top", "tool.work", "broken", "own",
     )  # fmt: skip
     for name in names:
         entrypoint = {"type": "python", "target": "node.py", "callable": name}
@@ -118,6 +136,10 @@ def test_inputs_come_as_they_are_annotated(call: Callable[..., object], level: s
     assert call("top", level) == 10
     assert call("top", level, top=3) == 3
     assert call("tool_work", level, x=1) == 2
+    outer = {"row": row, "rows": [row], "at": "/x/y"}
+    made = call("deep", level, outer=outer, colours={"a": "red"}, pair=["/p/q"])
+    assert made == ["x", 3, "y", "RED", ["q"], "tuple"]
+    assert call("words", level, prompt="a", context="b", inputs=["c"]) == ["a", "b", ["c"]]
 
 
 def test_what_is_returned_becomes_json(call: Callable[..., object]) -> None:

@@ -57,6 +57,11 @@ def of(tmp_path: Path, annotation: str, before: str = "") -> Any:
             },
         ),
         ("Literal['a', 2, None]", {"enum": ["a", 2, None]}),
+        ("int | str | None", {"type": ["integer", "string", "null"]}),
+        ("Optional[Union[int, str]]", {"type": ["integer", "string", "null"]}),
+        ("list | tuple", {"type": "array"}),
+        ("tuple[()]", {"type": "array", "maxItems": 0}),
+        ("Literal[UNKNOWN]", {}),
         ("Annotated[int, 'How many.']", {"type": "integer", "description": "How many."}),
         ("Annotated[int, Field(gt=0)]", {"type": "integer"}),
         ("Path", {"type": "string", "format": "path"}),
@@ -221,3 +226,64 @@ def test_nothing_of_the_file_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     read(tmp_path, f"open({str(mark)!r}, 'w')\ndef f(x: int = print('x')): ...\n")
     assert not mark.exists()
+
+
+def test_what_is_no_member_is_left_out(tmp_path: Path) -> None:
+    code = """
+@dataclass
+class A:
+    x: int
+    kind: ClassVar[str] = "a"
+    seed: InitVar[int] = 1
+    _: KW_ONLY
+    y: int
+@dataclass
+class B(A):
+    x: int = 3
+class Base(str, Enum):
+    pass
+class Colour(Base):
+    RED = "red"
+class Odd(Enum):
+    ONE = auto()
+class Plain:
+    x: int
+class Below(Plain):
+    y: int
+"""
+    assert of(tmp_path, "A", code)["required"] == ["x", "y"]
+    assert list(of(tmp_path, "A", code)["properties"]) == ["x", "y"]
+    assert of(tmp_path, "B", code)["required"] == ["y"]
+    assert of(tmp_path, "Colour", code) == {"enum": ["red"]}
+    for name in ("Odd", "Plain", "Below"):
+        assert of(tmp_path, name, code) == {}
+
+
+def test_literals_of_aliases_are_joined(tmp_path: Path) -> None:
+    assert of(tmp_path, "Literal[M, 'c']", "M = Literal['a', 'b']\n") == {"enum": ["a", "b", "c"]}
+
+
+def test_a_record_that_may_be_left_out_keeps_what_it_requires(tmp_path: Path) -> None:
+    code = "class R(TypedDict):\n    a: int\ndef f(context, *, x: R = R(a=1)) -> None: ...\n"
+    found = read(tmp_path, code).inputs["x"]
+    assert found["required"] is False
+    assert found["allOf"][0]["required"] == ["a"]
+
+
+def test_none_as_default_allows_none(tmp_path: Path) -> None:
+    found = read(tmp_path, "def f(context, *, x: int = None): ...\n").inputs["x"]
+    assert found == {"type": ["integer", "null"], "default": None}
+
+
+def test_odd_files_are_refused_at_once(tmp_path: Path) -> None:
+    import os
+
+    fifo = tmp_path / "fifo.py"
+    os.mkfifo(fifo)
+    with pytest.raises(UsageError):
+        read_function(fifo, "f")
+    with pytest.raises(UsageError):
+        read(tmp_path, "def f(x: " + " | ".join(["int"] * 3000) + "): ...\n")
+    read(tmp_path, "def f(y: int, x: '" + "-" * 60_000 + "1'): ...\n")
+    doc = "    Args:\n" * 20_000
+    read(tmp_path, f'def f(x: int):\n    """\n{doc}    """\n')

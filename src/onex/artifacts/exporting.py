@@ -46,8 +46,9 @@ def export_results(result: RunResult, folder: str | os.PathLike[str]) -> list[Pa
     except OSError as error:
         raise FileNotWrittenError(
             f"the results cannot be written to {target}: {error.strerror or error}",
-            hint="choose another folder, or check that there is space",
+            hint=f"the history has them: onex runs show {result.run_id}",
             location=Location(str(error.filename or target)),
+            details={"run_id": result.run_id, "status": result.status.value},
         ) from error
     return [target / OUTPUTS_FILE, *written]
 

@@ -160,6 +160,9 @@ class FileCache:
                 self._passed_over += 1
                 return []
             self._fail(error)
+        except sqlite3.ProgrammingError:
+            # Of another thread: what this one asks is not found, and not kept.
+            self._passed_over += 1
         except sqlite3.DatabaseError:
             self._replace()
         except (sqlite3.Error, OSError) as error:

@@ -11,23 +11,33 @@ import os
 from onex.cli.command_table import ALIASES, TAKE_REFERENCES, command_names, target_of
 
 COMPLETE = "__complete"
-"""The hidden command that the scripts of ``onex completion`` call, with the shell and the line."""
+"""The hidden command that the scripts of ``onex completion`` call, with what ``complete`` takes."""
+
+_BREAKS = ("@", ":", "=")
 
 
-def complete(shell: str, line: str) -> list[str]:
+def complete(line: str, replaced: str | None = None) -> list[str]:
     """What may stand in the place of the last word of a line.
 
     Args:
-        shell: ``bash`` replaces the part of a word after its last colon alone.
         line: what was written up to the cursor.
+        replaced: the part of the last word that the shell replaces, which in bash begins after
+            the last ``:``, ``@`` or ``=``; by default all of it.
     """
     words = line.split()
     word = "" if line[-1:].isspace() else words.pop() if words else ""
-    found = [text for text in _candidates(words[1:], word) if text.startswith(word)]
-    if shell == "bash" and ":" in word:
-        kept = word.rindex(":") + 1
+    # Another command may stand before: sudo, time, or a variable that is set.
+    start = next((i for i, text in enumerate(words) if _is_onex(text)), 0)
+    found = [text for text in _candidates(words[start + 1 :], word) if text.startswith(word)]
+    if replaced is not None:
+        part = "" if replaced in _BREAKS else replaced
+        kept = len(word) - len(part) if word.endswith(part) else 0
         found = [text[kept:] for text in found]
     return found
+
+
+def _is_onex(word: str) -> bool:
+    return word.rpartition("/")[2] in ("onex", "onexr")
 
 
 def _candidates(before: list[str], word: str) -> list[str]:
@@ -36,6 +46,8 @@ def _candidates(before: list[str], word: str) -> list[str]:
     if not command:
         return [*command_names(), *ALIASES]
     name = ALIASES.get(before[0], before[0])
+    if before[-1].startswith("-") and (values := _from_click(before, word)):
+        return values
     if not word.startswith("-") and any(
         f"{name}{command[len(before[0]) :]} ".startswith(f"{known} ") for known in TAKE_REFERENCES
     ):
@@ -56,9 +68,9 @@ def _database(before: list[str]) -> str | None:
     """The file of the registry that a command would use, if that is plain to see."""
     if os.environ.get("ONEX_STORAGE"):
         return None
-    home = os.environ.get("ONEX_HOME", "")
-    if "--home" in before[:-1]:
-        home = before[before.index("--home") + 1]
+    if _sets_storage(f"{_settings_folder()}/onex.toml"):
+        return None
+    home = _home_option(before) or os.environ.get("ONEX_HOME", "")
     folder = os.getcwd()  # noqa: PTH109 - pathlib would take too long to import
     while not os.path.isfile(f"{folder}/onex.toml"):  # noqa: PTH113
         above = os.path.dirname(folder)  # noqa: PTH120
@@ -67,11 +79,35 @@ def _database(before: list[str]) -> str | None:
             break
         folder = above
     if folder:
-        with open(f"{folder}/onex.toml", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            if "storage" in file.read():
-                return None
+        if _sets_storage(f"{folder}/onex.toml"):
+            return None
         home = home or f"{folder}/.onex"
     return f"{home}/registry.db" if home else None
+
+
+def _settings_folder() -> str:
+    """Where the settings of the user are on Linux; elsewhere they are found the slow way."""
+    given = os.environ.get("ONEX_SETTINGS_FOLDER")
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    return given or f"{base}/onex"
+
+
+def _sets_storage(file: str) -> bool:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as settings:  # noqa: PTH123
+            return "storage" in settings.read()
+    except OSError:
+        return False
+
+
+def _home_option(before: list[str]) -> str:
+    """What ``--home`` says among the words of a command."""
+    for word, following in zip(before, [*before[1:], ""], strict=True):
+        if word == "--home":
+            return following
+        if word.startswith("--home="):
+            return word.removeprefix("--home=")
+    return ""
 
 
 def _from_registry(before: list[str], word: str) -> list[str]:
@@ -82,7 +118,8 @@ def _from_registry(before: list[str], word: str) -> list[str]:
     from onex.registry import Registry
     from onex.storage.query import MetadataQuery
 
-    home = Path(before[before.index("--home") + 1]) if "--home" in before[:-1] else None
+    given = _home_option(before)
+    home = Path(given) if given else None
     name = word.partition("@")[0].rpartition("://")[2]
     query = MetadataQuery(
         pattern=f"{name}*" if name else None, all_versions="@" in word, limit=200, with_total=False

@@ -12,7 +12,8 @@ _SCRIPTS = {
     "bash": f"""\
 _onex_complete() {{
     local IFS=$'\\n'
-    COMPREPLY=($("${{COMP_WORDS[0]}}" {COMPLETE} bash "${{COMP_LINE:0:$COMP_POINT}}" 2>/dev/null))
+    local line="${{COMP_LINE:0:$COMP_POINT}}" word="${{COMP_WORDS[COMP_CWORD]}}"
+    COMPREPLY=($(onex {COMPLETE} "$line" "$word" 2>/dev/null))
 }}
 complete -o default -F _onex_complete onex onexr
 """,
@@ -20,15 +21,14 @@ complete -o default -F _onex_complete onex onexr
 #compdef onex onexr
 _onex_complete() {{
     local -a found
-    found=("${{(@f)$(${{words[1]}} {COMPLETE} zsh "${{LBUFFER}}" 2>/dev/null)}}")
+    found=("${{(@f)$(onex {COMPLETE} "${{LBUFFER}}" 2>/dev/null)}}")
     if [[ -n "${{found[1]}}" ]]; then compadd -Q -- "${{found[@]}}"; else _files; fi
 }}
 compdef _onex_complete onex onexr
 """,
     "fish": f"""\
 function __onex_complete
-    set -l words (commandline -opc)
-    $words[1] {COMPLETE} fish (commandline -cp) 2>/dev/null
+    onex {COMPLETE} (commandline -cp) 2>/dev/null
 end
 complete -c onex -a '(__onex_complete)'
 complete -c onexr -a '(__onex_complete)'

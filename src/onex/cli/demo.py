@@ -22,6 +22,7 @@ from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult
 from onex.domain.workflow import Workflow, is_child
+from onex.execution.cancellation import SignalCancellation
 from onex.manifests.node_files import is_pruned
 from onex.manifests.workflow_file import load_workflow
 from onex.registry import Registry
@@ -69,8 +70,9 @@ def demo(
             output.line(
                 f"  {step}: {reference} is {chosen}" + (f", of {among}" if among > 1 else "")
             )
-        with run_observer(output) as observer:
-            result = registry.run(plan, jobs=jobs, observer=observer)
+        stopping = SignalCancellation().listening()
+        with run_observer(output) as observer, stopping as cancellation:
+            result = registry.run(plan, jobs=jobs, observer=observer, cancellation=cancellation)
         tried = _try_what_is_forbidden(registry)
     files = _collect(result, folder / _RESULTS)
     body = result.to_json() | {

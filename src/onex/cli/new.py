@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import uuid
@@ -14,11 +15,13 @@ from onex.cli.output import Output
 from onex.configuration.loading import load_configuration
 from onex.domain.errors import ExitCode, FolderNotEmptyError, Location, UsageError
 from onex.domain.json_value import JsonValue
+from onex.domain.reference import NodeId
 from onex.local_machine import replace_text, user_name
 from onex.manifests.function_manifest import FunctionPlace, drift, manifest_of
 from onex.manifests.function_signature import FunctionSignature, read_function
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.node_template import BUILT_IN, built_in_files, filled_files, write_files
+from onex.schemas.node_schemas import schema_problems
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
@@ -82,12 +85,19 @@ def new(
         "NAMESPACE": namespace or f"local.{chosen}",
         "NODE_TYPE": meta_type,
         "UUID": str(uuid.uuid4()),
-        "AUTHOR": user_name(),
+        # For the inside of quotes in YAML.
+        "AUTHOR": json.dumps(user_name(), ensure_ascii=False)[1:-1],
     }
+    NodeId.parse(f"{meta_type}://{values['NAMESPACE']}")
     if place is not None:
         signature = read_function(place.file, place.function)
         if check:
             return _check(output, place, signature)
+        for member, wrong in schema_problems({**signature.inputs, **signature.outputs}):
+            raise UsageError(
+                f"{place.target}: the schema of {member} cannot be used: {wrong}",
+                hint="correct the annotation or the default",
+            )
         _write_manifest(output, place, signature, values)
         return ExitCode.SUCCESS
     found = filled_files(template, values) if template else built_in_files(code, values)
@@ -124,7 +134,7 @@ def _write_manifest(
         name=values["NODE_NAME"],
         namespace=values["NAMESPACE"],
         meta_type=values["NODE_TYPE"],
-        author=values["AUTHOR"],
+        author=user_name(),
     )
     replace_text(file, text)
     body: JsonValue = {

@@ -29,6 +29,7 @@ from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, 
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import RunResult, RunStatus
 from onex.domain.workflow import calls_among, is_child
+from onex.execution.cancellation import SignalCancellation
 from onex.execution.forecast import RunForecast
 from onex.execution.plan import ExecutionPlan
 from onex.local_machine import replace_text
@@ -146,7 +147,8 @@ def run(
         )
     with Registry.open(home, start=_project_of(output, target)) as registry:
         if resumed is not None:
-            with run_observer(output, events) as observer:
+            stopping = SignalCancellation().listening()
+            with run_observer(output, events) as observer, stopping as cancellation:
                 result = registry.resume(
                     resumed,
                     access=access,
@@ -158,12 +160,14 @@ def run(
                     rerun_in_flight=rerun_in_flight,
                     accept_changed=accept_changed,
                     observer=observer,
+                    cancellation=cancellation,
                 )
             return _report(output, result, events, results)
         found, given = read_target(str(target), inputs, inputs_file, arguments)
         problems = registry.refresh()
         forced = parse_overrides(overrides)
         try:
+            found = registry.in_full(found)
             with found.places():
                 if relock:
                     _relock(output, registry, found, lock_file)
@@ -199,7 +203,8 @@ def run(
             }
             output.emit(body, lambda: _print_plan(output, plan, forecast))
             return ExitCode.SUCCESS
-        with run_observer(output, events) as observer:
+        stopping = SignalCancellation().listening()
+        with run_observer(output, events) as observer, stopping as cancellation:
             result = registry.run(
                 plan,
                 jobs=jobs,
@@ -209,6 +214,7 @@ def run(
                 use_cache=not no_cache,
                 refresh=refresh,
                 observer=observer,
+                cancellation=cancellation,
             )
     return _report(output, result, events, results)
 

@@ -21,6 +21,7 @@ from onex.domain.timeline import Timeline, timeline_of
 from onex.domain.timeline_drawing import to_html, to_svg, to_text
 from onex.domain.trust_table import read_span
 from onex.domain.workflow import is_child
+from onex.execution.cancellation import SignalCancellation
 from onex.history.comparison import StepComparison, compare
 from onex.history.journal import EVERY_RUN, RunFilter, RunRecord
 from onex.history.replay import ReplayReport
@@ -274,7 +275,12 @@ def replay(
     home: Path | None,
 ) -> int:
     """Execute a run once more, without the cache, and say where its results differ and why."""
-    with Registry.open(home) as registry, run_observer(output) as observer:
+    stopping = SignalCancellation().listening()
+    with (
+        Registry.open(home) as registry,
+        run_observer(output) as observer,
+        stopping as cancellation,
+    ):
         report = registry.replay(
             run_id,
             access=access,
@@ -282,6 +288,7 @@ def replay(
             engine=engine,
             scheduler=scheduler,
             observer=observer,
+            cancellation=cancellation,
         )
     with told_as_far_as_possible():
         output.emit(report.to_json(), lambda: _print_replay(output, report))

@@ -11,7 +11,7 @@ import click
 from onex.cli.junit import junit_xml
 from onex.cli.options import access_options, home_option, output_options
 from onex.cli.output import Output, counted
-from onex.domain.errors import ExitCode, OnexError, UsageError
+from onex.domain.errors import ExitCode, OnexError, Severity, UsageError
 from onex.domain.grant import RunAccess
 from onex.domain.reference import NodeRef
 from onex.execution.example_run import ExampleOutcome
@@ -46,29 +46,40 @@ def test(
     is in the history afterwards. Without NODE, the nodes of the sources of onex.toml that are
     folders. A path names a node that need not be registered.
     """
+    outcomes: list[ExampleOutcome] = []
+    without: list[str] = []
+    refused: list[OnexError] = []
     with Registry.open(home) as registry:
-        registry.refresh()
-        targets = [_target(text) for text in nodes] or _of_project(registry)
-        outcomes: list[ExampleOutcome] = []
-        without = []
-        for target in targets:
-            found = registry.test(target, access=access)
+        problems = [p for p in registry.refresh() if p.severity is Severity.ERROR]
+        for target in [_target(text) for text in nodes] or _of_project(registry):
+            try:
+                found = registry.test(target, access=access)
+            except OnexError as error:
+                refused.append(error)
+                continue
             outcomes += found
             if not found:
                 without.append(str(target))
             for outcome in found:
                 _tell(output, outcome)
+    if junit is not None:
+        make_folder(junit.parent)
+        replace_text(junit, junit_xml(outcomes))
+    if refused:
+        for other in refused[1:]:
+            output.warning(f"{other.code}: {other.message}")
+        raise refused[0]
     if nodes and without:
         raise UsageError(
             f"{', '.join(without)} has no examples",
             hint="add examples: to the manifest; onex new NAME shows how they look",
         )
-    if junit is not None:
-        make_folder(junit.parent)
-        replace_text(junit, junit_xml(outcomes))
+    # A manifest that cannot be read has examples that nobody ran.
+    broken = [] if nodes else problems
     failed = [outcome for outcome in outcomes if not outcome.passed]
 
     def human() -> None:
+        output.problems(broken)
         told = f"{len(outcomes) - len(failed)} of {counted(len(outcomes), 'example')} passed"
         output.line(told, "red" if failed else "green")
         if without:
@@ -76,13 +87,16 @@ def test(
 
     output.emit(
         {
-            "passed": not failed,
+            "passed": not (failed or broken),
             "examples": [outcome.to_json() for outcome in outcomes],
             "without": list(without),
+            "problems": [problem.to_json() for problem in broken],
         },
         human,
     )
-    return ExitCode.EXECUTION_FAILED if failed else ExitCode.SUCCESS
+    if failed:
+        return ExitCode.EXECUTION_FAILED
+    return ExitCode.INVALID_DOCUMENT if broken else ExitCode.SUCCESS
 
 
 @click.command()

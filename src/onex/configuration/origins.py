@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +20,9 @@ from onex.configuration.loading import (
 from onex.configuration.settings import PROJECT_FILE, Configuration
 from onex.configuration.toml_file import read_toml
 from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.url import without_secrets
 
 DEFAULT = "default"
-
-_PASSWORDS = re.compile(r"(://[^/@]*:|[?&]password=)[^@&]+(?=@|&|$)")
 
 _VARIABLES = {
     "home": HOME_VARIABLE,
@@ -84,10 +82,13 @@ def settings_in(
     origins: dict[str, list[str]] = {}
     for origin, body in layers:
         for key, value in _flat(body, ""):
+            if value == "" and key in _VARIABLES:
+                # An empty text sets nothing.
+                continue
             values[key] = value
             origins.setdefault(key, []).append(origin)
     return [
-        Setting(key, _without_password(value), *_counted(origins[key]))
+        Setting(key, _shown(value), *_counted(origins[key]))
         for key, value in sorted(values.items())
     ]
 
@@ -127,7 +128,10 @@ def _flat(body: JsonObject, prefix: str) -> Iterator[tuple[str, JsonValue]]:
             yield name, value
 
 
-def _without_password(value: JsonValue) -> JsonValue:
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    return _PASSWORDS.sub(r"\1***", value)
+def _shown(value: JsonValue) -> JsonValue:
+    """A value without the secrets of the URLs in it."""
+    if isinstance(value, str):
+        return without_secrets(value) if "://" in value else value
+    if isinstance(value, Mapping):
+        return {key: _shown(member) for key, member in value.items()}
+    return [_shown(member) for member in value] if isinstance(value, list | tuple) else value

@@ -34,6 +34,9 @@ from onex.domain.errors import (
 )
 from onex.domain.metadata import Origin, RegisteredNode, SourceId
 from onex.domain.reference import NodeVersion
+from onex.manifests.local_node import read_local_node
+from onex.manifests.manifest import MANIFEST_SUFFIX
+from onex.manifests.node_files import CONTRACT_FILE
 from onex.manifests.override import find_manifest
 from onex.remote.remotes import Remotes
 from onex.storage.backend import StorageBackend, StorageWriter
@@ -132,37 +135,46 @@ class RegisteredSources:
 
         Raises:
             UsageError: there is no one manifest.
-            DocumentError: the manifest cannot be used.
+            DocumentError: the manifest cannot be used, or another node has its place; what was
+                registered before stays.
             StorageError: the registry's database cannot be used.
         """
         manifest = find_manifest(path)
+        if not manifest.name.endswith((MANIFEST_SUFFIX, CONTRACT_FILE)):
+            raise UsageError(
+                f"{manifest} is no manifest", hint=f"name a file that ends in {MANIFEST_SUFFIX}"
+            )
+        reading = read_local_node(manifest)
+        if reading.node is None:
+            raise DocumentError(f"{manifest} cannot be registered", reading.problems)
         source = FileSystemDiscovery(manifest)
-        report = self.scan([manifest], force=True)
         origin = Origin(source.name, source.name, self.workspace.name)
+        is_known = self.knows(origin.source_id)
+        report = self.scan([manifest], force=True)
         node = next(iter(self._storage.nodes_from(origin.source_id, "").values()), None)
         if node is None:
+            if not is_known:
+                self.forget(origin.source_id)
             raise DocumentError(f"{manifest} cannot be registered", report.problems)
         return node
 
     def unregister(self, nodes: Iterable[RegisteredNode]) -> Sequence[NodeVersion]:
-        """Drop versions that ``register`` registered; nothing is dropped if one came otherwise.
+        """Take back what ``register`` did here; a version stays if it comes from elsewhere too.
 
         Raises:
-            UsageError: a source offers one of them, so that it would be back after a scan.
+            UsageError: none of the versions was registered by ``register`` in this workspace.
         """
         dropped: dict[SourceId, NodeVersion] = {}
+        others: list[tuple[NodeVersion, Origin]] = []
         for node in nodes:
             version = node.metadata.node_version
             for origin in node.origins:
-                if origin.source == PUBLISHED_SOURCE:
-                    raise UsageError(f"{version} was published here", hint=f"onex yank {version}")
-                if origin.source != origin.path:
-                    raise UsageError(
-                        f"{version} comes from the source {origin.source}",
-                        hint=f"remove {origin.path} and scan, or forget all that is there:"
-                        f" onex sources forget {origin.source}",
-                    )
-                dropped[origin.source_id] = version
+                if origin.source == origin.path and origin.workspace == self.workspace.name:
+                    dropped[origin.source_id] = version
+                else:
+                    others.append((version, origin))
+        if not dropped:
+            raise _not_registered(*others[0], self.workspace.name)
         for source in dropped:
             self.forget(source)
         return list(dict.fromkeys(dropped.values()))
@@ -295,3 +307,19 @@ class RegisteredSources:
             return Path(name)
         declared = {source.name: source.path for source in self.declared}
         return declared.get(name, self._configuration.project)
+
+
+def _not_registered(version: NodeVersion, origin: Origin, workspace: str) -> UsageError:
+    """Why a version cannot be taken back: it comes from elsewhere; with what to do instead."""
+    if origin.source == PUBLISHED_SOURCE:
+        return UsageError(f"{version} was published here", hint=f"withdraw it: onex yank {version}")
+    if origin.workspace != workspace:
+        return UsageError(
+            f"{version} belongs to the workspace {origin.workspace}",
+            hint="run the command in its project",
+        )
+    return UsageError(
+        f"{version} comes from the source {origin.source}",
+        hint=f"remove {origin.path} and scan, or forget all that is there:"
+        f" onex sources forget {origin.source}",
+    )

@@ -22,5 +22,5 @@ def takes_context(name: str, annotation: str | None, *, has_default: bool) -> bo
         return True
     if has_default:
         return False
-    plain = (annotation or "").strip("'\"").rpartition(".")[2]
+    plain = (annotation or "").strip("'\"").partition("[")[0].rpartition(".")[2]
     return not plain or plain in _OPEN_TYPES or plain.endswith("Context")

@@ -11,10 +11,11 @@ from onex.domain.artifact_records import Artifact, is_artifact
 from onex.domain.json_value import JsonValue
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import RunResult
+from onex.domain.timeline import Timeline
 from onex.domain.timeline_drawing import to_svg
 
 MAXIMUM_TEXT = 400
-MAXIMUM_ROWS = 200
+MAXIMUM_ROWS, MAXIMUM_BARS = 200, 60
 """A page that shows more than this helps nobody and slows a notebook down."""
 
 
@@ -23,7 +24,7 @@ def run_html(result: RunResult) -> str:
     head = f"run {result.run_id} of {result.workflow}: {result.status} in {result.seconds:.2f} s"
     parts = [f"<p><b>{escape(head)}</b></p>"]
     if result.steps:
-        parts.append(to_svg(result.timeline))
+        parts.append(run_svg(result))
     errors = [(name, step.error) for name, step in result.steps.items() if step.error is not None]
     if result.error is not None:
         errors.append(("run", result.error))
@@ -34,6 +35,12 @@ def run_html(result: RunResult) -> str:
         outputs = [(name, _brief(value)) for name, value in result.outputs.items()]
         parts.append(table_html(("output", "value"), outputs))
     return "\n".join(parts)
+
+
+def run_svg(result: RunResult) -> str:
+    """When the steps of a run were at work; of many steps, the first ones."""
+    timeline = result.timeline
+    return to_svg(Timeline(timeline.rows[:MAXIMUM_BARS], timeline.seconds))
 
 
 def nodes_html(nodes: Iterable[RegisteredNode], total: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -163,7 +163,7 @@ class Timing:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NodeExecutionResult:
     """The outcome of one step, or of one child of a fan-out step.
 
@@ -198,6 +198,9 @@ class NodeExecutionResult:
         """
         was_refused = self.error is not None and self.error.code == LeftInFlightError.code
         return self.status is StepStatus.RUNNING or was_refused or self.in_flight
+
+    def __repr__(self) -> str:
+        return f"<NodeExecutionResult {self.step_id} of {self.node}: {self.status}>"
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -237,7 +240,7 @@ class NodeExecutionResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """The outcome of one run; ``steps`` holds whatever finished, even after a failure.
 
@@ -270,6 +273,22 @@ class RunResult:
                 hint="its steps are: " + ", ".join(n for n in self.steps if not is_child(n)),
             )
         return self.steps[step_id]
+
+    def __contains__(self, step_id: object) -> bool:
+        return step_id in self.steps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __bool__(self) -> bool:
+        # A run is something even without steps.
+        return True
+
+    def __repr__(self) -> str:
+        return f"<RunResult {self.run_id} of {self.workflow}: {self.status}>"
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -311,9 +330,9 @@ class RunResult:
         return run_html(self)
 
     def _repr_svg_(self) -> str:
-        from onex.domain.timeline_drawing import to_svg
+        from onex.domain.notebook_view import run_svg
 
-        return to_svg(self.timeline)
+        return run_svg(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The run in the shape that ``run --format json`` prints."""

@@ -262,7 +262,7 @@ def _read(manifest: Path, node: RegisteredNode, rules: IgnoreRules) -> NodeFiles
     except (OSError, NodeFilesError) as error:
         raise NodeLoadError(
             f"the files of {node.metadata.node_version} cannot be read: {error}",
-            hint="run onex scan to learn where the node is now",
+            hint="run onex scan, or onex register, to learn where the node is now",
         ) from error
 
 

@@ -17,12 +17,13 @@ from onex.domain.example import (
     wrong_examples,
 )
 from onex.domain.json_value import JsonValue
-from onex.domain.metadata import RegisteredNode
+from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeVersion
 from onex.domain.result import NodeExecutionResult, RunResult, StepError, StepStatus
 from onex.domain.text_difference import json_difference, text_difference
 from onex.schemas.given_inputs import GivenInputs
-from onex.schemas.node_schemas import first_problem_of, schema_problems
+from onex.schemas.node_schemas import first_problem_of, object_schema, schema_problems
+from onex.schemas.places import PATH, MarkingSchemas, value_at
 
 _NAMES = ("expected", "returned")
 
@@ -68,7 +69,32 @@ def run_examples(
         ExampleOutcome(identity, NodeExample(f"example {position + 1}"), [message])
         for position, message in wrong_examples(metadata.extra)
     ]
-    return wrong + [run_example(identity, one, folder, run) for one in metadata.examples]
+    return wrong + [
+        run_example(identity, one, folder, run)
+        if (outside := _path_outside(one, metadata, folder)) is None
+        else ExampleOutcome(identity, one, [outside])
+        for one in metadata.examples
+    ]
+
+
+def _path_outside(example: NodeExample, metadata: NodeMetadata, folder: Path) -> str | None:
+    """Why an example may not hand its files over: its author must not choose among the user's."""
+    marked = MarkingSchemas.of(PATH, object_schema(metadata.inputs)).places_in(example.inputs)
+    for place in marked.places:
+        path = value_at(example.inputs, place)
+        if isinstance(path, str) and not _lies_below(path, folder):
+            return f"{path} does not lie beside the manifest, so the example may not name it"
+    return None
+
+
+def _lies_below(path: str, folder: Path) -> bool:
+    """Whether a relative path stays in a folder, also through links."""
+    try:
+        return not Path(path).is_absolute() and (folder / path).resolve().is_relative_to(
+            folder.resolve()
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def run_example(
@@ -139,6 +165,9 @@ def _judge_artifacts(example: NodeExample, output: JsonValue, folder: Path) -> l
         if is_digest(wanted):
             if artifact.digest != wanted:
                 found.append(f"{place} is {artifact.digest}, not {wanted}")
+            continue
+        if not _lies_below(wanted, folder):
+            found.append(f"{wanted} does not lie beside the manifest")
             continue
         try:
             digest = content_digest(folder / wanted)

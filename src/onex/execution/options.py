@@ -57,7 +57,8 @@ class RunOptions:
         unknown = keywords.keys() - RunKeywords.__annotations__.keys()
         if unknown:
             raise TypeError(f"unknown keyword of a run: {min(unknown)}")
-        jobs = keywords.get("jobs") or processors
+        wanted = keywords.get("jobs")
+        jobs = processors if wanted is None else wanted
         if jobs < 1:
             raise UsageError(f"{jobs} jobs cannot run at once", hint="give a number from 1")
         if keywords.get("scheduler") == "":

@@ -37,7 +37,7 @@ from onex.domain.result import (
 )
 from onex.domain.workflow import Workflow
 from onex.engines.node_loader import NODES_FOLDER, NodeLoader, changes_of_files, folder_name, named
-from onex.engines.reactor import Reactor, signals_handled_by
+from onex.engines.reactor import Reactor
 from onex.engines.redaction import Redaction
 from onex.engines.secret_store import SecretStore
 from onex.engines.selection import LOCAL, ClusterSettings, EngineHost, Engines
@@ -162,8 +162,7 @@ class ExecutionOrchestrator:
     ) -> RunResult:
         """Run a plan to its end, whatever that is; ``observer`` is told of every event.
 
-        While it lasts, ``cancellation``, SIGINT, SIGTERM and SIGHUP cancel the run: every call
-        is ended at once, and the result says so.
+        ``cancellation`` may end it: every call is ended at once, and the result says so.
 
         Raises as ``prepare``, and:
             StorageError: the journal fails.
@@ -430,7 +429,7 @@ class _Run:
                 loop = self._loop(told, observed, urgency, earlier or {})
                 held = self.history.journal.held(run_id, loop.request_cancel)
                 asked = cancellation.attached(loop.request_cancel)
-                with held, asked, signals_handled_by(loop.request_cancel):
+                with held, asked:
                     observed(RunStarted(run_id, tuple(workflow.steps), seconds))
                     for warning in self.prepared.warnings:
                         observed(Warned(warning))

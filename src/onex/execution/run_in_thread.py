@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from contextvars import copy_context
+from functools import partial
+from threading import Thread
 
 from onex.domain.grant import RunAccess
 from onex.domain.result import RunResult
@@ -35,36 +39,44 @@ async def events_of(run: Run) -> AsyncGenerator[RunEvent]:
     """
     loop, cancellation = asyncio.get_running_loop(), Cancellation()
     queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+    ended: asyncio.Future[RunResult] = loop.create_future()
 
-    def put(event: RunEvent | None) -> None:
-        loop.call_soon_threadsafe(queue.put_nowait, event)
-
-    def work() -> RunResult:
+    def tell(told: Callable[[], object]) -> None:
+        """Hand something to the loop; if that is closed nobody wants the run any more."""
         try:
-            return run(put, cancellation)
-        finally:
-            put(None)
+            loop.call_soon_threadsafe(told)
+        except RuntimeError:
+            cancellation.request()
 
-    working = asyncio.ensure_future(asyncio.to_thread(work))
+    def work() -> None:
+        try:
+            result = run(lambda event: tell(partial(queue.put_nowait, event)), cancellation)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            tell(partial(ended.set_exception, error))
+        else:
+            tell(partial(ended.set_result, result))
+        tell(partial(queue.put_nowait, None))
+
+    # Not a thread of the loop's pool, which others need while a run lasts.
+    thread = Thread(target=copy_context().run, args=(work,), name="onex-run")
+    thread.start()
     try:
         while (event := await queue.get()) is not None:
             yield event
-        await working
+        ended.result()
     finally:
-        if not working.done():
-            cancellation.request()
-            await _ended(working)
+        cancellation.request()
+        await _settled(ended)
+        thread.join()
 
 
-async def _ended(working: asyncio.Future[RunResult]) -> None:
-    """Wait for a thread, which nothing can end early, whatever is asked meanwhile."""
-    while not working.done():
-        try:
-            await asyncio.wait([working])
-        except asyncio.CancelledError:
-            continue
-    if not working.cancelled():
-        working.exception()
+async def _settled(ended: asyncio.Future[RunResult]) -> None:
+    """Wait for the end of a run, whatever is asked meanwhile: nothing can bring it about."""
+    while not ended.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([ended])
+    # Whoever stopped listening is not told a second time.
+    ended.exception()
 
 
 async def result_of(run: Run, observer: Observer) -> RunResult:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 
 from onex.domain.errors import UsageError
-from onex.domain.json_value import JsonObject, JsonValue
+from onex.domain.json_value import JsonObject, JsonValue, as_object, as_texts
 
 _SIMPLE: Mapping[str, JsonObject] = {
     "str": {"type": "string"},
@@ -36,7 +36,7 @@ _LISTS = frozenset({"list", "List", "Sequence", "Iterable", "Collection"})
 _TUPLES = frozenset({"tuple", "Tuple"})
 _MAPPINGS = frozenset({"dict", "Dict", "Mapping", "MutableMapping"})
 _TRANSPARENT = frozenset({"Required", "ReadOnly", "Final", "NotRequired", "Awaitable"})
-_BASES_OF_RECORDS = frozenset({"TypedDict", "NamedTuple"})
+_NO_MEMBERS = frozenset({"ClassVar", "InitVar", "KW_ONLY"})
 _BASES_OF_ENUMERATIONS = frozenset({"Enum", "StrEnum", "IntEnum"})
 _NO_VALUE = object()
 MAXIMUM_DEPTH = 20
@@ -87,8 +87,8 @@ class AnnotationSchemas:
     def _of_text(self, text: str, depth: int) -> JsonObject:
         try:
             return self.of(ast.parse(text, mode="eval").body, depth + 1)
-        except (SyntaxError, ValueError):
-            self.unknown[text] = None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            self.unknown[text[:80]] = None
             return {}
 
     def _of_name(self, name: str, depth: int) -> JsonObject:
@@ -114,7 +114,7 @@ class AnnotationSchemas:
         if name == "Union":
             return _union([self.of(one, depth + 1) for one in parts])
         if name == "Literal":
-            return {"enum": [v for one in parts if (v := constant_of(one)) is not _NO_VALUE]}
+            return self._of_values([value for one in parts for value in self._literals(one)])
         if name == "Annotated":
             told = [c.value for c in parts[1:] if isinstance(c, ast.Constant)]
             words = next((text for text in told if isinstance(text, str)), None)
@@ -134,37 +134,71 @@ class AnnotationSchemas:
             return _with({"type": "object"}, "additionalProperties", value)
         return self._of_name(name, depth)
 
+    def _literals(self, part: ast.expr) -> list[JsonValue]:
+        """The values of one part of a ``Literal``, which may be another one."""
+        if isinstance(part, ast.Name) and part.id in self._aliases:
+            part = self._aliases[part.id]
+        if isinstance(part, ast.Subscript) and last_name(part.value) == "Literal":
+            inner = part.slice
+            parts = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
+            return [constant_of(one) for one in parts]
+        return [constant_of(part)]
+
+    def _of_values(self, values: list[JsonValue]) -> JsonObject:
+        """One of several values; anything if one of them is not known without running the code."""
+        if values and all(map(has_value, values)):
+            return {"enum": values}
+        self.unknown["a value that is no constant"] = None
+        return {}
+
     def _of_tuple(self, parts: list[ast.expr], depth: int) -> JsonObject:
         if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is ...:
             return _with({"type": "array"}, "items", self.of(parts[0], depth + 1))
         schemas = [self.of(one, depth + 1) for one in parts]
+        if not schemas:
+            return {"type": "array", "maxItems": 0}
         return {"type": "array", "prefixItems": schemas, "minItems": len(parts), "items": False}
 
     def _of_class(self, found: ast.ClassDef, depth: int) -> JsonObject:
-        bases = {last_name(base) for base in found.bases}
-        if bases & _BASES_OF_ENUMERATIONS:
+        kind = self._kind_of(found, 0)
+        if kind == "enumeration":
             values = [
                 constant_of(line.value) for line in found.body if isinstance(line, ast.Assign)
             ]
-            return {"enum": [value for value in values if value is not _NO_VALUE]}
-        known = [self._of_name(base, depth + 1) for base in bases if base in self._classes]
-        decorators = {last_name(getattr(d, "func", d)) for d in found.decorator_list}
-        if not (bases & _BASES_OF_RECORDS or "dataclass" in decorators or known):
-            self.unknown[found.name] = None
-            return {}
-        if "NamedTuple" in bases:
+            return self._of_values(values)
+        if kind == "tuple":
             members = [line for line in found.body if isinstance(line, ast.AnnAssign)]
             return self._of_tuple([line.annotation for line in members], depth)
-        return self._of_record(found, known, depth)
+        if kind == "record":
+            return self._of_record(found, depth)
+        self.unknown[found.name] = None
+        return {}
 
-    def _of_record(self, found: ast.ClassDef, known: list[JsonObject], depth: int) -> JsonObject:
+    def _kind_of(self, found: ast.ClassDef, depth: int) -> str:
+        """What a class is by its bases, which may be classes of the file: empty for others."""
+        names = [last_name(base) for base in found.bases]
+        if any(name in _BASES_OF_ENUMERATIONS for name in names):
+            return "enumeration"
+        if "NamedTuple" in names:
+            return "tuple"
+        decorators = {last_name(getattr(d, "func", d)) for d in found.decorator_list}
+        if "TypedDict" in names or "dataclass" in decorators:
+            return "record"
+        if depth > MAXIMUM_DEPTH:
+            return ""
+        bases = [self._classes[name] for name in names if name in self._classes]
+        return next(filter(None, (self._kind_of(base, depth + 1) for base in bases)), "")
+
+    def _of_record(self, found: ast.ClassDef, depth: int) -> JsonObject:
         properties: dict[str, JsonValue] = {}
-        required: list[str] = []
-        for base in known:
-            inherited, needed = base.get("properties"), base.get("required")
-            if isinstance(inherited, Mapping) and isinstance(needed, list):
-                properties |= inherited
-                required += map(str, needed)
+        required: dict[str, None] = {}
+        for base in found.bases:
+            if last_name(base) in self._classes:
+                known = self._of_name(last_name(base), depth + 1)
+                inherited, needed = known.get("properties"), known.get("required")
+                if isinstance(inherited, Mapping) and isinstance(needed, list):
+                    properties |= inherited
+                    required |= dict.fromkeys(map(str, needed))
         is_total = not any(
             k.arg == "total" and isinstance(k.value, ast.Constant) and k.value.value is False
             for k in found.keywords
@@ -173,20 +207,20 @@ class AnnotationSchemas:
         for line in found.body:
             if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
                 continue
-            name = line.target.id
-            schema = self.of(line.annotation, depth + 1)
+            name, kind = line.target.id, line.annotation
+            outermost = last_name(kind.value if isinstance(kind, ast.Subscript) else kind)
+            if outermost in _NO_MEMBERS:
+                continue
+            schema = self.of(kind, depth + 1)
             if name in docs and "description" not in schema:
                 schema = {**schema, "description": docs[name]}
             properties[name] = schema
-            outermost = (
-                last_name(line.annotation.value)
-                if isinstance(line.annotation, ast.Subscript)
-                else ""
-            )
-            is_needed = is_total or outermost == "Required"
-            if is_needed and line.value is None and outermost != "NotRequired":
-                required.append(name)
-        return {"type": "object", "properties": properties, "required": required}
+            is_needed = (is_total or outermost == "Required") and outermost != "NotRequired"
+            if is_needed and line.value is None:
+                required[name] = None
+            else:
+                required.pop(name, None)
+        return {"type": "object", "properties": properties, "required": list(required)}
 
 
 def constant_of(expression: ast.expr | None) -> JsonValue:
@@ -256,10 +290,25 @@ def _union(schemas: list[JsonObject]) -> JsonObject:
     """Any of several schemas, as a list of types if they are no more than that."""
     if not all(schemas):
         return {}
-    if all(schema.keys() == {"type"} for schema in schemas):
-        return {"type": [schema["type"] for schema in schemas]}
+    flat: list[JsonObject] = []
+    for schema in schemas:
+        inner = schema.get("anyOf") if schema.keys() == {"anyOf"} else None
+        flat += [as_object(one) for one in inner] if isinstance(inner, list) else [schema]
+    if all(schema.keys() == {"type"} for schema in flat):
+        types = dict.fromkeys(name for schema in flat for name in _type_names(schema))
+        return {"type": list(types) if len(types) > 1 else next(iter(types))}
     null: JsonObject = {"type": "null"}
-    others = [schema for schema in schemas if schema != null]
-    if len(others) == 1 and null in schemas and isinstance(others[0].get("type"), str):
+    others = [schema for schema in flat if schema != null]
+    if len(others) == 1 and null in flat and isinstance(others[0].get("type"), str):
         return {**others[0], "type": [others[0]["type"], "null"]}
-    return {"anyOf": schemas}
+    return {"anyOf": [one for i, one in enumerate(flat) if one not in flat[:i]]}
+
+
+def nullable(schema: JsonObject) -> JsonObject:
+    """The schema, and null beside what it allows."""
+    return _union([schema, {"type": "null"}]) if schema else schema
+
+
+def _type_names(schema: JsonObject) -> list[str]:
+    declared = schema["type"]
+    return [declared] if isinstance(declared, str) else list(as_texts(declared))

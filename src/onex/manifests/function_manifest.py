@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml_rs
 
 from onex.domain.errors import DocumentError, UsageError
-from onex.domain.json_value import JsonObject, JsonValue, as_object
+from onex.domain.json_value import JsonValue, as_object
 from onex.domain.metadata import NodeMetadata
 from onex.domain.text_difference import json_difference
 from onex.manifests.function_signature import FunctionSignature
@@ -49,7 +49,9 @@ class FunctionPlace:
         """
         for path in sorted(self.file.absolute().parent.glob(f"*{MANIFEST_SUFFIX}")):
             document = read_yaml(path)
-            if self.file.name not in json.dumps(document.data.get("entrypoint")):
+            if self.file.name not in json.dumps(
+                document.data.get("entrypoint"), ensure_ascii=False
+            ):
                 continue
             reading = read_manifest(document)
             if reading.metadata is None:
@@ -106,7 +108,8 @@ def manifest_of(
 def drift(signature: FunctionSignature, metadata: NodeMetadata) -> list[str]:
     """How inputs and outputs of a manifest differ from what a function says, line by line.
 
-    A manifest may say more: descriptions, and limits such as ``minimum``, are its own.
+    A manifest may say more: descriptions, and limits such as ``minimum``, are its own, and so is
+    what the code says nothing of.
     """
     found: list[str] = []
     for kind, code, written in (
@@ -114,34 +117,67 @@ def drift(signature: FunctionSignature, metadata: NodeMetadata) -> list[str]:
         ("outputs", signature.outputs, metadata.outputs),
     ):
         if kind == "outputs" and not code:
+            if written and signature.result and signature.result.get("type") != "object":
+                found += [
+                    "outputs are declared, and the function returns:",
+                    f"+{json.dumps(_plain(signature.result))}",
+                ]
             continue
-        before, after = {kind: _common(written, code)}, {kind: _plain(code)}
-        found += json_difference(before, after, ("manifest", "code"))
+        names = dict.fromkeys([*code, *written])
+        before = {n: _said(written[n], code.get(n)) for n in names if n in written}
+        after = {name: _plain(code[name]) for name in names if name in code}
+        found += json_difference({kind: before}, {kind: after}, ("manifest", "code"))
     return found
 
 
-_OWN = frozenset({"description", "title", "examples"})
+_OWN = frozenset(
+    {
+        *("description", "title", "examples", "minimum", "maximum", "exclusiveMinimum"),
+        *("exclusiveMaximum", "minLength", "maxLength", "pattern", "minItems", "maxItems"),
+        *("uniqueItems", "multipleOf", "x-onex-access"),
+    }
+)
+"""What annotations do not say, so that a manifest says it on its own."""
 
 
 def _plain(value: JsonValue) -> JsonValue:
-    """Schemas without what is for people alone."""
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items() if k not in _OWN or isinstance(v, Mapping)}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+    """A schema without what is a manifest's own, with its lists of names in one order."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: _reduced(key, member, _plain)
+        for key, member in value.items()
+        if key not in _OWN and not (key == "required" and member is True)
+    }
 
 
-def _common(written: JsonObject, code: JsonObject) -> JsonObject:
-    """Of the manifest's members what the code could say too."""
-    return dict(_of_members(written, code))
-
-
-def _of_members(written: JsonObject, code: JsonObject) -> Iterator[tuple[str, JsonValue]]:
-    for name, schema in written.items():
-        said, own = code.get(name), _plain(schema)
-        if isinstance(said, Mapping) and isinstance(own, Mapping):
-            told = as_object(_plain(said))
-            # A type that the code leaves open may be narrowed in the manifest.
-            keys = told.keys() | {"type", "enum", "default", "required"} if told else {"default"}
-            yield name, {key: member for key, member in own.items() if key in keys}
+def _said(written: JsonValue, code: JsonValue) -> JsonValue:
+    """Of a schema in a manifest what the code could say too."""
+    if not isinstance(written, Mapping) or not isinstance(code, Mapping):
+        return _plain(written)
+    told = {key for key in code if key not in _OWN}
+    if told <= {"default", "required"}:
+        # The code says nothing of the type.
+        return {key: written[key] for key in written if key in told or key == "default"}
+    found: dict[str, JsonValue] = {}
+    for key, member in as_object(_plain(written)).items():
+        inner, mine = code.get(key), written[key]
+        if key == "properties" and isinstance(inner, Mapping) and isinstance(mine, Mapping):
+            found[key] = {name: _said(one, inner.get(name)) for name, one in mine.items()}
+        elif isinstance(inner, Mapping) and isinstance(mine, Mapping) and key != "default":
+            found[key] = _said(mine, inner)
         else:
-            yield name, own
+            found[key] = member
+    return found
+
+
+def _reduced(key: str, member: JsonValue, reduce: Callable[[JsonValue], JsonValue]) -> JsonValue:
+    if key in ("default", "const", "enum"):
+        return member
+    if key in ("required", "type") and isinstance(member, list | tuple):
+        return sorted(map(str, member))
+    if key == "properties" and isinstance(member, Mapping):
+        return {name: reduce(schema) for name, schema in member.items()}
+    if isinstance(member, list | tuple):
+        return [reduce(schema) for schema in member]
+    return reduce(member)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from onex.domain.errors import Location, Problem, Severity, UsageError
 from onex.domain.json_value import JsonObject, JsonValue
-from onex.domain.node_function import takes_context
-from onex.manifests.annotation_schema import AnnotationSchemas, constant_of, has_value
+from onex.domain.node_function import CONTEXT_NAMES, takes_context
+from onex.manifests.annotation_schema import AnnotationSchemas, constant_of, has_value, nullable
 
 MAXIMUM_SOURCE_BYTES = 512 * 1024
+MAXIMUM_DOC_CHARACTERS = 20_000
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -29,6 +30,7 @@ class FunctionSignature:
     """What a function says: its description, and JSON Schemas of inputs and of its result.
 
     ``outputs`` are the members of a result that is a mapping; empty for other results.
+    ``result`` is the schema of the whole result, empty if nothing is said of it.
     ``notes`` tell what could not be said.
     """
 
@@ -36,6 +38,7 @@ class FunctionSignature:
     description: str
     inputs: JsonObject
     outputs: JsonObject
+    result: JsonObject
     notes: tuple[Problem, ...]
 
 
@@ -54,14 +57,22 @@ def read_function(file: Path, name: str) -> FunctionSignature:
             hint="its functions are: " + (", ".join(functions) or "none"),
             location=Location(str(file)),
         )
-    return _Reader(file, module, functions[name]).read()
+    try:
+        return _Reader(file, module, functions[name]).read()
+    except (RecursionError, MemoryError) as error:
+        raise UsageError(
+            f"the types in {file} are nested too deeply", hint="write the manifest by hand"
+        ) from error
 
 
 def _parse(file: Path) -> ast.Module:
     try:
+        if not file.is_file():
+            raise UsageError(f"{file} is no file", hint="name a Python file: path.py:function")
         if file.stat().st_size > MAXIMUM_SOURCE_BYTES:
             raise UsageError(f"{file} is too large to be read", hint="name a smaller file")
-        return ast.parse(file.read_bytes(), str(file))
+        with file.open("rb") as source:
+            return ast.parse(source.read(MAXIMUM_SOURCE_BYTES + 1), str(file))
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}", hint="name a Python file: path.py:function"
@@ -84,17 +95,18 @@ class _Reader:
         self._notes: list[Problem] = []
 
     def read(self) -> FunctionSignature:
-        doc = ast.get_docstring(self._function) or ""
+        doc = (ast.get_docstring(self._function) or "")[:MAXIMUM_DOC_CHARACTERS]
         told = dict(_parameters_told(doc))
         inputs = {
             name: self._input(annotation, default, told.get(name))
             for name, annotation, default in self._parameters()
         }
-        outputs = self._outputs()
+        returned = self._schemas.of(self._function.returns)
+        outputs = self._outputs(returned)
         for name in self._schemas.unknown:
             self._note(f"{name} says nothing about JSON, so any value is allowed there")
         return FunctionSignature(
-            self._function.name, _summary(doc), inputs, outputs, tuple(self._notes)
+            self._function.name, _summary(doc), inputs, outputs, returned, tuple(self._notes)
         )
 
     def _note(self, message: str) -> None:
@@ -110,6 +122,9 @@ class _Reader:
         defaults: list[ast.expr | None] = [*[None] * missing, *arguments.defaults]
         pairs = list(zip(positional, defaults, strict=True))
         if pairs and _is_context(*pairs[0]):
+            name = pairs[0][0].arg
+            if name not in CONTEXT_NAMES or pairs[0][0].annotation is not None:
+                self._note(f"{name} is taken for the context of the execution, not for an input")
             pairs = pairs[1:]
             if pairs and pairs[0][0].arg in ("args", "inputs"):
                 self._note(f"{pairs[0][0].arg} takes all inputs at once, which are not described")
@@ -136,14 +151,16 @@ class _Reader:
             schema.setdefault("description", told)
         if default is not None:
             value = constant_of(default)
+            if value is None:
+                # A default of None allows it, whatever the annotation says (PEP 484).
+                schema = dict(nullable(schema))
             if has_value(value):
                 schema["default"] = value
             else:
-                schema["required"] = False
+                schema = _optional(schema)
         return schema
 
-    def _outputs(self) -> JsonObject:
-        returned = self._schemas.of(self._function.returns)
+    def _outputs(self, returned: JsonObject) -> JsonObject:
         properties = returned.get("properties")
         if not isinstance(properties, Mapping):
             if returned and returned.get("type") != "null":
@@ -154,8 +171,13 @@ class _Reader:
         outputs: dict[str, JsonValue] = {}
         for name, schema in properties.items():
             member = dict(schema) if isinstance(schema, Mapping) else {}
-            outputs[name] = member if name in needed else {**member, "required": False}
+            outputs[name] = member if name in needed else _optional(member)
         return outputs
+
+
+def _optional(schema: JsonObject) -> dict[str, JsonValue]:
+    """A member that may be left out; ``required`` of a schema itself is a list of its members."""
+    return {"required": False} | ({"allOf": [schema]} if "required" in schema else dict(schema))
 
 
 def _is_context(parameter: ast.arg, default: ast.expr | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -73,7 +74,14 @@ def write_files(found: list[NewFile]) -> None:
                 location=Location(str(file.path)),
             )
     written: list[Path] = []
+    made: list[Path] = []
+    # The folder of a node is its own, and one of two who make it at once gets it.
+    own = dict.fromkeys(f.path.parent for f in found if f.path.name.endswith(".onex.yaml"))
     try:
+        for folder in own:
+            make_folder(folder.parent)
+            folder.mkdir()
+            made.append(folder)
         for file in found:
             make_folder(file.path.parent)
             mode = 0o777 if file.is_program else 0o666
@@ -82,23 +90,22 @@ def write_files(found: list[NewFile]) -> None:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(file.content)
     except FileExistsError as error:
-        _remove(written)
+        _remove(written, made)
         raise FolderNotEmptyError(
             f"{error.filename} is there already", hint="choose another name"
         ) from error
     except BaseException:
         # Nothing half made stands in the way of the next try.
-        _remove(written)
+        _remove(written, made)
         raise
 
 
-def _remove(written: list[Path]) -> None:
-    for path in reversed(written):
+def _remove(written: list[Path], made: list[Path]) -> None:
+    for path in written:
         path.unlink(missing_ok=True)
-        try:
-            path.parent.rmdir()
-        except OSError:
-            continue
+    for folder in [*(path.parent for path in written), *made]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -134,7 +141,9 @@ def _filled(folder: Path, name: str, root: Path, values: Mapping[str, str]) -> N
             text = _UUID_TEMPLATE.sub(values["UUID"], text)
             text = _LIFECYCLE.sub("lifecycle: draft", text)
         filled = text.encode()
-    return NewFile(root / _fill(name, values), filled, os.access(source, os.X_OK))
+    # Only the name of the node, which is a plain word, becomes part of a path.
+    path = root / name.replace(NODE_NAME, values["NODE_NAME"])
+    return NewFile(path, filled, os.access(source, os.X_OK))
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

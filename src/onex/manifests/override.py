@@ -56,7 +56,7 @@ def find_manifest(path: Path) -> Path:
     if len(found) != 1:
         raise UsageError(
             f"{path} has {len(found)} manifests" if path.is_dir() else f"{path} does not exist",
-            hint="name a version such as 1.2.3, a manifest, or a folder with one manifest",
+            hint="name a manifest, or a folder with one manifest",
         )
     return found[0]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from onex.domain.errors import (
     ResolutionError,
     UsageError,
 )
-from onex.domain.reference import NodeRef
+from onex.domain.reference import NodeId, NodeRef
 from onex.domain.template import INPUT_NAME
 from onex.domain.workflow import Workflow
 from onex.manifests.workflow_file import load_workflow, locate_nodes
@@ -51,11 +51,12 @@ class RunTarget:
             return cls(target)
         if isinstance(target, NodeRef):
             return cls(_workflow_of_node(target, input_names))
-        if is_workflow_file(target) or Path(target).is_file():
+        if is_workflow_file(target) or _is_file(target):
             file = Path(target)
-            if not file.exists():
+            if not _is_file(target):
+                what = "is a folder" if file.is_dir() else "does not exist"
                 raise PathNotReadableError(
-                    f"{file} does not exist", hint="check the path", location=Location(str(file))
+                    f"{file} {what}", hint="name a workflow file", location=Location(str(file))
                 )
             return cls(load_workflow(file), file)
         return cls(_workflow_of_node(NodeRef.parse(os.fspath(target)), input_names))
@@ -66,9 +67,27 @@ class RunTarget:
         with places_of(self.file):
             yield
 
+    def naming(self, nodes: Mapping[NodeRef, NodeId]) -> RunTarget:
+        """The same with the full names of nodes in the place of references to them."""
+        steps = {
+            name: replace(step, node=replace(step.node, type=found.type, name=found.namespace))
+            if (found := nodes.get(step.node)) is not None
+            else step
+            for name, step in self.workflow.steps.items()
+        }
+        return replace(self, workflow=replace(self.workflow, steps=steps))
+
     def name_in_lock(self, folder: Path) -> str:
         """What a lock in a folder calls the workflow; empty for one without a file."""
         return "" if self.file is None else name_of_workflow(self.file, folder)
+
+
+def _is_file(target: str | os.PathLike[str]) -> bool:
+    try:
+        return Path(target).exists() and not Path(target).is_dir()
+    except (OSError, ValueError):
+        # What cannot be the name of a file is none.
+        return False
 
 
 def is_workflow_file(target: str | os.PathLike[str]) -> bool:
@@ -78,7 +97,9 @@ def is_workflow_file(target: str | os.PathLike[str]) -> bool:
 
 def name_of_workflow(file: Path, folder: Path) -> str:
     """What a lock in a folder calls a workflow."""
-    return Path(os.path.relpath(file, folder)).as_posix()
+    # By the real folders, so that a link to the project changes nothing.
+    real = os.path.join(os.path.realpath(file.parent), file.name)  # noqa: PTH118 - a text
+    return Path(os.path.relpath(real, os.path.realpath(folder))).as_posix()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from onex.resolver.dependency_graph import DependencyGraph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DependencyResolution:
     """The chosen version of every node that is needed, and an order that respects needs.
 
@@ -45,6 +45,11 @@ class DependencyResolution:
     requirements: Mapping[str, VersionConstraint]
     needs: Mapping[str, Mapping[str, VersionConstraint]]
     overrides: Mapping[NodeId, RegisteredNode] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        chosen = ", ".join(str(node.metadata.node_version) for node in self.execution_order[:10])
+        more = ", ..." if len(self.execution_order) > 10 else ""
+        return f"<DependencyResolution {chosen}{more}>"
 
     @property
     def graph(self) -> DependencyGraph:

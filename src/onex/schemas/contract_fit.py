@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.metadata import NodeMetadata
+from onex.domain.template import INPUT_NAME
 from onex.schemas.node_schemas import is_required, object_schema
 from onex.schemas.step_types import conflict
 
@@ -183,6 +184,9 @@ def _values(given: _Given) -> Iterator[tuple[str, JsonObject]]:
     properties = given.schema.get("properties")
     if isinstance(properties, Mapping):
         for name, schema in properties.items():
+            if not INPUT_NAME.fullmatch(name):
+                # No reference of a workflow can name it.
+                continue
             yield f"{given.reference}.{name}", schema if isinstance(schema, Mapping) else _NO_SCHEMA
 
 
@@ -242,7 +246,8 @@ def propose_workflow(nodes: Sequence[NodeMetadata]) -> ProposedWorkflow:
             body = schema if isinstance(schema, Mapping) else _NO_SCHEMA
             if wanted in links or not is_required(body):
                 continue
-            known = wanted if inputs.get(wanted, body) == body else f"{name}_{wanted}"
+            plain = _plain_name(wanted)
+            known = plain if inputs.get(plain, body) == body else f"{name}_{plain}"
             inputs[known] = body
             links[wanted] = Link(wanted, f"inputs.{known}", 0, "no step before gives it")
         ordered = {wanted: links[wanted] for wanted in node.inputs if wanted in links}
@@ -254,11 +259,16 @@ def propose_workflow(nodes: Sequence[NodeMetadata]) -> ProposedWorkflow:
     return ProposedWorkflow(steps, inputs)
 
 
+def _plain_name(name: str) -> str:
+    """A name that references can use, like the given one."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)
+    return plain if INPUT_NAME.fullmatch(plain) else f"_{plain}"
+
+
 def _step_names(nodes: Sequence[NodeMetadata]) -> list[str]:
     found: list[str] = []
     for node in nodes:
-        plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in node.name)
-        base = plain if plain[:1].isalpha() else f"step_{plain}"
+        base = _plain_name(node.name)
         name, number = base, 2
         while name in found:
             name, number = f"{base}_{number}", number + 1

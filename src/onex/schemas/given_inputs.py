@@ -34,11 +34,14 @@ class GivenInputs:
 
     @classmethod
     def of(cls, inputs: Inputs | None) -> GivenInputs:
-        """Inputs as a program gives them; paths are given on as texts."""
+        """Inputs as a program gives them; paths are given on as texts.
+
+        Raises:
+            WorkflowInputError: a value is of a type that JSON cannot hold.
+        """
         if isinstance(inputs, GivenInputs):
             return inputs
-        given = inputs or {}
-        return cls({n: os.fspath(v) if isinstance(v, Path) else v for n, v in given.items()})
+        return cls({name: _plain(name, value) for name, value in (inputs or {}).items()})
 
     @property
     def names(self) -> Sequence[str]:
@@ -60,6 +63,22 @@ class GivenInputs:
             for name, text in self.texts.items()
         }
         return {**self.values, **read}
+
+
+def _plain(name: str, value: object) -> JsonValue:
+    """A value of a program as JSON."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Path):
+        return os.fspath(value)
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _plain(name, member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, member) for member in value]
+    raise WorkflowInputError(
+        f"the input {name} holds a value of type {type(value).__name__}, which JSON cannot hold",
+        hint="give texts, numbers, lists and mappings with texts as keys",
+    )
 
 
 def _schema_of(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from onex.domain.json_value import JsonValue
 from onex.schemas.contract_fit import ProposedStep, ProposedWorkflow
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
+_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+"""What YAML 1.1 or 1.2 reads as something else than a text."""
 
 
 def workflow_text(proposed: ProposedWorkflow, name: str) -> str:
@@ -23,18 +28,18 @@ def _lines(proposed: ProposedWorkflow, name: str) -> Iterator[str]:
     if proposed.inputs:
         yield "inputs:"
         for wanted, schema in proposed.inputs.items():
-            yield f"  {wanted}: {_json(schema)}"
+            yield f"  {_key(wanted)}: {_json(schema)}"
         yield ""
     yield "steps:"
     for step in proposed.steps:
         yield from _step(step)
     yield "outputs:"
     last = proposed.steps[-1].id
-    yield f"  {last}: ${{{{ steps.{last} }}}}"
+    yield f"  {_key(last)}: ${{{{ steps.{last} }}}}"
 
 
 def _step(step: ProposedStep) -> Iterator[str]:
-    yield f"  {step.id}:"
+    yield f"  {_key(step.id)}:"
     yield f"    node: {step.node.node}@^{step.node.version}"
     if step.foreach is not None:
         yield f"    # {step.foreach} is a list, so the node is called for each of its members."
@@ -43,8 +48,14 @@ def _step(step: ProposedStep) -> Iterator[str]:
         yield "    with:"
         for name, link in step.arguments.items():
             yield f"      # {link.reason}"
-            yield f"      {name}: ${{{{ {link.value} }}}}"
+            yield f"      {_key(name)}: ${{{{ {link.value} }}}}"
     yield ""
+
+
+def _key(name: str) -> str:
+    """A key as it is, if YAML reads it as a text then; else in quotes."""
+    is_plain = _PLAIN.fullmatch(name) is not None and name.lower() not in _WORDS
+    return name if is_plain else _json(name)
 
 
 def _json(value: JsonValue) -> str:

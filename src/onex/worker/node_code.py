@@ -61,10 +61,8 @@ class NodeCode:
             found = getattr(found, name, None)
         if not callable(found):
             raise NodeCodeError("load", f"{file.name} defines no callable {callable_name!r}")
-        self._takes_one_mapping = _takes_one_mapping(found)
-        self._function: Callable[..., object] = found
-        if not self._takes_one_mapping and is_plain(found):
-            self._function = PlainFunction(found)
+        self._function: Callable[..., object] = PlainFunction(found) if is_plain(found) else found
+        self._takes_one_mapping = _takes_one_mapping(self._function)
 
     def call(self, context: ExecutionContext, inputs: JsonObject) -> JsonValue:
         """Call the node with its inputs, wait for what it awaits, and check that it is JSON.

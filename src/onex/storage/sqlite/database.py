@@ -273,6 +273,11 @@ def storage_error(path: Path, error: sqlite3.DatabaseError | OSError) -> Storage
                 f"{path} cannot be used: {error.strerror}",
                 hint="check that the folder can be written, or use --home",
             )
+        case sqlite3.ProgrammingError():
+            return StorageError(
+                f"{path} is used by another thread than the one that opened it",
+                hint="open a Registry in each thread, or use its arun",
+            )
         case sqlite3.OperationalError():
             if "locked" in str(error):
                 hint = "another onex is writing; wait for it to end"
