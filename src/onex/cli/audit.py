@@ -32,11 +32,17 @@ def audit_group() -> None:
 @click.option("--actor", metavar="GLOB", help="A user, or a token; with or without its address.")
 @click.option("--object", "object_name", metavar="GLOB", help="Such as 'tool://atlas.*'.")
 @click.option("--action", metavar="GLOB", help="Such as 'node.*' or 'access.*'.")
-@click.option("--outcome", type=click.Choice([ALLOWED, REFUSED]))
+@click.option(
+    "--outcome",
+    type=click.Choice([ALLOWED, REFUSED]),
+    help="Only what was allowed, or only what was refused.",
+)
 @click.option("--since", metavar="WHEN", help="A date (its beginning, in UTC) or a time.")
 @click.option("--until", metavar="WHEN", help="A date (its end, in UTC) or a time.")
 @click.option("--after", "after", type=click.IntRange(0), default=0, help="Entries behind this.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to show."
+)
 @home_option
 @output_options
 def log(

@@ -15,7 +15,7 @@ from onex.registry import Registry
 
 @click.group()
 def cache() -> None:
-    """Answers that are kept, so that they need not be found again."""
+    """What onex remembers to be faster: resolved versions, and files of remotes."""
 
 
 @cache.command()
@@ -79,7 +79,13 @@ def clear(output: Output, home: Path | None) -> None:
 
 
 @cache.command()
-@click.option("--unused-days", type=click.FloatRange(0), default=30, show_default=True)
+@click.option(
+    "--unused-days",
+    type=click.FloatRange(0),
+    default=30,
+    show_default=True,
+    help="How long nothing used them.",
+)
 @home_option
 @output_options
 def collect(output: Output, unused_days: float, home: Path | None) -> None:

@@ -199,7 +199,7 @@ def graph(output: Output, targets: tuple[str, ...], drawing: str, home: Path | N
 @home_option
 @output_options
 def compat(output: Output, reference: str, home: Path | None) -> None:
-    """Show which dependents would take which version of a node."""
+    """Show for each version of a node which of the nodes that need it accept that version."""
     with Registry.open(home) as registry:
         node = registry.node(NodeRef.parse(reference))
         found = registry.compatibility(node)

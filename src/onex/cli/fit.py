@@ -22,7 +22,9 @@ from onex.schemas.workflow_text import workflow_text
 
 @click.command()
 @click.argument("reference", metavar="REF")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many to show."
+)
 @home_option
 @output_options
 def fit(output: Output, reference: str, limit: int, home: Path | None) -> None:

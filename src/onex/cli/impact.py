@@ -32,7 +32,7 @@ _STYLES = {"moves": "green", "held": "yellow", "breaks": "red", "unresolved": "d
 @home_option
 @output_options
 def impact(output: Output, proposed: str, workflows: tuple[str, ...], home: Path | None) -> int:
-    """Show what a version does to everyone who needs the node.
+    """Show what would break or change if a new version of a node were used.
 
     Each dependent and each workflow is resolved without the version and with it:
     it moves, it is held, or it breaks. The version may be registered, or be

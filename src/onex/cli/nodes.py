@@ -33,13 +33,21 @@ from onex.storage.query import MetadataQuery
 @click.option("--author", help="Only nodes of this author.")
 @click.option("--version", "version", metavar="CONSTRAINT", help="Only versions that meet this.")
 @click.option("--facets", is_flag=True, help="Show how many nodes have each type, tag and so on.")
-@click.option("--lifecycle", type=click.Choice([state.value for state in Lifecycle]))
+@click.option(
+    "--lifecycle",
+    type=click.Choice([state.value for state in Lifecycle]),
+    help="Only versions in this state.",
+)
 @click.option("--source", help="Only nodes from this source.")
 @click.option("--trust", type=click.Choice([level.value for level in TrustLevel]),
               help="Only nodes of this level of trust.")  # fmt: skip
 @click.option("--all-versions", is_flag=True, help="Every version, not only the best of each node.")
 @click.option("--limit", type=click.IntRange(1, 10_000), help="How many to list.")
-@click.option("--cursor", help='Go on after the page whose "next" this is.')
+@click.option(
+    "--cursor",
+    metavar="NEXT",
+    help='With --limit, the next page: what stood under "next" of the page before.',
+)
 @home_option
 @output_options
 def list_nodes(
@@ -147,7 +155,9 @@ def _state(node: RegisteredNode) -> str:
 @click.option("--type", "node_type", help="Only nodes of this type, such as tool.")
 @click.option("--tag", "tags", multiple=True, help="Only nodes with this tag; may be repeated.")
 @click.option("--all-versions", is_flag=True, help="Every version, not only the best of each node.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to list."
+)
 @click.option("--remote", metavar="REMOTE", help="Search there.")
 @home_option
 @output_options

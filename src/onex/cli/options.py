@@ -51,7 +51,8 @@ def access_options(command: Callable[P, R]) -> Callable[P, R]:
     @click.option(
         "--isolation",
         type=click.Choice([level.value for level in IsolationLevel]),
-        help="How far nodes are kept apart; by default strict, or as the run was that goes on.",
+        help="strict: the system confines nodes. process: a process of their own, without that."
+        " inline: in this process, for code of your own. By default as strict as can be had.",
     )
     @click.option(
         "--allow",
@@ -106,11 +107,11 @@ no_home_option = click.option(
     "--home",
     type=click.Path(),
     expose_value=False,
-    help="Taken by every command; this one keeps no state.",
+    help="Taken by every command, and not used by this one.",
 )
 
 home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of the registry's state.",
+    help="The folder in which the registry keeps its databases; by default .onex of the project.",
 )

@@ -15,7 +15,12 @@ from onex.registry import Registry
 
 @click.command()
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
-@click.option("--lock", "lock_file", type=click.Path(path_type=Path), help="Prefer its versions.")
+@click.option(
+    "--lock",
+    "lock_file",
+    type=click.Path(path_type=Path),
+    help="Keep to the versions in this lock file, if they fit.",
+)
 @override_option
 @click.option(
     "--as-of",

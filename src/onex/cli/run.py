@@ -43,9 +43,19 @@ _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
 
 @click.command()
 @click.argument("target", required=False, metavar="WORKFLOW|REF")
-@click.option("-i", "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="One input.")
 @click.option(
-    "--inputs", "inputs_file", type=click.Path(path_type=Path), help="A JSON or YAML file."
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An input of the workflow or node, such as -i top=10; may be repeated.",
+)
+@click.option(
+    "--inputs",
+    "inputs_file",
+    type=click.Path(path_type=Path),
+    help="Take inputs from a JSON or YAML file.",
 )
 @click.option("--args", "arguments", metavar="JSON", help="All inputs as one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing.")
@@ -59,7 +69,7 @@ _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})
     "--lock",
     "lock_file",
     type=click.Path(path_type=Path),
-    help="By default the project's onex.lock.",
+    help="Run the versions in this lock file; by default in the project's onex.lock, if any.",
 )
 @override_option
 @click.option(

@@ -37,7 +37,13 @@ runs.add_command(watch)
 
 
 @runs.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many to list.",
+)
 @click.option("--status", type=click.Choice([s.value for s in RunStatus]), help="Only such runs.")
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow, or node.")
 @click.option("--since", metavar="WHEN", help="A date or time, or how long ago: 2d, 12h, 30m.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import ipaddress
 import os
@@ -23,7 +24,13 @@ from onex.registry import Registry
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8351, show_default=True,
               help="0 takes a free one.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="How many processes answer.",
+)
 @click.option("--public-name", "names", multiple=True, metavar="NAME",
               help="A host name that it answers for, beside its address.")  # fmt: skip
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False), help="For TLS.")
@@ -94,7 +101,9 @@ def serve(
         if token:
             output.line(f"the admin token, shown this once: {token}")
 
-    serve(settings, Listening(host, port, workers, tls), ready)
+    # Ctrl-C is how it ends.
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(settings, Listening(host, port, workers, tls), ready)
 
 
 def require_server() -> None:

@@ -66,7 +66,12 @@ def list_sources(output: Output, with_known: bool, home: Path | None) -> None:
 @sources.command()
 @click.argument("path", required=False)
 @click.option("--name", help="By default the path, or the kind.")
-@click.option("--kind", default="filesystem", show_default=True)
+@click.option(
+    "--kind",
+    default="filesystem",
+    show_default=True,
+    help="filesystem for a folder, package for installed Python packages.",
+)
 @click.option("--namespace", "namespaces", multiple=True, help="Bind this namespace to the source.")
 @click.option("--blocks", is_flag=True, help="Read metadata blocks of text files too.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds it may take.")

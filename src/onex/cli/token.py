@@ -21,7 +21,7 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice([str(role) for role in Role]), default="reader",
-              show_default=True)  # fmt: skip
+              show_default=True, help="What its bearer may do.")  # fmt: skip
 @click.option("--namespace", "namespaces", multiple=True, metavar="PATTERN",
               help="acme or acme.*; by default every namespace.")  # fmt: skip
 @click.option("--days", type=click.FloatRange(0, 3660, min_open=True), help="How long it is good.")

@@ -23,7 +23,13 @@ from onex.registry import Registry
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="a free one",
+    help="The port of 127.0.0.1 to listen on.",
+)
 @click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
 @home_option
 @output_options
@@ -58,7 +64,7 @@ def ui(output: Output, port: int, no_browser: bool, home: Path | None) -> None:
 
     # The server ends by the signal again when it is done, and nothing would be cleaned up then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with contextlib.ExitStack() as opening:
+    with contextlib.ExitStack() as opening, contextlib.suppress(KeyboardInterrupt):
         serve(settings, Listening("127.0.0.1", port), ready)
 
 
