@@ -8,10 +8,11 @@ BIN := .venv/bin
 INSTALL := scripts/install $(BIN)/python $(WHEELS)
 TEST := $(BIN)/pytest -m 'not slow' --ignore=tests/crash --numprocesses=logical --dist=worksteal
 
-.PHONY: demo test coverage check slow fuzz lint format requirements clean
+.PHONY: demo test coverage check slow fuzz lint format docs requirements clean
 
 demo: .venv/runtime
 	$(BIN)/onex demo onex-demo
+	@echo 'to use onex in this shell: export PATH="$(CURDIR)/$(BIN):$$PATH"'
 
 test: .venv/dev .venv/corpus
 	$(TEST)
@@ -40,6 +41,12 @@ lint: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The documentation as a site in docs-site/, with a reference made from the code.
+docs: .venv/dev
+	$(BIN)/python scripts/write_reference.py
+	$(BIN)/sphinx-build -W -q -b html docs docs-site
+	@echo open docs-site/index.html
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "onex-registry needs Python 3.11 or newer on PATH"; exit 1; }
@@ -80,4 +87,4 @@ requirements:
 		--no-annotate --no-deps - -o requirements/corpus.txt
 
 clean:
-	rm -rf .venv onex-demo .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv onex-demo docs-site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -63,6 +63,7 @@ def test_every_command_of_the_tour(tmp_path: Path, environment: dict[str, str]) 
     greeting = printed["onex run greeter.workflow.yaml --input who=reader"]
     assert "Hello, reader!" in greeting
     assert "from the cache" in greeting
+    assert '"HELLO, WORLD!!"' in printed["cat out/outputs.json"]
     assert "tool://local.greeter@1.0.0" in printed["onex resolve greeter"]
     assert "tool://local.greeter@0.1.0" in printed["onex resolve 'tool://local.greeter@^0.1'"]
     assert "results came from the cache" in printed["onex demo atlas"]
@@ -74,7 +75,8 @@ def test_every_command_of_the_tour(tmp_path: Path, environment: dict[str, str]) 
         [sys.executable, "-c", program], cwd=tmp_path, env=environment,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.stdout == "{'tool://local.greeter': '0.1.0'}\n", done.stderr
+    # The lock of the project is honoured, so the version is the one that was chosen there.
+    assert done.stdout == "{'greeting': 'Hello, Ada!'}\n", done.stderr
 
 
 @pytest.mark.slow
