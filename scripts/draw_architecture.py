@@ -29,6 +29,8 @@ SAYS = {
     "cli": "one module a command group",
     "server": "HTTP: index and interface",
     "monitoring": "metrics of state, health",
+    "pytest_plugin": "the fixture of pytest",
+    "testing": "a registry for one test",
     "registry": "the facade: verbs and parts",
     "backup": "the whole in one folder",
     "execution": "the run: state machine and loop",

@@ -20,12 +20,17 @@ def test_imports_point_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_a_worker_imports_the_standard_library_and_three_modules_of_the_domain() -> None:
+def test_a_worker_imports_the_standard_library_and_four_modules_of_the_domain() -> None:
     graph = grimp.build_graph("onex", include_external_packages=True, cache_dir=None)
     inside = {"onex.worker", *graph.find_descendants("onex.worker")}
     imported = {m for module in inside for m in graph.find_modules_directly_imported_by(module)}
     ours = {module for module in imported - inside if module.startswith("onex.")}
-    assert ours == {"onex.domain.json_value", "onex.domain.permission", "onex.domain.errors"}
+    assert ours == {
+        "onex.domain.json_value",
+        "onex.domain.permission",
+        "onex.domain.errors",
+        "onex.domain.node_function",
+    }
     others = {module.partition(".")[0] for module in imported} - {"onex"}
     assert others <= sys.stdlib_module_names
 

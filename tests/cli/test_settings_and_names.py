@@ -248,9 +248,13 @@ def test_commands_options_and_nodes_are_completed(project: Project) -> None:
     assert complete(project, "onex nothing x") == []
     assert complete(project, "") == [*command_names(), "list-nodes", "node-info"]
     # Bash replaces the part after the last of its word breaks alone.
-    assert complete(project, "onex show echo@1", "1") == ["1.1.0", "1.0.0"]
-    assert complete(project, "onex show tool://test.ec", "//test.ec") == ["//test.echo"]
-    assert complete(project, "onex show echo@", "@") == ["1.1.0", "1.0.0"]
+    breaks = " \t\n\"'@><=;|&(:"
+    assert complete(project, "onex show echo@1", breaks) == ["1.1.0", "1.0.0"]
+    assert complete(project, "onex show tool://test.ec", breaks) == ["//test.echo"]
+    assert complete(project, "onex show echo@", breaks) == ["1.1.0", "1.0.0"]
+    assert complete(project, "onex run ec", breaks) == ["echo"]
+    # Whoever took the colon out of the breaks gets whole names.
+    assert complete(project, "onex show tool://test.ec", " =@") == ["tool://test.echo"]
 
 
 def test_completion_finds_the_registry_that_a_command_would_use(project: Project) -> None:
@@ -277,7 +281,7 @@ def test_bash_completes_a_line(project: Project) -> None:
     folder.mkdir()
     (folder / "onex").write_text('#!/bin/sh\nexec "$PYTHON" -m onex "$@"\n')
     (folder / "onex").chmod(0o755)
-    line = "COMP_LINE='onex run ec' COMP_POINT=11 COMP_CWORD=2 COMP_WORDS=(onex run ec)"
+    line = "COMP_LINE='onex run ec' COMP_POINT=11"
     done = subprocess.run(
         ["bash", "-c", f"{script}\n{line}\n_onex_complete\necho \"${{COMPREPLY[@]}}\""],
         cwd=project.root, capture_output=True, text=True, timeout=60, check=True,

@@ -13,27 +13,22 @@ from onex.cli.command_table import ALIASES, TAKE_REFERENCES, command_names, targ
 COMPLETE = "__complete"
 """The hidden command that the scripts of ``onex completion`` call, with what ``complete`` takes."""
 
-_BREAKS = ("@", ":", "=")
 
-
-def complete(line: str, replaced: str | None = None) -> list[str]:
+def complete(line: str, breaks: str = "") -> list[str]:
     """What may stand in the place of the last word of a line.
 
     Args:
         line: what was written up to the cursor.
-        replaced: the part of the last word that the shell replaces, which in bash begins after
-            the last ``:``, ``@`` or ``=``; by default all of it.
+        breaks: characters after the last of which the shell replaces the word, as the
+            variable COMP_WORDBREAKS of bash has them; other shells replace all of it.
     """
     words = line.split()
     word = "" if line[-1:].isspace() else words.pop() if words else ""
     # Another command may stand before: sudo, time, or a variable that is set.
     start = next((i for i, text in enumerate(words) if _is_onex(text)), 0)
+    kept = max((word.rfind(mark) + 1 for mark in breaks if not mark.isspace()), default=0)
     found = [text for text in _candidates(words[start + 1 :], word) if text.startswith(word)]
-    if replaced is not None:
-        part = "" if replaced in _BREAKS else replaced
-        kept = len(word) - len(part) if word.endswith(part) else 0
-        found = [text[kept:] for text in found]
-    return found
+    return [text[kept:] for text in found]
 
 
 def _is_onex(word: str) -> bool:

@@ -12,8 +12,8 @@ _SCRIPTS = {
     "bash": f"""\
 _onex_complete() {{
     local IFS=$'\\n'
-    local line="${{COMP_LINE:0:$COMP_POINT}}" word="${{COMP_WORDS[COMP_CWORD]}}"
-    COMPREPLY=($(onex {COMPLETE} "$line" "$word" 2>/dev/null))
+    local line="${{COMP_LINE:0:$COMP_POINT}}"
+    COMPREPLY=($(onex {COMPLETE} "$line" "$COMP_WORDBREAKS" 2>/dev/null))
 }}
 complete -o default -F _onex_complete onex onexr
 """,

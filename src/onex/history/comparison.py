@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onex.domain.artifact_records import without_paths
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.result import NodeExecutionResult
 from onex.domain.text_difference import json_difference
-from onex.domain.workflow import is_child, step_of
+from onex.domain.workflow import index_of, is_child, step_of
 from onex.history.journal import RunRecord
 
 
@@ -111,12 +111,14 @@ def _seconds(result: NodeExecutionResult | None) -> float | None:
 
 def _output(steps: Mapping[str, NodeExecutionResult], name: str) -> JsonValue:
     """The output of a step, or the outputs of its calls in their order."""
-    calls = list(_calls(steps, name))
+    calls = _calls(steps, name)
     if calls:
         return [without_paths(call.output) for call in calls]
     result = steps.get(name)
     return None if result is None else without_paths(result.output)
 
 
-def _calls(steps: Mapping[str, NodeExecutionResult], name: str) -> Iterator[NodeExecutionResult]:
-    return (result for call, result in steps.items() if is_child(call) and step_of(call) == name)
+def _calls(steps: Mapping[str, NodeExecutionResult], name: str) -> list[NodeExecutionResult]:
+    """The calls of a fan-out step by their place, whichever ended first."""
+    calls = [call for call in steps if is_child(call) and step_of(call) == name]
+    return [steps[call] for call in sorted(calls, key=index_of)]
