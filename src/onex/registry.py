@@ -25,7 +25,7 @@ from onex.configuration.loading import load_configuration
 from onex.configuration.settings import Configuration
 from onex.discovery.registered_sources import RegisteredSources
 from onex.discovery.scan_report import ScanReport, broken_manifests_told
-from onex.domain.errors import NodeNotFoundError, Problem, ResolutionError
+from onex.domain.errors import NodeNotFoundError, Problem, ResolutionError, UsageError
 from onex.domain.event import Event
 from onex.domain.evidence import TrustLevel
 from onex.domain.grant import RunAccess
@@ -45,7 +45,7 @@ from onex.resolution.impact import VersionImpact
 from onex.resolution.locking import locked_request, read_lockfile
 from onex.resolution.look_alike_warnings import look_alike_warnings
 from onex.resolution.node_details import NodeDetails
-from onex.resolution.run_target import Runnable, RunTarget
+from onex.resolution.run_target import Runnable, RunTarget, is_workflow_file
 from onex.resolution.version_admission import VersionAdmission
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
@@ -923,6 +923,11 @@ def call(reference: NodeRef | str, /, **inputs: JsonValue | Path) -> JsonValue:
 
     Raises as ``Registry.run`` and ``RunResult.raise_for_status``.
     """
+    if isinstance(reference, str) and is_workflow_file(reference):
+        raise UsageError(
+            f"{reference} is a workflow, and call takes a node",
+            hint="write Registry.open().run(...), whose result has the outputs",
+        )
     with Registry.open() as registry:
         result = registry.run(reference, inputs).raise_for_status()
         return result["node"].output

@@ -124,6 +124,49 @@ def test_drift_between_code_and_manifest_is_told(project: Project) -> None:
         assert any(line.startswith("+") for line in told.json["difference"])
 
 
+def test_a_manifest_takes_over_what_the_code_says(project: Project) -> None:
+    file = project.write("tools/clean.py", CLEAN)
+    command = ("new", "--from", "tools/clean.py:clean")
+    assert project.onex_here(*command, "--update").code == 2
+    assert project.onex_here(*command).code == 0
+    manifest = project.root / "tools" / "clean.onex.yaml"
+    text = manifest.read_text()
+    head = text.replace("lifecycle: draft", "lifecycle: draft  # for now").replace(
+        "description: How many.", "description: Mine.\n    minimum: 1"
+    )
+    manifest.write_text(head + "tags2: 1\n")
+    assert project.onex_here(*command, "--update", "--json").json["changed"] in (True, False)
+    file.write_text(
+        CLEAN.replace("top: Annotated[int", "top: Annotated[float").replace(
+            "lines: int", "lines: str"
+        )
+    )
+    assert project.onex_here(*command, "--check").code == 4
+    assert "MAN019" in project.onex_here("validate", "tools").stderr
+    assert project.onex_here(*command, "--update", "--json").json["changed"] is True
+    assert project.onex_here(*command, "--check").code == 0
+    assert "MAN019" not in project.onex_here("validate", "tools").stderr
+    after = manifest.read_text()
+    for kept in (
+        "lifecycle: draft  # for now",
+        "minimum: 1",
+        "tags2: 1",
+        "# examples:",
+        "type: number",
+    ):
+        assert kept in after
+    uuid = next(line for line in text.splitlines() if line.startswith("uuid"))
+    assert uuid in after
+
+
+def test_a_second_node_in_a_folder_is_warned_of(project: Project) -> None:
+    project.write("tools/helper.py", "def h(): ...\n")
+    project.write("tools/up.py", "from helper import h\ndef up(text: str) -> str: ...\n")
+    project.write("tools/lo.py", "def lo(text: str) -> str: ...\n")
+    assert "helper" not in project.onex_here("new", "--from", "tools/up.py:up").stderr
+    assert "up.py imports helper" in project.onex_here("new", "--from", "tools/lo.py:lo").stderr
+
+
 @pytest.mark.parametrize("place", ["tools/clean.py", "clean.py:nothing", "tools/clean.txt:f", ":f"])
 def test_what_names_no_function_is_refused(project: Project, place: str) -> None:
     project.write("clean.py", CLEAN)

@@ -33,5 +33,5 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "reference" / "commands.html").read_text(encoding="utf-8")
-    assert "onex run report.workflow.yaml" in page
+    assert "report.workflow.yaml" in page
     assert (tmp_path / "index.html").exists()

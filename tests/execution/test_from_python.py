@@ -141,8 +141,10 @@ def test_a_call_in_a_script_returns_the_output_or_raises(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(project.root)
     assert onex.call("echo", x=[1]) == {"x": [1]}
-    with pytest.raises(RunFailedError):
+    with pytest.raises(RunFailedError, match=r"step node of run .*no such row"):
         onex.call("fail")
+    with pytest.raises(onex.UsageError, match="is a workflow"):
+        onex.call("test.workflow.yaml")
 
 
 # Beside others

@@ -132,7 +132,7 @@ def test_a_type_statement_is_an_alias(tmp_path: Path) -> None:
 def test_defaults_and_what_is_no_value(tmp_path: Path) -> None:
     found = read(tmp_path, "def f(a, b=1, *, c='x', d=None, e=[1], g=dict(), h): ...\n", "f").inputs
     assert found == {
-        "b": {"default": 1}, "c": {"default": "x"}, "d": {"default": None}, "e": {"default": [1]},
+        "b": {"type": "integer", "default": 1}, "c": {"type": "string", "default": "x"}, "d": {"default": None}, "e": {"default": [1]},
         "g": {"required": False}, "h": {},
     }  # fmt: skip
 
@@ -181,7 +181,7 @@ def test_a_result_with_known_members_declares_outputs(tmp_path: Path) -> None:
     assert read(tmp_path, code, "g").outputs == wanted
     other = read(tmp_path, code, "h")
     assert other.outputs == {}
-    assert "no mapping" in other.notes[0].message
+    assert "no named members" in other.notes[0].message
     assert read(tmp_path, code, "n").notes == ()
 
 

@@ -87,8 +87,10 @@ def test_a_workflow_is_joined_step_by_step() -> None:
     assert steps["parse"].foreach == "steps.walk.files"
     assert steps["count"].arguments["count"].value == "steps.walk.count"
     assert steps["send"].arguments["file"].value == "steps.count.report"
-    assert list(proposed.inputs) == ["root", "to"]
+    # What has a default may be given too.
+    assert list(proposed.inputs) == ["root", "strict", "to"]
     assert proposed.unconnected == []
+    assert proposed.unused == ["parse"]
 
 
 def test_two_steps_of_one_node_and_inputs_of_one_name() -> None:

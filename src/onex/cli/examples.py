@@ -13,6 +13,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "onex new resize --type cli",
         "onex new --from tools/clean.py:clean",
         "onex new --from tools/clean.py:clean --check",
+        "onex new --from tools/clean.py:clean --update",
     ),
     "test": ("onex test", "onex test greeter --junit junit.xml", "onex test nodes/greeter"),
     "run": (

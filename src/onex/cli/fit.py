@@ -113,6 +113,7 @@ def compose(
         "workflow": text,
         "inputs": list(proposed.inputs),
         "unconnected": proposed.unconnected,
+        "unused": proposed.unused,
     }
 
     def human() -> None:
@@ -126,5 +127,9 @@ def compose(
         output.line(f"wrote {path}; onex run {path} {given}".rstrip())
         for step_id in proposed.unconnected:
             output.warning(f"{step_id} uses nothing of the steps before it")
+        for step_id in proposed.unused:
+            declared = next(s.node.outputs for s in proposed.steps if s.id == step_id)
+            why = "" if declared else "; it declares no outputs"
+            output.warning(f"nothing uses the result of {step_id}{why}")
 
     output.emit(body, human)

@@ -159,4 +159,4 @@ def _output_for_errors(arguments: Sequence[str]) -> Output:
 def _usage_error(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     command = context.command_path if isinstance(context, click.Context) else "onex"
-    return UsageError(error.format_message(), hint=f"see {command} --help")
+    return UsageError(" ".join(error.format_message().split()), hint=f"see {command} --help")

@@ -15,12 +15,14 @@ from onex.cli.output import Output
 from onex.configuration.loading import load_configuration
 from onex.domain.errors import ExitCode, FolderNotEmptyError, Location, UsageError
 from onex.domain.json_value import JsonValue
+from onex.domain.metadata import NodeMetadata
 from onex.domain.reference import NodeId
 from onex.local_machine import replace_text, user_name
-from onex.manifests.function_manifest import FunctionPlace, drift, manifest_of
+from onex.manifests.function_manifest import FunctionPlace, drift, manifest_of, updated
 from onex.manifests.function_signature import FunctionSignature, read_function
 from onex.manifests.manifest import MANIFEST_SUFFIX
 from onex.manifests.node_template import BUILT_IN, built_in_files, filled_files, write_files
+from onex.manifests.shared_folder import lost_imports
 from onex.schemas.node_schemas import schema_problems
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -46,6 +48,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 )
 @click.option("--check", is_flag=True, help="With --from: exit with 4 if the manifest differs.")
 @click.option(
+    "--update", is_flag=True, help="With --from: write inputs and outputs of the manifest anew."
+)
+@click.option(
     "--template",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -61,6 +66,7 @@ def new(
     namespace: str | None,
     function: str | None,
     check: bool,
+    update: bool,
     template: Path | None,
 ) -> int:
     """Write a node that runs, with an example, a test and a workflow.
@@ -70,8 +76,10 @@ def new(
     stays as it is, and need not know of onex.
     """
     place = None if function is None else FunctionPlace.parse(function)
-    if check and place is None:
-        raise UsageError("--check compares a function", hint="add --from path.py:function")
+    if (check or update) and place is None:
+        raise UsageError(
+            "--check and --update are about a function", hint="add --from path.py:function"
+        )
     if place is not None and template is not None:
         raise UsageError("--from goes without --template", hint="leave one out")
     chosen = name or (None if place is None else place.function.lower())
@@ -93,6 +101,8 @@ def new(
         signature = read_function(place.file, place.function)
         if check:
             return _check(output, place, signature)
+        if update:
+            return _update(output, place, signature)
         for member, wrong in schema_problems({**signature.inputs, **signature.outputs}):
             raise UsageError(
                 f"{place.target}: the schema of {member} cannot be used: {wrong}",
@@ -125,7 +135,7 @@ def _write_manifest(
         path = file if there is None else there[0]
         raise FolderNotEmptyError(
             f"{path} is there already",
-            hint="compare it with the function: add --check",
+            hint="compare it with the function: add --check, or write it anew: --update",
             location=Location(str(path)),
         )
     text = manifest_of(
@@ -146,6 +156,11 @@ def _write_manifest(
     def human() -> None:
         output.line(f"wrote {file}")
         output.problems(signature.notes)
+        for code, module in lost_imports(file.absolute().parent):
+            output.warning(
+                f"{code.name} imports {module}, which lies beside it: nodes that share a folder do"
+                " not share files, so give it a folder of its own"
+            )
         output.line(_next_step(file, values["NODE_NAME"]))
 
     output.emit(body, human)
@@ -162,14 +177,35 @@ def _next_step(manifest: Path, name: str) -> str:
     return f"onex register {manifest} makes it known; then onex run {name} runs it"
 
 
-def _check(output: Output, place: FunctionPlace, signature: FunctionSignature) -> int:
+def _update(output: Output, place: FunctionPlace, signature: FunctionSignature) -> int:
+    path, metadata = _manifest_of(place)
+    text = path.read_bytes().decode("utf-8")
+    changed = updated(text, signature, metadata)
+    if changed != text:
+        replace_text(path, changed)
+    body: JsonValue = {"manifest": str(path), "changed": changed != text}
+
+    def human() -> None:
+        output.problems(signature.notes)
+        said = "was written anew" if changed != text else "is current"
+        output.line(f"{path} {said}; onex test {path} runs its examples")
+
+    output.emit(body, human)
+    return ExitCode.SUCCESS
+
+
+def _manifest_of(place: FunctionPlace) -> tuple[Path, NodeMetadata]:
     found = place.manifest()
     if found is None:
         raise UsageError(
             f"no manifest beside {place.file} is about {place.function}",
-            hint="leave --check out to write one",
+            hint="leave --check and --update out to write one",
         )
-    path, metadata = found
+    return found
+
+
+def _check(output: Output, place: FunctionPlace, signature: FunctionSignature) -> int:
+    path, metadata = _manifest_of(place)
     lines = drift(signature, metadata)
     body: JsonValue = {"manifest": str(path), "current": not lines, "difference": lines}
 
@@ -178,6 +214,8 @@ def _check(output: Output, place: FunctionPlace, signature: FunctionSignature) -
             output.line(line, {"-": "red", "+": "green"}.get(line[:1]))
         says = "differs from" if lines else "says what is in"
         output.line(f"{path} {says} {place.file}:{place.function}")
+        if lines:
+            output.line("--update in the place of --check takes over what the code says")
 
     output.emit(body, human)
     return ExitCode.INVALID_DOCUMENT if lines else ExitCode.SUCCESS

@@ -118,7 +118,7 @@ def list_nodes(
             ],
         )
         if not page.nodes:
-            output.note("no node matches; onex scan PATH registers nodes")
+            output.note("no node matches; onex scan registers those of the sources of onex.toml")
         elif page.next:
             output.note(f"{len(page.nodes)} of {page.total}; go on with --cursor {page.next}")
 

@@ -15,7 +15,7 @@ from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.targets import override_option, parse_overrides, read_target
 from onex.configuration.loading import project_folder
-from onex.domain.artifact_records import is_artifact
+from onex.domain.artifact_records import is_artifact, with_paths
 from onex.domain.errors import (
     DocumentError,
     ExitCode,
@@ -314,7 +314,7 @@ def print_result(output: Output, result: RunResult) -> None:
             if step.error.detail:
                 for line in step.error.detail.rstrip().splitlines():
                     output.note(f"      {line}")
-            if step.error.hint:
+            if step.error.hint and not step.error.detail:
                 output.note(f"      {step.error.hint}", "dim")
         elif step.cache_note and output.verbosity > 0:
             output.note(f"  {name} was not taken from the cache: {step.cache_note}", "dim")
@@ -324,15 +324,17 @@ def print_result(output: Output, result: RunResult) -> None:
             output.note(f"      {result.error.hint}", "dim")
     if isinstance(result.outputs, dict):
         for name, value in result.outputs.items():
-            output.line(f"  {name} = {_brief(value)}")
+            output.line(f"  {name} = {brief(value)}")
     if not result.success:
         output.note(f"  onex runs show {result.run_id} has the whole record")
 
 
-def _brief(value: JsonValue) -> str:
+def brief(value: JsonValue) -> str:
+    """A value in one line, with the path of each file in it."""
+    # For people alone; what is cut here stands whole in JSON.
     if isinstance(value, dict) and is_artifact(value):
         return str(value["path"])
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(with_paths(value), ensure_ascii=False)
     return text if len(text) <= 400 else text[:397] + "..."
 
 

@@ -12,6 +12,7 @@ import click
 from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
+from onex.cli.run import brief
 from onex.cli.watch import watch
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.grant import RunAccess
@@ -184,6 +185,10 @@ def show_run(output: Output, run_id: str, home: Path | None) -> None:
         ]
         for step in sorted(shown, key=_start):
             _print_step(output, step)
+        for kind, values in (("inputs", record.inputs), ("outputs", record.outputs)):
+            if isinstance(values, dict):
+                for name, value in values.items():
+                    output.line(f"  {kind}.{name} = {brief(value)}")
 
     output.emit(record.to_json(), human)
 

@@ -82,6 +82,8 @@ def test(
         output.problems(broken)
         told = f"{len(outcomes) - len(failed)} of {counted(len(outcomes), 'example')} passed"
         output.line(told, "red" if failed else "green")
+        if not (outcomes or without):
+            output.note("the sources of onex.toml have no nodes; name one, or a manifest")
         if without:
             output.note(f"{counted(len(without), 'node')} without examples: {', '.join(without)}")
 
@@ -128,8 +130,9 @@ def _at_every_save(
     registry: Registry, target: str | Path, access: RunAccess, output: Output
 ) -> Iterator[Sequence[ExampleOutcome]]:
     """The outcomes of a node's examples, now and after every change of its folder, without end."""
-    from onex.discovery.watch import changes_below
+    from onex.discovery.watch import changes_below, require_watching
 
+    require_watching()
     registry.refresh()
     manifest = find_manifest(target) if isinstance(target, Path) else _manifest(registry, target)
     yield registry.test(manifest, access=access)

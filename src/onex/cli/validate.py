@@ -21,12 +21,15 @@ from onex.domain.errors import (
     Problem,
     ResolutionError,
     Severity,
+    UsageError,
 )
 from onex.domain.json_value import JsonValue
-from onex.domain.metadata import Entrypoint
+from onex.domain.metadata import Entrypoint, NodeMetadata
 from onex.domain.workflow import Workflow
 from onex.engines.engine import RUNNABLE
 from onex.manifests.code_hints import code_hints
+from onex.manifests.function_manifest import drift
+from onex.manifests.function_signature import read_function
 from onex.manifests.ignore_rules import rules_in
 from onex.manifests.local_node import link_problems, read_manifest_content
 from onex.manifests.manifest import MANIFEST_SUFFIX, ManifestReading, read_manifest
@@ -192,6 +195,7 @@ def _check(file: Path, nodes: _Nodes) -> tuple[str, list[Problem]]:
                 found += tuple(_schemas(places, "MAN014", members))
                 found += tuple(_entry_point(file, places, metadata.entrypoint))
                 found += tuple(hint.to_problem() for hint in code_hints(file, metadata))
+                found += tuple(_drift(file, metadata))
     except DocumentError as error:
         return "rejected", list(error.problems)
     if is_template:
@@ -236,6 +240,27 @@ def _entry_point(
         place,
         "add the file below the manifest, or correct entrypoint",
     )
+
+
+def _drift(file: Path, metadata: NodeMetadata) -> Iterator[Problem]:
+    """That a function which knows nothing of onex says something else than its manifest."""
+    entrypoint = metadata.entrypoint
+    code = file.absolute().parent / entrypoint.target
+    if entrypoint.type != "python" or code.suffix != ".py" or not metadata.inputs:
+        return
+    try:
+        signature = read_function(code, entrypoint.callable_name)
+    except UsageError:
+        return
+    if not signature.takes_context and drift(signature, metadata):
+        place = f"{os.path.relpath(code)}:{entrypoint.callable_name}"
+        yield Problem(
+            "MAN019",
+            Severity.WARNING,
+            f"the function {entrypoint.callable_name} and the manifest differ",
+            Location(str(file)),
+            f"see how: onex new --from {place} --check; take it over: --update",
+        )
 
 
 def _links(file: Path, entrypoint: Entrypoint) -> tuple[Problem, ...]:

@@ -6,6 +6,7 @@ and then: if one was replaced, came or went, watching begins anew.
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,12 +37,9 @@ def changes_below(
         UsageError: there is nothing to watch, it cannot be watched, or watchfiles is not
             installed.
     """
-    try:
-        from watchfiles import watch
-    except ImportError as error:
-        raise UsageError(
-            "watching needs the library watchfiles", hint="pip install 'onex-registry[watch]'"
-        ) from error
+    require_watching()
+    from watchfiles import watch
+
     if not folders():
         raise UsageError(
             "there is no folder to watch", hint="name a folder: onex scan --watch PATH"
@@ -125,3 +123,11 @@ def _is_seen(path: Path, root: Path) -> bool:
         return False
     parts = path.relative_to(root).parts
     return not any(map(is_pruned, parts[:-1])) and is_owned_file(path.name)
+
+
+def require_watching() -> None:
+    """Raise UsageError if what watches is not installed."""
+    if importlib.util.find_spec("watchfiles") is None:
+        raise UsageError(
+            "watching needs the library watchfiles", hint="pip install 'onex-registry[watch]'"
+        )

@@ -154,6 +154,8 @@ ERROR_CATALOG: Mapping[str, str] = {
     "MAN017": "An example in a manifest is not a call with what must come of it. See onex test.",
     "MAN018": "What a function says of a value cannot be written as JSON Schema, so the manifest"
     " allows any value there.",
+    "MAN019": "A function and the manifest that is about it differ in inputs or outputs. See how:"
+    " onex new --from path.py:function --check, and take the code's side over: --update.",
     "EXA001": "An example of a node did not come out as its manifest says. onex test shows the"
     " difference; correct the node, or the example.",
     "MAN016": "The code of a node does what its manifest asks no permission for, or what cannot be"

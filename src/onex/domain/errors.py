@@ -429,6 +429,10 @@ class RunFailedError(ExecutionError):
         self.step_id = step_id
         self.detail = detail
 
+    def __str__(self) -> str:
+        step = f"step {self.step_id} of " if self.step_id else ""
+        return f"{step}run {self.run_id}: {self.message}"
+
 
 class ExampleFailedError(ExecutionError):
     """An example of a node did not come out as its manifest says."""

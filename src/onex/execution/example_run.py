@@ -150,7 +150,7 @@ def judge_error(example: NodeExample, error: StepError) -> list[str]:
         return []
     wanted = f"it must end with {example.error}, not " if example.error else ""
     lines = [f"{wanted}{error.code}: {error.message}", *(error.detail or "").splitlines()]
-    return [*lines, *([error.hint] if error.hint else [])]
+    return [*lines, *([error.hint] if error.hint and not error.detail else [])]
 
 
 def _judge_artifacts(example: NodeExample, output: JsonValue, folder: Path) -> list[str]:

@@ -306,6 +306,14 @@ def _union(schemas: list[JsonObject]) -> JsonObject:
 
 def nullable(schema: JsonObject) -> JsonObject:
     """The schema, and null beside what it allows."""
+    declared = schema.get("type")
+    if isinstance(declared, str):
+        return schema if declared == "null" else {**schema, "type": [declared, "null"]}
+    if isinstance(declared, list):
+        return schema if "null" in declared else {**schema, "type": [*declared, "null"]}
+    choices = schema.get("enum")
+    if isinstance(choices, list):
+        return schema if None in choices else {**schema, "enum": [*choices, None]}
     return _union([schema, {"type": "null"}]) if schema else schema
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +12,20 @@ from pathlib import Path
 import yaml_rs
 
 from onex.domain.errors import DocumentError, UsageError
-from onex.domain.json_value import JsonValue, as_object
+from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.metadata import NodeMetadata
 from onex.domain.text_difference import json_difference
 from onex.manifests.function_signature import FunctionSignature
 from onex.manifests.manifest import MANIFEST_SUFFIX, read_manifest
 from onex.manifests.yaml_document import parse_yaml, read_yaml
+
+_EXAMPLES = """\
+# Calls that onex test runs, and what must come of each:
+# examples:
+#   - name: what it shows
+#     inputs: {}
+#     output: {}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ def manifest_of(
         "inputs": signature.inputs,
         "outputs": signature.outputs,
     }
-    text = yaml_rs.dumps(body).removeprefix("---\n").rstrip("\n") + "\n"
+    text = yaml_rs.dumps(body).removeprefix("---\n").rstrip("\n") + f"\n{_EXAMPLES}"
     # What is written must say what was meant, whatever the names and texts in the code are.
     reading = read_manifest(parse_yaml(text.encode(), f"{name}{MANIFEST_SUFFIX}"))
     if reading.metadata is None:
@@ -103,6 +112,46 @@ def manifest_of(
             hint="write the manifest by hand: onex new NAME shows how one looks",
         )
     return text
+
+
+def updated(text: str, signature: FunctionSignature, metadata: NodeMetadata) -> str:
+    """The text of a manifest with the inputs and outputs of a function; the rest stays as it is.
+
+    What the manifest said beyond the code, such as descriptions and limits, is kept.
+
+    Raises:
+        UsageError: the manifest is not written in a way that can be changed line by line.
+    """
+    inputs = _with_own(signature.inputs, metadata.inputs)
+    outputs = _with_own(signature.outputs, metadata.outputs)
+    changed = _replaced(_replaced(text, "inputs", inputs), "outputs", outputs)
+    before = dict(parse_yaml(text.encode(), "manifest").data)
+    after = dict(parse_yaml(changed.encode(), "manifest").data)
+    if after != {**before, "inputs": inputs, "outputs": outputs}:
+        raise UsageError(
+            "the manifest cannot be changed line by line",
+            hint="change inputs and outputs by hand, as --check shows",
+        )
+    return changed
+
+
+def _replaced(text: str, key: str, members: JsonObject) -> str:
+    """A YAML text with other members under a key at its top; at the end if it has none."""
+    block = yaml_rs.dumps({key: members}).removeprefix("---\n").rstrip("\n") + "\n"
+    pattern = re.compile(rf"^{key}:[^\n]*\n(?:(?:[ \t][^\n]*)?\n)*?(?=\S|\Z)", re.MULTILINE)
+    ended = text if text.endswith("\n") else text + "\n"
+    found = pattern.search(ended)
+    return ended + block if found is None else ended[: found.start()] + block + ended[found.end() :]
+
+
+def _with_own(code: JsonObject, written: JsonObject) -> JsonObject:
+    """Members as the code says them, with what is a manifest's own of those that it has."""
+    both: dict[str, JsonValue] = {}
+    for name, schema in code.items():
+        body, old = as_object(schema), written.get(name)
+        own = {k: v for k, v in old.items() if k in _OWN} if isinstance(old, Mapping) else {}
+        both[name] = {**body, **own}
+    return both
 
 
 def drift(signature: FunctionSignature, metadata: NodeMetadata) -> list[str]:

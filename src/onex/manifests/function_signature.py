@@ -31,6 +31,7 @@ class FunctionSignature:
 
     ``outputs`` are the members of a result that is a mapping; empty for other results.
     ``result`` is the schema of the whole result, empty if nothing is said of it.
+    ``takes_context`` says whether it knows of onex.
     ``notes`` tell what could not be said.
     """
 
@@ -39,6 +40,7 @@ class FunctionSignature:
     inputs: JsonObject
     outputs: JsonObject
     result: JsonObject
+    takes_context: bool
     notes: tuple[Problem, ...]
 
 
@@ -103,16 +105,28 @@ class _Reader:
         }
         returned = self._schemas.of(self._function.returns)
         outputs = self._outputs(returned)
+        arguments = self._function.args
+        first = [*arguments.posonlyargs, *arguments.args][:1]
+        has_default = bool(first) and len(arguments.defaults) == len(
+            [*arguments.posonlyargs, *arguments.args]
+        )
+        takes_context = bool(first) and _takes_context(first[0], has_default=has_default)
         for name in self._schemas.unknown:
             self._note(f"{name} says nothing about JSON, so any value is allowed there")
         return FunctionSignature(
-            self._function.name, _summary(doc), inputs, outputs, returned, tuple(self._notes)
+            self._function.name,
+            _summary(doc),
+            inputs,
+            outputs,
+            returned,
+            takes_context,
+            tuple(self._notes),
         )
 
     def _note(self, message: str) -> None:
         place = Location(str(self._file), self._function.lineno)
         hint = "describe it in the manifest, or use a TypedDict or a dataclass of the same file"
-        self._notes.append(Problem("MAN018", Severity.INFORMATION, message, place, hint))
+        self._notes.append(Problem("MAN018", Severity.WARNING, message, place, hint))
 
     def _parameters(self) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:
         """The inputs: name, annotation and default of each."""
@@ -121,7 +135,7 @@ class _Reader:
         missing = len(positional) - len(arguments.defaults)
         defaults: list[ast.expr | None] = [*[None] * missing, *arguments.defaults]
         pairs = list(zip(positional, defaults, strict=True))
-        if pairs and _is_context(*pairs[0]):
+        if pairs and _takes_context(pairs[0][0], has_default=pairs[0][1] is not None):
             name = pairs[0][0].arg
             if name not in CONTEXT_NAMES or pairs[0][0].annotation is not None:
                 self._note(f"{name} is taken for the context of the execution, not for an input")
@@ -151,6 +165,8 @@ class _Reader:
             schema.setdefault("description", told)
         if default is not None:
             value = constant_of(default)
+            if annotation is None:
+                schema |= _type_of_default(value)
             if value is None:
                 # A default of None allows it, whatever the annotation says (PEP 484).
                 schema = dict(nullable(schema))
@@ -164,7 +180,7 @@ class _Reader:
         properties = returned.get("properties")
         if not isinstance(properties, Mapping):
             if returned and returned.get("type") != "null":
-                self._note("the result is no mapping with known members, so none are declared")
+                self._note("the result has no named members, so onex fit and compose cannot use it")
             return {}
         required = returned.get("required")
         needed = required if isinstance(required, list) else []
@@ -175,14 +191,22 @@ class _Reader:
         return outputs
 
 
+def _type_of_default(value: JsonValue) -> JsonObject:
+    """The type of a parameter without an annotation, as its default shows it."""
+    for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string")):
+        if isinstance(value, kind):
+            return {"type": name}
+    return {}
+
+
 def _optional(schema: JsonObject) -> dict[str, JsonValue]:
     """A member that may be left out; ``required`` of a schema itself is a list of its members."""
     return {"required": False} | ({"allOf": [schema]} if "required" in schema else dict(schema))
 
 
-def _is_context(parameter: ast.arg, default: ast.expr | None) -> bool:
+def _takes_context(parameter: ast.arg, *, has_default: bool) -> bool:
     annotation = None if parameter.annotation is None else ast.unparse(parameter.annotation)
-    return takes_context(parameter.arg, annotation, has_default=default is not None)
+    return takes_context(parameter.arg, annotation, has_default=has_default)
 
 
 def _summary(doc: str) -> str:

@@ -277,9 +277,9 @@ class DependencyResolver:
         if close:
             hint = "did you mean " + " or ".join(close) + "?"
         elif self.view.catalog.count():
-            hint = "onex list shows what is registered; onex scan PATH registers more"
+            hint = "onex list shows what is registered; onex scan finds what is new"
         else:
-            hint = "the registry is empty; run onex scan PATH first"
+            hint = "the registry is empty; run onex scan first, or onex scan PATH"
         return NodeNotFoundError(
             f"no node is called {name!r}",
             hint=hint,

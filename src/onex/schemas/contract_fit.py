@@ -220,6 +220,17 @@ class ProposedWorkflow:
             and not any("steps." in link.value for link in step.arguments.values())
         ]
 
+    @property
+    def unused(self) -> list[str]:
+        """The steps before the last whose results no step uses."""
+        values = [step.foreach or "" for step in self.steps]
+        values += [link.value for step in self.steps for link in step.arguments.values()]
+        return [
+            step.id
+            for step in self.steps[:-1]
+            if not any(f"{value}.".startswith(f"steps.{step.id}.") for value in values)
+        ]
+
 
 def propose_workflow(nodes: Sequence[NodeMetadata]) -> ProposedWorkflow:
     """Join nodes: what a step needs comes from the steps before it, the nearest that fits best.
@@ -244,12 +255,13 @@ def propose_workflow(nodes: Sequence[NodeMetadata]) -> ProposedWorkflow:
                     links[link.input] = link
         for wanted, schema in node.inputs.items():
             body = schema if isinstance(schema, Mapping) else _NO_SCHEMA
-            if wanted in links or not is_required(body):
+            if wanted in links or not (is_required(body) or "default" in body):
                 continue
             plain = _plain_name(wanted)
             known = plain if inputs.get(plain, body) == body else f"{name}_{plain}"
             inputs[known] = body
-            links[wanted] = Link(wanted, f"inputs.{known}", 0, "no step before gives it")
+            told = "no step before gives it" if is_required(body) else "it has a default"
+            links[wanted] = Link(wanted, f"inputs.{known}", 0, told)
         ordered = {wanted: links[wanted] for wanted in node.inputs if wanted in links}
         steps.append(ProposedStep(name, node, foreach, ordered))
         schema = _result_of(node)
