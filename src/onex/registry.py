@@ -652,9 +652,12 @@ class Registry:
             return None
         return read_lockfile(path or self.lock_path)
 
-    def in_full(self, target: RunTarget) -> RunTarget:
-        """A node that is to be run by its full name if there is a lock, which knows only those."""
-        if target.file is not None or self.read_lock() is None:
+    def in_full(self, target: RunTarget, path: Path | None = None) -> RunTarget:
+        """A node that is to be run by its full name if there is a lock, which knows only those.
+
+        ``path`` is the lock's, by default that of the project; raises as ``read_lock``.
+        """
+        if target.file is not None or self.read_lock(path) is None:
             return target
         named = {
             reference: self._resolver.identify(reference)
@@ -750,9 +753,10 @@ class Registry:
             given = GivenInputs.of(inputs)
             if self._scanned is None:
                 self.refresh()
-            found = self.in_full(RunTarget.of(target, given.names))
+            lock_path = None if lock is None else Path(lock)
+            found = self.in_full(RunTarget.of(target, given.names), lock_path)
             with found.places():
-                held = self.lock_of(found, None if lock is None else Path(lock))
+                held = self.lock_of(found, lock_path)
                 plan = self.plan(found.workflow, given, held, overrides=overrides, access=access)
         self.grants.note_run(plan.workflow.name, plan.access, plan.pending)
         wanted = cancellation or Cancellation()

@@ -39,7 +39,7 @@ def cached(project: Project, valkey: ValkeyServer) -> Project:
 
 @pytest.mark.parametrize("value", FOREIGN)
 def test_what_is_not_ours_is_no_answer(cached: Project, valkey: ValkeyServer, value: bytes) -> None:
-    assert cached.onex("resolve", "a", "--format", "json").code == 0
+    assert cached.onex_here("resolve", "a", "--format", "json").code == 0
     with cached.registry() as registry:
         identity = registry.storage.identity.encode()
     client = redis.Redis.from_url(valkey.url)
@@ -49,7 +49,7 @@ def test_what_is_not_ours_is_no_answer(cached: Project, valkey: ValkeyServer, va
     for key in keys:
         client.set(key, written)
     (cached.home / "cache.db").unlink()
-    answer = cached.onex("resolve", "a", "--format", "json")
+    answer = cached.onex_here("resolve", "a", "--format", "json")
     assert answer.code == 0, answer.stdout
     assert answer.json["selected"] == {"tool://test.a": "1.0.0"}
     client.close()
@@ -125,11 +125,11 @@ def test_clearing_what_refuses_is_told(cached: Project, own_valkey: ValkeyServer
     )
     client.close()
     cached.environment["ONEX_CACHE"] = own_valkey.url.replace("//", "//reader:pw@")
-    assert cached.onex("resolve", "a").code == 0
+    assert cached.onex_here("resolve", "a").code == 0
     for command in (["cache", "clear"], ["cache", "invalidate", "*"]):
-        refused = cached.onex(*command, "--format", "json")
+        refused = cached.onex_here(*command, "--format", "json")
         assert (refused.code, refused.json["error"]["code"]) == (2, "CAC001")
-    checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
+    checks = {c["name"]: c for c in cached.onex_here("doctor", "--format", "json").json["checks"]}
     assert checks["cache"]["status"] == "warning"
     assert ":pw@" not in json.dumps(checks)
 
@@ -137,17 +137,17 @@ def test_clearing_what_refuses_is_told(cached: Project, own_valkey: ValkeyServer
 def test_a_server_that_says_nothing_is_told_when_it_is_cleared(cached: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cached.environment["ONEX_CACHE"] = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        assert cached.onex("resolve", "a").code == 0
-        refused = cached.onex("cache", "clear", "--format", "json")
+        assert cached.onex_here("resolve", "a").code == 0
+        refused = cached.onex_here("cache", "clear", "--format", "json")
         assert (refused.code, refused.json["error"]["code"]) == (2, "CAC001")
 
 
 def test_doctor_looks_at_the_cache(cached: Project, valkey: ValkeyServer) -> None:
-    checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
+    checks = {c["name"]: c for c in cached.onex_here("doctor", "--format", "json").json["checks"]}
     assert checks["cache"]["status"] == "ok"
     assert valkey.url in checks["cache"]["message"]
     cached.environment["ONEX_CACHE"] = "redis://127.0.0.1:1/0"
-    checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
+    checks = {c["name"]: c for c in cached.onex_here("doctor", "--format", "json").json["checks"]}
     assert checks["cache"]["status"] == "warning"
 
 
@@ -169,18 +169,18 @@ def test_a_user_with_the_rights_that_operations_name_shares_answers(
     client.execute_command(*("ACL", "SETUSER", "onex", "on", ">pw", "~onex*", "&onex*"), *rights)
     client.close()
     cached.environment["ONEX_CACHE"] = own_valkey.url.replace("//", "//onex:pw@")
-    checks = {c["name"]: c for c in cached.onex("doctor", "--format", "json").json["checks"]}
+    checks = {c["name"]: c for c in cached.onex_here("doctor", "--format", "json").json["checks"]}
     assert checks["cache"]["status"] == "ok", checks["cache"]
-    assert cached.onex("resolve", "a").code == 0
-    assert cached.onex("cache", "clear").code == 0
+    assert cached.onex_here("resolve", "a").code == 0
+    assert cached.onex_here("cache", "clear").code == 0
 
 
 def test_a_file_that_another_process_writes_is_told_when_it_is_cleared(cached: Project) -> None:
     del cached.environment["ONEX_CACHE"]
-    assert cached.onex("resolve", "a").code == 0
+    assert cached.onex_here("resolve", "a").code == 0
     with sqlite3.connect(cached.home / "cache.db", isolation_level=None) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        refused = cached.onex("cache", "clear", "--format", "json")
+        refused = cached.onex_here("cache", "clear", "--format", "json")
         assert (refused.code, refused.json["error"]["code"]) == (2, "CAC001")
         writer.execute("ROLLBACK")
-    assert cached.onex("cache", "clear").code == 0
+    assert cached.onex_here("cache", "clear").code == 0

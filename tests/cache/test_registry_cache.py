@@ -191,25 +191,25 @@ def test_the_commands_use_the_shared_level(
     project.scan()
     project.environment["ONEX_CACHE"] = valkey.url
     for _ in range(2):
-        assert project.onex("resolve", "a").code == 0
+        assert project.onex_here("resolve", "a").code == 0
     (project.home / "cache.db").unlink()
-    assert project.onex("resolve", "a").code == 0
+    assert project.onex_here("resolve", "a").code == 0
     caches = {
-        c["name"]: c for c in project.onex("cache", "stats", "--format", "json").json["caches"]
+        c["name"]: c for c in project.onex_here("cache", "stats", "--format", "json").json["caches"]
     }
     assert (caches["l2"]["hits"], caches["dependencies"]["hits"]) == (1, 1)
-    assert project.onex("cache", "invalidate", "dependencies:*").code == 0
-    project.onex("resolve", "a")
+    assert project.onex_here("cache", "invalidate", "dependencies:*").code == 0
+    project.onex_here("resolve", "a")
     caches = {
-        c["name"]: c for c in project.onex("cache", "stats", "--format", "json").json["caches"]
+        c["name"]: c for c in project.onex_here("cache", "stats", "--format", "json").json["caches"]
     }
     assert caches["dependencies"]["misses"] == 1
     project.environment["ONEX_CACHE"] = "redis://127.0.0.1:1/0"
-    assert project.onex("resolve", "a").code == 0
-    done = project.onex("cache", "stats", "--format", "json")
+    assert project.onex_here("resolve", "a").code == 0
+    done = project.onex_here("cache", "stats", "--format", "json")
     assert "does not answer" in json.dumps(done.json["failure"])
     project.environment["ONEX_CACHE"] = "nonsense"
-    assert project.onex("resolve", "a", "--format", "json").json["error"]["code"] == "CFG001"
+    assert project.onex_here("resolve", "a", "--format", "json").json["error"]["code"] == "CFG001"
 
 
 def test_without_the_client_the_error_says_what_to_install(

@@ -28,7 +28,7 @@ def assert_error(result: CommandResult, code: str, exit_code: int) -> None:
 def test_scan_prints_its_documented_shape(project: Project) -> None:
     project.add("a")
     project.write("nodes/bad/node.onex.yaml", "a: 1\na: 2\n")
-    result = project.onex("scan", "nodes", "--format", "json")
+    result = project.onex_here("scan", "nodes", "--format", "json")
     assert result.code == 0
     (source,) = result.json["sources"]
     assert set(source) >= {
@@ -44,14 +44,14 @@ def test_scan_prints_its_documented_shape(project: Project) -> None:
 
 
 def test_scan_of_an_empty_tree_says_so(project: Project) -> None:
-    result = project.onex("scan", "nodes")
+    result = project.onex_here("scan", "nodes")
     assert result.code == 0
     assert "DSC006" in result.stderr
 
 
 def test_scan_needs_something_to_scan(project: Project) -> None:
-    assert_error(project.onex("scan"), "USE001", 2)
-    assert_error(project.onex("scan", "nowhere"), "USE002", 2)
+    assert_error(project.onex_here("scan"), "USE001", 2)
+    assert_error(project.onex_here("scan", "nowhere"), "USE002", 2)
 
 
 def test_list_and_its_filters(project: Project) -> None:
@@ -59,7 +59,7 @@ def test_list_and_its_filters(project: Project) -> None:
     project.add("parse", version="1.1.0", tags=["x"])
     project.add("draw", meta_type="agent")
     project.scan()
-    (node,) = project.onex("list", "parse", "--format", "json").json["nodes"]
+    (node,) = project.onex_here("list", "parse", "--format", "json").json["nodes"]
     assert set(node) >= {
         "type", "namespace", "name", "version", "lifecycle", "description", "tags", "capabilities",
         "permissions", "source", "digest", "trust",
@@ -67,7 +67,7 @@ def test_list_and_its_filters(project: Project) -> None:
     assert node["version"] == "1.1.0"
 
     def listed(*arguments: str) -> list[str]:
-        body = project.onex("list", *arguments, "--format", "json").json
+        body = project.onex_here("list", *arguments, "--format", "json").json
         return [f"{n['name']}@{n['version']}" for n in body["nodes"]]
 
     assert listed() == ["draw@1.0.0", "parse@1.1.0"]
@@ -75,10 +75,10 @@ def test_list_and_its_filters(project: Project) -> None:
     assert listed("--capability", "reading", "--all-versions") == ["parse@1.0.0"]
     assert listed("--type", "agent") == ["draw@1.0.0"]
     assert listed("--lifecycle", "active") == []
-    first = project.onex("list-nodes", "--limit", "1", "--format", "json").json
+    first = project.onex_here("list-nodes", "--limit", "1", "--format", "json").json
     assert (len(first["nodes"]), first["total"]) == (1, 2)
     assert listed("--limit", "1", "--cursor", first["next"]) == ["parse@1.1.0"]
-    assert project.onex("list").stdout.splitlines()[0].split("\t")[:2] == [
+    assert project.onex_here("list").stdout.splitlines()[0].split("\t")[:2] == [
         "agent://test.draw",
         "1.0.0",
     ]
@@ -89,18 +89,18 @@ def test_show(project: Project) -> None:
     project.add("lib", version="1.2.0")
     project.add("app", dependencies=["tool://test.lib@^1"])
     project.scan()
-    node = project.onex("show", "lib", "--format", "json").json
+    node = project.onex_here("show", "lib", "--format", "json").json
     assert node["version"] == "1.2.0"
     assert node["versions"] == ["1.2.0", "1.0.0"]
     assert node["dependents"] == ["tool://test.app@1.0.0"]
     assert node["origins"][0]["path"].endswith("node.onex.yaml")
     assert node["permissions"] == []
-    app = project.onex("node-info", "tool://test.app", "--format", "json").json
+    app = project.onex_here("node-info", "tool://test.app", "--format", "json").json
     assert app["dependencies"] == [{"reference": "tool://test.lib@^1", "optional": False}]
-    assert_error(project.onex("show", "libb"), "RES003", 3)
-    assert "did you mean tool://test.lib" in project.onex("show", "test.libb").stderr
-    assert_error(project.onex("show", "lib@^9"), "RES003", 3)
-    assert_error(project.onex("show", "no/such"), "REF001", 2)
+    assert_error(project.onex_here("show", "libb"), "RES003", 3)
+    assert "did you mean tool://test.lib" in project.onex_here("show", "test.libb").stderr
+    assert_error(project.onex_here("show", "lib@^9"), "RES003", 3)
+    assert_error(project.onex_here("show", "no/such"), "REF001", 2)
 
 
 def test_resolve_success_failure_and_cycle(project: Project) -> None:
@@ -111,17 +111,17 @@ def test_resolve_success_failure_and_cycle(project: Project) -> None:
     project.add("x", dependencies=["tool://test.y"])
     project.add("y", dependencies=["tool://test.x"])
     project.scan()
-    good = project.onex("resolve", "app", "--format", "json").json
+    good = project.onex_here("resolve", "app", "--format", "json").json
     assert good["selected"] == {"tool://test.app": "1.0.0", "tool://test.lib": "1.0.0"}
     assert good["execution_order"] == ["tool://test.lib@1.0.0", "tool://test.app@1.0.0"]
-    bad = project.onex("resolve", "app", "lib@^2", "--format", "json")
+    bad = project.onex_here("resolve", "app", "lib@^2", "--format", "json")
     assert (bad.code, bad.json["error"]["code"]) == (3, "RES001")
     assert "tool://test.lib ^2" in bad.json["error"]["explanation"]
-    cycle = project.onex("resolve", "x", "--format", "json")
+    cycle = project.onex_here("resolve", "x", "--format", "json")
     assert (cycle.code, cycle.json["error"]["code"]) == (3, "RES002")
     assert cycle.json["error"]["cycles"] == [["tool://test.x", "tool://test.y"]]
-    assert_error(project.onex("resolve", "old"), "RES001", 3)
-    assert "1. Because" in project.onex("resolve", "old").stderr
+    assert_error(project.onex_here("resolve", "old"), "RES001", 3)
+    assert "1. Because" in project.onex_here("resolve", "old").stderr
 
 
 def test_a_failure_ends_with_places_and_edits_that_unblock_it(project: Project) -> None:
@@ -132,7 +132,7 @@ def test_a_failure_ends_with_places_and_edits_that_unblock_it(project: Project) 
     project.add("crypto", version="1.0.0")
     project.add("crypto", version="2.0.0")
     project.scan()
-    error = project.onex("resolve", "web", "--format", "json").json["error"]
+    error = project.onex_here("resolve", "web", "--format", "json").json["error"]
     assert sorted(error["remedies"]) == [
         "let tool://test.auth accept tool://test.crypto 1.0.0, where it asks ^2",
         "let tool://test.log accept tool://test.crypto 2.0.0, where it asks ^1",
@@ -150,19 +150,19 @@ def test_an_ambiguous_name_lists_its_candidates(project: Project) -> None:
     project.add("same", namespace="a.same", folder="a")
     project.add("same", namespace="b.same", folder="b")
     project.scan()
-    result = project.onex("resolve", "same", "--format", "json")
+    result = project.onex_here("resolve", "same", "--format", "json")
     assert (result.code, result.json["error"]["code"]) == (3, "RES004")
     assert result.json["error"]["candidates"] == ["tool://a.same", "tool://b.same"]
 
 
 def test_validate(project: Project) -> None:
     project.add("a")
-    assert project.onex("validate", "nodes", "--format", "json").json["valid"] is True
+    assert project.onex_here("validate", "nodes", "--format", "json").json["valid"] is True
     bad = project.write("bad.onex.yaml", "name: x\n")
-    result = project.onex("validate", "nodes", bad, "--format", "json")
+    result = project.onex_here("validate", "nodes", bad, "--format", "json")
     assert (result.code, result.json["valid"], result.json["files"]) == (4, False, 2)
     assert {p["code"] for p in result.json["problems"]} == {"MAN001", "MAN007"}
-    assert_error(project.onex("validate", "none"), "USE002", 2)
+    assert_error(project.onex_here("validate", "none"), "USE002", 2)
 
 
 BROKEN_WORKFLOWS = {
@@ -191,20 +191,20 @@ def test_a_broken_workflow_is_refused_before_anything_runs(project: Project, nam
     project.add("a")
     project.scan()
     path = project.workflow(steps)
-    result = project.onex("run", path, "--format", "json")
+    result = project.onex_here("run", path, "--format", "json")
     assert result.code == exit_code
     error = result.json["error"]
     codes = {error["code"], *(p["code"] for p in error.get("problems", []))}
     assert code in codes
     if exit_code == 4:
         assert error["line"] is not None
-        checked = project.onex("validate", path, "--format", "json")
+        checked = project.onex_here("validate", path, "--format", "json")
         assert checked.code == 4
         assert code in {p["code"] for p in checked.json["problems"]}
-    human = project.onex("run", path)
+    human = project.onex_here("run", path)
     assert human.code == exit_code
     assert "Traceback" not in human.stderr
-    assert project.onex("runs", "list", "--format", "json").json == {"runs": []}
+    assert project.onex_here("runs", "list", "--format", "json").json == {"runs": []}
 
 
 def test_run_prints_its_documented_shape(project: Project) -> None:
@@ -218,7 +218,7 @@ def test_run_prints_its_documented_shape(project: Project) -> None:
         inputs={"n": {"type": "integer"}},
         outputs={"one": "${{ steps.one.n }}", "each": "${{ steps.each }}"},
     )
-    result = project.onex("run", path, "-i", "n=41", "--format", "json")
+    result = project.onex_here("run", path, "-i", "n=41", "--format", "json")
     body = result.json
     assert result.code == 0
     assert set(body) >= {
@@ -236,46 +236,46 @@ def test_run_prints_its_documented_shape(project: Project) -> None:
         "node", "status", "seconds", "attempts", "cached", "isolation", "error",
     }  # fmt: skip
     assert body["steps"]["one"]["isolation"] == "strict"
-    assert_error(project.onex("run", path), "WFL010", 2)
-    assert_error(project.onex("run", path, "-i", "n=x"), "WFL010", 2)
-    plan = project.onex("run", path, "-i", "n=1", "--dry-run", "--format", "json").json
+    assert_error(project.onex_here("run", path), "WFL010", 2)
+    assert_error(project.onex_here("run", path, "-i", "n=x"), "WFL010", 2)
+    plan = project.onex_here("run", path, "-i", "n=1", "--dry-run", "--format", "json").json
     assert plan["steps"]["one"]["node"] == "tool://test.a@1.0.0"
-    assert len(project.onex("runs", "list", "--format", "json").json["runs"]) == 1
-    shown = project.onex("runs", "show", body["run_id"], "--format", "json").json
+    assert len(project.onex_here("runs", "list", "--format", "json").json["runs"]) == 1
+    shown = project.onex_here("runs", "show", body["run_id"], "--format", "json").json
     assert shown["outputs"] == body["outputs"]
-    assert_error(project.onex("runs", "show", "nonsense"), "RUN001", 2)
+    assert_error(project.onex_here("runs", "show", "nonsense"), "RUN001", 2)
 
 
 def test_run_of_one_node(project: Project) -> None:
     project.add("a")
     project.scan()
-    result = project.onex(
+    result = project.onex_here(
         "run", "tool://test.a@^1", "--args", '{"x": 1}', "-i", "y=two", "--format", "json"
     )
     assert result.json["outputs"] == {"result": {"x": 1, "y": "two"}}
-    template = project.onex("run", "a", "-i", "x=${{ steps.node }}", "--format", "json")
+    template = project.onex_here("run", "a", "-i", "x=${{ steps.node }}", "--format", "json")
     assert template.json["outputs"] == {"result": {"x": "${{ steps.node }}"}}
-    assert_error(project.onex("run", "a", "--args", "{"), "USE001", 2)
-    assert_error(project.onex("run", "a", "--args", '{"a b": 1}'), "USE001", 2)
+    assert_error(project.onex_here("run", "a", "--args", "{"), "USE001", 2)
+    assert_error(project.onex_here("run", "a", "--args", '{"a b": 1}'), "USE001", 2)
 
 
 def test_a_failed_run_returns_1_and_shows_the_traceback(project: Project) -> None:
     project.add("bad", "def execute(context):\n    raise ValueError('boom')\n")
     project.scan()
-    result = project.onex("run", "bad")
+    result = project.onex_here("run", "bad")
     assert result.code == 1
     assert "EXE001: ValueError: boom" in result.stderr
     assert "raise ValueError('boom')" in result.stderr
-    body = project.onex("run", "bad", "--format", "json")
+    body = project.onex_here("run", "bad", "--format", "json")
     assert (body.code, body.json["success"]) == (1, False)
 
 
 def test_run_scans_declared_sources_first(project: Project) -> None:
     project.write("onex.toml", '[[sources]]\npath = "nodes"\n')
     manifest = project.add("a", "def execute(context):\n    return 1\n")
-    assert project.onex("run", "a", "--format", "json").json["outputs"] == {"result": 1}
+    assert project.onex_here("run", "a", "--format", "json").json["outputs"] == {"result": 1}
     (manifest.parent / "node.py").write_text("def execute(context):\n    return 2\n")
-    assert project.onex("run", "a", "--format", "json").json["outputs"] == {"result": 2}
+    assert project.onex_here("run", "a", "--format", "json").json["outputs"] == {"result": 2}
 
 
 @pytest.mark.unconfined
@@ -312,9 +312,9 @@ def test_a_signal_in_mid_run_cancels_it_and_leaves_no_process(
     assert running.returncode == 130
     assert not sleeping(project)
     wait_until(lambda: not any(is_running(pid) for pid in children))
-    (run,) = project.onex("runs", "list", "--format", "json").json["runs"]
+    (run,) = project.onex_here("runs", "list", "--format", "json").json["runs"]
     assert run["status"] == "cancelled"
-    steps = project.onex("runs", "show", run["run_id"], "--format", "json").json["steps"]
+    steps = project.onex_here("runs", "show", run["run_id"], "--format", "json").json["steps"]
     assert {name: step["status"] for name, step in steps.items()} == {
         "quick": "succeeded", "slow": "cancelled", "after": "cancelled",
     }  # fmt: skip
@@ -351,7 +351,7 @@ def test_a_killed_host_leaves_no_worker(project: Project) -> None:
     running.kill()
     running.wait()
     wait_until(lambda: not processes_of(project.home))
-    (run,) = project.onex("runs", "list", "--format", "json").json["runs"]
+    (run,) = project.onex_here("runs", "list", "--format", "json").json["runs"]
     assert run["status"] == "interrupted"
 
 
@@ -364,61 +364,65 @@ def wait_until(condition) -> None:
 
 def test_init_new_and_run(project: Project) -> None:
     del project.environment["ONEX_HOME"]
-    assert project.onex("init", "work").code == 0
+    assert project.onex_here("init", "work").code == 0
     project.root = project.root / "work"
-    assert project.onex("new", "greeter").code == 0
-    assert project.onex("validate", ".").code == 0
-    result = project.onex("run", "greeter.workflow.yaml", "-i", "who=you", "--format", "json")
+    assert project.onex_here("new", "greeter").code == 0
+    assert project.onex_here("validate", ".").code == 0
+    result = project.onex_here("run", "greeter.workflow.yaml", "-i", "who=you", "--format", "json")
     assert result.json["outputs"] == {"greeting": "Hello, you!"}
     assert (project.root / ".onex" / "registry.db").exists()
-    assert_error(project.onex("init"), "USE003", 2)
-    assert_error(project.onex("new", "greeter"), "USE003", 2)
-    assert_error(project.onex("new", "../x"), "USE001", 2)
+    assert_error(project.onex_here("init"), "USE003", 2)
+    assert_error(project.onex_here("new", "greeter"), "USE003", 2)
+    assert_error(project.onex_here("new", "../x"), "USE001", 2)
 
 
 def test_broken_configuration_is_located(project: Project) -> None:
     project.write("onex.toml", "[[sources]\n")
-    result = project.onex("scan")
+    result = project.onex_here("scan")
     assert_error(result, "CFG001", 2)
     assert "onex.toml" in result.stderr
     project.write("onex.toml", "[surces]\n")
-    assert_error(project.onex("scan"), "CFG001", 2)
+    assert_error(project.onex_here("scan"), "CFG001", 2)
 
 
 def test_usage_errors_have_a_code_and_a_shape(project: Project) -> None:
-    assert_error(project.onex("nonsense"), "USE001", 2)
-    result = project.onex("list", "--limit", "x", "--format", "json")
+    assert_error(project.onex_here("nonsense"), "USE001", 2)
+    result = project.onex_here("list", "--limit", "x", "--format", "json")
     assert (result.code, result.json["error"]["code"]) == (2, "USE001")
-    assert project.onex("--help").code == 0
+    assert project.onex_here("--help").code == 0
 
 
 def test_version_doctor_and_explain(project: Project) -> None:
-    assert project.onex("--version").stdout.startswith("onex 0.")
-    assert set(project.onex("version", "--format", "json").json) >= {"onex", "python", "sqlite"}
-    report = project.onex("doctor", "--format", "json")
+    assert project.onex_here("--version").stdout.startswith("onex 0.")
+    assert set(project.onex_here("version", "--format", "json").json) >= {
+        "onex",
+        "python",
+        "sqlite",
+    }
+    report = project.onex_here("doctor", "--format", "json")
     assert (report.code, report.json["ok"]) == (0, True)
     assert {c["name"] for c in report.json["checks"]} >= {"home", "registry", "isolation process"}
-    assert "cycle" not in project.onex("explain", "VER001").stdout
-    assert project.onex("explain", "RES002").stdout.startswith("RES002: ")
-    assert_error(project.onex("explain", "XXX000"), "USE001", 2)
+    assert "cycle" not in project.onex_here("explain", "VER001").stdout
+    assert project.onex_here("explain", "RES002").stdout.startswith("RES002: ")
+    assert_error(project.onex_here("explain", "XXX000"), "USE001", 2)
 
 
 def test_doctor_fails_where_the_home_cannot_be_used(project: Project) -> None:
     project.write("file", "")
-    result = project.onex("doctor", "--home", "file/state", "--format", "json")
+    result = project.onex_here("doctor", "--home", "file/state", "--format", "json")
     assert (result.code, result.json["ok"]) == (2, False)
 
 
 def test_yaml_output_reads_back(project: Project) -> None:
     import yaml_rs
 
-    assert yaml_rs.loads(project.onex("version", "--format", "yaml").stdout)["onex"]
+    assert yaml_rs.loads(project.onex_here("version", "--format", "yaml").stdout)["onex"]
 
 
 def test_hostile_text_does_not_reach_the_terminal(project: Project) -> None:
     project.add("a", description="red \x1b[31m bell \x07 turned \u202e round [bold]x[/bold]")
     project.scan()
-    shown = project.onex("show", "a").stdout
+    shown = project.onex_here("show", "a").stdout
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     assert "\\x1b[31m" in shown
@@ -454,7 +458,7 @@ def test_a_terminal_shows_tables_and_live_progress(project: Project) -> None:
     project.add("a", "import time\ndef execute(context):\n    time.sleep(0.2)\n    return 1\n")
     project.scan()
     assert "NODE" in terminal(project, "list")
-    assert "NODE" not in project.onex("list").stdout
+    assert "NODE" not in project.onex_here("list").stdout
     live = terminal(project, "run", "a")
     assert "succeeded in" in live
     assert "\x1b[" in live
@@ -504,6 +508,6 @@ def test_an_unreadable_folder_is_reported_and_the_rest_is_kept(project: Project)
 def test_json_output_is_only_json(project: Project) -> None:
     project.add("a", "def execute(context):\n    print('noise')\n    return 1\n")
     project.scan()
-    result = project.onex("run", "a", "--format", "json")
+    result = project.onex_here("run", "a", "--format", "json")
     json.loads(result.stdout)
     assert result.stderr == ""

@@ -64,7 +64,7 @@ def test_a_colleague_reads_and_leaves_nothing(open_to_all: Project, mode: int) -
     project = open_to_all
     project.add("a")
     project.scan()
-    project.onex("run", "a")
+    project.onex_here("run", "a")
     project.home.chmod(mode)
     before = {path.name: path.stat().st_uid for path in project.home.iterdir()}
     listed = as_other_user(project, "list", "--format", "json")
@@ -74,7 +74,7 @@ def test_a_colleague_reads_and_leaves_nothing(open_to_all: Project, mode: int) -
     assert {path.name: path.stat().st_uid for path in project.home.iterdir()} == before
     refused = as_other_user(project, "yank", "a@1.0.0", "--format", "json")
     assert (refused.code, refused.json["error"]["code"]) == (2, "STO001")
-    assert project.onex("yank", "a@1.0.0").code == 0
+    assert project.onex_here("yank", "a@1.0.0").code == 0
 
 
 @needs_root
@@ -88,7 +88,7 @@ def test_doctor_says_who_owns_what(open_to_all: Project) -> None:
     def checks(result: CommandResult) -> dict[str, dict[str, str]]:
         return {check["name"]: check for check in result.json["checks"]}
 
-    own = checks(project.onex("doctor", "--format", "json"))
+    own = checks(project.onex_here("doctor", "--format", "json"))
     assert own["owners"]["status"] == "ok"
     assert f"history.db: uid-{OTHER_USER}" in own["owners"]["message"]
     theirs = as_other_user(project, "doctor", "--format", "json")
@@ -102,8 +102,8 @@ def test_doctor_says_who_owns_what(open_to_all: Project) -> None:
 
 def test_reading_makes_nothing(project: Project) -> None:
     for command in (["list"], ["runs", "list"], ["cache", "stats"], ["storage", "check"]):
-        assert project.onex(*command).code == 0
-    assert project.onex("resolve", "x").code == 3
+        assert project.onex_here(*command).code == 0
+    assert project.onex_here("resolve", "x").code == 3
     assert not project.home.exists()
 
 
@@ -111,8 +111,8 @@ def test_new_files_follow_umask_and_the_group_of_the_folder(project: Project) ->
     project.add("a")
     before = os.umask(0o002)
     try:
-        project.onex("scan", "nodes")
-        project.onex("run", "a")
+        project.onex_here("scan", "nodes")
+        project.onex_here("run", "a")
     finally:
         os.umask(before)
     assert stat.S_IMODE((project.home / "registry.db").stat().st_mode) == 0o664
@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_what_was_there(project: Project) -> None:
     project.workflow({"s": {"node": "test.a"}})
     toml = '[[sources]]\nname = "nodes"\npath = "nodes"\n'
     project.write("onex.toml", toml)
-    project.onex("lock")
+    project.onex_here("lock")
     lock = (project.root / "onex.lock").read_text()
     project.add("b")
     project.workflow({"s": {"node": "test.b"}})
@@ -155,7 +155,7 @@ def test_files_keep_their_mode_line_ends_and_links(project: Project) -> None:
     real.chmod(0o640)
     (project.root / "onex.toml").unlink()
     (project.root / "onex.toml").symlink_to(real)
-    assert project.onex("sources", "add", "nodes").code == 0
+    assert project.onex_here("sources", "add", "nodes").code == 0
     content = real.read_bytes()
     assert content.startswith(b"# kept\r\n[config]\r\na = 1\r\n")
     assert content.count(b"\n") == content.count(b"\r\n") > 3
@@ -168,7 +168,7 @@ def test_sources_that_are_added_at_once_are_all_there(project: Project) -> None:
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda n: project.onex("sources", "add", f"s{n}").code, range(8)))
     assert codes == [0] * 8
-    listed = project.onex("sources", "list", "--format", "json").json["sources"]
+    listed = project.onex_here("sources", "list", "--format", "json").json["sources"]
     assert sorted(s["name"] for s in listed) == [f"s{n}" for n in range(8)]
 
 
@@ -182,7 +182,7 @@ def test_sources_that_are_added_at_once_are_all_there(project: Project) -> None:
 )  # fmt: skip
 def test_an_odd_configuration_is_refused_by_name(project: Project, text: str) -> None:
     project.write("onex.toml", text)
-    done = project.onex("list", "--format", "json")
+    done = project.onex_here("list", "--format", "json")
     assert (done.code, done.json["error"]["code"]) == (2, "CFG001")
 
 
@@ -199,7 +199,7 @@ def test_users_without_name_home_or_folder(project: Project) -> None:
     assert done.returncode == 2
     assert "--home" in done.stdout
     shutil.rmtree(project.root / "home")
-    assert project.onex("init", "p").code == 0
+    assert project.onex_here("init", "p").code == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -219,7 +219,7 @@ def test_output_that_cannot_be_written_is_told_and_the_work_is_done(
         )  # fmt: skip
     assert (done.returncode, silent.returncode) == (2, 2)
     assert "USE005" in done.stderr
-    assert project.onex("list", "--format", "json").json["total"] == 1
+    assert project.onex_here("list", "--format", "json").json["total"] == 1
 
 
 def test_closed_streams_are_no_failure_and_no_file_takes_their_place(project: Project) -> None:
@@ -231,10 +231,10 @@ def test_closed_streams_are_no_failure_and_no_file_takes_their_place(project: Pr
         check=False,
     )  # fmt: skip
     assert done.returncode == 0
-    assert project.onex("storage", "check").code == 0
-    assert [r["status"] for r in project.onex("runs", "list", "--format", "json").json["runs"]] == [
-        "succeeded"
-    ]
+    assert project.onex_here("storage", "check").code == 0
+    assert [
+        r["status"] for r in project.onex_here("runs", "list", "--format", "json").json["runs"]
+    ] == ["succeeded"]
     assert b"noise" not in (project.home / "registry.db").read_bytes()
 
 
@@ -243,7 +243,7 @@ def test_changes_of_files_with_odd_names_are_named(project: Project) -> None:
     odd = project.write("nodes/a/odd\nname \\n.txt", "1")
     project.scan()
     odd.write_text("2")
-    refused = project.onex("run", "a", "--format", "json").json["error"]
+    refused = project.onex_here("run", "a", "--format", "json").json["error"]
     assert refused["code"] == "SEC002"
     assert refused["changes"] == ["changed odd\\nname \\\\n.txt"]
 
@@ -253,7 +253,7 @@ def test_lines_that_end_in_another_way_are_told_as_that(project: Project) -> Non
     code = manifest.parent / "node.py"
     project.scan()
     code.write_bytes(code.read_bytes().replace(b"\n", b"\r\n"))
-    refused = project.onex("run", "a", "--format", "json").json["error"]
+    refused = project.onex_here("run", "a", "--format", "json").json["error"]
     assert refused["changes"] == ["changed node.py (only the ends of its lines)"]
 
 
@@ -270,7 +270,7 @@ def test_a_backup_that_fails_leaves_nothing(project: Project) -> None:
     assert limited.returncode == 2
     assert "STO001" in limited.stderr
     assert not [path.name for path in project.root.iterdir() if "saved.db" in path.name]
-    assert project.onex("storage", "backup", "saved.db").code == 0
+    assert project.onex_here("storage", "backup", "saved.db").code == 0
     assert [path.name for path in project.root.iterdir() if "saved.db" in path.name] == ["saved.db"]
-    refused = project.onex("storage", "backup", "saved.db", "--format", "json")
+    refused = project.onex_here("storage", "backup", "saved.db", "--format", "json")
     assert refused.json["error"]["code"] == "USE001"

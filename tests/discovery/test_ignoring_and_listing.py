@@ -10,12 +10,12 @@ from tests.conftest import Project
 
 
 def found(project: Project) -> list[str]:
-    body = project.onex("list", "--all-versions", "--format", "json").json
+    body = project.onex_here("list", "--all-versions", "--format", "json").json
     return [node["name"] for node in body["nodes"]]
 
 
 def scan(project: Project) -> list[str]:
-    done = project.onex("scan", "nodes", "--format", "json")
+    done = project.onex_here("scan", "nodes", "--format", "json")
     assert done.code == 0, done.stdout
     return [problem["code"] for problem in done.json["problems"]]
 
@@ -74,21 +74,24 @@ def test_what_is_ignored_is_not_the_nodes(project: Project) -> None:
     (folder / "build").mkdir()
     (folder / "kept.log").write_text("1")
     scan(project)
-    before = project.onex("show", "a", "--format", "json").json["digest"]
+    before = project.onex_here("show", "a", "--format", "json").json["digest"]
     for name in ("build/table.csv", "x.log", ".DS_Store", "node.py~", ".node.py.swp", "#node.py#",
                  ".#node.py", "Thumbs.db"):  # fmt: skip
         (folder / name).write_text("dropped")
     scan(project)
-    assert project.onex("show", "a", "--format", "json").json["digest"] == before
-    assert project.onex("run", "a").code == 0
+    assert project.onex_here("show", "a", "--format", "json").json["digest"] == before
+    assert project.onex_here("run", "a").code == 0
     (folder / "kept.log").write_text("2")
     scan(project)
-    changed = project.onex("show", "a", "--format", "json").json["digest"]
+    changed = project.onex_here("show", "a", "--format", "json").json["digest"]
     assert changed != before
     project.write("nodes/.gitignore", "build/\n*.log\n")
     scan(project)
-    assert project.onex("show", "a", "--format", "json").json["digest"] not in (before, changed)
-    assert project.onex("run", "a").code == 0
+    assert project.onex_here("show", "a", "--format", "json").json["digest"] not in (
+        before,
+        changed,
+    )
+    assert project.onex_here("run", "a").code == 0
 
 
 def test_ignore_files_above_the_source_count_up_to_the_repository(project: Project) -> None:
@@ -97,15 +100,15 @@ def test_ignore_files_above_the_source_count_up_to_the_repository(project: Proje
     project.write(".gitignore", "skipped/\nsecret.txt\n")
     project.write("nodes/a/secret.txt", "1")
     scan(project)
-    assert project.onex("list", "--format", "json").json["total"] == 2
+    assert project.onex_here("list", "--format", "json").json["total"] == 2
     (project.root / ".git").mkdir()
     scan(project)
-    assert project.onex("list", "--format", "json").json["total"] == 1
-    before = project.onex("show", "a", "--format", "json").json["digest"]
+    assert project.onex_here("list", "--format", "json").json["total"] == 1
+    before = project.onex_here("show", "a", "--format", "json").json["digest"]
     project.write("nodes/a/secret.txt", "2")
     scan(project)
-    assert project.onex("show", "a", "--format", "json").json["digest"] == before
-    assert project.onex("run", "a").code == 0
+    assert project.onex_here("show", "a", "--format", "json").json["digest"] == before
+    assert project.onex_here("run", "a").code == 0
 
 
 @pytest.mark.parametrize(
@@ -124,17 +127,17 @@ def test_a_tree_of_its_own_is_not_entered(
     project.add("inner", folder="outer/tree/inner")
     project.write(f"nodes/outer/tree/{name}", content)
     scan(project)
-    assert project.onex("list", "--format", "json").json["total"] == (2 if is_entered else 1)
-    before = project.onex("show", "outer", "--format", "json").json["digest"]
+    assert project.onex_here("list", "--format", "json").json["total"] == (2 if is_entered else 1)
+    before = project.onex_here("show", "outer", "--format", "json").json["digest"]
     project.write("nodes/outer/tree/inner/more.py", "x = 1\n")
     project.write("nodes/outer/tree/code.py", "x = 1\n")
     scan(project)
-    after = project.onex("show", "outer", "--format", "json").json["digest"]
+    after = project.onex_here("show", "outer", "--format", "json").json["digest"]
     assert (after != before) == is_entered
     assert (
-        project.onex("scan", project.nodes / "outer" / "tree", "--format", "json").json["sources"][
-            0
-        ]["found"]
+        project.onex_here("scan", project.nodes / "outer" / "tree", "--format", "json").json[
+            "sources"
+        ][0]["found"]
         == 1
     )
 
@@ -154,14 +157,14 @@ def test_links_that_stay_in_the_node_count_as_their_files(project: Project) -> N
         (folder / name).symlink_to(f"..data/{name}")
     (folder / "helper.py").symlink_to("..data/helper.py")
     assert scan(project) == []
-    assert project.onex("run", "a", "--format", "json").json["outputs"] == {"result": 1}
+    assert project.onex_here("run", "a", "--format", "json").json["outputs"] == {"result": 1}
     newer = folder / "..2026_02"
     shutil.copytree(data, newer)
     (newer / "helper.py").write_text("VALUE = 2\n")
     (folder / "..data").unlink()
     (folder / "..data").symlink_to("..2026_02")
     scan(project)
-    assert project.onex("run", "a", "--format", "json").json["outputs"] == {"result": 2}
+    assert project.onex_here("run", "a", "--format", "json").json["outputs"] == {"result": 2}
 
 
 def test_other_links_are_left_out_and_told(project: Project) -> None:
@@ -169,10 +172,10 @@ def test_other_links_are_left_out_and_told(project: Project) -> None:
     (manifest.parent / "secret.py").symlink_to("/etc/passwd")
     (manifest.parent / "nowhere.py").symlink_to("missing")
     (manifest.parent / "loop").symlink_to(".")
-    problems = project.onex("scan", "nodes", "--format", "json").json["problems"]
+    problems = project.onex_here("scan", "nodes", "--format", "json").json["problems"]
     assert {p["code"] for p in problems} == {"DSC015"}
     assert {p["message"].split()[2] for p in problems} >= {"secret.py", "nowhere.py"}
-    valid = project.onex("validate", "nodes", "--format", "json").json["problems"]
+    valid = project.onex_here("validate", "nodes", "--format", "json").json["problems"]
     assert [p["message"] for p in valid] == [p["message"] for p in problems]
 
 
@@ -188,10 +191,12 @@ def test_a_listing_is_checked_against_the_folder(project: Project) -> None:
     assert scan(project) == []
     project.add("b", folder="b")
     (project.nodes / "a" / "node.py").rename(project.nodes / "a" / "code.py")
-    done = project.onex("scan", "nodes", "--format", "json").json
+    done = project.onex_here("scan", "nodes", "--format", "json").json
     messages = [p["message"] for p in done["problems"] if p["code"] == "DSC012"]
     assert messages == [
         "a/node.py is listed, but not there",
         "the manifest b/node.onex.yaml is not listed",
     ]
-    assert project.onex("scan", "nodes", "--format", "json").json["problems"] == done["problems"]
+    assert (
+        project.onex_here("scan", "nodes", "--format", "json").json["problems"] == done["problems"]
+    )

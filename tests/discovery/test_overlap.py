@@ -22,7 +22,7 @@ TWO_SOURCES = '[[sources]]\nname = "a"\npath = "nodes"\n[[sources]]\nname = "b"\
 
 
 def listed(project: Project) -> dict[str, str]:
-    nodes = project.onex("list", "--all-versions", "--format", "json").json["nodes"]
+    nodes = project.onex_here("list", "--all-versions", "--format", "json").json["nodes"]
     return {f"{n['namespace']}@{n['version']}": n["source"] for n in nodes}
 
 
@@ -37,14 +37,14 @@ def test_scans_at_once_while_versions_change_leave_no_ghost(project: Project) ->
                 running.append(project.start("scan", "nodes"))
         for process in running:
             assert process.wait(60) == 0
-        assert project.onex("scan", "nodes").code == 0
+        assert project.onex_here("scan", "nodes").code == 0
         on_disk = {
             f"{body['namespace']}@{body['version']}"
             for path in project.nodes.glob("*/node.onex.yaml")
             for body in [{k: json.loads(v) for k, v in (line.split(": ", 1) for line in path.read_text().splitlines())}]
         }  # fmt: skip
         assert set(listed(project)) == on_disk
-    assert project.onex("storage", "check").code == 0
+    assert project.onex_here("storage", "check").code == 0
 
 
 class Paused:
@@ -135,10 +135,10 @@ def test_decisions_outlive_an_absence(project: Project) -> None:
     project.add("a")
     project.add("a", version="2.0.0")
     project.add("b", folder="b")
-    project.onex("scan")
-    assert project.onex("yank", "test.a@2.0.0", "--reason", "loses data").code == 0
+    project.onex_here("scan")
+    assert project.onex_here("yank", "test.a@2.0.0", "--reason", "loses data").code == 0
     assert (
-        project.onex(
+        project.onex_here(
             "lifecycle", "transition", "test.b@1.0.0", "archived", "--reason", "CVE-1"
         ).code
         == 0
@@ -146,28 +146,32 @@ def test_decisions_outlive_an_absence(project: Project) -> None:
     away = project.root / "away"
     shutil.move(project.nodes, away)
     project.nodes.mkdir()
-    assert project.onex("scan", "--format", "json").json["nodes"] == 0
-    assert project.onex("storage", "check").code == 0
-    assert project.onex("storage", "rebuild").code == 0
+    assert project.onex_here("scan", "--format", "json").json["nodes"] == 0
+    assert project.onex_here("storage", "check").code == 0
+    assert project.onex_here("storage", "rebuild").code == 0
     backup = project.root / "backup.db"
-    assert project.onex("storage", "backup", backup).code == 0
+    assert project.onex_here("storage", "backup", backup).code == 0
     project.nodes.rmdir()
     shutil.move(away, project.nodes)
     for home in (project.home, project.root / "restored"):
         if home != project.home:
-            restored = project.onex("storage", "restore", backup, "--home", home)
+            restored = project.onex_here("storage", "restore", backup, "--home", home)
             assert restored.code == 0, restored.stderr
-        project.onex("scan", "--home", home)
-        chosen = project.onex("resolve", "test.a", "--home", home, "--format", "json").json
+        project.onex_here("scan", "--home", home)
+        chosen = project.onex_here("resolve", "test.a", "--home", home, "--format", "json").json
         assert chosen["selected"] == {"tool://test.a": "1.0.0"}
-        status = project.onex("lifecycle", "status", "test.b", "--home", home, "--format", "json")
+        status = project.onex_here(
+            "lifecycle", "status", "test.b", "--home", home, "--format", "json"
+        )
         assert status.json["versions"][0]["lifecycle"] == "archived"
-        history = project.onex("lifecycle", "history", "test.a", "--home", home, "--format", "json")
+        history = project.onex_here(
+            "lifecycle", "history", "test.a", "--home", home, "--format", "json"
+        )
         returned = [e for e in history.json["events"] if e["action"] == "node.returned"]
         assert [e["reason"] for e in returned] == ["still yanked: loses data"]
-        assert project.onex("storage", "check", "--home", home).code == 0
-    assert project.onex("yank", "test.a@2.0.0", "--undo").code == 0
-    chosen = project.onex("resolve", "test.a", "--format", "json").json
+        assert project.onex_here("storage", "check", "--home", home).code == 0
+    assert project.onex_here("yank", "test.a@2.0.0", "--undo").code == 0
+    chosen = project.onex_here("resolve", "test.a", "--format", "json").json
     assert chosen["selected"] == {"tool://test.a": "2.0.0"}
 
 
@@ -179,10 +183,10 @@ def test_a_file_is_no_rival_of_itself(project: Project) -> None:
     project.add("x", folder="x")
     for number in range(3):
         project.add("x", f"def execute(context):\n    return {number}\n", folder="x")
-        body = project.onex("scan", "--format", "json").json
+        body = project.onex_here("scan", "--format", "json").json
         assert (body["problems"], body["nodes"]) == ([], 1)
     project.add("x", folder="x", version="2.0.0")
-    assert project.onex("scan", "nodes", "--format", "json").json["nodes"] == 1
+    assert project.onex_here("scan", "nodes", "--format", "json").json["nodes"] == 1
     assert list(listed(project)) == ["test.x@2.0.0"]
 
 
@@ -190,18 +194,18 @@ def test_a_renamed_source_and_a_moved_node_keep_their_versions(project: Project)
     project.write("onex.toml", TWO_SOURCES)
     project.add("x", folder="x")
     (project.root / "other").mkdir()
-    project.onex("scan")
+    project.onex_here("scan")
     shutil.move(project.nodes / "x", project.root / "other" / "x")
     code = project.root / "other" / "x" / "node.py"
     code.write_text("def execute(context):\n    return 'moved and edited'\n")
-    body = project.onex("scan", "--format", "json").json
+    body = project.onex_here("scan", "--format", "json").json
     assert body["problems"] == []
     assert listed(project) == {"test.x@1.0.0": "b"}
-    events = project.onex("lifecycle", "history", "test.x", "--format", "json").json["events"]
+    events = project.onex_here("lifecycle", "history", "test.x", "--format", "json").json["events"]
     assert "node.removed" not in [event["action"] for event in events]
     project.write("onex.toml", TWO_SOURCES.replace('"b"', '"renamed"'))
     code.write_text("def execute(context):\n    return 'edited under another name'\n")
-    assert project.onex("scan", "--format", "json").json["problems"] == []
+    assert project.onex_here("scan", "--format", "json").json["problems"] == []
     assert listed(project) == {"test.x@1.0.0": "renamed"}
 
 
@@ -209,15 +213,15 @@ def test_the_first_of_equal_copies_stays_first_when_it_is_edited(project: Projec
     project.write("onex.toml", TWO_SOURCES)
     first = project.add("x", folder="x")
     (project.root / "other").mkdir()
-    project.onex("scan")
+    project.onex_here("scan")
     project.add("x", folder="../other/x")
-    project.onex("scan")
+    project.onex_here("scan")
     (first.parent / "node.py").write_text("def execute(context):\n    return 'edited'\n")
-    body = project.onex("scan", "--format", "json").json
+    body = project.onex_here("scan", "--format", "json").json
     assert [Path(p["path"]).parent.parent.name for p in body["problems"]] == ["other"]
     assert listed(project) == {"test.x@1.0.0": "a"}
     (project.root / "other" / "x" / "node.py").write_text((first.parent / "node.py").read_text())
-    assert project.onex("scan", "--format", "json").json["problems"] == []
+    assert project.onex_here("scan", "--format", "json").json["problems"] == []
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -228,7 +232,7 @@ def test_copies_of_a_version_with_build_metadata(project: Project, same: bool) -
     )
     project.add("x", code, folder="two", version="1.0.0+abc")
     project.add("y")
-    body = project.onex("scan", "nodes", "--format", "json").json
+    body = project.onex_here("scan", "nodes", "--format", "json").json
     assert body["nodes"] == 2
     assert [p["code"] for p in body["problems"]] == ([] if same else ["DSC002"])
 
@@ -239,12 +243,12 @@ def test_what_vanished_while_the_registry_was_copied_goes_at_the_next_scan(
     project.write("onex.toml", '[[sources]]\nname = "a"\npath = "nodes"\n')
     project.add("x", folder="x")
     project.add("y", folder="y")
-    project.onex("scan")
-    project.onex("storage", "backup", project.root / "backup.db")
+    project.onex_here("scan")
+    project.onex_here("storage", "backup", project.root / "backup.db")
     shutil.rmtree(project.nodes / "x")
     home = project.root / "restored"
-    project.onex("storage", "restore", project.root / "backup.db", "--home", home)
-    assert project.onex("scan", "--home", home, "--format", "json").json["nodes"] == 1
+    project.onex_here("storage", "restore", project.root / "backup.db", "--home", home)
+    assert project.onex_here("scan", "--home", home, "--format", "json").json["nodes"] == 1
 
 
 def test_a_clock_set_back_does_not_turn_the_log_around(project: Project) -> None:
@@ -265,5 +269,5 @@ def test_a_clock_set_back_does_not_turn_the_log_around(project: Project) -> None
     with project.registry() as registry:
         times = [event.time for event in list(registry.storage.events())]
     assert times == sorted(times)
-    assert project.onex("resolve", "x", "--as-of", "2001-02-01").code == 3
-    assert project.onex("resolve", "x", "--as-of", "2999-01-01").code == 0
+    assert project.onex_here("resolve", "x", "--as-of", "2001-02-01").code == 3
+    assert project.onex_here("resolve", "x", "--as-of", "2999-01-01").code == 0

@@ -174,7 +174,7 @@ def test_a_remote_that_was_renamed_keeps_its_nodes(
     remotes(user, {"url": str(theirs), "name": "hub"})
     assert chosen(user, "tool") == "1.0.0"
     remotes(user, {"url": str(theirs), "name": "central"})
-    done = user.onex("run", "tool", "--json")
+    done = user.onex_here("run", "tool", "--json")
     assert done.code == 0, done.stdout
 
 
@@ -270,7 +270,7 @@ def test_another_registry_at_the_same_place_is_refused(
     done = user.onex_here("remote", "sync")
     assert done.code == 1
     assert "another registry" in done.stderr
-    assert user.onex("run", "tool", "--json").json["success"]
+    assert user.onex_here("run", "tool", "--json").json["success"]
 
 
 def test_a_remote_that_fails_is_named_when_something_is_not_found(make_project: Make) -> None:
@@ -334,7 +334,7 @@ def test_the_trust_policy_decides_between_unequal_digests(
     user.write("onex.toml", (user.root / "onex.toml").read_text() + '[[sources]]\npath = "nodes"\n')
     user.onex_here("scan")
     user.onex_here("resolve", "tool://test.tool")
-    done = user.onex(
+    done = user.onex_here(
         "run", "tool://test.tool", "--isolation", "process", "--allow-unsandboxed", "tool", "--json"
     )
     assert done.code == 0, done.stdout + done.stderr
@@ -361,11 +361,11 @@ def test_what_a_remote_asks_for_needs_a_grant(
     theirs = tree("tool@1.0.0", capabilities=["file.read:/etc/hostname"])
     user = make_project("user")
     remotes(user, {"url": str(theirs)})
-    done = user.onex("run", "tool", "--json")
+    done = user.onex_here("run", "tool", "--json")
     assert done.code == 5
     assert done.json["error"]["code"] == "SEC006"
     assert user.onex_here("grant", "approve", "tool").code == 0
-    assert user.onex("run", "tool", "--json").json["success"]
+    assert user.onex_here("run", "tool", "--json").json["success"]
 
 
 def test_locks_hold_remote_nodes_to_their_digests(
@@ -376,7 +376,7 @@ def test_locks_hold_remote_nodes_to_their_digests(
     remotes(user, {"url": str(theirs)})
     user.workflow({"a": {"node": "tool://test.tool@<1.1"}})
     assert user.onex_here("lock").code == 0
-    done = user.onex("run", user.root / "test.workflow.yaml", "--json")
+    done = user.onex_here("run", user.root / "test.workflow.yaml", "--json")
     assert done.json["steps"]["a"]["node"] == "tool://test.tool@1.0.0"
     assert user.onex_here("storage", "check").code == 0
     assert user.onex_here("storage", "rebuild").code == 0
@@ -407,16 +407,16 @@ def test_a_node_that_was_run_runs_again_without_its_archive_and_its_remote(
     theirs = tree("tool@1.0.0")
     user = make_project("user")
     remotes(user, {"url": str(theirs)})
-    assert user.onex("run", "tool", "--json").json["success"]
+    assert user.onex_here("run", "tool", "--json").json["success"]
     shutil.rmtree(user.root / "home" / "cache")
     theirs.rename(theirs.with_name("away"))
-    done = user.onex("run", "tool", "--no-cache", "--json")
+    done = user.onex_here("run", "tool", "--no-cache", "--json")
     assert done.code == 0, done.stdout
     # What was unpacked is proved again: a change of it is not run.
     for file in user.home.glob("nodes/onex_node_*/node.py"):
         file.chmod(0o644)
         file.write_text("def execute(context):\n    return 'changed'\n")
-    done = user.onex("run", "tool", "--no-cache", "--json")
+    done = user.onex_here("run", "tool", "--no-cache", "--json")
     assert done.code != 0
 
 
@@ -429,7 +429,7 @@ def test_two_projects_of_one_registry_may_call_a_remote_by_two_names(
     remotes(two, {"url": str(theirs), "name": "central"})
     two.environment["ONEX_HOME"] = str(one.home)
     assert chosen(one, "tool") == "1.0.0"
-    done = two.onex("run", "tool://test.tool", "--json")
+    done = two.onex_here("run", "tool://test.tool", "--json")
     assert done.code == 0, done.stdout
 
 

@@ -39,27 +39,28 @@ def test_sources_are_added_listed_checked_and_removed(project: Project) -> None:
     project.write("onex.toml", "# kept\n[config]\ncolour = 'red'\n")
     project.add("a")
     assert (
-        project.onex("sources", "add", "nodes", "--name", "mine", "--namespace", "test").code == 0
+        project.onex_here("sources", "add", "nodes", "--name", "mine", "--namespace", "test").code
+        == 0
     )
-    assert project.onex("sources", "add", "missing").code == 0
-    assert project.onex("sources", "add", "nodes", "--name", "mine").code == 2
-    listed = project.onex("sources", "list", "--format", "json").json["sources"]
+    assert project.onex_here("sources", "add", "missing").code == 0
+    assert project.onex_here("sources", "add", "nodes", "--name", "mine").code == 2
+    listed = project.onex_here("sources", "list", "--format", "json").json["sources"]
     assert [(s["name"], s["kind"], s["namespaces"]) for s in listed] == [
         ("mine", "filesystem", ["test"]), ("missing", "filesystem", []),
     ]  # fmt: skip
-    checked = project.onex("sources", "check", "--format", "json")
+    checked = project.onex_here("sources", "check", "--format", "json")
     assert checked.code == 2
     assert [s["status"] for s in checked.json["sources"]] == ["ok", "failed"]
-    scanned = project.onex("scan", "--format", "json")
+    scanned = project.onex_here("scan", "--format", "json")
     assert scanned.code == 2
     assert [s["status"] for s in scanned.json["sources"]] == ["ok", "failed"]
-    assert project.onex("sources", "remove", "missing").code == 0
-    assert project.onex("sources", "remove", "mine", "--format", "json").json["nodes"] == 1
-    assert project.onex("list", "--format", "json").json["total"] == 0
+    assert project.onex_here("sources", "remove", "missing").code == 0
+    assert project.onex_here("sources", "remove", "mine", "--format", "json").json["nodes"] == 1
+    assert project.onex_here("list", "--format", "json").json["total"] == 0
     text = (project.root / "onex.toml").read_text()
     assert text.startswith("# kept\n[config]")
     assert "sources" not in text
-    assert project.onex("sources", "remove", "mine").code == 2
+    assert project.onex_here("sources", "remove", "mine").code == 2
 
 
 def test_a_bound_namespace_comes_from_its_source_alone(project: Project) -> None:
@@ -69,18 +70,18 @@ def test_a_bound_namespace_comes_from_its_source_alone(project: Project) -> None
         "stranger", folder="../other/x", namespace="test.core.mine", version="9.0.0"
     )
     project.add("free", folder="../other/y", namespace="test.corefree")
-    body = project.onex("scan", "--format", "json").json
+    body = project.onex_here("scan", "--format", "json").json
     assert [p["code"] for p in body["problems"]] == ["DSC014"]
     assert body["problems"][0]["path"] == os.path.normpath(stranger)
-    listed = project.onex("list", "--format", "json").json["nodes"]
+    listed = project.onex_here("list", "--format", "json").json["nodes"]
     assert {n["namespace"]: n["version"] for n in listed} == {
         "test.core.mine": "1.0.0", "test.corefree": "1.0.0",
     }  # fmt: skip
     project.write("onex.toml", TWO.replace('namespaces = ["test.core"]', ""))
-    assert project.onex("scan", "--format", "json").json["problems"] == []
+    assert project.onex_here("scan", "--format", "json").json["problems"] == []
     project.write("onex.toml", TWO)
-    project.onex("scan", "--force")
-    assert len(project.onex("list", "--all-versions", "--format", "json").json["nodes"]) == 2
+    project.onex_here("scan", "--force")
+    assert len(project.onex_here("list", "--all-versions", "--format", "json").json["nodes"]) == 2
 
 
 def test_a_misconfigured_source_is_refused(project: Project) -> None:
@@ -93,10 +94,10 @@ def test_a_misconfigured_source_is_refused(project: Project) -> None:
         '[policy]\ntrust_policy = "anything"\n',
     ):
         project.write("onex.toml", text)
-        done = project.onex("scan", "--format", "json")
+        done = project.onex_here("scan", "--format", "json")
         assert (done.code, done.json["error"]["code"]) == (2, "CFG001"), text
     project.write("onex.toml", '[[sources]]\nkind = "carrier-pigeon"\n')
-    done = project.onex("scan", "--format", "json")
+    done = project.onex_here("scan", "--format", "json")
     assert "carrier-pigeon" in done.json["error"]["message"]
     assert "filesystem, package" in done.json["error"]["hint"]
 
@@ -342,13 +343,13 @@ def test_what_an_undeclared_source_left_can_be_forgotten(project: Project) -> No
     project.write("onex.toml", TWO)
     project.add("a")
     project.add("b", folder="../other/b")
-    project.onex("scan")
+    project.onex_here("scan")
     project.write("onex.toml", TWO.partition('[[sources]]\nname = "theirs"')[0])
-    project.onex("scan", "other/b")
-    assert project.onex("sources", "forget", "theirs", "--format", "json").json["nodes"] == 0
-    assert project.onex("sources", "forget", "other/b", "--format", "json").json["nodes"] == 1
-    assert project.onex("list", "--format", "json").json["total"] == 1
-    assert project.onex("sources", "forget", "nobody").code == 2
+    project.onex_here("scan", "other/b")
+    assert project.onex_here("sources", "forget", "theirs", "--format", "json").json["nodes"] == 0
+    assert project.onex_here("sources", "forget", "other/b", "--format", "json").json["nodes"] == 1
+    assert project.onex_here("list", "--format", "json").json["total"] == 1
+    assert project.onex_here("sources", "forget", "nobody").code == 2
 
 
 def test_watching_without_the_library_says_what_to_install(project: Project) -> None:

@@ -180,7 +180,7 @@ def test_a_finished_call_leaves_no_folder(project: Project) -> None:
     workflow = project.workflow(steps, outputs={"b": "${{ steps.b }}"})
     project.scan()
     for isolation in ("process", "inline"):
-        done = project.onex("run", workflow, "--isolation", isolation, "--format", "json")
+        done = project.onex_here("run", workflow, "--isolation", isolation, "--format", "json")
         assert len(done.json["outputs"]["b"]) == 1
 
 
@@ -226,11 +226,11 @@ def test_a_call_that_did_not_return_is_not_made_again_unasked(project: Project, 
     if end in ("SIGTERM", "SIGINT"):
         process.send_signal(getattr(signal, end))
     assert process.wait(60) in (1, 130)
-    (run,) = project.onex("runs", "list", "--format", "json").json["runs"]
-    resumed = project.onex("run", "--resume", run["run_id"], "--format", "json")
+    (run,) = project.onex_here("runs", "list", "--format", "json").json["runs"]
+    resumed = project.onex_here("run", "--resume", run["run_id"], "--format", "json")
     assert resumed.json["steps"]["effect"]["error"]["code"] == "EXE010", resumed.stdout
     assert len(list(effects.iterdir())) == 1
-    again = project.onex("run", "--resume", run["run_id"], "--format", "json")
+    again = project.onex_here("run", "--resume", run["run_id"], "--format", "json")
     assert again.json["steps"]["effect"]["error"]["code"] == "EXE010"
 
 
@@ -242,8 +242,8 @@ def test_a_call_that_raised_is_made_again(project: Project) -> None:
         {"effect": {"node": "effect", "with": {"folder": str(effects), "fail": True}}}
     )
     project.scan()
-    first = project.onex("run", workflow, "--format", "json").json
-    resumed = project.onex("run", "--resume", first["run_id"], "--format", "json").json
+    first = project.onex_here("run", workflow, "--format", "json").json
+    resumed = project.onex_here("run", "--resume", first["run_id"], "--format", "json").json
     assert resumed["steps"]["effect"]["error"]["code"] == "EXE001"
     assert len(list(effects.iterdir())) == 2
 
@@ -263,16 +263,16 @@ def test_a_run_with_an_override_goes_on_and_is_repeated_with_it(project: Project
     project.scan()
     steps = {"a": {"node": "a"}, "b": {"node": "b", "with": {"x": "${{ steps.a }}"}}}
     workflow = project.workflow(steps, outputs={"x": "${{ steps.b }}"})
-    first = project.onex("run", workflow, "--override", f"test.a={own}", "--format", "json")
+    first = project.onex_here("run", workflow, "--override", f"test.a={own}", "--format", "json")
     assert first.code == 1, first.stderr
     gate.touch()
     run_id = first.json["run_id"]
-    resumed = project.onex("run", "--resume", run_id, "--format", "json")
+    resumed = project.onex_here("run", "--resume", run_id, "--format", "json")
     assert resumed.json["outputs"] == {"x": "own"}, resumed.stdout
-    replayed = project.onex("runs", "replay", run_id, "--format", "json").json
+    replayed = project.onex_here("runs", "replay", run_id, "--format", "json").json
     assert replayed["same"]
     (own / "node.py").write_text("def execute(context):\n    return 'changed'\n")
-    replayed = project.onex("runs", "replay", run_id, "--format", "json").json
+    replayed = project.onex_here("runs", "replay", run_id, "--format", "json").json
     assert replayed["first_difference"]["causes"] == ["code"]
 
 
@@ -294,20 +294,20 @@ def test_a_run_goes_on_with_a_node_that_was_mended(project: Project) -> None:
         "third": {"node": "third", "with": {"x": "${{ steps.second }}"}},
     }
     workflow = project.workflow(steps, outputs={"x": "${{ steps.third }}"})
-    run_id = project.onex("run", workflow, "--format", "json").json["run_id"]
+    run_id = project.onex_here("run", workflow, "--format", "json").json["run_id"]
     project.add("second", "def execute(context, *, x):\n    return x + 1\n")
-    project.onex("scan")
-    refused = project.onex("run", "--resume", run_id, "--format", "json").json
+    project.onex_here("scan")
+    refused = project.onex_here("run", "--resume", run_id, "--format", "json").json
     assert refused["error"]["code"] == "SEC002"
     assert "--accept-changed second" in refused["error"]["hint"]
-    resumed = project.onex(
+    resumed = project.onex_here(
         "run", "--resume", run_id, "--accept-changed", "second", "--format", "json"
     )
     assert resumed.json["outputs"] == {"x": 3}, resumed.stdout
     assert len(list(count.iterdir())) == 1
-    shown = project.onex("runs", "show", run_id, "--format", "json").json
+    shown = project.onex_here("runs", "show", run_id, "--format", "json").json
     assert list(shown["steps"]) == ["first", "second", "third"]
-    replayed = project.onex("runs", "replay", run_id, "--format", "json").json
+    replayed = project.onex_here("runs", "replay", run_id, "--format", "json").json
     assert replayed["same"]
 
 
@@ -328,10 +328,10 @@ def test_calls_whose_artifacts_are_gone_are_made_again(project: Project) -> None
         outputs={"x": "${{ steps.read }}"},
     )
     project.scan()
-    run_id = project.onex("run", workflow, "--format", "json").json["run_id"]
+    run_id = project.onex_here("run", workflow, "--format", "json").json["run_id"]
     subprocess.run(["rm", "-rf", project.home / "artifacts"], check=True, timeout=60)
     gate.touch()
-    resumed = project.onex("run", "--resume", run_id, "--format", "json")
+    resumed = project.onex_here("run", "--resume", run_id, "--format", "json")
     assert resumed.json["outputs"] == {"x": "x"}, resumed.stdout
 
 
@@ -345,7 +345,7 @@ def test_a_warning_that_cannot_be_written_prevents_no_run(project: Project, comm
     project.add("bad", ECHO, lifecycle="none such")
     done = shell(project, command)
     assert done.returncode == 0
-    assert len(project.onex("runs", "list", "--format", "json").json["runs"]) == 1
+    assert len(project.onex_here("runs", "list", "--format", "json").json["runs"]) == 1
 
 
 def test_accepted_code_is_held_to_the_lock_and_settled_steps_to_nothing(project: Project) -> None:
@@ -361,15 +361,19 @@ def test_accepted_code_is_held_to_the_lock_and_settled_steps_to_nothing(project:
         "c": {"node": "same", "with": {"x": 0}, "needs": ["a", "b"]},
     }
     workflow = project.workflow(steps, outputs={"c": "${{ steps.c }}"})
-    project.onex("scan")
-    assert project.onex("lock").code == 0
-    run_id = project.onex("run", workflow, "--format", "json").json["run_id"]
+    project.onex_here("scan")
+    assert project.onex_here("lock").code == 0
+    run_id = project.onex_here("run", workflow, "--format", "json").json["run_id"]
     project.add("same", "def execute(context, *, x):\n    return x\n")
-    refused = project.onex("run", "--resume", run_id, "--accept-changed", "c", "--format", "json")
+    refused = project.onex_here(
+        "run", "--resume", run_id, "--accept-changed", "c", "--format", "json"
+    )
     assert refused.json["error"]["code"] == "SEC002"
     assert "onex lock" in refused.json["error"]["hint"]
-    assert project.onex("lock").code == 0
-    resumed = project.onex("run", "--resume", run_id, "--accept-changed", "c", "--format", "json")
+    assert project.onex_here("lock").code == 0
+    resumed = project.onex_here(
+        "run", "--resume", run_id, "--accept-changed", "c", "--format", "json"
+    )
     assert resumed.json["outputs"] == {"c": 0}, resumed.stdout
-    plan = project.onex("runs", "show", run_id, "--format", "json").json["plan"]["steps"]
+    plan = project.onex_here("runs", "show", run_id, "--format", "json").json["plan"]["steps"]
     assert plan["a"]["digest"] != plan["c"]["digest"]

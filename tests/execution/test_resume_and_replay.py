@@ -73,13 +73,13 @@ def killed_run(project: Project, waiting_for: str, ended: int = 0) -> str:
     while processes_of(project.home):
         assert time.monotonic() < deadline, "a worker stayed behind"
         time.sleep(0.02)
-    (run,) = project.onex("runs", "list", "--format", "json").json["runs"]
+    (run,) = project.onex_here("runs", "list", "--format", "json").json["runs"]
     assert run["status"] == "interrupted"
     return run["run_id"]
 
 
 def resume(project: Project, run_id: str, *options: str):
-    return project.onex("run", "--resume", run_id, "--format", "json", *options)
+    return project.onex_here("run", "--resume", run_id, "--format", "json", *options)
 
 
 def test_only_what_had_not_ended_is_run_again(counting: Project) -> None:
@@ -92,7 +92,7 @@ def test_only_what_had_not_ended_is_run_again(counting: Project) -> None:
         outputs={"all": ["${{ steps.first }}", "${{ steps.held }}", "${{ steps.last }}"]},
     )
     run_id = killed_run(counting, "held")
-    shown = counting.onex("runs", "show", run_id)
+    shown = counting.onex_here("runs", "show", run_id)
     assert "held  in flight when last heard of" in shown.stdout
     (counting.root / "calls" / "go").touch()
     done = resume(counting, run_id[:20])
@@ -100,7 +100,7 @@ def test_only_what_had_not_ended_is_run_again(counting: Project) -> None:
     assert done.json["run_id"] == run_id
     assert done.json["outputs"] == {"all": ["first", "held", "last"]}
     assert [calls(counting, name) for name in ("first", "held", "last")] == [1, 2, 1]
-    (run,) = counting.onex("runs", "list", "--format", "json").json["runs"]
+    (run,) = counting.onex_here("runs", "list", "--format", "json").json["runs"]
     assert run["status"] == "succeeded"
     again = resume(counting, run_id)
     assert (again.code, again.json["error"]["code"]) == (2, "RUN002")
@@ -160,7 +160,7 @@ def test_a_run_that_failed_goes_on_where_it_failed(project: Project) -> None:
         {"a": {"node": "tell", "with": {"n": 1}},
          "b": {"node": "gate", "with": {"file": str(project.root / "gate")}, "needs": ["a"]}}
     )  # fmt: skip
-    failed = project.onex("run", "test.workflow.yaml", "--format", "json")
+    failed = project.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert failed.code == 1
     (project.root / "gate").write_text("open")
     done = resume(project, failed.json["run_id"])
@@ -184,7 +184,7 @@ def test_a_call_that_failed_and_was_made_again_is_in_flight_when_that_is_killed(
     project.add("twice", code)
     project.scan()
     project.workflow({"a": {"node": "twice", "with": {"folder": str(project.root / "calls")}}})
-    failed = project.onex("run", "test.workflow.yaml", "--format", "json").json
+    failed = project.onex_here("run", "test.workflow.yaml", "--format", "json").json
     assert failed["steps"]["a"]["error"]["code"] == "EXE001"
     (project.root / "calls" / "second").touch()
     process = project.start("run", "--resume", failed["run_id"])
@@ -218,7 +218,7 @@ def test_a_run_that_still_runs_cannot_be_taken_over(counting: Project) -> None:
         while not calls(counting, "held"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        (run,) = counting.onex("runs", "list", "--format", "json").json["runs"]
+        (run,) = counting.onex_here("runs", "list", "--format", "json").json["runs"]
         assert run["status"] == "running"
         refused = resume(counting, run["run_id"])
         assert (refused.code, refused.json["error"]["code"]) == (2, "RUN002")
@@ -228,8 +228,8 @@ def test_a_run_that_still_runs_cannot_be_taken_over(counting: Project) -> None:
 
 
 def test_name_one_of_a_target_and_a_run(project: Project) -> None:
-    assert project.onex("run").code == 2
-    assert project.onex("run", "x", "--resume", "y").code == 2
+    assert project.onex_here("run").code == 2
+    assert project.onex_here("run", "x", "--resume", "y").code == 2
 
 
 def test_workflows_are_read_back_as_they_were_written() -> None:
@@ -254,11 +254,11 @@ def test_workflows_are_read_back_as_they_were_written() -> None:
 
 
 def replay(project: Project, run_id: str, *options: str):
-    return project.onex("runs", "replay", run_id, "--format", "json", *options)
+    return project.onex_here("runs", "replay", run_id, "--format", "json", *options)
 
 
 def first_run(project: Project) -> str:
-    done = project.onex("run", "test.workflow.yaml", "--format", "json")
+    done = project.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert done.code == 0, done.stdout
     return done.json["run_id"]
 
@@ -286,7 +286,7 @@ def test_a_replay_of_the_same_is_the_same(chain: Project) -> None:
     report = replay(chain, run_id, "--check")
     assert report.code == 0
     assert (report.json["same"], report.json["compared"]) == (True, 2)
-    record = chain.onex("runs", "show", report.json["replay_id"], "--format", "json").json
+    record = chain.onex_here("runs", "show", report.json["replay_id"], "--format", "json").json
     assert record["replay_of"] == run_id
     assert not any(step["cached"] for step in record["steps"].values())
 
@@ -304,7 +304,7 @@ def test_a_replay_names_the_first_step_that_differs_and_what_changed(chain: Proj
     first = changed.json["first_difference"]
     assert (first["id"], first["causes"]) == ("upper", ["code"])
     assert (first["before"], first["after"]) == ('"HELLO"', '"Hello"')
-    human = chain.onex("runs", "replay", run_id).stdout
+    human = chain.onex_here("runs", "replay", run_id).stdout
     assert "the first is that of upper" in human
     assert "what changed: code" in human
 
@@ -329,7 +329,7 @@ def test_a_replay_says_when_nothing_changed_but_the_result(project: Project) -> 
     project.add("chance", "import uuid\ndef execute(context):\n    return uuid.uuid4().hex\n")
     project.scan()
     project.workflow({"a": {"node": "chance"}})
-    report = project.onex("runs", "replay", first_run(project))
+    report = project.onex_here("runs", "replay", first_run(project))
     assert "it is not deterministic" in report.stdout
 
 
@@ -397,7 +397,7 @@ def test_a_history_of_an_older_schema_is_taken_over(project: Project, tmp_path: 
         )
     database.commit()
     database.close()
-    shown = project.onex("runs", "show", "old-run", "--format", "json").json
+    shown = project.onex_here("runs", "show", "old-run", "--format", "json").json
     assert shown["status"] == "succeeded"
     a, b = shown["steps"]["a"], shown["steps"]["b"]
     assert (a["output"], a["log"], a["seconds"], a["isolation"]) == ([1], "hello\n", 1.5, "process")

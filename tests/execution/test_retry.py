@@ -47,7 +47,7 @@ def run(project: Project, retry: object, **arguments: object):
     arguments = {"file": str(project.root / "count")} | arguments
     step = {"node": "flaky", "with": arguments, "retry": retry, "timeout": 0.5}
     project.workflow({"a": step}, outputs={"count": "${{ steps.a }}"})
-    return project.onex("run", "test.workflow.yaml", "--format", "json")
+    return project.onex_here("run", "test.workflow.yaml", "--format", "json")
 
 
 @pytest.mark.parametrize("how", ["raise", "die", "hang"])
@@ -56,9 +56,9 @@ def test_a_failure_that_passes_is_tried_again(flaky: Project, how: str) -> None:
     assert done.code == 0, done.stdout
     assert done.json["outputs"] == {"count": 3}
     assert done.json["steps"]["a"]["attempts"] == 3
-    log = flaky.onex("runs", "show", done.json["run_id"], "--format", "json").json["steps"]["a"][
-        "log"
-    ]
+    log = flaky.onex_here("runs", "show", done.json["run_id"], "--format", "json").json["steps"][
+        "a"
+    ]["log"]
     assert log.count("failed with") == 2
     if how == "raise":
         assert [f"this is attempt {n}" in log for n in (1, 2, 3)] == [True] * 3
@@ -95,7 +95,7 @@ def test_waiting_holds_up_nothing_else(flaky: Project) -> None:
             "b": {"node": "quick", "foreach": list(range(20)), "with": {"x": "${{ item }}"}},
         }
     )
-    done = flaky.onex("run", "test.workflow.yaml", "--jobs", "1", "--format", "json").json
+    done = flaky.onex_here("run", "test.workflow.yaml", "--jobs", "1", "--format", "json").json
     assert done["success"]
     ends = {name: step["started_seconds"] + step["seconds"] for name, step in done["steps"].items()}
     assert ends["b"] < 1 <= done["seconds"]
@@ -108,7 +108,7 @@ def test_each_child_of_a_fan_out_has_its_attempts(flaky: Project) -> None:
         "retry": {"attempts": 4, "delay": 0.01},
     }  # fmt: skip
     flaky.workflow({"a": step})
-    steps = flaky.onex("run", "test.workflow.yaml", "--format", "json").json["steps"]
+    steps = flaky.onex_here("run", "test.workflow.yaml", "--format", "json").json["steps"]
     assert [steps[f"a[{i}]"]["attempts"] for i in range(3)] == [1, 2, 4]
     assert steps["a"]["attempts"] == 4
 
@@ -145,7 +145,7 @@ def test_a_failure_elsewhere_ends_the_wait(flaky: Project) -> None:
         "retry": {"attempts": 9, "delay": 60},
     }
     flaky.workflow({"a": first, "b": {"node": "bad"}})
-    done = flaky.onex("run", "test.workflow.yaml", "--format", "json")
+    done = flaky.onex_here("run", "test.workflow.yaml", "--format", "json")
     assert done.code == 1
     assert {n: s["status"] for n, s in done.json["steps"].items()} == {
         "a": "cancelled",

@@ -32,7 +32,7 @@ def typed(project: Project) -> Project:
 
 def run(project: Project, steps: dict[str, object], *options: str, **fields: object):
     project.workflow(steps, **fields)
-    return project.onex("run", "test.workflow.yaml", "--format", "json", *options)
+    return project.onex_here("run", "test.workflow.yaml", "--format", "json", *options)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_steps_that_cannot_fit_are_refused_before_anything_runs(
     assert message in result.json["error"]["message"]
     assert result.json["error"]["problems"][0]["path"] == "steps.b"
     assert not (typed.root / "ran").exists()
-    assert typed.onex("runs", "list", "--format", "json").json == {"runs": []}
+    assert typed.onex_here("runs", "list", "--format", "json").json == {"runs": []}
 
 
 def test_steps_that_may_fit_run(typed: Project) -> None:
@@ -123,10 +123,12 @@ def test_a_state_contract_is_checked_before_and_after(project: Project, where: s
     if where != "inline":
         project.write("nodes/node-1.0.0/c.yaml", json.dumps(CONTRACT))
     project.scan()
-    before = project.onex("run", "node", "-i", 'n="x"', "--format", "json").json["steps"]["node"]
+    before = project.onex_here("run", "node", "-i", 'n="x"', "--format", "json").json["steps"][
+        "node"
+    ]
     assert (before["error"]["code"], before["attempts"]) == ("EXE008", 0)
     assert 'the state contract: n: "x" is not of type "integer"' in before["error"]["message"]
-    after = project.onex("run", "node", "-i", "n=0", "--format", "json").json["steps"]["node"]
+    after = project.onex_here("run", "node", "-i", "n=0", "--format", "json").json["steps"]["node"]
     assert after["error"]["code"] == "EXE008"
     assert "the state contract: r: " in after["error"]["message"]
 
@@ -135,14 +137,14 @@ def test_a_contract_that_is_one_schema_is_that_of_the_result(project: Project) -
     project.add("node", "def execute(context):\n    return 5\n",
                 state_contract={"type": "string"})  # fmt: skip
     project.scan()
-    error = project.onex("run", "node", "--format", "json").json["steps"]["node"]["error"]
+    error = project.onex_here("run", "node", "--format", "json").json["steps"]["node"]["error"]
     assert error["code"] == "EXE008"
 
 
 def test_a_contract_that_is_not_there_is_a_warning(project: Project) -> None:
     project.add("node", state_contract="state_contract://nowhere.yaml")
     project.scan()
-    result = project.onex("run", "node")
+    result = project.onex_here("run", "node")
     assert result.code == 0
     assert "nowhere.yaml of tool://test.node@1.0.0 is not among its files" in result.stderr
 
@@ -169,7 +171,7 @@ def test_a_dry_run_shows_hits_and_a_forecast_and_runs_nothing(project: Project) 
     }  # fmt: skip
     assert forecast["steps"]["sum"]["cache"] == "unknown"
     assert cold.json["steps"]["each"]["permissions"] == ["file.read:/data/**"]
-    assert project.onex("runs", "list", "--format", "json").json == {"runs": []}
+    assert project.onex_here("runs", "list", "--format", "json").json == {"runs": []}
 
     assert run(project, steps, "--jobs", "1", **fields).code == 0
     warm = run(project, steps, "--dry-run", "--jobs", "1", **fields).json["forecast"]
@@ -182,7 +184,7 @@ def test_a_dry_run_shows_hits_and_a_forecast_and_runs_nothing(project: Project) 
     assert more.json["forecast"]["steps"]["each"]["cache"] == "partial"
     assert warm["seconds"] + 0.05 <= more.json["forecast"]["seconds"]
     assert more.json["forecast"]["seconds"] < uncached.json["forecast"]["seconds"]
-    human = project.onex("run", "test.workflow.yaml", "--dry-run").stdout
+    human = project.onex_here("run", "test.workflow.yaml", "--dry-run").stdout
     assert "about" in human
 
 
@@ -190,7 +192,7 @@ def test_a_dry_run_verifies_what_a_run_would(project: Project) -> None:
     project.add("a")
     project.scan()
     (project.nodes / "a-1.0.0" / "node.py").write_text("changed = 1\n")
-    result = project.onex("run", "a", "--dry-run", "--format", "json")
+    result = project.onex_here("run", "a", "--dry-run", "--format", "json")
     assert (result.code, result.json["error"]["code"]) == (5, "SEC002")
 
 
@@ -204,9 +206,9 @@ def test_refresh_runs_a_step_and_keeps_its_new_result(project: Project) -> None:
                      outputs={"n": "${{ steps.a }}"})  # fmt: skip
 
     def once(*options: str) -> int:
-        done = project.onex("run", "test.workflow.yaml", "--format", "json", *options)
+        done = project.onex_here("run", "test.workflow.yaml", "--format", "json", *options)
         return done.json["outputs"]["n"]
 
     assert [once(), once(), once("--refresh", "a"), once()] == [1, 1, 2, 2]
-    unknown = project.onex("run", "test.workflow.yaml", "--refresh", "b", "--format", "json")
+    unknown = project.onex_here("run", "test.workflow.yaml", "--refresh", "b", "--format", "json")
     assert (unknown.code, unknown.json["error"]["code"]) == (2, "USE001")

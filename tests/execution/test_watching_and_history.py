@@ -61,7 +61,7 @@ def files(project: Project) -> Project:
 
 
 def run(project: Project, *options: str):
-    return project.onex("run", "test.workflow.yaml", "--format", "json", *options)
+    return project.onex_here("run", "test.workflow.yaml", "--format", "json", *options)
 
 
 def two_steps(project: Project, text: str = "hello") -> None:
@@ -126,7 +126,7 @@ def test_a_run_ends_at_its_time_limit_and_can_go_on(project: Project) -> None:
     assert done.code == 1
     assert (done.json["status"], done.json["error"]["code"]) == ("failed", "EXE012")
     assert [s["status"] for s in done.json["steps"].values()] == ["succeeded", "cancelled"]
-    shown = project.onex("runs", "show", done.json["run_id"]).stdout
+    shown = project.onex_here("runs", "show", done.json["run_id"]).stdout
     assert "EXE012: the run did not end within 2.5 s" in shown
 
 
@@ -165,7 +165,7 @@ def test_the_history_is_an_onex_execution_result(files: Project) -> None:
          "after": {"node": "read", "with": {"file": "x"}, "needs": ["fail"]}}
     )  # fmt: skip
     run_id = run(files, "--keep-going").json["run_id"]
-    shown = files.onex("runs", "show", run_id, "--format", "json").json
+    shown = files.onex_here("runs", "show", run_id, "--format", "json").json
     jsonschema_rs.validator_for(RESULT_SCHEMA, validate_formats=True).validate(shown)
     assert (shown["batch_id"], shown["batch_status"]) == (run_id, "partial")
     by_node = {result["node_id"]: result for result in shown["results"]}
@@ -175,24 +175,24 @@ def test_the_history_is_an_onex_execution_result(files: Project) -> None:
     }  # fmt: skip
     assert by_node["tool://test.fail@1.0.0"]["errors"] == ["EXE001: ValueError: no"]
     assert len(by_node["tool://test.write@1.0.0"]["output_hash"]) == 64
-    assert "batch_id:" in files.onex("runs", "show", run_id, "--format", "yaml").stdout
+    assert "batch_id:" in files.onex_here("runs", "show", run_id, "--format", "yaml").stdout
 
 
 def test_a_timeline_in_text_json_svg_and_html(files: Project) -> None:
     two_steps(files)
     run_id = run(files).json["run_id"]
-    text = files.onex("runs", "timeline", run_id).stdout.splitlines()
+    text = files.onex_here("runs", "timeline", run_id).stdout.splitlines()
     assert [line.split()[0] for line in text] == ["write", "read", "0"]
     assert "█" in text[0]
     assert "x2" in text[0]
-    body = files.onex("runs", "timeline", run_id, "--format", "json").json
+    body = files.onex_here("runs", "timeline", run_id, "--format", "json").json
     assert [(s["id"], s["calls"]) for s in body["steps"]] == [("write", 2), ("read", 1)]
     assert body["steps"][0]["ended_seconds"] <= body["steps"][1]["started_seconds"]
-    svg = files.onex("runs", "timeline", run_id, "--output", "svg").stdout
+    svg = files.onex_here("runs", "timeline", run_id, "--output", "svg").stdout
     root = ElementTree.fromstring(svg)
     titles = [t.text for t in root.iter("{http://www.w3.org/2000/svg}title")]
     assert [t.split(":")[0] for t in titles] == ["write[0]", "write[1]", "read"]
-    page = files.onex("runs", "timeline", run_id, "--output", "html").stdout
+    page = files.onex_here("runs", "timeline", run_id, "--output", "html").stdout
     assert page.startswith("<!doctype html>")
     assert svg in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -203,7 +203,7 @@ def test_what_a_run_says_is_escaped_in_pages(project: Project) -> None:
     project.scan()
     project.workflow({"a": {"node": "bad"}}, name="<b>name</b>")
     run_id = run(project).json["run_id"]
-    page = project.onex("runs", "timeline", run_id, "--output", "html").stdout
+    page = project.onex_here("runs", "timeline", run_id, "--output", "html").stdout
     assert "<script>" not in page
     assert "<b>" not in page
     assert "&lt;script&gt;" in page
@@ -217,20 +217,20 @@ def test_old_runs_go_with_what_only_they_refer_to(files: Project) -> None:
     two_steps(files, "two")
     last = run(files).json
     assert last["steps"]["write"]["cached"]
-    would = files.onex("runs", "prune", "--keep", "2", "--dry-run", "--format", "json").json
+    would = files.onex_here("runs", "prune", "--keep", "2", "--dry-run", "--format", "json").json
     assert len(would["runs"]) == 2
-    assert len(files.onex("runs", "list", "--format", "json").json["runs"]) == 4
-    done = files.onex("runs", "prune", "--keep", "2", "--format", "json").json
+    assert len(files.onex_here("runs", "list", "--format", "json").json["runs"]) == 4
+    done = files.onex_here("runs", "prune", "--keep", "2", "--format", "json").json
     # The results of "one" are used by no run that stays; those of "two" are, by the last.
     assert (done["runs"], done["cached_results"], done["artifacts"]) == (would["runs"], 2, 0)
-    kept = files.onex("runs", "list", "--format", "json").json["runs"]
+    kept = files.onex_here("runs", "list", "--format", "json").json["runs"]
     assert last["run_id"] in [run["run_id"] for run in kept]
 
     stored = [file for file in (files.home / "artifacts").rglob("*.txt") if file.is_file()]
     assert len(stored) == 6
     for file in stored:
         os.utime(file, (time.time() - 7200,) * 2)
-    done = files.onex("runs", "prune", "--format", "json").json
+    done = files.onex_here("runs", "prune", "--format", "json").json
     assert (done["runs"], done["artifacts"], done["bytes"]) == ([], 2, len("one") + len("one2"))
     assert run(files).json["steps"]["write"]["cached"]
 
@@ -239,7 +239,7 @@ def test_pruning_leaves_no_working_folders_of_killed_runs(files: Project) -> Non
     left = files.home / "runs" / "20200101-000000-killed"
     left.mkdir(parents=True)
     (left / "file").touch()
-    files.onex("runs", "prune")
+    files.onex_here("runs", "prune")
     assert not left.exists()
 
 
@@ -262,7 +262,7 @@ def test_a_file_leads_back_to_its_run_nodes_and_inputs(files: Project) -> None:
     files.add("join", "def execute(context, *, a, b):\n    (context.workdir / 'j').write_text(open(a).read() + b)\n"
               "    return context.artifact('j')\n")  # fmt: skip
     files.scan()
-    files.onex("lock", "test.workflow.yaml")
+    files.onex_here("lock", "test.workflow.yaml")
     files.workflow(
         {"w": {"node": "write", "with": {"text": "${{ inputs.text }}"}},
          "r": {"node": "read", "with": {"file": "${{ steps.w }}"}},
@@ -275,7 +275,7 @@ def test_a_file_leads_back_to_its_run_nodes_and_inputs(files: Project) -> None:
     assert second["steps"]["w"]["cached_from"] == first["run_id"]
     copy = files.root / "copy.bin"
     copy.write_bytes(Path(second["outputs"]["joined"]["path"]).read_bytes())
-    found = files.onex("provenance", copy, "--format", "json").json
+    found = files.onex_here("provenance", copy, "--format", "json").json
     assert (found["run_id"], found["inputs"], found["uses"]) == (first["run_id"], {"text": "x"}, 2)
     calls = {call["id"]: call for call in found["calls"]}
     assert list(calls) == ["j", "r", "w"]
@@ -283,10 +283,10 @@ def test_a_file_leads_back_to_its_run_nodes_and_inputs(files: Project) -> None:
     assert all(len(c["input_digest"]) == 64 and c["isolation"] == "strict" for c in calls.values())
     assert all(c["digest"].startswith("sha256:") for c in calls.values())
     assert found["environment"]["python"]
-    by_digest = files.onex("provenance", found["artifact"])
+    by_digest = files.onex_here("provenance", found["artifact"])
     assert "join" in by_digest.stdout
     copy.write_text("changed")
-    unknown = files.onex("provenance", copy, "--format", "json")
+    unknown = files.onex_here("provenance", copy, "--format", "json")
     assert (unknown.code, unknown.json["error"]["code"]) == (2, "RUN003")
 
 
@@ -294,8 +294,8 @@ def test_the_isolation_of_a_cached_call_is_that_of_the_run_that_made_it(files: P
     two_steps(files)
     first = run(files, "--isolation", "inline").json
     second = run(files).json
-    files.onex("runs", "prune")
+    files.onex_here("runs", "prune")
     assert second["steps"]["write"]["isolation"] is None
     artifact = second["outputs"]["file"]["$artifact"]
-    (call,) = files.onex("provenance", artifact, "--format", "json").json["calls"]
+    (call,) = files.onex_here("provenance", artifact, "--format", "json").json["calls"]
     assert (call["run_id"], call["isolation"]) == (first["run_id"], "inline")

@@ -96,11 +96,11 @@ def test_texts_that_databases_cannot_hold(project: Project, postgres: str) -> No
         (place / "node.py").write_text("")
     report = scan_safely(project)
     assert {p["code"] for p in report["problems"]} <= {"DOC003", "DOC004"}
-    listed = project.onex("list", "--format", "json").json
+    listed = project.onex_here("list", "--format", "json").json
     project.environment["ONEX_STORAGE"] = postgres
-    assert project.onex("scan", "nodes", "--format", "json").json["nodes"] == report["nodes"]
-    assert project.onex("list", "--format", "json").json == listed
-    assert project.onex("storage", "check").code == 0
+    assert project.onex_here("scan", "nodes", "--format", "json").json["nodes"] == report["nodes"]
+    assert project.onex_here("list", "--format", "json").json == listed
+    assert project.onex_here("storage", "check").code == 0
 
 
 def sparse(path: Path) -> None:
@@ -175,11 +175,11 @@ def test_names_that_could_mislead_are_shown_escaped(project: Project) -> None:
     (folder / "broken.onex.yaml").write_text("name: [\n")
     scan_safely(project)
     for arguments in (("scan", "nodes"), ("list",), ("show", "shown"), ("validate", "nodes")):
-        done = project.onex(*arguments)
+        done = project.onex_here(*arguments)
         printed = done.stdout + done.stderr
         assert not any(ord(c) < 32 and c not in "\n\t" for c in printed), printed
         assert "\u202e" not in printed
-    assert "\\x1b[2J" in project.onex("show", "shown").stdout
+    assert "\\x1b[2J" in project.onex_here("show", "shown").stdout
 
 
 def test_a_tree_of_200_levels_and_one_beyond_the_limit_of_paths(project: Project) -> None:
@@ -280,9 +280,9 @@ def restless(project: Project) -> Iterator[Project]:
 def test_a_tree_that_changes_while_it_is_read(restless: Project) -> None:
     restless.add("good_one")
     for _ in range(5):
-        done = restless.onex("scan", "nodes", "--format", "json")
+        done = restless.onex_here("scan", "nodes", "--format", "json")
         assert done.code == 0, done.stdout + done.stderr
-    names = {n["name"] for n in restless.onex("list", "--format", "json").json["nodes"]}
+    names = {n["name"] for n in restless.onex_here("list", "--format", "json").json["nodes"]}
     assert "good_one" in names
     with restless.registry() as registry:
         registry.storage.check()
@@ -306,12 +306,12 @@ def test_stamps_in_the_future_are_not_relied_on(project: Project) -> None:
     ahead = time.time() + 3600
     os.utime(code, (ahead, ahead))
     project.scan()
-    before = project.onex("show", "later", "--format", "json").json["digest"]
+    before = project.onex_here("show", "later", "--format", "json").json["digest"]
     with code.open("r+") as file:
         file.write("X")
     os.utime(code, (ahead, ahead))
     project.scan()
-    assert project.onex("show", "later", "--format", "json").json["digest"] != before
+    assert project.onex_here("show", "later", "--format", "json").json["digest"] != before
 
 
 def _reference(name: str):

@@ -29,7 +29,7 @@ def test_a_word_that_is_too_long_costs_its_node_alone(
         project.environment["ONEX_STORAGE"] = request.getfixturevalue("postgres")
     project.add("good", tags=["ä" * 256], author="ä" * 256)
     project.add("long", **fields)
-    body = project.onex("scan", "nodes", "--format", "json").json
+    body = project.onex_here("scan", "nodes", "--format", "json").json
     assert (body["sources"][0]["found"], body["sources"][0]["rejected"]) == (1, 1)
     assert {problem["code"] for problem in body["problems"]} <= {"MAN004"}
     assert any("512 bytes" in problem["hint"] for problem in body["problems"])
@@ -55,7 +55,9 @@ def test_a_path_that_is_too_long_is_left_out(
         os.rename(manifest, "node.onex.yaml", dst_dir_fd=here)
     finally:
         os.close(here)
-    body = project.onex("scan", "nodes", "--format", "json").json
+    body = project.onex_here("scan", "nodes", "--format", "json").json
     assert body["sources"][0]["found"] == 1
     assert [problem["code"] for problem in body["problems"]] == ["DSC001"]
-    assert project.onex("scan", "nodes", "--format", "json").json["problems"] == body["problems"]
+    assert (
+        project.onex_here("scan", "nodes", "--format", "json").json["problems"] == body["problems"]
+    )

@@ -213,15 +213,15 @@ def test_a_tag_is_told_by_its_list_and_an_empty_one_is_refused(project: Project)
     path = project.add("a", tags=[])
     text = path.read_text()
     path.write_text(text.replace("tags: []", "tags: [ok, 1.0]"))
-    (problem,) = project.onex("validate", path, "--format", "json").json["problems"]
+    (problem,) = project.onex_here("validate", path, "--format", "json").json["problems"]
     assert problem["message"].startswith("entry 2 of tags is 1.0 without quotes")
     assert problem["hint"] == 'write "1.0"'
     path.write_text(text.replace("tags: []", 'tags: ["", ~, " "]'))
-    found = project.onex("validate", path, "--format", "json").json["problems"]
+    found = project.onex_here("validate", path, "--format", "json").json["problems"]
     assert [p["message"] for p in found] == ["a tag is empty"] * 3
     entries = 'tags: []\ncapabilities: ["", ~, {a: 1}]\ndependencies: [~, ""]'
     path.write_text(text.replace("tags: []", entries))
-    found = project.onex("validate", path, "--format", "json").json["problems"]
+    found = project.onex_here("validate", path, "--format", "json").json["problems"]
     assert sorted(p["message"] for p in found) == [
         *["a capability has no type"],
         *["a capability is empty"] * 2,
@@ -232,13 +232,13 @@ def test_a_tag_is_told_by_its_list_and_an_empty_one_is_refused(project: Project)
 @pytest.mark.parametrize("written", ["v1.2.3", "V1.2.3", "v1_2_3", "1_2_3"])
 def test_a_version_with_a_letter_is_read_with_a_warning(project: Project, written: str) -> None:
     path = project.add("a", version=written)
-    body = project.onex("validate", path, "--format", "json").json
+    body = project.onex_here("validate", path, "--format", "json").json
     assert (body["valid"], [p["code"] for p in body["problems"]]) == (True, ["MAN007"])
     project.scan()
-    assert project.onex("list", "--format", "json").json["nodes"][0]["version"] == "1.2.3"
+    assert project.onex_here("list", "--format", "json").json["nodes"][0]["version"] == "1.2.3"
 
 
 def test_an_optional_need_of_oneself_is_no_cycle(project: Project) -> None:
     project.add("a", dependencies=[{"id": "tool://test.a", "version_spec": "^1", "optional": True}])
     project.scan()
-    assert project.onex("resolve", "a").code == 0
+    assert project.onex_here("resolve", "a").code == 0

@@ -74,14 +74,14 @@ def test_blocks_are_read_only_where_a_source_asks(project: Project) -> None:
             project.write(f"nodes/{name}", text.replace("local.sample", f"local.{name[:4]}"))
     project.write("nodes/README.md", "# No block here\n")
     project.write("onex.toml", '[[sources]]\npath = "nodes"\n')
-    assert project.onex("scan", "--format", "json").json["nodes"] == 0
+    assert project.onex_here("scan", "--format", "json").json["nodes"] == 0
     project.write("onex.toml", '[[sources]]\npath = "nodes"\nblocks = true\n')
-    body = project.onex("scan", "--format", "json").json
+    body = project.onex_here("scan", "--format", "json").json
     assert (body["nodes"], body["sources"][0]["skipped"]) == (2, 0)
     assert [p["code"] for p in body["problems"]] == ["DSC003"]
     project.write("nodes/README.md", STYLES["plain.md"].replace("local.sample", "local.readme"))
-    assert project.onex("scan", "--format", "json").json["nodes"] == 3
-    assert project.onex("validate", "nodes/hash.py").code == 0
+    assert project.onex_here("scan", "--format", "json").json["nodes"] == 3
+    assert project.onex_here("validate", "nodes/hash.py").code == 0
 
 
 TEXTS = st.text(
@@ -112,23 +112,23 @@ def test_stamping_is_idempotent_and_notices_changes(text: str, name: str, sheban
 
 def test_the_command_stamps_checks_and_gives_a_node_that_is_found(project: Project) -> None:
     project.write("nodes/tool.py", "def execute(context):\n    return 7\n")
-    assert project.onex("stamp", "--check", "nodes/tool.py").code == 4
-    assert project.onex("stamp", "nodes/tool.py", "--author", "A: B # c").code == 0
-    assert project.onex("stamp", "--check", "nodes/tool.py").code == 0
+    assert project.onex_here("stamp", "--check", "nodes/tool.py").code == 4
+    assert project.onex_here("stamp", "nodes/tool.py", "--author", "A: B # c").code == 0
+    assert project.onex_here("stamp", "--check", "nodes/tool.py").code == 0
     before = (project.nodes / "tool.py").read_text()
     assert (
-        project.onex("stamp", "nodes/tool.py", "--format", "json").json["files"][0]["state"]
+        project.onex_here("stamp", "nodes/tool.py", "--format", "json").json["files"][0]["state"]
         == "current"
     )
     assert (project.nodes / "tool.py").read_text() == before
     project.write("onex.toml", '[[sources]]\npath = "nodes"\nblocks = true\n')
-    assert project.onex("scan", "--format", "json").json["nodes"] == 1
-    run = project.onex("run", "tool://local.stamped.tool", "--format", "json")
+    assert project.onex_here("scan", "--format", "json").json["nodes"] == 1
+    run = project.onex_here("run", "tool://local.stamped.tool", "--format", "json")
     assert run.json["success"], run.stdout
     manifest = project.add("m")
-    assert project.onex("stamp", manifest).code == 0
-    assert project.onex("stamp", "--check", manifest).code == 0
-    assert project.onex("validate", manifest).code == 0
-    assert project.onex("stamp", project.write("x.bin", "")).code == 2
+    assert project.onex_here("stamp", manifest).code == 0
+    assert project.onex_here("stamp", "--check", manifest).code == 0
+    assert project.onex_here("validate", manifest).code == 0
+    assert project.onex_here("stamp", project.write("x.bin", "")).code == 2
     with pytest.raises(StampError):
         stamp_text("", PurePath("x.bin"), "a", "now")

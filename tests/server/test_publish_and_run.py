@@ -50,7 +50,7 @@ def test_a_node_that_only_the_remote_has_just_runs(
     answer = published(author, "greeter", description="Greets.")
     assert answer["node"] == "tool://test.greeter@1.0.0"
     assert answer["created"] is True
-    done = user.onex("run", "greeter", "-i", "who=Ada", "--json")
+    done = user.onex_here("run", "greeter", "-i", "who=Ada", "--json")
     assert done.code == 0, done.stdout + done.stderr
     assert done.json["outputs"] == {"result": {"greeting": "Hello, Ada!"}}
     shown = user.onex_here("show", "greeter", "--json").json
@@ -58,9 +58,9 @@ def test_a_node_that_only_the_remote_has_just_runs(
     assert shown["trust"] == "unverified"
     # Without the server it is there all the same, and what is known says how old it is.
     server.stop()
-    done = user.onex("run", "greeter", "-i", "who=Bob", "--json")
+    done = user.onex_here("run", "greeter", "-i", "who=Bob", "--json")
     assert done.json["outputs"] == {"result": {"greeting": "Hello, Bob!"}}
-    done = user.onex("resolve", "greeter")
+    done = user.onex_here("resolve", "greeter")
     assert done.code == 0
     assert "REM001" not in done.stdout
     assert "min old" in done.stderr
@@ -216,7 +216,7 @@ def test_a_mirror_and_an_export_are_the_same_tree_and_remotes_themselves(
     stick = make_project("stick")
     done = stick.onex_here("remote", "add", mirror, "--name", "stick")
     assert done.code == 0, done.stderr
-    done = stick.onex("run", "greeter", "--json")
+    done = stick.onex_here("run", "greeter", "--json")
     assert done.json["success"], done.stdout
     server.start()
     published(author, "greeter", version="1.1.0")
@@ -372,12 +372,12 @@ def test_a_workflow_takes_its_nodes_from_two_servers(
         },
         outputs={"b": "${{ steps.b }}"},
     )
-    done = user.onex("run", user.root / "test.workflow.yaml", "--json")
+    done = user.onex_here("run", user.root / "test.workflow.yaml", "--json")
     assert done.code == 0, done.stdout + done.stderr
     assert done.json["outputs"]["b"] == 42
     # One of them away costs a warning, and nothing of what is known.
     second.stop()
-    done = user.onex("run", user.root / "test.workflow.yaml", "--no-cache", "--json")
+    done = user.onex_here("run", user.root / "test.workflow.yaml", "--no-cache", "--json")
     assert done.json["outputs"]["b"] == 42
 
 

@@ -47,14 +47,14 @@ def test_commands_that_ended_are_in_the_metrics(project: Project) -> None:
     project.write("onex.toml", '[[sources]]\nname = "mine"\npath = "nodes"\n')
     project.add("echo", idempotent=True)
     project.add("broken", "def execute(context):\n    raise ValueError('no')\n")
-    project.onex("scan")
-    project.onex("resolve", "echo")
-    project.onex("resolve", "echo")
-    project.onex("resolve", "nothing")
+    project.onex_here("scan")
+    project.onex_here("resolve", "echo")
+    project.onex_here("resolve", "echo")
+    project.onex_here("resolve", "nothing")
     path = project.workflow({"one": {"node": "echo", "foreach": [1, 2, 3], "with": {"x": 1}}})
-    assert project.onex("run", path).code == 0
-    assert project.onex("run", path).code == 0
-    assert project.onex("run", "broken").code == 1
+    assert project.onex_here("run", path).code == 0
+    assert project.onex_here("run", path).code == 0
+    assert project.onex_here("run", "broken").code == 1
     found = metrics(project)
     assert of(found, "registry_nodes_discovered", source="mine") == 2
     assert of(found, "registry_discovery_duration_seconds_count", source="mine") >= 1
@@ -227,7 +227,7 @@ def test_routes_are_few_whatever_is_asked_for(
 def test_a_home_that_cannot_be_written_costs_nothing(project: Project) -> None:
     project.add("echo")
     project.scan()
-    before = json.loads(project.onex("resolve", "echo", "--json").stdout)
+    before = json.loads(project.onex_here("resolve", "echo", "--json").stdout)
     if os.geteuid() == 0:
         for file in project.home.glob("history.db*"):
             file.unlink()
@@ -235,6 +235,6 @@ def test_a_home_that_cannot_be_written_costs_nothing(project: Project) -> None:
     else:
         project.home.chmod(0o500)
     try:
-        assert json.loads(project.onex("resolve", "echo", "--json").stdout) == before
+        assert json.loads(project.onex_here("resolve", "echo", "--json").stdout) == before
     finally:
         project.home.chmod(0o700)

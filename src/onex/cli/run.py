@@ -177,7 +177,7 @@ def run(
         problems = registry.refresh()
         forced = parse_overrides(overrides)
         try:
-            found = registry.in_full(found)
+            found = registry.in_full(found, lock_file)
             with found.places():
                 if relock:
                     _relock(output, registry, found, lock_file)
