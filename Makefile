@@ -45,6 +45,7 @@ format: .venv/dev
 # The documentation as a site in docs-site/, with a reference made from the code.
 docs: .venv/dev
 	$(BIN)/python scripts/write_reference.py
+	$(BIN)/python scripts/write_json_reference.py
 	$(BIN)/sphinx-build -W -q -b html docs docs-site
 	@echo open docs-site/index.html
 

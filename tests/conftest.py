@@ -146,6 +146,17 @@ class Project:
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "onex", *map(str, arguments)]
 
+    def pytest(self, **environment: str) -> CommandResult:
+        """Run the tests that the project has in its folder ``tests``."""
+        # In the default folder, pytest would take from the user of the test servers what it may read.
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [*command, f"--basetemp={self.root / 'of-pytest'}", "tests"], cwd=self.root,
+            env=self.environment | environment, capture_output=True, text=True, timeout=100,
+            check=False,
+        )  # fmt: skip
+        return CommandResult(done.returncode, done.stdout, done.stderr)
+
     def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
         """Start ``onex``, for a test that ends it; what it prints goes nowhere."""
         return subprocess.Popen(

@@ -35,6 +35,7 @@ def test_manifests_and_workflows_are_valid_and_examples_pass(
     project = copied(name)
     checked = project.onex_here("validate", ".", "--json")
     assert checked.code == 0, checked.stdout
+    assert "MAN019" not in checked.stdout
     tested = project.onex_here("test", "--json")
     assert tested.code == 0, tested.stdout
     if name != "stdlib-atlas":
@@ -59,6 +60,18 @@ def test_a_release_is_checked(copied: Callable[[str], Project]) -> None:
     (project.root / "sample" / "LICENSE").unlink()
     refused = project.onex_here("run", "release.workflow.yaml", "--json")
     assert "there is a license" in refused.json["steps"]["judge"]["error"]["message"]
+
+
+def test_thumbnails_are_made_and_shown(copied: Callable[[str], Project]) -> None:
+    project = copied("photo-thumbnails")
+    done = project.onex_here("run", "thumbnails.workflow.yaml", "--results", "out", "--json")
+    assert done.code == 0, done.stdout
+    (made,) = done.json["outputs"]["thumbnails"]
+    assert 0 < made["height"] <= 160
+    assert (project.root / "out" / "phone.png").read_bytes().startswith(b"\x89PNG")
+    page = (project.root / "out" / "thumbnails.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "phone.png" in page
 
 
 def test_a_small_model_is_trained_and_reported(copied: Callable[[str], Project]) -> None:

@@ -275,22 +275,13 @@ def test_the_fixture_brings_a_registry_of_its_own(project: Project) -> None:
         "def test_again(onex_registry):\n"
         "    assert not onex_registry.history.runs(None)\n",
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=project.root, env=project.environment | {"COVERAGE_PROCESS_START": ""},
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    done = project.pytest(COVERAGE_PROCESS_START="")
+    assert done.code == 0, done.stdout
     assert "4 passed" in done.stdout
     assert not project.home.exists()
     failing = project.root / "nodes" / "greeter" / "node.py"
     failing.write_text(failing.read_text().replace("Hello", "Bye"))
-    again = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=project.root, env=project.environment, capture_output=True, text=True, timeout=100,
-        check=False,
-    )  # fmt: skip
-    assert again.returncode == 1
+    assert project.pytest().code == 1
 
 
 def test_a_temporary_registry_goes_with_its_block(

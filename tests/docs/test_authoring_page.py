@@ -40,10 +40,7 @@ def test_every_command_runs(make_project: Callable[[str], Project]) -> None:
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     assert '"lines": 2' in done.stdout
     project.write("tests/test_page.py", fixture)
-    tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=project.root, env=environment, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    tested = project.pytest()
     assert "3 passed" in tested.stdout, tested.stdout
 
 

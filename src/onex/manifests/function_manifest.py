@@ -189,6 +189,10 @@ _OWN = frozenset(
 """What annotations do not say, so that a manifest says it on its own."""
 
 
+_NARROWER = frozenset({"items", "prefixItems", "properties", "additionalProperties"})
+"""What a manifest may say of a list or a mapping of which the code says no more than that."""
+
+
 def _plain(value: JsonValue) -> JsonValue:
     """A schema without what is a manifest's own, with its lists of names in one order."""
     if not isinstance(value, Mapping):
@@ -211,6 +215,8 @@ def _said(written: JsonValue, code: JsonValue) -> JsonValue:
     found: dict[str, JsonValue] = {}
     for key, member in as_object(_plain(written)).items():
         inner, mine = code.get(key), written[key]
+        if key in _NARROWER and key not in code:
+            continue
         if key == "properties" and isinstance(inner, Mapping) and isinstance(mine, Mapping):
             found[key] = {name: _said(one, inner.get(name)) for name, one in mine.items()}
         elif isinstance(inner, Mapping) and isinstance(mine, Mapping) and key != "default":
