@@ -83,7 +83,7 @@ def _lines() -> Iterator[str]:
     yield "What commands print with `--format json`. Keys are a contract: more may be added, and"
     yield "none is taken away. `NAME` stands for the name of a step, a node or an input; a key with"
     yield "`?` was null or empty when this page was made. Errors have the shape at the end, with"
-    yield "further keys by code."
+    yield "further keys by code. Exit codes are listed with the [commands](commands.md)."
     for command, body in _bodies():
         yield ""
         yield f"## onex {command}"

@@ -169,7 +169,8 @@ def _interface() -> Iterator[str]:
     yield "# Python interface"
     yield ""
     yield "All of these are imported from `onex`."
-    yield "[From Python](../python.md) shows how they are used."
+    yield "[From Python](../python.md) shows how they are used, and"
+    yield "[name by name](../python-names.md) has an example of each."
     for name in onex.__all__:
         thing = getattr(onex, name)
         if inspect.isclass(thing):

@@ -11,25 +11,19 @@ Its methods are what one does with a registry; ``sources``, ``storage``, ``cache
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from onex.cache.registry_cache import RegistryCache
 from onex.configuration.loading import load_configuration
-from onex.configuration.settings import Configuration
-from onex.discovery.registered_sources import RegisteredSources
 from onex.discovery.scan_report import ScanReport, broken_manifests_told
 from onex.domain.errors import NodeNotFoundError, Problem, ResolutionError, UsageError
 from onex.domain.event import Event
 from onex.domain.evidence import TrustLevel
 from onex.domain.grant import RunAccess
-from onex.domain.host import HostEnvironment
 from onex.domain.json_value import JsonValue
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import NodeMetadata, RegisteredNode
@@ -38,79 +32,42 @@ from onex.domain.result import RunResult
 from onex.domain.workflow import Workflow
 from onex.execution.cancellation import Cancellation, signals_passed_on
 from onex.manifests.override import Override, find_manifest, read_override
-from onex.resolution.cached_resolver import CachedResolver
-from onex.resolution.caches import ResolutionCaches
-from onex.resolution.decisions import VersionDecisions
+from onex.registry_parts import RegistryParts
 from onex.resolution.impact import VersionImpact
 from onex.resolution.locking import locked_request, read_lockfile
 from onex.resolution.look_alike_warnings import look_alike_warnings
 from onex.resolution.node_details import NodeDetails
 from onex.resolution.run_target import Runnable, RunTarget, is_workflow_file
-from onex.resolution.version_admission import VersionAdmission
 from onex.resolver.dependency_resolver import DependencyResolution
 from onex.resolver.impact import Impact
 from onex.resolver.lockfile import LOCKFILE, LockedRequest, Lockfile
 from onex.resolver.version_report import VersionCompatibility
-from onex.storage.opening import open_storage
 from onex.storage.query import EVERY_NODE, MetadataQuery, Page, SearchResult
-from onex.telemetry.registry_metrics import RegistryMetrics
 from onex.telemetry.telemetry import Telemetry
-from onex.telemetry.tracing import make_tracer
 
 if TYPE_CHECKING:
     from onex.execution.events import Observer, RunEvent
     from onex.execution.example_run import ExampleOutcome
     from onex.execution.forecast import RunForecast
     from onex.execution.options import RunKeywords, RunOptions
-    from onex.execution.orchestrator import ExecutionOrchestrator
     from onex.execution.plan import ExecutionPlan, PlanPolicy
     from onex.execution.run_in_thread import AsyncRunKeywords, Run
-    from onex.history.kept_measurements import KeptMeasurements
     from onex.history.replay import ReplayReport
-    from onex.history.run_history import RunHistory
     from onex.remote.archived_node import ArchivedNode
-    from onex.remote.publication import Publications, Published
-    from onex.remote.publisher import Publisher
-    from onex.remote.remotes import Remotes
+    from onex.remote.publication import Published
     from onex.schemas.given_inputs import GivenInputs, Inputs
-    from onex.storage.backend import StorageBackend
-    from onex.trust.advisories import Advisories
-    from onex.trust.grants import Grants
-    from onex.trust.index_signer import IndexSigner
-    from onex.trust.log_tree import LogTree
-    from onex.trust.owners import PublishedOwners, RememberedOwners
-    from onex.trust.security_validator import SecurityValidator
     from onex.trust.signing import SigningKey
-    from onex.trust.tokens import Tokens
-
-_MADE_OF_PARTS = (
-    *("sources", "grants", "admission", "advisories", "log_tree", "index_signer"),
-    *("_resolver", "_orchestrator"),
-)
-_PARTS = ("caches", "storage", "history", "remotes")
 
 
-class Registry:
+class Registry(RegistryParts):
     """Discovery, resolution, storage and execution behind one interface.
 
     Opened by ``Registry.open``, closed by ``close`` or at the end of a ``with``
     block. One object, with its parts, serves one thread; several may be open on the same folder.
     """
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        environment: Mapping[str, str],
-        actor: str | None = None,
-        telemetry: Telemetry | None = None,
-    ) -> None:
-        self.configuration = configuration
-        self._owns_telemetry = telemetry is None
-        self.telemetry = telemetry or Telemetry(RegistryMetrics(), make_tracer(environment, "onex"))
-        self._environment = environment
-        self._actor = actor
-        self._scanned: Sequence[Problem] | None = None
-        self.shows_places = True
+    _scanned: Sequence[Problem] | None = None
+    """What a scan found wrong that the next plan need not repeat."""
 
     @classmethod
     def open(
@@ -140,175 +97,10 @@ class Registry:
         found = load_configuration(Path(start), environment, chosen)
         return cls(found, environment, actor, telemetry)
 
-    def __enter__(self) -> Registry:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the databases, and keep what was measured."""
-        if self._owns_telemetry:
-            self.keep_measurements()
-            self.telemetry.tracer.close()
-        opened = [self.__dict__.pop(name) for name in _PARTS if name in self.__dict__]
-        for name in _MADE_OF_PARTS:
-            self.__dict__.pop(name, None)
-        for part in opened:
-            part.close()
-
-    def acting_as(self, actor: str) -> Registry:
-        """The same registry, used in the name of somebody else; it lives as long as this one."""
-        self._resolver.resolver  # noqa: B018 - opened here, so that both share it
-        other = copy.copy(self)
-        for name in ("sources", "grants", "advisories"):
-            other.__dict__.pop(name, None)
-        other._actor = actor
-        return other
-
-    @cached_property
-    def sources(self) -> RegisteredSources:
-        """Where nodes come from."""
-        return RegisteredSources(
-            self.configuration,
-            self._environment,
-            lambda: self.storage,
-            self.remotes,
-            self._actor,
-            self.telemetry,
-        )
-
-    @cached_property
-    def remotes(self) -> Remotes:
-        """The remote registries that are declared."""
-        from onex.remote.remotes import Remotes
-
-        return Remotes(self.configuration, self._environment, self.telemetry.tracer)
-
-    @cached_property
-    def storage(self) -> StorageBackend:
-        """What is registered, and the log of its changes."""
-        return open_storage(self.configuration.storage, self.configuration.home)
-
-    @cached_property
-    def caches(self) -> ResolutionCaches:
-        """The answers that resolutions keep."""
-        # Registries that share a cache must not see each other's answers.
-        prefix = f"onex:{self.storage.instance}"
-        file = self.configuration.home / "cache.db"
-        return ResolutionCaches(RegistryCache(file, self.configuration.cache, prefix), self.storage)
-
-    @cached_property
-    def history(self) -> RunHistory:
-        """The runs, their results and their artifacts."""
-        from onex.artifacts.opening import SEEN_FOLDER, open_contents
-        from onex.artifacts.shared_artifacts import SharedArtifacts
-        from onex.history.opening import open_journal
-        from onex.history.run_history import RunHistory
-
-        found = self.configuration
-        shared = None
-        if found.artifacts is not None:
-            # Histories that share a store must not remove each other's artifacts.
-            shared = SharedArtifacts(
-                open_contents(
-                    found.artifacts,
-                    self.storage.instance,
-                    self._environment,
-                    found.settings_folder,
-                    self.telemetry.tracer,
-                    found.home / SEEN_FOLDER,
-                )
-            )
-        return RunHistory(open_journal(found.storage, found.home), found.home, shared)
-
-    def keep_measurements(self) -> None:
-        """Add what was measured to what other processes measured; it stays here if that fails."""
-        with self.telemetry.keeping:
-            measured = self.telemetry.metrics.measurements
-            taken = measured.take()
-            if not self.measurements.add(taken):
-                measured.add(taken)
-
-    @property
-    def measurements(self) -> KeptMeasurements:
-        """What all processes that use this folder measured."""
-        from onex.history.kept_measurements import KeptMeasurements
-
-        return KeptMeasurements(self.configuration.home)
-
-    @cached_property
-    def _resolver(self) -> CachedResolver:
-        return CachedResolver(
-            self.storage,
-            HostEnvironment.current(),
-            self.caches,
-            self.sources.remote_nodes.meet,
-            self.admission,
-            self.telemetry,
-            shows_places=self.shows_places,
-        )
-
-    @cached_property
-    def _orchestrator(self) -> ExecutionOrchestrator:
-        from onex.execution.orchestrator import ExecutionOrchestrator
-
-        return ExecutionOrchestrator(
-            self.configuration,
-            self._environment,
-            self.history,
-            self.storage.files_at,
-            lambda: self.storage.instance,
-            self.sources.workspace.name,
-            self.remotes.archived,
-            self.telemetry,
-        )
-
-    @cached_property
-    def admission(self) -> VersionAdmission:
-        """Which versions the policy lets be chosen."""
-        return VersionAdmission(
-            self.configuration.trust_rules,
-            # Opened only when a node of a folder is judged.
-            lambda node: self.grants.is_trusted(node),  # noqa: PLW0108
-            self.advisories,
-        )
-
-    @cached_property
-    def advisories(self) -> Advisories:
-        """What is known to be wrong with versions of nodes."""
-        from onex.trust.advisories import Advisories
-
-        return Advisories(self.storage, self._actor)
-
-    @cached_property
-    def grants(self) -> Grants:
-        """What nodes were granted by somebody, and what they ask for."""
-        from onex.trust.grants import Grants
-
-        workspace = self.sources.workspace.name
-        return Grants(self.storage, self.configuration, workspace, self._actor)
-
     def _policy(self, access: RunAccess | None) -> PlanPolicy:
         from onex.execution.plan import PlanPolicy
 
         return PlanPolicy.of(self.configuration, self.grants, self.validator, access or RunAccess())
-
-    @property
-    def validator(self) -> SecurityValidator:
-        """Whether versions may be run, and why."""
-        from onex.trust.security_validator import SecurityValidator
-
-        rules = self.configuration.trust_rules
-        grants = self.grants
-        return SecurityValidator(self.storage, rules, grants.is_trusted, grants.fault_of)
-
-    @property
-    def remembered_owners(self) -> RememberedOwners:
-        """What is known here of the owners of namespaces elsewhere."""
-        from onex.trust.owners import RememberedOwners
-
-        return RememberedOwners(self.storage, self._actor)
 
     def scan(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, force: bool = False
@@ -400,10 +192,6 @@ class Registry:
         return self._decisions.set_lifecycle(
             reference, lifecycle, deprecated_by=deprecated_by, reason=reason
         )
-
-    @property
-    def _decisions(self) -> VersionDecisions:
-        return VersionDecisions(self.storage, self._resolver, self._actor)
 
     def publish(
         self,
@@ -501,54 +289,6 @@ class Registry:
         else:
             self.publisher(remote).sign(version, statement)
         return version
-
-    def publisher(self, remote: str | None = None) -> Publisher:
-        """What publishes to a remote, by its name, or to the only one there is.
-
-        Raises:
-            UnknownRemoteError: there is no such remote.
-            NotPublishableError: it is a folder.
-        """
-        from onex.remote.publisher import Publisher
-
-        return Publisher(self.remotes, self.remotes.remote(remote))
-
-    @property
-    def published(self) -> Publications:
-        """What was published to this registry, which it serves to others."""
-        from onex.remote.publication import Publications
-
-        names = self.configuration.name_rules
-        return Publications(self.storage, self.remotes.published, self._actor, names)
-
-    @property
-    def published_owners(self) -> PublishedOwners:
-        """Whose keys speak for the namespaces of this registry, which it serves to others."""
-        from onex.trust.owners import PublishedOwners
-
-        return PublishedOwners(self.storage, self._actor)
-
-    @cached_property
-    def log_tree(self) -> LogTree:
-        """The Merkle tree of the log."""
-        from onex.trust.log_tree import LogTree
-
-        return LogTree(self.storage)
-
-    @cached_property
-    def index_signer(self) -> IndexSigner:
-        """What signs the index of this registry, if a root was made."""
-        from onex.remote.local_tree import LocalTree
-
-        tree = LocalTree(self.storage, self.remotes.published, log=self.log_tree)
-        return tree.signer(self.configuration.home / "trust" / "online.key")
-
-    @property
-    def tokens(self) -> Tokens:
-        """The tokens with which others may use this registry when it is served."""
-        from onex.trust.tokens import Tokens
-
-        return Tokens(self.storage, self._actor)
 
     def resolve(
         self,

@@ -1,7 +1,8 @@
-"""The examples of ``docs/python.md`` run as they stand, and are typed."""
+"""The examples of the pages about Python run as they stand, are typed, and leave no name out."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+import onex
+from tests.conftest import CommandResult, Project
 from tests.docs.blocks import DOCS, Block, blocks_of
 
-PAGE = DOCS / "python.md"
-BLOCKS = blocks_of(PAGE, "python")
+PAGE, NAMES = DOCS / "python.md", DOCS / "python-names.md"
 
 
 @pytest.fixture
@@ -25,25 +26,54 @@ def greeter(make_project: Callable[[str], Project]) -> Project:
     return project
 
 
-def test_every_example_runs(greeter: Project) -> None:
-    assert len(BLOCKS) > 6
-    # One process for all: the blocks for notebooks are cells of one notebook.
-    script = greeter.write("page.py", "\n".join(block.text for block in BLOCKS))
+def examples(project: Project, page: Path) -> CommandResult:
+    """Run the examples of a page in one process: those for notebooks are cells of one notebook."""
+    blocks = blocks_of(page, "python")
+    assert len(blocks) > 6
+    script = project.write("page.py", "\n".join(block.text for block in blocks))
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=greeter.root, env=greeter.environment,
+        [sys.executable, str(script)], cwd=project.root, env=project.environment,
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "{'greeting': 'Hello, Ada!'}" in done.stdout
-    assert "{'greeting': 'Hello, Grace!'}" in done.stdout
-    assert "greet succeeded" in done.stdout
-    assert "RES003 no node is called" in done.stdout
+    return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+def test_every_example_runs(greeter: Project) -> None:
+    told = examples(greeter, PAGE).stdout
+    assert "{'greeting': 'Hello, Ada!'}" in told
+    assert "{'greeting': 'Hello, Grace!'}" in told
+    assert "greet succeeded" in told
+    assert "RES003 no node is called" in told
+
+
+def test_every_example_of_a_name_runs(greeter: Project) -> None:
+    told = examples(greeter, NAMES).stdout
+    for line in (
+        "{'said': 'Hello, Hello, Ada!!'}",
+        "['greet']",
+        "True True\nTrue\nFalse",
+        "greeter 1.0 greeter",
+        "['tool://local.greeter@0.1.0']",
+        "['process'] ()\nTrue",
+        "greet began\nTrue",
+        "True {'greeting': 'Hello, world!'} None",
+        "0 ['outputs.json']",
+        f"onex {onex.__version__}",
+    ):
+        assert line in told, told
+
+
+def test_every_public_name_has_an_example() -> None:
+    text = "\n".join(block.text for page in (PAGE, NAMES) for block in blocks_of(page, "python"))
+    assert not [name for name in onex.__all__ if not re.search(rf"\b{name}\b", text)]
 
 
 @pytest.mark.slow
-def test_every_example_passes_a_strict_type_check(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [PAGE, NAMES], ids=lambda page: page.stem)
+def test_every_example_passes_a_strict_type_check(tmp_path: Path, page: Path) -> None:
     file = tmp_path / "page.py"
-    file.write_text("\n".join(map(_text, BLOCKS)))
+    file.write_text("\n".join(_text(page, block) for block in blocks_of(page, "python")))
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(file)],
         cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False,
@@ -51,5 +81,5 @@ def test_every_example_passes_a_strict_type_check(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def _text(block: Block) -> str:
-    return f"# line {block.line} of {PAGE.name}\n{block.text}"
+def _text(page: Path, block: Block) -> str:
+    return f"# line {block.line} of {page.name}\n{block.text}"

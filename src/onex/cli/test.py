@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from onex.domain.grant import RunAccess
 from onex.domain.reference import NodeRef
 from onex.execution.example_run import ExampleOutcome
 from onex.local_machine import make_folder, replace_text
+from onex.manifests.node_files import is_owned_file, is_pruned
 from onex.manifests.override import find_manifest
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
@@ -135,13 +138,31 @@ def _at_every_save(
     require_watching()
     registry.refresh()
     manifest = find_manifest(target) if isinstance(target, Path) else _manifest(registry, target)
-    yield registry.test(manifest, access=access)
-    for _ in changes_below(lambda: [manifest.parent], None):
+    tried: object = None
+    for _ in chain((None,), changes_below(lambda: [manifest.parent], None)):
+        found = _files_as_they_are(manifest.parent)
+        if found == tried:
+            continue
+        tried = found
         try:
             yield registry.test(manifest, access=access)
         except OnexError as error:
             # What is being edited may be wrong for a moment.
             output.error(error)
+
+
+def _files_as_they_are(folder: Path) -> set[tuple[str, int, int]]:
+    """The files of a node by path, time of change and size."""
+    found = set()
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_pruned(name)]
+        for name in filter(is_owned_file, names):
+            path = os.path.join(at, name)  # noqa: PTH118 - os.walk gives texts
+            # What is gone by now is told as a change soon.
+            with contextlib.suppress(OSError):
+                status = os.lstat(path)
+                found.add((path, status.st_mtime_ns, status.st_size))
+    return found
 
 
 def _manifest(registry: Registry, reference: str) -> Path:

@@ -31,10 +31,7 @@ class Reference:
         return str(self.parts[0])
 
     def __str__(self) -> str:
-        text = str(self.parts[0])
-        for part in self.parts[1:]:
-            text += f"[{part}]" if isinstance(part, int) else f".{part}"
-        return text
+        return _as_path(self.parts)
 
 
 class TemplateSyntaxError(ValueError):
@@ -133,7 +130,7 @@ def descend(value: JsonValue, parts: Sequence[str | int], missing: JsonValue = N
     Raises:
         LookupError: the value has no such part; the message says where it ends.
     """
-    for depth, part in enumerate(parts, start=1):
+    for depth, part in enumerate(parts):
         if missing is not None and value == missing:
             return value
         if isinstance(part, str) and isinstance(value, Mapping) and part in value:
@@ -143,8 +140,15 @@ def descend(value: JsonValue, parts: Sequence[str | int], missing: JsonValue = N
         if isinstance(part, int) and is_list and part < len(as_list(value)):
             value = as_list(value)[part]
             continue
-        raise LookupError(f"there is no {part!r} in {_outline(value)} (part {depth})")
+        wanted = f"[{part}]" if isinstance(part, int) else repr(part)
+        where = f"{_as_path(parts[:depth])}, " if depth else ""
+        raise LookupError(f"there is no {wanted} in {where}{_outline(value)}")
     return value
+
+
+def _as_path(parts: Sequence[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.removeprefix(".")
 
 
 def _as_written(value: JsonValue) -> str:
@@ -161,4 +165,8 @@ def _outline(value: JsonValue) -> str:
         return f"a mapping with {names}" if names else "an empty mapping"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"a list of {len(value)}"
-    return f"a {type(value).__name__}"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    return "a text" if isinstance(value, str) else "a number"

@@ -32,6 +32,8 @@ from onex.domain.workflow import Step, Workflow
 from onex.registry import Registry
 from onex.resolver.solver import solve
 
+SCANNED = "scan"
+"""The folder of the state of the registry in which the nodes are."""
 NODES, CHANGED, STEPS, CALLS, ROUNDS = 1_000, 100, 1_000, 1_000, 3
 
 _MANIFEST = """\
@@ -102,7 +104,7 @@ def measure_all() -> Iterator[Measurement]:
         yield from _discovery(folder / "tree")
         yield from _resolution()
         yield from _execution(folder / "project")
-        yield _start()
+        yield from _start(folder / SCANNED)
 
 
 def _median(work: Callable[[], object], rounds: int = ROUNDS) -> float:
@@ -121,7 +123,7 @@ def _seconds(work: Callable[[], object]) -> float:
 def _discovery(root: Path) -> Iterator[Measurement]:
     for i in range(NODES):
         _write_node(root, i)
-    with _opened(root.parent / "scan") as registry:
+    with _opened(root.parent / SCANNED) as registry:
         scanned = _seconds(lambda: registry.scan([root]))
         floor = _seconds(lambda: _walk(root, reads=True))
         yield Measurement(
@@ -337,10 +339,17 @@ def _bare_round_trip() -> float:
     return seconds
 
 
-def _start() -> Measurement:
-    ours = _median(lambda: _command("-m", "onex", "--version"), 7)
+def _start(home: Path) -> Iterator[Measurement]:
+    """What a shell waits for; ``home`` is of a registry with nodes."""
     floor = _median(lambda: _python("import click"), 7)
-    return Measurement("onex --version", ours, "python -c 'import click'", floor, None, 1.5)
+    version = _median(lambda: _command("-m", "onex", "--version"), 7)
+    yield Measurement("onex --version", version, "python -c 'import click'", floor, None, 1.5)
+    line = f"onex show --home {home} n1"
+    completed = _median(lambda: _command("-m", "onex", "__complete", line), 7)
+    yield Measurement(
+        f"completing one of {NODES:,} references", completed, "python -c 'import click'", floor,
+        budget_seconds=0.050,
+    )  # fmt: skip
 
 
 def _python(code: str) -> None:
