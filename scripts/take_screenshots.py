@@ -7,6 +7,7 @@ docs/images.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -54,7 +55,9 @@ def take(browser: Browser, url: str, entry: str, target: Path) -> None:
 
 
 def main() -> None:
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
+    target = arguments.parse_args().folder
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         sys.exit("there is no Chromium: install it, or name it by CHROMIUM")

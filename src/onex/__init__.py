@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         StepStarted,
         Warned,
     )
+    from onex.execution.options import RunKeywords
     from onex.execution.plan import ExecutionPlan
     from onex.execution.progress_display import show_progress
     from onex.manifests.override import Override
@@ -122,6 +123,7 @@ _HOMES = {
         "StepStarted",
         "Warned",
     ),
+    "onex.execution.options": ("RunKeywords",),
     "onex.execution.plan": ("ExecutionPlan",),
     "onex.execution.progress_display": ("show_progress",),
     "onex.manifests.override": ("Override",),
@@ -172,6 +174,7 @@ __all__ = [
     "RunEnded",
     "RunEvent",
     "RunFailedError",
+    "RunKeywords",
     "RunNotFoundError",
     "RunResult",
     "RunStarted",

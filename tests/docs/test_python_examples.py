@@ -56,7 +56,7 @@ def test_every_example_of_a_name_runs(greeter: Project) -> None:
         "greeter 1.0 greeter",
         "['tool://local.greeter@0.1.0']",
         "['process'] ()\nTrue",
-        "greet began\nTrue",
+        "cancelled: True",
         "True {'greeting': 'Hello, world!'} None",
         "0 ['outputs.json']",
         f"onex {onex.__version__}",

@@ -32,8 +32,10 @@ def export_results(result: RunResult, folder: str | os.PathLike[str]) -> list[Pa
         what was written.
 
     Raises:
+        RunFailedError: the run failed; nothing is written, and nothing replaced.
         FileNotWrittenError: the folder cannot be written to, or an artifact is not there.
     """
+    result.raise_for_status()
     target = Path(folder)
     names = _names(artifacts_by_place(result.outputs))
     outputs = _with_names(result.outputs, names, "")

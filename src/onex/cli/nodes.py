@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from onex.cli.options import home_option, output_options
 from onex.cli.output import Output
 from onex.domain.constraint import VersionConstraint
 from onex.domain.evidence import TrustLevel
+from onex.domain.example import NodeExample
 from onex.domain.json_value import JsonValue, as_list, as_number, as_object
 from onex.domain.lifecycle import Lifecycle
 from onex.domain.metadata import Origin, RegisteredNode
@@ -251,14 +253,25 @@ def show(output: Output, reference: str, home: Path | None) -> None:
                 output.line(f"  {name:<13} {value}")
         for example in metadata.examples:
             output.line(f"  example: {example.name}", "bold")
-            given = json.dumps(example.inputs, ensure_ascii=False)
-            output.line(f"    onex run {metadata.name} --args {shlex.quote(given)}")
+            output.line(f"    {_command_of(example, node)}")
             if example.has_output:
                 output.line(f"    {json.dumps(example.output, ensure_ascii=False)}", "dim")
             elif example.error is not None:
                 output.line(f"    ends with {example.error}", "dim")
 
     output.emit(body, human)
+
+
+def _command_of(example: NodeExample, node: RegisteredNode) -> str:
+    """What runs an example by hand; its paths are relative to the manifest."""
+    given = json.dumps(example.inputs, ensure_ascii=False)
+    command = f"onex run {node.metadata.name} --args {shlex.quote(given)}"
+    schemas = [node.metadata.inputs.get(name) for name in example.inputs]
+    has_paths = any(isinstance(s, Mapping) and s.get("format") == "path" for s in schemas)
+    manifest = Path(node.origins[0].path)
+    if has_paths and manifest.is_file():
+        return f"(cd {shlex.quote(os.path.relpath(manifest.parent))} && {command})"
+    return command
 
 
 def _place(origin: Origin, workspace: str) -> str:

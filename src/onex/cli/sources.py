@@ -97,7 +97,12 @@ def add(
         "timeout": timeout,
     }
     declare_source(project_file(home), given)
-    output.emit({"added": str(given["name"])}, lambda: output.line(f"added {given['name']}"))
+
+    def human() -> None:
+        output.line(f"added {given['name']}")
+        output.note("onex scan registers its nodes; onex run and onex test scan first")
+
+    output.emit({"added": str(given["name"])}, human)
 
 
 @sources.command()

@@ -84,7 +84,8 @@ def test(
     def human() -> None:
         output.problems(broken)
         told = f"{len(outcomes) - len(failed)} of {counted(len(outcomes), 'example')} passed"
-        output.line(told, "red" if failed else "green")
+        style = "red" if failed else "green"
+        output.line(*((told, style) if outcomes else ("no example was run", "yellow")))
         if not (outcomes or without):
             output.note("the sources of onex.toml have no nodes; name one, or a manifest")
         if without:

@@ -244,7 +244,9 @@ class NodeExecutionResult:
 class RunResult:
     """The outcome of one run; ``steps`` holds whatever finished, even after a failure.
 
-    ``overhead_seconds`` is the time in which no node was at work.
+    ``overhead_seconds`` is the time in which no node was at work. ``error`` is why the run as a
+    whole ended, such as its time limit; why a step failed is in the result of the step, and
+    ``raise_for_status`` raises whichever came first.
     """
 
     run_id: str

@@ -186,6 +186,11 @@ class Workflow:
                     pending.append(name)
         return frozenset(found)
 
+    @property
+    def is_single_call(self) -> bool:
+        """Whether this is what ``of_node`` makes of a node, so that nobody wrote a file."""
+        return [str(step.node) for step in self.steps.values()] == [self.name]
+
     @classmethod
     def of_node(cls, node: NodeRef, input_names: Iterable[str]) -> Workflow:
         """The workflow that calls one node once with inputs of these names."""

@@ -125,7 +125,10 @@ class _Reader:
 
     def _note(self, message: str) -> None:
         place = Location(str(self._file), self._function.lineno)
-        hint = "describe it in the manifest, or use a TypedDict or a dataclass of the same file"
+        hint = (
+            "use a TypedDict or a dataclass of the same file, or describe it in the manifest by"
+            " hand, with a line such as name: {type: string} for each value"
+        )
         self._notes.append(Problem("MAN018", Severity.WARNING, message, place, hint))
 
     def _parameters(self) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:

@@ -167,7 +167,7 @@ def _strength(
         return _SAME_TYPE + _SAME_FORMAT, f"both are of type {kind} with {', '.join(shared)}"
     if has_type and kind == "array":
         # Plain values of one type are too many for the type alone to say anything.
-        return _SAME_FORMAT, "both are lists, and nothing else speaks for it"
+        return _SAME_FORMAT, "a guess: both are lists, and nothing else speaks for it"
     return None
 
 

@@ -96,7 +96,10 @@ class _Types:
                 yield f"the input {name} {problem}", hint
         for name, member in declared.items():
             if name not in step.arguments and is_required(_as_schema(member)):
-                yield f"the input {name} of {node.node_version} is not given", f"add {name} to with"
+                remedy = f"add {name} to with"
+                if self._workflow.is_single_call:
+                    remedy = f"give it: --input {name}=VALUE, or inputs={{'{name}': ...}} in Python"
+                yield f"the input {name} of {node.node_version} is not given", remedy
 
     def _mismatch(self, template: JsonValue, item: JsonObject, wanted: JsonObject) -> str | None:
         reference = whole_reference(template)
