@@ -204,7 +204,9 @@ def test_examples_are_shown(project: Project) -> None:
     project.onex_here("scan")
     shown = project.onex_here("show", "count")
     assert "example: two words" in shown.stdout
-    assert """onex run count --args '{"path": "data/two.txt"}'""" in shown.stdout
+    # As it stands it can be pasted, so it says where its paths are.
+    command = """onex run count --args '{"path": "data/two.txt"}'"""
+    assert f"(cd nodes/count-1.0.0 && {command})" in shown.stdout
     body = project.onex_here("show", "count", "--json").json
     assert [one["name"] for one in body["examples"]] == [one["name"] for one in GOOD]
 

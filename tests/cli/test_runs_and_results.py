@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from onex import export_results
+from onex import RunFailedError, export_results
 from onex.artifacts.exporting import OUTPUTS_FILE
 from onex.domain.json_value import ARTIFACT_KEY
 from onex.domain.result import RunResult, RunStatus
@@ -267,3 +267,21 @@ def test_odd_names_stay_in_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "tree" / "below" / "f").read_text() == "y"
     told = json.loads((tmp_path / "out" / OUTPUTS_FILE).read_text())
     assert all((tmp_path / "out" / name).exists() for name in told["files"])
+
+
+def test_the_results_of_a_failed_run_replace_nothing(project: Project, tmp_path: Path) -> None:
+    project.add("bad", "def execute(context):\n    raise ValueError('no')\n")
+    with project.registry() as registry:
+        good = export_results(registry.run("echo"), tmp_path)
+        before = [path.read_bytes() for path in good]
+        with pytest.raises(RunFailedError, match="no"):
+            export_results(registry.run("bad"), tmp_path)
+    assert [path.read_bytes() for path in good] == before
+
+
+def test_a_node_that_lacks_an_input_is_told_how_to_give_it(project: Project) -> None:
+    project.add("asks", inputs={"text": {"type": "string"}})
+    refused = project.onex_here("run", "asks", "--json")
+    assert refused.code == 4
+    assert "--input text=VALUE" in refused.stdout
+    assert "with" not in refused.json["error"]["hint"]
