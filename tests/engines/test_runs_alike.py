@@ -244,7 +244,8 @@ def test_cancelling_ends_what_runs_and_starts_nothing_more(runs: Runs, tmp_path:
             "long": {"node": "once", "with": {"do": "sleep", "seconds": 60.0}},
             "many": {
                 "node": "it",
-                "foreach": list(range(40)),
+                # Many enough to outlast a test that is held up for seconds.
+                "foreach": list(range(400)),
                 "with": {"do": "count", "value": 0, "folder": str(shared), "seconds": 0.3},
             },
             "more": {
