@@ -285,3 +285,11 @@ def test_a_node_that_lacks_an_input_is_told_how_to_give_it(project: Project) -> 
     assert refused.code == 4
     assert "--input text=VALUE" in refused.stdout
     assert "with" not in refused.json["error"]["hint"]
+
+
+def test_a_node_that_lacks_an_input_is_told_so_under_a_lock_too(project: Project) -> None:
+    project.add("asks", inputs={"text": {"type": "string"}})
+    project.workflow({"a": {"node": "asks", "with": {"text": "x"}}})
+    assert project.onex_here("lock").code == 0
+    refused = project.onex_here("run", "asks", "--json")
+    assert "--input text=VALUE" in refused.json["error"]["hint"]

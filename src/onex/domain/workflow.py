@@ -26,6 +26,9 @@ STEP_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 DEFAULT_STEP_TIMEOUT_SECONDS = 300.0
 FIRST_VERSION = Version(1, 0, 0)
+_CALL = "node"
+_OUTPUTS_OF_CALL: JsonObject = {"result": f"${{{{ steps.{_CALL} }}}}"}
+"""The step and the outputs of a workflow that calls one node once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +192,19 @@ class Workflow:
     @property
     def is_single_call(self) -> bool:
         """Whether this is what ``of_node`` makes of a node, so that nobody wrote a file."""
-        return [str(step.node) for step in self.steps.values()] == [self.name]
+        return self.steps.keys() == {_CALL} and self.outputs == _OUTPUTS_OF_CALL
 
     @classmethod
     def of_node(cls, node: NodeRef, input_names: Iterable[str]) -> Workflow:
         """The workflow that calls one node once with inputs of these names."""
         names = list(input_names)
         arguments = {name: f"${{{{ inputs.{name} }}}}" for name in names}
-        step = Step("node", node, arguments)
+        step = Step(_CALL, node, arguments)
         return cls(
             str(node),
-            {"node": step},
+            {_CALL: step},
             inputs={name: {} for name in names},
-            outputs={"result": "${{ steps.node }}"},
+            outputs=_OUTPUTS_OF_CALL,
         )
 
 
