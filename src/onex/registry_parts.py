@@ -192,8 +192,7 @@ class RegistryParts:
         """Which versions the policy lets be chosen."""
         return VersionAdmission(
             self.configuration.trust_rules,
-            # Opened only when a node of a folder is judged.
-            lambda node: self.grants.is_trusted(node),  # noqa: PLW0108
+            lambda node: self.grants.is_trusted(node),  # noqa: PLW0108 - opened when it is asked
             self.advisories,
         )
 

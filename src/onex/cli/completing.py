@@ -1,7 +1,7 @@
 """What a shell offers while somebody writes a command.
 
-A shell asks at every press of a key, so this imports next to nothing: click, and the commands
-themselves, only if an option or a command below another is to be completed.
+A shell asks at every press of a key, so this imports next to nothing, and no pathlib: click, and
+the commands themselves, only if an option or a command below another is to be completed.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def _database(before: list[str]) -> str | None:
     if _sets_storage(f"{_settings_folder()}/onex.toml"):
         return None
     home = _home_option(before) or os.environ.get("ONEX_HOME", "")
-    folder = os.getcwd()  # noqa: PTH109 - pathlib would take too long to import
-    while not os.path.isfile(f"{folder}/onex.toml"):  # noqa: PTH113
-        above = os.path.dirname(folder)  # noqa: PTH120
+    folder = os.getcwd()  # noqa: PTH109 - see the top
+    while not os.path.isfile(f"{folder}/onex.toml"):  # noqa: PTH113 - see the top
+        above = os.path.dirname(folder)  # noqa: PTH120 - see the top
         if above == folder:
             folder = ""
             break
@@ -83,13 +83,13 @@ def _database(before: list[str]) -> str | None:
 def _settings_folder() -> str:
     """Where the settings of the user are on Linux; elsewhere they are found the slow way."""
     given = os.environ.get("ONEX_SETTINGS_FOLDER")
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 - see the top
     return given or f"{base}/onex"
 
 
 def _sets_storage(file: str) -> bool:
     try:
-        with open(file, encoding="utf-8", errors="replace") as settings:  # noqa: PTH123
+        with open(file, encoding="utf-8", errors="replace") as settings:  # noqa: PTH123 - see the top
             return "storage" in settings.read()
     except OSError:
         return False

@@ -210,8 +210,7 @@ def _check(output: Output, place: FunctionPlace, signature: FunctionSignature) -
     body: JsonValue = {"manifest": str(path), "current": not lines, "difference": lines}
 
     def human() -> None:
-        for line in lines:
-            output.line(line, {"-": "red", "+": "green"}.get(line[:1]))
+        output.difference(lines)
         says = "differs from" if lines else "says what is in"
         output.line(f"{path} {says} {place.file}:{place.function}")
         if lines:

@@ -21,6 +21,8 @@ from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.manifests.code_hints import code_hints
 from onex.registry import Registry
+from onex.schemas.node_schemas import object_schema
+from onex.schemas.places import PATH, MarkingSchemas
 from onex.storage.query import MetadataQuery
 
 
@@ -263,13 +265,11 @@ def show(output: Output, reference: str, home: Path | None) -> None:
 
 
 def _command_of(example: NodeExample, node: RegisteredNode) -> str:
-    """What runs an example by hand; its paths are relative to the manifest."""
-    given = json.dumps(example.inputs, ensure_ascii=False)
-    command = f"onex run {node.metadata.name} --args {shlex.quote(given)}"
-    schemas = [node.metadata.inputs.get(name) for name in example.inputs]
-    has_paths = any(isinstance(s, Mapping) and s.get("format") == "path" for s in schemas)
+    """What runs an example by hand, in the folder of the manifest if a path is in it."""
+    command = example.command(node.metadata.name)
+    marking = MarkingSchemas.of(PATH, object_schema(node.metadata.inputs))
     manifest = Path(node.origins[0].path)
-    if has_paths and manifest.is_file():
+    if marking.places_in(example.inputs).places and manifest.is_file():
         return f"(cd {shlex.quote(os.path.relpath(manifest.parent))} && {command})"
     return command
 

@@ -24,6 +24,7 @@ from onex.domain.json_value import JsonValue
 Format = Literal["human", "json", "yaml"]
 
 SHOWN_OF_A_CODE = 3
+_OF_A_DIFFERENCE = {"-": "red", "+": "green", "@": "dim"}
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFORMATION: "dim"}
 
 
@@ -73,6 +74,13 @@ class Output:
     def warning(self, text: str) -> None:
         """Print a warning to standard error for people."""
         self.note(f"warning: {text}", "yellow")
+
+    def difference(
+        self, lines: Sequence[str], indent: str = "", unmarked: str | None = None
+    ) -> None:
+        """Print how two things differ; ``unmarked`` is the style of lines that are in both."""
+        for line in lines:
+            self.line(f"{indent}{line}", _OF_A_DIFFERENCE.get(line[:1], unmarked))
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print rows: a table on a terminal, tab-separated lines without headings in a pipe."""

@@ -163,8 +163,7 @@ class _Live:
             case RetryScheduled():
                 self._note(event.step_id, event.message)
             case CallEnded():
-                counts.ended += 1
-                counts.cached += event.result.cached
+                counts.add(event.result)
                 note = f"{counts.ended}/{counts.total}"
                 self._note(event.step_id, note, completed=float(counts.ended))
             case StepEnded():
@@ -209,7 +208,7 @@ class _Live:
                 self.progress.remove_task(task)
             return
         mark, style = _MARKS[result.status]
-        note = printable(describe_end(result, counts.total, counts.cached))[:100]
+        note = printable(describe_end(result, counts))[:100]
         self.progress.update(
             self._task(step_id),
             total=1.0,

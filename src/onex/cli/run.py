@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
 from onex.cli.targets import override_option, parse_overrides, read_target
 from onex.configuration.loading import project_folder
-from onex.domain.artifact_records import is_artifact, with_paths
+from onex.domain.artifact_records import in_one_line
 from onex.domain.errors import (
     DocumentError,
     ExitCode,
@@ -25,7 +24,7 @@ from onex.domain.errors import (
     UsageError,
 )
 from onex.domain.grant import RunAccess
-from onex.domain.json_value import JsonObject, JsonValue, as_number, as_object, as_texts
+from onex.domain.json_value import JsonObject, as_number, as_object, as_texts
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import RunResult, RunStatus
 from onex.domain.workflow import calls_among, is_child
@@ -324,18 +323,9 @@ def print_result(output: Output, result: RunResult) -> None:
             output.note(f"      {result.error.hint}", "dim")
     if isinstance(result.outputs, dict):
         for name, value in result.outputs.items():
-            output.line(f"  {name} = {brief(value)}")
+            output.line(f"  {name} = {in_one_line(value)}")
     if not result.success:
         output.note(f"  onex runs show {result.run_id} has the whole record")
-
-
-def brief(value: JsonValue) -> str:
-    """A value in one line, with the path of each file in it."""
-    # For people alone; what is cut here stands whole in JSON.
-    if isinstance(value, dict) and is_artifact(value):
-        return str(value["path"])
-    text = json.dumps(with_paths(value), ensure_ascii=False)
-    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def _print_plan(output: Output, plan: ExecutionPlan, forecast: RunForecast) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import click
 from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
-from onex.cli.run import brief
 from onex.cli.watch import watch
+from onex.domain.artifact_records import in_one_line
 from onex.domain.errors import ExitCode, UsageError
 from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonValue
@@ -135,7 +134,7 @@ def compare_two(output: Output, before: str, after: str, home: Path | None) -> N
             output.line(f"{record.run_id} of {record.workflow}: {record.status}{took}", "bold")
         for name, lines in (("inputs", found.inputs), ("outputs", found.outputs)):
             output.line(f"{name}: {'differ' if lines else 'the same'}")
-            _print_difference(output, lines)
+            output.difference(lines, "  ", "dim")
         for step in found.steps:
             _print_comparison(output, step)
 
@@ -148,12 +147,7 @@ def _print_comparison(output: Output, step: StepComparison) -> None:
     for name, (before, after) in (("node", step.nodes), ("status", step.statuses)):
         if before != after:
             output.line(f"  {name}: {before or 'none'} -> {after or 'none'}", "yellow")
-    _print_difference(output, step.output)
-
-
-def _print_difference(output: Output, lines: Sequence[str]) -> None:
-    for line in lines:
-        output.line(f"  {line}", {"-": "red", "+": "green"}.get(line[:1], "dim"))
+    output.difference(step.output, "  ", "dim")
 
 
 @runs.command("show")
@@ -188,7 +182,7 @@ def show_run(output: Output, run_id: str, home: Path | None) -> None:
         for kind, values in (("inputs", record.inputs), ("outputs", record.outputs)):
             if isinstance(values, dict):
                 for name, value in values.items():
-                    output.line(f"  {kind}.{name} = {brief(value)}")
+                    output.line(f"  {kind}.{name} = {in_one_line(value)}")
 
     output.emit(record.to_json(), human)
 

@@ -23,8 +23,6 @@ from onex.manifests.override import find_manifest
 from onex.registry import Registry
 from onex.storage.query import MetadataQuery
 
-_STYLES = {"-": "red", "+": "green", "@": "dim"}
-
 
 @click.command()
 @click.argument("nodes", nargs=-1, metavar="[NODE|MANIFEST]...")
@@ -83,9 +81,7 @@ def test(
 
     def human() -> None:
         output.problems(broken)
-        told = f"{len(outcomes) - len(failed)} of {counted(len(outcomes), 'example')} passed"
-        style = "red" if failed else "green"
-        output.line(*((told, style) if outcomes else ("no example was run", "yellow")))
+        _tell_all(output, outcomes)
         if not (outcomes or without):
             output.note("the sources of onex.toml have no nodes; name one, or a manifest")
         if without:
@@ -114,17 +110,14 @@ def dev(output: Output, node: str, access: RunAccess, home: Path | None) -> None
     """Run the examples of a node again whenever one of its files is saved; Ctrl-C ends it."""
     with Registry.open(home) as registry, contextlib.suppress(KeyboardInterrupt):
         for outcomes in _at_every_save(registry, _target(node), access, output):
-            failed = [outcome for outcome in outcomes if not outcome.passed]
             for outcome in outcomes:
                 _tell(output, outcome)
             if output.is_human:
-                passed = len(outcomes) - len(failed)
-                told = f"{passed} of {counted(len(outcomes), 'example')} passed; waiting for a save"
-                output.line(told, "red" if failed else "green")
+                _tell_all(output, outcomes, "; waiting for a save")
             else:
                 output.json_line(
                     {
-                        "passed": not failed,
+                        "passed": all(outcome.passed for outcome in outcomes),
                         "examples": [outcome.to_json() for outcome in outcomes],
                     }
                 )
@@ -198,6 +191,16 @@ def _of_project(registry: Registry) -> list[str | Path]:
     return found
 
 
+def _tell_all(output: Output, outcomes: Sequence[ExampleOutcome], further: str = "") -> None:
+    """Tell how many examples passed."""
+    passed = sum(outcome.passed for outcome in outcomes)
+    told = f"{passed} of {counted(len(outcomes), 'example')} passed"
+    style = "green" if passed == len(outcomes) else "red"
+    if not outcomes:
+        told, style = "no example was run", "yellow"
+    output.line(told + further, style)
+
+
 def _tell(output: Output, outcome: ExampleOutcome) -> None:
     """Tell of one example on its own, as soon as it ended."""
     name = f"{outcome.node} {outcome.example.name!r}"
@@ -205,7 +208,6 @@ def _tell(output: Output, outcome: ExampleOutcome) -> None:
         output.line(f"✓ {name} in {outcome.seconds:.2f} s", "green")
         return
     output.line(f"✗ {name}", "red")
-    for line in outcome.problems:
-        output.line(f"    {line}", _STYLES.get(line[:1]))
+    output.difference(outcome.problems, "    ")
     for line in outcome.log.splitlines():
         output.line(f"    | {line}", "dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, as_text
 # What JSON is read as. Asking for the abstract types would take several times as long, and large
 # results are walked often.
 COLLECTIONS = (dict, list, tuple)
+MAXIMUM_TEXT = 400
 _LITERAL_KEY = "$literal"
 _RECORD_MEMBERS = {ARTIFACT_KEY, "name", "size_bytes", "path"}
 
@@ -66,8 +68,16 @@ def with_paths(value: JsonValue) -> JsonValue:
     return value
 
 
-def with_records(value: JsonValue, changed: Callable[[JsonObject], JsonObject]) -> JsonValue:
-    """The value with another record in the place of that of each artifact."""
+def in_one_line(value: JsonValue) -> str:
+    """A value for people, with the path of each file in it; a long one is cut off."""
+    if isinstance(value, dict) and is_artifact(value):
+        return as_text(value["path"])
+    text = json.dumps(with_paths(value), ensure_ascii=False)
+    return text if len(text) <= MAXIMUM_TEXT else text[: MAXIMUM_TEXT - 3] + "..."
+
+
+def with_records(value: JsonValue, changed: Callable[[JsonObject], JsonValue]) -> JsonValue:
+    """The value with something else in the place of the record of each artifact."""
     if isinstance(value, dict):
         if ARTIFACT_KEY in value and is_artifact(value):
             return changed(value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from onex.domain.artifact_records import Artifact, is_artifact
+from onex.domain.artifact_records import Artifact, is_artifact, with_records
 from onex.domain.digest import is_digest
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 
@@ -82,6 +84,11 @@ class NodeExample:
             error=None if error is None else str(error),
         )
 
+    def command(self, node: str) -> str:
+        """What makes the call on the command line, in the folder of the manifest."""
+        given = json.dumps(self.inputs, ensure_ascii=False)
+        return f"onex run {node} --args {shlex.quote(given)}"
+
     def to_json(self) -> dict[str, JsonValue]:
         """The example in the shape of a manifest."""
         body: dict[str, JsonValue] = {"name": self.name, "inputs": self.inputs}
@@ -117,13 +124,7 @@ def _entries(extra: JsonObject) -> Iterator[NodeExample | str]:
 
 def with_names(output: JsonValue) -> JsonValue:
     """A result as examples write it: the name of each file in the place of its record."""
-    if isinstance(output, Mapping):
-        if is_artifact(output):
-            return Artifact.of(output).name
-        return {key: with_names(member) for key, member in output.items()}
-    if isinstance(output, list | tuple):
-        return [with_names(member) for member in output]
-    return output
+    return with_records(output, lambda record: Artifact.of(record).name)
 
 
 def artifacts_by_place(output: JsonValue) -> dict[str, Artifact]:

@@ -3,18 +3,15 @@ its own, so that it follows the theme of the notebook."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from onex.domain.artifact_records import Artifact, is_artifact
-from onex.domain.json_value import JsonValue
+from onex.domain.artifact_records import MAXIMUM_TEXT, in_one_line
 from onex.domain.metadata import RegisteredNode
 from onex.domain.result import RunResult
 from onex.domain.timeline import Timeline
 from onex.domain.timeline_drawing import to_svg
 
-MAXIMUM_TEXT = 400
 MAXIMUM_ROWS, MAXIMUM_BARS = 200, 60
 """A page that shows more than this helps nobody and slows a notebook down."""
 
@@ -32,7 +29,7 @@ def run_html(result: RunResult) -> str:
         rows = [(name, error.code, error.message, error.hint or "") for name, error in errors]
         parts.append(table_html(("step", "code", "what happened", "what to do"), rows))
     if isinstance(result.outputs, dict):
-        outputs = [(name, _brief(value)) for name, value in result.outputs.items()]
+        outputs = [(name, in_one_line(value)) for name, value in result.outputs.items()]
         parts.append(table_html(("output", "value"), outputs))
     return "\n".join(parts)
 
@@ -79,12 +76,6 @@ def tree_html(lines: Iterable[tuple[int, str]]) -> str:
     """Lines of text, each with how deep it stands, as a tree."""
     text = "\n".join(f"{'    ' * depth}{line}" for depth, line in lines)
     return f"<pre>{escape(text)}</pre>"
-
-
-def _brief(value: JsonValue) -> str:
-    if isinstance(value, dict) and is_artifact(value):
-        return Artifact.of(value).path
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _cut(text: str) -> str:

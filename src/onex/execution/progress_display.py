@@ -39,17 +39,17 @@ def show_progress() -> Observer:
     return StepLines(lambda text, style: print(text, file=sys.stderr, flush=True)).observe  # noqa: T201 - what it is for
 
 
-def describe_end(result: NodeExecutionResult, children: int, cached_children: int) -> str:
+def describe_end(result: NodeExecutionResult, counts: StepCounts) -> str:
     """How a step ended, in one line."""
     text = result.status.value
     if result.started_seconds is not None:
         text += f" in {result.seconds:.2f} s"
-    if children:
-        text += f", {children} calls"
+    if counts.total:
+        text += f", {counts.total} calls"
     if result.cached:
-        text += ", all from the cache" if children else ", from the cache"
-    elif cached_children:
-        text += f", {cached_children} of them from the cache"
+        text += ", all from the cache" if counts.total else ", from the cache"
+    elif counts.cached:
+        text += f", {counts.cached} of them from the cache"
     if result.error is not None:
         text += f": {result.error.code} {result.error.message}"
     return text
@@ -62,6 +62,11 @@ class StepCounts:
     total: int = 0
     ended: int = 0
     cached: int = 0
+
+    def add(self, call: NodeExecutionResult) -> None:
+        """Count a call that ended."""
+        self.ended += 1
+        self.cached += call.cached
 
 
 @dataclass(slots=True)
@@ -80,13 +85,11 @@ class StepLines:
             case StepStarted():
                 counts.total = event.total_calls or 0
             case CallEnded():
-                counts.ended += 1
-                counts.cached += event.result.cached
+                counts.add(event.result)
             case RetryScheduled():
                 self.tell(f"{event.step_id}: {event.message}", "yellow")
             case StepEnded():
-                told = describe_end(event.result, counts.total, counts.cached)
-                self.tell(f"{event.step_id}: {told}", None)
+                self.tell(f"{event.step_id}: {describe_end(event.result, counts)}", None)
 
 
 class _Display(Protocol):
@@ -115,12 +118,11 @@ class _Table:
                 self.states[event.step_id] = event.message
             case CallEnded():
                 counts = self.counts.setdefault(event.step_id, StepCounts())
-                counts.ended += 1
-                counts.cached += event.result.cached
+                counts.add(event.result)
                 self.states[event.step_id] = f"{counts.ended} of {counts.total} calls"
             case StepEnded():
                 counts = self.counts.get(event.step_id, StepCounts())
-                self.states[event.step_id] = describe_end(event.result, counts.total, counts.cached)
+                self.states[event.step_id] = describe_end(event.result, counts)
         now = time.monotonic()
         if isinstance(event, RunEnded) or now - self.shown >= DISPLAY_INTERVAL_SECONDS:
             self.shown = now

@@ -228,6 +228,7 @@ def constant_of(expression: ast.expr | None) -> JsonValue:
     try:
         value: JsonValue = ast.literal_eval(expression) if expression is not None else None
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        # No JSON, and so of none of its types; it is only ever compared.
         return _NO_VALUE  # type: ignore[return-value]
     return value if _is_json(value) else _NO_VALUE  # type: ignore[return-value]
 

@@ -146,11 +146,12 @@ class _Reader:
             if pairs and pairs[0][0].arg in ("args", "inputs"):
                 self._note(f"{pairs[0][0].arg} takes all inputs at once, which are not described")
                 pairs = pairs[1:]
-        by_position = [p for p, _ in pairs if p in arguments.posonlyargs]
-        if by_position or arguments.vararg:
-            name = by_position[0].arg if by_position else f"*{arguments.vararg.arg}"  # type: ignore[union-attr]
+        by_position = [p.arg for p, _ in pairs if p in arguments.posonlyargs]
+        if arguments.vararg is not None:
+            by_position.append(f"*{arguments.vararg.arg}")
+        if by_position:
             raise UsageError(
-                f"{self._function.name} takes {name} by position alone",
+                f"{self._function.name} takes {by_position[0]} by position alone",
                 hint="inputs of nodes are given by name: make it a keyword parameter",
                 location=Location(str(self._file), self._function.lineno),
             )

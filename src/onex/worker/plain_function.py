@@ -68,8 +68,7 @@ def _evaluated(annotation: object, space: Mapping[str, object]) -> object:
     if not isinstance(annotation, str):
         return annotation
     try:
-        # The code of the node itself, in the node's own process.
-        return eval(annotation, dict(space))  # noqa: S307
+        return eval(annotation, dict(space))  # noqa: S307 - the node's own code, in its process
     except Exception:  # noqa: BLE001 - such as a name that is imported for type checkers alone
         return None
 

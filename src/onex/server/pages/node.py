@@ -122,8 +122,7 @@ def _examples(metadata: NodeMetadata) -> list[ShownExample]:
     """The first examples, as somebody would try them."""
     shown = []
     for example in metadata.examples[:SHOWN_EXAMPLES]:
-        given = json.dumps(example.inputs, ensure_ascii=False)
-        command = f"onex run {metadata.node_version} --args {shlex.quote(given)}"
+        command = example.command(str(metadata.node_version))
         if example.error is not None:
             result = f"ends with {example.error}"
         elif example.has_output:
