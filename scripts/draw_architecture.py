@@ -28,6 +28,7 @@ path { fill: none; stroke: #8c959f; stroke-opacity: 0.75 }
 SAYS = {
     "cli": "one module a command group",
     "server": "HTTP: index and interface",
+    "agents": "tools of agents, by MCP",
     "monitoring": "metrics of state, health",
     "pytest_plugin": "the fixture of pytest",
     "testing": "a registry for one test",

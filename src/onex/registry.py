@@ -450,7 +450,29 @@ class Registry(RegistryParts):
             resolution = self._resolve(references, lock, forced)
         given = GivenInputs.of(inputs)
         policy = self._policy(access)
-        return self._orchestrator.plan(workflow, given, resolution, lock, policy)
+        plan = self._orchestrator.plan(workflow, given, resolution, lock, policy)
+        return replace(plan, actor=self._actor)
+
+    def plan_of(
+        self,
+        target: Runnable,
+        inputs: Inputs | None = None,
+        *,
+        lock: str | os.PathLike[str] | None = None,
+        overrides: Sequence[Override] = (),
+        access: RunAccess | None = None,
+    ) -> ExecutionPlan:
+        """The plan that ``run`` makes of a target; arguments and errors are the same."""
+        from onex.schemas.given_inputs import GivenInputs
+
+        given = GivenInputs.of(inputs)
+        if self._scanned is None:
+            self.refresh()
+        path = None if lock is None else Path(lock)
+        found = self.in_full(RunTarget.of(target, given.names), path)
+        with found.places():
+            held = self.lock_of(found, path)
+            return self.plan(found.workflow, given, held, overrides=overrides, access=access)
 
     def run(
         self,
@@ -485,19 +507,11 @@ class Registry(RegistryParts):
         node asks for more than it is granted.
         """
         from onex.execution.plan import ExecutionPlan
-        from onex.schemas.given_inputs import GivenInputs
 
         if isinstance(target, ExecutionPlan):
             plan = target
         else:
-            given = GivenInputs.of(inputs)
-            if self._scanned is None:
-                self.refresh()
-            lock_path = None if lock is None else Path(lock)
-            found = self.in_full(RunTarget.of(target, given.names), lock_path)
-            with found.places():
-                held = self.lock_of(found, lock_path)
-                plan = self.plan(found.workflow, given, held, overrides=overrides, access=access)
+            plan = self.plan_of(target, inputs, lock=lock, overrides=overrides, access=access)
         self.grants.note_run(plan.workflow.name, plan.access, plan.pending)
         wanted = cancellation or Cancellation()
         with signals_passed_on(wanted):

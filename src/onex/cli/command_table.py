@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "logout": "onex.cli.remote:logout",
         "serve": "onex.cli.serve:serve",
         "token": "onex.cli.token:token",
+        "mcp": "onex.cli.mcp:mcp",
     },
     "Decide what may run": {
         "grant": "onex.cli.grants:grant",

@@ -15,7 +15,7 @@ from onex.domain.grant import Grant
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeRef
 from onex.registry import Registry
-from onex.trust.grants import PendingGrant
+from onex.trust.grants import PendingGrant, told_of_request
 
 
 @click.group()
@@ -95,23 +95,6 @@ def ask_for_grants(output: Output, registry: Registry, pending: Sequence[Pending
             return False
         registry.grants.approve(request.node, request.missing)
     return True
-
-
-def told_of_request(request: PendingGrant) -> str:
-    """What a node asks for, in plain words; for a known node what it asks for beside that."""
-    metadata = request.node.metadata
-    lines = [f"{metadata.node_version} is from {request.node.source}, which is not trusted."]
-    if request.former is None:
-        lines.append("With the permissions that it asks for, it")
-    else:
-        lines.append(f"It asks for more than its version {request.former.version} was granted. It")
-    lines += [f"  + {permission.in_words()}" for permission in request.missing]
-    if request.former is not None:
-        lines += [
-            f"    {permission.in_words()} (granted before)"
-            for permission in request.former.permissions
-        ]
-    return "\n".join(lines)
 
 
 def _print_grants(output: Output, grants: Sequence[Grant], pending: Sequence[PendingGrant]) -> None:

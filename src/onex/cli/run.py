@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from onex.artifacts.exporting import export_results
-from onex.cli.grants import ask_for_grants, told_of_request
+from onex.cli.grants import ask_for_grants
 from onex.cli.options import access_options, engine_options, home_option, output_options
 from onex.cli.output import Output, counted, told_as_far_as_possible
 from onex.cli.progress import run_observer
@@ -35,6 +35,7 @@ from onex.local_machine import replace_text
 from onex.registry import Registry
 from onex.resolution.run_target import RunTarget
 from onex.resolver.lockfile import LockedRequest, Lockfile
+from onex.trust.grants import told_of_request
 
 # Problems of a source as a whole.
 _SOURCE_CODES = frozenset({"DSC001", "DSC010", "DSC011", "USE002"})

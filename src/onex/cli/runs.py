@@ -168,6 +168,8 @@ def show_run(output: Output, run_id: str, home: Path | None) -> None:
         seconds = "" if record.seconds is None else f" in {record.seconds:.2f} s"
         output.line(f"run {record.run_id} of {record.workflow}: {record.status}{seconds}", "bold")
         output.line(f"  started {record.started_at}")
+        if record.plan.get("actor"):
+            output.line(f"  in the name of {record.plan['actor']}")
         if record.replay_of:
             output.line(f"  a replay of {record.replay_of}")
         if record.error is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from onex.configuration.agent_settings import AgentSettings
 from onex.domain.json_value import JsonObject
 from onex.domain.limits import Limits
 from onex.domain.look_alikes import NameRules
@@ -79,7 +80,8 @@ class Configuration:
     follows from the machine and the folder; ``cache_folder`` and ``settings_folder`` are the
     user's own, for all registries; ``private_namespaces`` are shown to those alone who have a
     token for them, if this registry is served; ``trust_rules`` say which versions may be used,
-    and ``name_rules`` which names those who publish here may take.
+    and ``name_rules`` which names those who publish here may take; ``agents`` says what is
+    offered to agents as tools.
     """
 
     home: Path
@@ -102,6 +104,7 @@ class Configuration:
     private_namespaces: tuple[str, ...] = ()
     trust_rules: TrustRules = field(default_factory=TrustRules)
     name_rules: NameRules = field(default_factory=NameRules)
+    agents: AgentSettings = field(default_factory=AgentSettings)
 
     @property
     def remotes(self) -> tuple[SourceConfiguration, ...]:

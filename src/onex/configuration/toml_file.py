@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from onex.configuration.agent_settings import AgentSettings, read_agent_settings
 from onex.configuration.settings import (
     _SCHEME,
     REMOTE_KIND,
@@ -30,8 +31,8 @@ from onex.domain.trust_table import TRUST_KEYS, read_trust_rules
 MAXIMUM_TIMEOUT_SECONDS = 86_400
 _KNOWN_TABLES = frozenset(
     {
-        *("artifacts", "cache", "config", "engine", "limits", "overrides", "policy", "secrets"),
-        *("server", "sources", "storage"),
+        *("artifacts", "cache", "config", "engine", "limits", "mcp", "overrides", "policy"),
+        *("secrets", "server", "sources", "storage"),
     }
 )
 _SOURCE_KEYS = frozenset(
@@ -96,9 +97,17 @@ def configuration_of(file: Path, body: JsonObject, home: Path) -> Configuration:
         artifacts=full_place(_url(file, "artifacts", body.get("artifacts")), file.parent),
         engine=_engine(file, body.get("engine")),
         secrets_file=_secrets_file(file, _table(file, "secrets", body.get("secrets", {}))),
+        agents=_agents(file, _table(file, "mcp", body.get("mcp", {}))),
         private_namespaces=served["private_namespaces"],
         name_rules=NameRules(served["reserved_namespaces"], served["allowed_look_alikes"]),
     )
+
+
+def _agents(file: Path, table: JsonObject) -> AgentSettings:
+    try:
+        return read_agent_settings(table, file.parent)
+    except ValueError as error:
+        raise _refuse(file, f"in the [mcp] table, {error}") from error
 
 
 def _served(file: Path, table: JsonObject) -> dict[str, tuple[str, ...]]:

@@ -231,4 +231,15 @@ ERROR_CATALOG: Mapping[str, str] = {
     "ACC004": "A request names a host that the server does not answer for, or comes from a page of"
     " another site. Start the server with --public-name and the name that its users know it by.",
     "ACC005": "A request took longer than the server gives one. Try again, or ask for less.",
+    "MCP001": "No tool that is offered has this name, or several have. List the tools again; onex"
+    " mcp list says what is not offered, and why.",
+    "MCP002": "An agent named a file outside the folders that its user offers. Offer the folder in"
+    " the client, or by onex mcp --root or roots of [mcp], if agents may hand its files to tools.",
+    "MCP003": "A session used up what it may use. Begin another, or raise budget of [mcp].",
+    "MCP004": "A tool is not what it was when the session was told of it. List the tools again, and"
+    " look at what changed, before it is called.",
+    "MCP005": "The user was asked and does not grant what a tool asks for. It is not asked again in"
+    " this session; onex grant approve grants it.",
+    "MCP006": "A session may read the artifacts of its own calls alone.",
+    "MCP007": "Too many calls wait for their turn. Wait for some of them to end.",
 }

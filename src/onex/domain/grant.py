@@ -139,9 +139,9 @@ class RunAccess:
         return replace(self, grants=replace(self.grants, denied=denied))
 
     @property
-    def is_default(self) -> bool:
-        """Whether nothing was said."""
-        return self == RunAccess()
+    def is_strictest(self) -> bool:
+        """Whether nothing was said beside the strictest isolation."""
+        return self in (RunAccess(), RunAccess(IsolationLevel.STRICT))
 
     def to_json(self) -> JsonObject:
         """What was said, as the plan and the log record it."""

@@ -18,6 +18,7 @@ from onex.domain.graph import execution_order
 from onex.domain.json_value import (
     JsonObject,
     JsonValue,
+    ValuePath,
     as_object,
     as_optional_text,
     as_text,
@@ -116,6 +117,8 @@ class ExecutionPlan:
     """What a run will do; ``nodes`` gives for each step the node that was chosen.
 
     ``lock_digest`` is the SHA-256 of the lock that chose the versions, None without one.
+    ``path_inputs`` are the places among the inputs that hold paths. ``actor`` is in whose name
+    it is executed, None for the user of the process.
     """
 
     workflow: Workflow
@@ -124,6 +127,8 @@ class ExecutionPlan:
     warnings: tuple[str, ...] = ()
     lock_digest: str | None = None
     access: RunAccess = field(default_factory=RunAccess)
+    path_inputs: frozenset[ValuePath] = frozenset()
+    actor: str | None = None
 
     @property
     def pending(self) -> tuple[PendingGrant, ...]:
@@ -160,6 +165,7 @@ class ExecutionPlan:
             "warnings": list(self.warnings),
             "lock_digest": self.lock_digest,
             "access": self.access.to_json(),
+            "actor": self.actor,
         }
 
 
@@ -187,11 +193,11 @@ def plan_workflow(
         name: resolution.selected[root]
         for name, root in zip(workflow.steps, resolution.roots, strict=True)
     }
-    declared = {name: list(_declared(node)) for name, node in nodes.items()}
+    declared = {name: list(declared_inputs(node)) for name, node in nodes.items()}
     inputs = given.read(workflow, declared)
     complete = complete_inputs(workflow.inputs, inputs)
     folders = {name: given.folders.get(name, Path.cwd()) for name in inputs}
-    workflow, complete = with_absolute_paths(workflow, declared, complete, folders)
+    workflow, complete, paths = with_absolute_paths(workflow, declared, complete, folders)
     unwritable = find_unwritable([complete, workflow.to_json()])
     if unwritable is not None:
         raise WorkflowInputError(
@@ -209,6 +215,7 @@ def plan_workflow(
         inputs=complete,
         warnings=(*resolution.warnings, *policy.decisions.warnings),
         access=policy.access,
+        path_inputs=paths,
         lock_digest=None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )
 
@@ -264,6 +271,7 @@ def recorded_plan(
         nodes,
         record.inputs,
         lock_digest=as_optional_text(record.plan.get("lock_digest")),
+        actor=as_optional_text(record.plan.get("actor")),
         # What was denied once stays denied however often the run goes on.
         access=policy.access.denying(denied),
     )
@@ -283,7 +291,7 @@ def _recorded_node(
         return find(workflow.steps[step_id].node)
 
 
-def _declared(node: RegisteredNode) -> Iterator[JsonObject]:
+def declared_inputs(node: RegisteredNode) -> Iterator[JsonObject]:
     """The schemas of a node's inputs: of its manifest, and of its contract as it lies there."""
     metadata = node.metadata
     if metadata.inputs:

@@ -60,6 +60,7 @@ class Provenance:
             "workflow": self.run.workflow,
             "started_at": self.run.started_at,
             "inputs": self.run.inputs,
+            "actor": self.run.plan.get("actor"),
             "lock_digest": self.run.plan.get("lock_digest"),
             "environment": self.run.plan.get("environment"),
             "calls": [call.to_json() for call in self.calls],

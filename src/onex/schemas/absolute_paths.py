@@ -32,8 +32,10 @@ def with_absolute_paths(
     declared: Mapping[str, Sequence[JsonObject]],
     inputs: JsonObject,
     folders: Mapping[str, Path],
-) -> tuple[Workflow, JsonObject]:
+) -> tuple[Workflow, JsonObject, frozenset[ValuePath]]:
     """A workflow and its inputs with every relative path in them made absolute.
+
+    Beside them stand the places among the inputs that hold paths.
 
     Args:
         workflow: the steps; a path is what the schema of the workflow or of a node says is one.
@@ -66,7 +68,7 @@ def with_absolute_paths(
         name = str(place[0])
         folder = folders.get(name, own)
         changed[name] = _absolute(changed[name], {place[1:]}, folder)
-    return replace(workflow, steps=steps), changed
+    return replace(workflow, steps=steps), changed, frozenset(of_inputs)
 
 
 def _items(step: Step, inputs: JsonObject) -> Iterator[tuple[ValuePath, JsonValue]]:

@@ -202,11 +202,11 @@ class Grants:
 
     def note_run(self, workflow: str, access: RunAccess, pending: Sequence[PendingGrant]) -> None:
         """Write to the log what the user of a run allows or denies, or that it is refused."""
-        if access.is_default and not pending:
+        if access.is_strictest and not pending:
             return
 
         def note(writer: StorageWriter) -> None:
-            if not access.is_default:
+            if not access.is_strictest:
                 writer.note("run.access", workflow, access.to_json())
             for request in pending:
                 reason = "not granted: " + ", ".join(map(str, request.missing))
@@ -237,3 +237,20 @@ def missing_grants(pending: Sequence[PendingGrant]) -> GrantMissingError:
         + " && ".join(f"onex grant approve {p.node.metadata.node_version}" for p in pending),
         details={"pending": [p.to_json() for p in pending]},
     )
+
+
+def told_of_request(request: PendingGrant) -> str:
+    """What a node asks for, in plain words; for a known node what it asks for beside that."""
+    metadata = request.node.metadata
+    lines = [f"{metadata.node_version} is from {request.node.source}, which is not trusted."]
+    if request.former is None:
+        lines.append("With the permissions that it asks for, it")
+    else:
+        lines.append(f"It asks for more than its version {request.former.version} was granted. It")
+    lines += [f"  + {permission.in_words()}" for permission in request.missing]
+    if request.former is not None:
+        lines += [
+            f"    {permission.in_words()} (granted before)"
+            for permission in request.former.permissions
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""``onex mcp``"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import click
+
+from onex.agents.client_settings import CLIENTS
+from onex.cli.options import home_option, output_options
+from onex.cli.output import Output, counted
+from onex.domain.errors import UsageError
+from onex.domain.json_value import JsonValue
+from onex.registry import Registry
+
+project_option = click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path(),
+    help="The folder with onex.toml, or one below it; by default the current one.",
+)
+roots_option = click.option(
+    "--root",
+    "roots",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="DIR",
+    help="A folder whose files agents may hand to tools; may be repeated.",
+)
+
+
+@click.group(invoke_without_command=True)
+@project_option
+@roots_option
+@home_option
+@click.pass_context
+def mcp(context: click.Context, project: Path, roots: tuple[Path, ...], home: Path | None) -> None:
+    """Offer nodes and workflows to agents as tools, over standard input and output.
+
+    What is offered stands under [mcp] in onex.toml. A client that speaks the Model Context
+    Protocol starts this command; onex mcp config prints what its settings need.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    require_mcp()
+    with Registry.open(home, start=project) as registry:
+        settings = registry.configuration.agents
+    from onex.agents.stdio import serve_stdio
+
+    serve_stdio(home, project, settings, [root.absolute() for root in roots])
+
+
+@mcp.command("list")
+@project_option
+@home_option
+@output_options
+def list_tools(output: Output, project: Path, home: Path | None) -> None:
+    """List the tools that are offered, and what is named in [mcp] and is not offered."""
+    from onex.agents.tool_catalog import ToolCatalog
+
+    with Registry.open(home, start=project) as registry:
+        registry.refresh()
+        catalog = ToolCatalog(registry)
+        tools, withheld = catalog.tools() or (), catalog.withheld()
+        expose = registry.configuration.agents.expose
+    body: JsonValue = {
+        "tools": [tool.to_json() for tool in tools],
+        "withheld": [{"node": one.identity, "reason": one.reason} for one in withheld],
+    }
+
+    def human() -> None:
+        rows = [
+            (
+                tool.name,
+                tool.identity,
+                "reads" if tool.facts.is_read_only else "may change things",
+                tool.description.split("\n", 1)[0],
+            )
+            for tool in tools
+        ]
+        output.table(("TOOL", "NODE", "DOES", "DESCRIPTION"), rows)
+        for one in withheld:
+            output.warning(f"{one.identity} is not offered: it {one.reason}")
+        output.line(counted(len(tools), "tool"))
+        if not expose:
+            output.note('nothing is offered yet; write expose = ["tag:agent"] under [mcp]')
+
+    output.emit(body, human)
+
+
+@mcp.command()
+@click.argument("client", type=click.Choice(sorted(CLIENTS)))
+@project_option
+@roots_option
+@output_options
+def config(output: Output, client: str, project: Path, roots: tuple[Path, ...]) -> None:
+    """Print what the settings of a client need to start this server."""
+    arguments = ["-m", "onex", "mcp", "--project", str(project.absolute())]
+    for root in roots:
+        arguments += ["--root", str(root.absolute())]
+    kind = CLIENTS[client]
+    text = kind.entry(sys.executable, arguments)
+    body = {"client": client, "file": kind.file, "command": sys.executable, "args": arguments}
+
+    def human() -> None:
+        output.line(text)
+        output.note(f"add this to {kind.file}")
+
+    output.emit(body, human)
+
+
+def require_mcp() -> None:
+    """Raise UsageError if what serving agents needs is not installed."""
+    if importlib.util.find_spec("mcp") is None:
+        raise UsageError("onex mcp needs the package mcp", hint="pip install 'onex-registry[mcp]'")
