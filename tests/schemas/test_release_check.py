@@ -14,7 +14,7 @@ from onex.domain.metadata import Entrypoint, NodeMetadata
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeId
 from onex.domain.version import Version
-from onex.schemas.node_schemas import object_schema
+from onex.schemas.object_schema import object_schema
 from onex.schemas.release_check import added_permissions, breaking_changes, is_compatible_step
 
 BASE = NodeMetadata(

@@ -12,8 +12,9 @@ from pathlib import Path
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPDeprecationWarning
 
+from onex.agents.client import Client, Context
 from onex.agents.session import Session
-from onex.agents.tool_server import Client, Context, ToolServer
+from onex.agents.tool_server import ToolServer
 from onex.configuration.agent_settings import AgentSettings
 from onex.registry import Registry
 

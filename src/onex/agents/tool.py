@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from onex.agents.publisher_text import (
@@ -19,8 +19,7 @@ from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeRef
 from onex.domain.workflow import Workflow
-from onex.execution.plan import declared_inputs
-from onex.schemas.node_schemas import object_schema, with_artifacts
+from onex.schemas.object_schema import declared_inputs, object_schema, with_artifacts
 from onex.schemas.places import WRITTEN_PATH, MarkingSchemas
 from onex.schemas.state_contract import read_state_contract
 
@@ -219,8 +218,3 @@ def _references(value: JsonValue) -> Iterable[str]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for member in value:
             yield from _references(member)
-
-
-def short(tool: Tool) -> Tool:
-    """The same tool with the first line of its description alone, for lists of many."""
-    return replace(tool, description=tool.description.split("\n", 1)[0])

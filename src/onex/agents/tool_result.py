@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import mimetypes
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from onex.agents.publisher_text import clean_text
 from onex.agents.session import Session
 from onex.agents.tool import META_PREFIX
-from onex.agents.tool_call import Called
 from onex.domain.artifact_records import Artifact, artifacts_in, with_records
 from onex.domain.errors import OnexError, RunFailedError
 from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from onex.agents.tool_call import Called
 
 _MAXIMUM_ERROR = 4_000
 

@@ -11,60 +11,40 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
-from mcp.shared.message import ServerMessageMetadata
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from onex import __version__
-from onex.agents.call_events import CallEvents
+from onex.agents.client import Client, Context
 from onex.agents.finding_tools import DEFAULT_FOUND, FINDING_TOOLS, MAXIMUM_FOUND
 from onex.agents.publisher_text import clean_text
-from onex.agents.questions import (
-    GRANT,
-    ROOTS,
-    asking_for_grant,
-    asking_for_roots,
-    can_ask_in_form,
-    digest_of_request,
-    folders_of,
-    grant_question,
-    is_answer_about,
-    is_granted,
-    offers_roots,
-)
 from onex.agents.registry_threads import RegistryThreads
 from onex.agents.session import Session
 from onex.agents.tool import Tool
-from onex.agents.tool_call import Called, NeedsGrants, NeedsRoots, Outcome, ToolCall
 from onex.agents.tool_catalog import ToolCatalog
 from onex.agents.tool_name import DESCRIBE_TOOL, FIND_TOOLS, RUN_TOOL
-from onex.agents.tool_result import error_result, resource_of, result_of
+from onex.agents.tool_result import error_result, resource_of
 from onex.artifacts.file_content import content_digest
-from onex.domain.agent_errors import GrantDeclinedError, UnknownToolError
+from onex.domain.agent_errors import UnknownToolError
 from onex.domain.errors import OnexError, UsageError
 from onex.domain.json_value import JsonObject, JsonValue
-from onex.execution.cancellation import Cancellation
-from onex.execution.events import RunEvent
 from onex.registry import Registry
-from onex.trust.grants import PendingGrant, missing_grants
+
+if TYPE_CHECKING:
+    from onex.agents.calls import Calls
 
 SERVER_NAME = "onex-registry"
 MAXIMUM_RESOURCE_BYTES = 16 * 1024 * 1024
 _MAXIMUM_DESCRIBED = 50
-_EVENTS_WAITING = 1_000
 RUNS_AT_ONCE = 8
 _INSTRUCTIONS = """\
 The tools are nodes and workflows of a registry. Each call is a run of its own that the system \
@@ -74,31 +54,14 @@ which can be read, and be given to other tools where they take a path. If find_t
 there are more tools than those listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who sends a request, and what they may.
-
-    ``offers_folders`` says that the client's folders are on this machine. ``may_run`` and
-    ``may_grant`` say of a namespace whether its nodes may be run, or be granted what they ask for.
-    """
-
-    session: Session
-    actor: str
-    roots: tuple[Path, ...]
-    offers_folders: bool
-    may_run: Callable[[str], bool] = field(default=lambda _: True)
-    may_grant: Callable[[str], bool] = field(default=lambda _: True)
-
-
-Context = ServerRequestContext[Any, Any]
-ClientOf = Callable[[Context], Client]
-
-
 class ToolServer:
     """The handlers of a server, which ``server`` is ready to serve."""
 
     def __init__(
-        self, open_registry: Callable[[], Registry], client_of: ClientOf, list_limit: int
+        self,
+        open_registry: Callable[[], Registry],
+        client_of: Callable[[Context], Client],
+        list_limit: int,
     ) -> None:
         """Serve a registry, which is opened for each of a few threads.
 
@@ -110,11 +73,9 @@ class ToolServer:
         # Runs last, and must not keep others from listing.
         self._questions = RegistryThreads(open_registry, threads=2)
         self._runs = RegistryThreads(open_registry, threads=RUNS_AT_ONCE)
-        self._running: set[Cancellation] = set()
         self._client_of = client_of
         self._list_limit = list_limit
         self._bus = InMemorySubscriptionBus()
-        self._asking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._was_scanned = False
         self.server = self._make_server()
@@ -142,8 +103,8 @@ class ToolServer:
 
     def close(self) -> None:
         """Cancel what runs, wait for its end, and close the registries."""
-        for cancellation in list(self._running):
-            cancellation.request()
+        if "_calls" in self.__dict__:
+            self._calls.cancel()
         self._runs.close()
         self._questions.close()
 
@@ -268,146 +229,19 @@ class ToolServer:
                     given = arguments.get("arguments", {})
                     if not isinstance(given, dict):
                         raise UsageError("arguments must be an object", hint="give inputs by name")
-                    return await self._call(ctx, client, params, _name_in(arguments), given)
+                    return await self._calls.call(ctx, client, params, _name_in(arguments), given)
                 case name:
-                    return await self._call(ctx, client, params, name, arguments)
+                    return await self._calls.call(ctx, client, params, name, arguments)
         except OnexError as error:
             result = error_result(error)
         return types.CallToolResult.model_validate(dict(result))
 
-    async def _call(
-        self,
-        ctx: Context,
-        client: Client,
-        params: types.CallToolRequestParams,
-        name: str,
-        arguments: JsonObject,
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        """Make a call, asking the user for what it needs."""
-        session, answers = client.session, params.input_responses or {}
-        if ROOTS in answers and client.offers_folders:
-            session.roots = folders_of(answers[ROOTS])
-        size_bytes = len(json.dumps(arguments))
-        call = ToolCall(
-            name,
-            arguments,
-            size_bytes,
-            session,
-            client.roots,
-            client.may_run,
-            client.actor,
-            is_again=params.request_state is not None,
-        )
-        while True:
-            outcome = await self._make(ctx, session, call)
-            call = replace(call, is_again=True)
-            match outcome:
-                case Called():
-                    result = result_of(outcome, session)
-                    return types.CallToolResult.model_validate(dict(result))
-                case NeedsRoots():
-                    if _is_modern(ctx) and self._may_ask_for_roots(ctx, client):
-                        return asking_for_roots()
-                    session.roots = await self._roots(ctx, client)
-                case NeedsGrants(tool, pending):
-                    if self._can_ask(ctx, client, pending) and _is_modern(ctx):
-                        if not is_answer_about(params.request_state, pending):
-                            self._refuse_if_declined(session, pending)
-                            return asking_for_grant(tool, pending)
-                        await self._settle(client, pending, answers.get(GRANT))
-                    else:
-                        await self._ask_for_grant(ctx, client, tool, pending)
+    @cached_property
+    def _calls(self) -> Calls:
+        # What makes runs is imported with the first one, so that tools are listed sooner.
+        from onex.agents.calls import Calls
 
-    async def _make(self, ctx: Context, session: Session, call: ToolCall) -> Outcome:
-        cancellation = Cancellation()
-        self._running.add(cancellation)
-        loop = asyncio.get_running_loop()
-        send, receive = anyio.create_memory_object_stream[RunEvent](_EVENTS_WAITING)
-
-        def observer(event: RunEvent) -> None:
-            loop.call_soon_threadsafe(_offer, send, event)
-
-        def make(registry: Registry) -> Outcome | OnexError:
-            try:
-                return call.make(registry, observer, cancellation)
-            except OnexError as error:
-                return error
-
-        events = CallEvents(ctx, session)
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_tell_all, events, receive)
-                with send:
-                    outcome = await self._runs.ask(make, cancellation.request)
-        finally:
-            self._running.discard(cancellation)
-        # A task group would raise it within a group of errors.
-        if isinstance(outcome, OnexError):
-            raise outcome
-        return outcome
-
-    def _may_ask_for_roots(self, ctx: Context, client: Client) -> bool:
-        return client.offers_folders and offers_roots(ctx.session.client_capabilities)
-
-    async def _roots(self, ctx: Context, client: Client) -> tuple[str, ...]:
-        """The folders that the client offers, which are none if it cannot be asked."""
-        if not (self._may_ask_for_roots(ctx, client) and ctx.session.can_send_request):
-            return ()
-        answer = await ctx.session.send_request(
-            types.ListRootsRequest(),
-            types.ListRootsResult,
-            metadata=ServerMessageMetadata(related_request_id=ctx.request_id),
-        )
-        return folders_of(answer)
-
-    def _can_ask(self, ctx: Context, client: Client, pending: Sequence[PendingGrant]) -> bool:
-        return can_ask_in_form(ctx.session.client_capabilities) and all(
-            client.may_grant(request.node.metadata.node.namespace) for request in pending
-        )
-
-    def _refuse_if_declined(self, session: Session, pending: Sequence[PendingGrant]) -> None:
-        if digest_of_request(pending) in session.declined:
-            raise _declined(pending)
-
-    async def _ask_for_grant(
-        self, ctx: Context, client: Client, tool: Tool, pending: Sequence[PendingGrant]
-    ) -> None:
-        """Ask the user, and store what they grant.
-
-        Raises:
-            GrantMissingError: they cannot be asked; the hint says which command grants it.
-            GrantDeclinedError: they do not grant it.
-        """
-        if not (self._can_ask(ctx, client, pending) and ctx.session.can_send_request):
-            raise missing_grants(pending)
-        asked = digest_of_request(pending)
-        # One question at a time: what was granted meanwhile is not asked again.
-        async with self._asking:
-            self._refuse_if_declined(client.session, pending)
-            if asked in client.session.granted:
-                return
-            question = grant_question(tool, pending)
-            answer = await ctx.session.elicit_form(
-                question.message, question.requested_schema, ctx.request_id
-            )
-            await self._settle(client, pending, answer)
-
-    async def _settle(
-        self, client: Client, pending: Sequence[PendingGrant], answer: object
-    ) -> None:
-        """Do what the user answered; raises GrantDeclinedError if they do not grant it."""
-        session, asked = client.session, digest_of_request(pending)
-        if not is_granted(answer):
-            session.declined.add(asked)
-            raise _declined(pending)
-
-        def approve(registry: Registry) -> None:
-            grants = registry.acting_as(client.actor).grants
-            for request in pending:
-                grants.approve(request.node, request.missing)
-
-        await self._questions.ask(approve)
-        session.granted.add(asked)
+        return Calls(self._runs)
 
     # Files and logs
 
@@ -436,15 +270,15 @@ class ToolServer:
         except OnexError as error:
             data = {"code": error.code, "hint": error.hint}
             raise MCPError(types.INVALID_PARAMS, error.message, data) from error
-        shown = resource_of(artifact, uri)
-        blob = base64.b64encode(content).decode()
-        return types.ReadResourceResult(
-            contents=[
-                types.BlobResourceContents.model_validate(
-                    {"uri": uri, "blob": blob, "mimeType": shown.get("mimeType")}
-                )
-            ]
-        )
+        media_type = resource_of(artifact, uri).get("mimeType")
+        shown: dict[str, JsonValue] = {"uri": uri, "mimeType": media_type}
+        try:
+            text = types.TextResourceContents.model_validate(shown | {"text": content.decode()})
+        except UnicodeDecodeError:
+            blob = base64.b64encode(content).decode()
+            found = types.BlobResourceContents.model_validate(shown | {"blob": blob})
+            return types.ReadResourceResult(contents=[found])
+        return types.ReadResourceResult(contents=[text])
 
     async def _set_level(
         self, ctx: Context, params: types.SetLevelRequestParams
@@ -481,31 +315,6 @@ def _name_in(arguments: JsonObject) -> str:
     if not isinstance(name, str) or not name:
         raise UsageError("name must be the name of a tool", hint="find_tools gives names")
     return name
-
-
-def _declined(pending: Sequence[PendingGrant]) -> GrantDeclinedError:
-    names = ", ".join(str(request.node.metadata.node_version) for request in pending)
-    return GrantDeclinedError(
-        f"the user does not grant what {names} asks for", hint="do without this tool"
-    )
-
-
-def _is_modern(ctx: Context) -> bool:
-    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-
-
-def _offer(send: MemoryObjectSendStream[RunEvent], event: RunEvent) -> None:
-    """Hand on an event, unless the client reads more slowly than they come, or is done."""
-    try:
-        send.send_nowait(event)
-    except (anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
-        return
-
-
-async def _tell_all(events: CallEvents, receive: MemoryObjectReceiveStream[RunEvent]) -> None:
-    async with receive:
-        async for event in receive:
-            await events.tell(event)
 
 
 def _read(path: Path, digest: str) -> bytes:

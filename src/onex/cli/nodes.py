@@ -21,7 +21,7 @@ from onex.domain.metadata import Origin, RegisteredNode
 from onex.domain.reference import NodeRef
 from onex.manifests.code_hints import code_hints
 from onex.registry import Registry
-from onex.schemas.node_schemas import object_schema
+from onex.schemas.object_schema import object_schema
 from onex.schemas.places import PATH, MarkingSchemas
 from onex.storage.query import MetadataQuery
 

@@ -22,7 +22,8 @@ from onex.domain.reference import NodeVersion
 from onex.domain.result import NodeExecutionResult, RunResult, StepError, StepStatus
 from onex.domain.text_difference import json_difference, text_difference
 from onex.schemas.given_inputs import GivenInputs
-from onex.schemas.node_schemas import first_problem_of, object_schema, schema_problems
+from onex.schemas.node_schemas import first_problem_of, schema_problems
+from onex.schemas.object_schema import object_schema
 from onex.schemas.places import PATH, MarkingSchemas, value_at
 
 _NAMES = ("expected", "returned")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,8 +39,8 @@ from onex.resolver.lockfile import LockedRequest, Lockfile
 from onex.sandbox.availability import why_not_strict
 from onex.schemas.absolute_paths import with_absolute_paths
 from onex.schemas.given_inputs import GivenInputs
-from onex.schemas.node_schemas import complete_inputs, object_schema
-from onex.schemas.state_contract import read_state_contract
+from onex.schemas.node_schemas import complete_inputs
+from onex.schemas.object_schema import declared_inputs
 from onex.trust.access import AccessDecisions, NodeAccess, with_real_paths
 from onex.trust.grants import Grants, PendingGrant
 from onex.trust.security_validator import SecurityValidator
@@ -289,13 +289,3 @@ def _recorded_node(
         if not is_accepted:
             raise
         return find(workflow.steps[step_id].node)
-
-
-def declared_inputs(node: RegisteredNode) -> Iterator[JsonObject]:
-    """The schemas of a node's inputs: of its manifest, and of its contract as it lies there."""
-    metadata = node.metadata
-    if metadata.inputs:
-        yield object_schema(metadata.inputs)
-    contract = read_state_contract(metadata, Path(node.origins[0].path).parent)
-    if contract.inputs is not None:
-        yield contract.inputs

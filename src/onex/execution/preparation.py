@@ -24,7 +24,8 @@ from onex.execution.run_actions import StepNode
 from onex.history.cache_key import node_key
 from onex.sandbox.granted_rules import granted_rules
 from onex.sandbox.rules import SandboxRules
-from onex.schemas.node_schemas import NodeSchemas, object_schema
+from onex.schemas.node_schemas import NodeSchemas
+from onex.schemas.object_schema import object_schema
 from onex.schemas.places import PATH, WRITE_ONLY, WRITTEN_PATH, MarkingSchemas
 from onex.schemas.state_contract import read_state_contract
 from onex.schemas.step_types import check_step_types

@@ -14,7 +14,7 @@ from pathlib import Path
 from onex.domain.json_value import JsonObject, JsonValue, ValuePath, as_object
 from onex.domain.template import Reference, descend, references_in, render, whole_reference
 from onex.domain.workflow import Step, Workflow
-from onex.schemas.node_schemas import object_schema
+from onex.schemas.object_schema import object_schema
 from onex.schemas.places import PATH, MarkingSchemas, changed_at, value_at
 
 

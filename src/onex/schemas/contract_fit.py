@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.domain.metadata import NodeMetadata
 from onex.domain.template import INPUT_NAME
-from onex.schemas.node_schemas import is_required, object_schema
+from onex.schemas.object_schema import is_required, object_schema
 from onex.schemas.step_types import conflict
 
 _NO_SCHEMA: JsonObject = {}

@@ -12,7 +12,7 @@ from onex.domain.errors import WorkflowInputError
 from onex.domain.json_value import JsonObject, JsonValue, NotFiniteError, parse_json
 from onex.domain.template import whole_reference
 from onex.domain.workflow import Workflow
-from onex.schemas.node_schemas import object_schema
+from onex.schemas.object_schema import object_schema
 
 MAXIMUM_DEPTH = 20
 

@@ -8,8 +8,14 @@ from typing import NoReturn
 import jsonschema_rs
 
 from onex.domain.errors import SchemaMismatchError, WorkflowInputError
-from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, find_unwritable
+from onex.domain.json_value import JsonObject, JsonValue, find_unwritable
 from onex.domain.metadata import NodeMetadata
+from onex.schemas.object_schema import (
+    is_required,
+    object_schema,
+    with_artifacts,
+    without_boolean_required,
+)
 from onex.schemas.state_contract import StateContract
 
 HIDDEN_VALUE = "a value that is not shown"
@@ -58,7 +64,7 @@ def schema_problems(members: Mapping[str, JsonValue]) -> Iterator[tuple[str, str
         if not isinstance(member, Mapping):
             continue
         try:
-            validator = _validator(_without_boolean_required(member))
+            validator = _validator(without_boolean_required(member))
         except InvalidSchemaError as error:
             yield name, str(error)
             continue
@@ -128,54 +134,6 @@ class InvalidSchemaError(Exception):
     """A schema that is not JSON Schema; the message says why."""
 
 
-def is_required(schema: JsonObject) -> bool:
-    """Whether a member must be given: it has no default and is not marked as optional."""
-    return "default" not in schema and schema.get("required") is not False
-
-
-def object_schema(members: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """The JSON Schema of an object whose members' schemas are given by name."""
-    properties: dict[str, JsonValue] = {}
-    required: list[JsonValue] = []
-    for name, schema in members.items():
-        body = schema if isinstance(schema, Mapping) else {}
-        if is_required(body):
-            required.append(name)
-        properties[name] = _without_boolean_required(body)
-    return {"type": "object", "properties": properties, "required": required}
-
-
-_ARTIFACT_SCHEMA: JsonObject = {"type": "object", "required": [ARTIFACT_KEY]}
-
-
-def with_artifacts(schema: JsonObject) -> dict[str, JsonValue]:
-    """A schema that takes an artifact wherever ``format: path`` asks for a path."""
-    changed = {
-        key: value if key in ("enum", "const", "default") else _with_artifacts_in(value)
-        for key, value in schema.items()
-    }
-    if schema.get("format") == "path":
-        return {"anyOf": [changed, _ARTIFACT_SCHEMA]}
-    return changed
-
-
-def _with_artifacts_in(value: JsonValue) -> JsonValue:
-    if isinstance(value, Mapping):
-        return with_artifacts(value)
-    if isinstance(value, list | tuple):
-        return [_with_artifacts_in(member) for member in value]
-    return value
-
-
-def _without_boolean_required(schema: JsonObject) -> dict[str, JsonValue]:
-    """In a manifest ``required`` may be a boolean of one member; in JSON Schema it is a list."""
-    return {
-        key: member
-        for key, member in schema.items()
-        if not (key == "required" and isinstance(member, bool))
-    }
-
-
 def _refuse_to_fetch(uri: str) -> NoReturn:
     """Answer for a reference that leads out of a schema, which a stranger may have written."""
     raise ValueError(f"{uri[:200]} is not fetched: references must stay in their schema")
@@ -193,7 +151,7 @@ def _validator(schema: JsonObject, mask: str | None = None) -> jsonschema_rs.Val
 def first_problem_of(schema: JsonObject, value: JsonValue) -> str | None:
     """What is wrong with a value and where; None if nothing is, or the schema is not valid."""
     try:
-        return _first_problem(_validator(_without_boolean_required(schema)), value)
+        return _first_problem(_validator(without_boolean_required(schema)), value)
     except InvalidSchemaError:
         return None
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from onex.domain.json_value import JsonObject, JsonValue, canonical_json
 from onex.domain.metadata import NodeMetadata
 from onex.domain.version import Version
-from onex.schemas.node_schemas import first_problem_of, is_required
+from onex.schemas.node_schemas import first_problem_of
+from onex.schemas.object_schema import is_required
 
 MAXIMUM_DEPTH = 32
 # Members of a schema that say nothing about which values are valid.

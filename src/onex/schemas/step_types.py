@@ -14,7 +14,8 @@ from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue
 from onex.domain.metadata import NodeMetadata
 from onex.domain.template import Reference, references_in, whole_reference
 from onex.domain.workflow import Step, Workflow
-from onex.schemas.node_schemas import first_problem_of, is_required, object_schema
+from onex.schemas.node_schemas import first_problem_of
+from onex.schemas.object_schema import is_required, object_schema
 
 _UNKNOWN: JsonObject = {}
 _ALL_TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})

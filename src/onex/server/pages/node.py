@@ -18,7 +18,7 @@ from onex.domain.metadata import NodeMetadata, RegisteredNode
 from onex.domain.reference import NodeId, NodeRef, NodeVersion
 from onex.domain.version import Version
 from onex.registry import Registry
-from onex.schemas.node_schemas import is_required
+from onex.schemas.object_schema import is_required
 from onex.schemas.release_check import added_permissions, breaking_changes
 from onex.server.gate import Caller
 from onex.server.pages.charts import sparkline

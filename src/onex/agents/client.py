@@ -1,0 +1,34 @@
+"""Client: who sends a request, and what they may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mcp.server.context import ServerRequestContext
+
+from onex.agents.session import Session
+
+Context: TypeAlias = "ServerRequestContext[Any, Any]"
+"""What the SDK tells of one request; what a server keeps in it is its own affair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who sends a request, and what they may.
+
+    ``offers_folders`` says that the client's folders are on this machine. ``may_run`` and
+    ``may_grant`` say of a namespace whether its nodes may be run, or be granted what they ask for.
+    """
+
+    session: Session
+    actor: str
+    roots: tuple[Path, ...]
+    offers_folders: bool
+    may_run: Callable[[str], bool] = field(default=lambda _: True)
+    may_grant: Callable[[str], bool] = field(default=lambda _: True)
+
+
+ClientOf = Callable[[Context], Client]
