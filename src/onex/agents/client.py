@@ -19,16 +19,19 @@ Context: TypeAlias = "ServerRequestContext[Any, Any]"
 class Client:
     """Who sends a request, and what they may.
 
+    ``principal`` is who the session belongs to, empty if that is the user of this machine.
     ``offers_folders`` says that the client's folders are on this machine. ``may_run`` and
     ``may_grant`` say of a namespace whether its nodes may be run, or be granted what they ask for.
     """
 
     session: Session
-    actor: str
     roots: tuple[Path, ...]
     offers_folders: bool
+    principal: str = ""
     may_run: Callable[[str], bool] = field(default=lambda _: True)
     may_grant: Callable[[str], bool] = field(default=lambda _: True)
 
-
-ClientOf = Callable[[Context], Client]
+    @property
+    def actor(self) -> str:
+        """In whose name calls are made, for the log and the history."""
+        return " ".join(filter(None, (self.principal, self.session.actor)))

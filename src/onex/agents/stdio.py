@@ -44,7 +44,7 @@ async def _serve(
     offered = (*settings.roots, *roots)
 
     def client_of(_: Context) -> Client:
-        return Client(session, session.actor, offered, offers_folders=True)
+        return Client(session, offered, offers_folders=True)
 
     tools = ToolServer(lambda: Registry.open(home, start=start), client_of, settings.list_limit)
     loop = asyncio.get_running_loop()

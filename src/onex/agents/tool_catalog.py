@@ -43,6 +43,10 @@ class Withheld:
     reason: str
 
 
+class NotForCallerError(UnofferableError):
+    """Whoever asks may not know that it is there."""
+
+
 Candidate = RegisteredNode | Path
 
 
@@ -117,6 +121,8 @@ class ToolCatalog:
         for candidate in self._named(name):
             try:
                 tool = self._tool(candidate)
+            except NotForCallerError:
+                continue
             except UnofferableError as error:
                 reasons.append(f"{self._identity(candidate)} {error}")
             else:
@@ -272,7 +278,7 @@ class ToolCatalog:
         if node.yanked:
             raise UnofferableError("was yanked")
         if not self._may_run(metadata.node.namespace):
-            raise UnofferableError("may not be run with this token")
+            raise NotForCallerError("may not be run with this token")
         refusal = self._registry.admission.refusal(node)
         if refusal is not None:
             raise UnofferableError(refusal)

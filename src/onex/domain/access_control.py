@@ -35,6 +35,7 @@ class Action(StrEnum):
 
     READ = "read"
     PUBLISH = "publish"
+    RUN = "run"
     DECIDE = "decide"
     ADMINISTER = "administer"
 
@@ -42,6 +43,7 @@ class Action(StrEnum):
 NEEDED_ROLE = {
     Action.READ: Role.READER,
     Action.PUBLISH: Role.PUBLISHER,
+    Action.RUN: Role.PUBLISHER,
     Action.DECIDE: Role.MAINTAINER,
     Action.ADMINISTER: Role.ADMIN,
 }

@@ -23,6 +23,7 @@ from onex.domain.access_control import NamespaceRules
 from onex.domain.errors import OnexError
 from onex.remote.archive_store import ArchiveStore
 from onex.server.administration_routes import administration_routes
+from onex.server.agent_routes import AgentRoutes, is_of_agents
 from onex.server.artifact_routes import artifact_routes
 from onex.server.asgi import Application, Receive, Scope, Send
 from onex.server.change_routes import change_routes
@@ -57,7 +58,8 @@ class ServerSettings:
     """What a server is started with.
 
     ``hosts`` are the names that it answers for; ``owner_key`` is what the user shows who runs it
-    for themselves, None if there is no such user.
+    for themselves, None if there is no such user. ``has_one_process`` says that no other process
+    answers for the same address.
     """
 
     home: Path
@@ -65,6 +67,7 @@ class ServerSettings:
     hosts: Sequence[str] = ("127.0.0.1", "localhost", "::1")
     owner_key: str | None = None
     limits: RateLimits = field(default_factory=RateLimits)
+    has_one_process: bool = True
 
 
 def create_app(
@@ -110,11 +113,16 @@ def create_app(
         pool.open_with_remotes,
     )
     artifacts = artifact_routes(requests, configuration.home)
-    api = _interface(requests, index, measuring, (operations, artifacts))
+    agents = AgentRoutes(
+        requests, rules, pool, configuration.agents, has_one_process=settings.has_one_process
+    )
+    api = _interface(requests, index, measuring, agents, (operations, artifacts))
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_of_tree(scope["path"]):
             await tree(scope, receive, send)
+        elif scope["type"] == "http" and is_of_agents(scope["path"]):
+            await agents(scope, receive, send)
         elif scope["type"] == "http" and is_page(scope):
             await browsed(scope, receive, send)
         else:
@@ -124,7 +132,11 @@ def create_app(
 
 
 def _interface(
-    api: Requests, index: PublishedIndex, measuring: Measuring, others: Sequence[APIRouter]
+    api: Requests,
+    index: PublishedIndex,
+    measuring: Measuring,
+    agents: AgentRoutes,
+    others: Sequence[APIRouter],
 ) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -134,6 +146,7 @@ def _interface(
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         measuring.begin()
         yield
+        await agents.close()
         await index.close()
         await measuring.end()
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from onex.artifacts.registry_contents import PART_BYTES
 from onex.remote.archive import MAXIMUM_ARCHIVE_BYTES
 from onex.remote.tree import CHANGES_PATH
+from onex.server.agent_routes import AGENTS
 from onex.server.answer import ANSWER, Answer
 from onex.server.artifact_routes import ARTIFACTS
 from onex.server.asgi import (
@@ -74,6 +75,8 @@ class Guards:
             await _refuse(send, 413, "USE001", f"the body has more than {limit} bytes")
             return
         is_stream = scope["path"] in _STREAMS and STREAM_TYPE in headers.get(b"accept", "")
+        # A call of a tool lasts as long as its limits let it.
+        is_stream = is_stream or scope["path"] == AGENTS
         is_long = is_upload or scope["path"].startswith(("/blobs/", "/artifacts/", ARTIFACTS))
         seconds = None if is_stream else UPLOAD_SECONDS if is_long else REQUEST_SECONDS
         body = _Body(receive, limit)

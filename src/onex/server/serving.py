@@ -279,6 +279,8 @@ class _Worker:
 def worker_settings(text: str) -> Iterator[tuple[ServerSettings, socket.socket, Sequence[str]]]:
     """What a worker was started with: settings, the socket, and the files for TLS."""
     body = json.loads(text)
-    settings = ServerSettings(Path(body["home"]), Path(body["start"]), tuple(body["hosts"]))
+    settings = ServerSettings(
+        Path(body["home"]), Path(body["start"]), tuple(body["hosts"]), has_one_process=False
+    )
     with socket.socket(fileno=body["socket"]) as listener:
         yield settings, listener, tuple(body["tls"] or ())
