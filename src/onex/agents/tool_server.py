@@ -118,7 +118,7 @@ class ToolServer:
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         client = self._client(ctx)
-        await self._scan_first()
+        await self._scan_if_empty()
         described = list(client.session.described)
         listed, all_listed = await self._questions.ask(partial(self._listed, client, described))
         for tool in listed:
@@ -148,8 +148,8 @@ class ToolServer:
                 continue
         return found, False
 
-    async def _scan_first(self) -> None:
-        """Scan before the first list if nothing is registered yet."""
+    async def _scan_if_empty(self) -> None:
+        """Scan before the first list or search if nothing is registered yet."""
         if not self._was_scanned:
             await self._questions.ask(
                 lambda registry: registry.storage.count() or registry.refresh()
@@ -202,6 +202,7 @@ class ToolServer:
 
     async def _describe(self, ctx: Context, client: Client, arguments: JsonObject) -> JsonObject:
         name = _name_in(arguments)
+        await self._scan_if_empty()
         tool = await self._questions.ask(lambda r: ToolCatalog(r, client.may_run).tool(name))
         session = client.session
         session.note_told(tool)

@@ -143,6 +143,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "storage vacuum": ("onex storage vacuum",),
     "backup": ("onex backup saved",),
     "restore": ("onex restore saved --home restored",),
+    "mcp list": ("onex mcp list", "onex mcp list --json"),
+    "mcp config": ("onex mcp config claude-code", "onex mcp config vscode --root ."),
     "completion": ('eval "$(onex completion bash)"', "onex completion fish"),
     "explain": ("onex explain RES001", "onex explain"),
     "version": ("onex version", "onex --version"),
