@@ -17,6 +17,7 @@ import pytest
 from onex.cli.command_table import command_names
 from onex.cli.examples import EXAMPLES
 from onex.cli.main import onex
+from tests.agents.other_server import Server
 from tests.conftest import Project, RegistryServer
 
 ENDLESS = ("scan --watch", "dev ", "ui ", "serve ")
@@ -143,6 +144,11 @@ class World:
 
     def _before_init(self) -> None:
         (self.project.root / "onex.toml").unlink()
+
+    def _before_mcp(self) -> None:
+        server = Server(self.project, "files")
+        server.pin()
+        server.accepted()
 
     def _before_restore(self) -> None:
         assert self.project.onex_here("backup", "saved").code == 0

@@ -203,10 +203,15 @@ def _schema(what: str, schema: JsonObject) -> JsonObject:
         raise UnofferableError(str(error)) from error
     if len(canonical_json(found)) > MAXIMUM_SCHEMA_BYTES:
         raise UnofferableError(f"its {what} schema has more than {MAXIMUM_SCHEMA_BYTES} bytes")
-    outside = next((name for name in _references(found) if not name.startswith("#")), None)
+    outside = next(iter(external_references(found)), None)
     if outside is not None:
         raise UnofferableError(f"its {what} schema refers to {outside[:100]}, which is not in it")
     return found
+
+
+def external_references(schema: JsonObject) -> Iterable[str]:
+    """The references of a schema that lead out of it."""
+    return (name for name in _references(schema) if not name.startswith("#"))
 
 
 def _references(value: JsonValue) -> Iterable[str]:

@@ -144,6 +144,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "backup": ("onex backup saved",),
     "restore": ("onex restore saved --home restored",),
     "mcp list": ("onex mcp list", "onex mcp list --json"),
+    "mcp accept": ("onex mcp accept files", "onex mcp accept files --check"),
     "mcp config": ("onex mcp config claude-code", "onex mcp config vscode --root ."),
     "completion": ('eval "$(onex completion bash)"', "onex completion fish"),
     "explain": ("onex explain RES001", "onex explain"),

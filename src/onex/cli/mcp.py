@@ -6,15 +6,20 @@ import gc
 import importlib.util
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from onex.agents.client_settings import CLIENTS
+from onex.agents.publisher_text import clean_text
 from onex.cli.options import home_option, output_options
-from onex.cli.output import Output, counted
-from onex.domain.errors import UsageError
+from onex.cli.output import Output, counted, printable
+from onex.domain.errors import ExitCode, UsageError
 from onex.domain.json_value import JsonValue
 from onex.registry import Registry
+
+if TYPE_CHECKING:
+    from onex.agents.accepting import Acceptance
 
 project_option = click.option(
     "--project",
@@ -115,6 +120,79 @@ def config(output: Output, client: str, project: Path, roots: tuple[Path, ...]) 
         output.note(f"add this to {kind.file}")
 
     output.emit(body, human)
+
+
+@mcp.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Accept without asking.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 5 if something changed.")
+@project_option
+@home_option
+@output_options
+def accept(
+    output: Output, name: str, yes: bool, check: bool, project: Path, home: Path | None
+) -> int:
+    """Take the tools of another server in as nodes, as they are now.
+
+    NAME is that of a source of the kind mcp in onex.toml. The server is started, or asked, under
+    strict isolation; what it lists is shown as far as it is new, and written to the folder of the
+    source when you accept it. A tool that changes later is refused until it is accepted again.
+    """
+    require_mcp()
+    from onex.agents.accepting import look_at
+
+    with Registry.open(home, start=project) as registry:
+        found = look_at(registry, name)
+    is_written = False
+    if not (found.is_current or check):
+        _show_changes(output, found)
+        if not yes and not _confirmed(output):
+            raise UsageError(
+                f"the tools of {name} were not accepted", hint="look at them; then add --yes"
+            )
+        found.write()
+        is_written = True
+    body: JsonValue = {
+        "server": name,
+        "folder": str(found.folder),
+        "changes": [change.to_json() for change in found.changes],
+        "skipped": [{"tool": t, "reason": r} for t, r in found.listing.skipped.items()],
+        "tools": sorted(found.listing.tools),
+        "written": is_written,
+    }
+
+    def human() -> None:
+        if check and not found.is_current:
+            _show_changes(output, found)
+        state = "written to" if is_written else "in"
+        count = counted(len(found.listing.tools), "tool")
+        output.line(f"{count} of {name} {state} {found.folder}")
+
+    output.emit(body, human)
+    return ExitCode.SECURITY_REFUSAL if check and not found.is_current else ExitCode.SUCCESS
+
+
+def _show_changes(output: Output, found: Acceptance) -> None:
+    for tool, reason in found.listing.skipped.items():
+        output.warning(f"{tool} is left out: {reason}")
+    for change in found.changes:
+        output.note(f"{change.kind}: {printable(change.name)}")
+        if change.kind == "new":
+            listed = found.listing.tools[change.name]
+            told = clean_text(str(listed.get("description") or ""), 1_000, keeps_lines=True)
+            for line in told.splitlines():
+                output.note(f"    {line}")
+        output.difference(change.lines, "    ", "dim")
+    if not found.changes:
+        output.note("what onex.toml says of the server changed")
+    asked = ", ".join(map(str, found.server.asked)) or "nothing"
+    output.note(f"each of them asks for: {asked}")
+
+
+def _confirmed(output: Output) -> bool:
+    if not output.is_human or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm("Accept these tools?", default=False, err=True)
 
 
 def require_mcp() -> None:

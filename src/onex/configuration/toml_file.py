@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from onex.configuration.agent_settings import AgentSettings, read_agent_settings
+from onex.configuration.mcp_server import ACCEPTED_FOLDER, MCP_KIND, read_mcp_server
 from onex.configuration.settings import (
     _SCHEME,
     REMOTE_KIND,
@@ -50,7 +51,7 @@ _SOURCE_KEYS = frozenset(
         "root",
     }
 )
-_LOCAL_KINDS = ("filesystem", "package")
+_LOCAL_KINDS = ("filesystem", "package", MCP_KIND)
 _URL_SCHEMES = ("http://", "https://")
 _RESERVED_NAMES = ("override", PUBLISHED_SOURCE)
 """The sources of nodes that are forced by a path, and of those that were published here."""
@@ -190,6 +191,10 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         _check_remote(file, table)
         if isinstance(url, str) and not url.startswith(_URL_SCHEMES):
             path, url = url, None
+    options = {key: value for key, value in table.items() if key not in _SOURCE_KEYS}
+    if kind == MCP_KIND:
+        _check_mcp_server(file, name, url, options)
+        path = path or f"{ACCEPTED_FOLDER}/{name}"
     if not kind or not name or path == "" or (kind == "filesystem" and path is None):
         raise _refuse(file, "a source needs a path", 'write [[sources]] with path = "nodes"')
     if not isinstance(blocks, bool):
@@ -216,8 +221,19 @@ def _source(file: Path, table: JsonObject) -> SourceConfiguration:
         namespaces=tuple(str(namespace).removesuffix(".*") for namespace in namespaces),
         trusted=trusted,
         root=_root(file, table.get("root")),
-        options={key: value for key, value in table.items() if key not in _SOURCE_KEYS},
+        options=options,
     )
+
+
+def _check_mcp_server(file: Path, name: str, url: JsonValue, options: JsonObject) -> None:
+    if not isinstance(url, str | None):
+        raise _refuse(file, "the url of a source must be text")
+    if url is not None:
+        _check_url(file, url)
+    try:
+        read_mcp_server(name, url, options, file.parent)
+    except ValueError as error:
+        raise _refuse(file, f"of the source {name}, {error}") from error
 
 
 def _root(file: Path, value: JsonValue) -> str | None:

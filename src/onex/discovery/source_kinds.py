@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from onex.configuration.mcp_server import MCP_KIND
 from onex.configuration.settings import REMOTE_KIND, SourceConfiguration, TrustPolicy
+from onex.discovery.accepted_tools import AcceptedToolsDiscovery
 from onex.discovery.filesystem import FileSystemDiscovery
 from onex.discovery.merge import MergeRules
 from onex.discovery.source import DiscoverySource
@@ -28,6 +30,8 @@ def make_source(
     path = declared.path
     if declared.kind == "filesystem" and path is not None:
         return FileSystemDiscovery(path, declared.name, blocks=declared.blocks)
+    if declared.kind == MCP_KIND and path is not None:
+        return AcceptedToolsDiscovery(path, declared.name)
     if declared.kind == REMOTE_KIND:
         return remote(declared)
     if declared.kind == "package":
@@ -39,7 +43,7 @@ def make_source(
     found = {point.name: point for point in metadata.entry_points(group=SOURCE_GROUP)}
     point = found.get(declared.kind)
     if point is None:
-        known = ", ".join(["filesystem", "package", REMOTE_KIND, *sorted(found)])
+        known = ", ".join(["filesystem", MCP_KIND, "package", REMOTE_KIND, *sorted(found)])
         raise ConfigurationError(
             f"{declared.kind!r} is not a kind of source", hint=f"the kinds here are: {known}"
         )

@@ -47,3 +47,9 @@ class ServerBusyError(OnexError):
 
     code = "MCP007"
     exit_code = ExitCode.EXECUTION_FAILED
+
+
+class ServerNotPinnedError(SecurityError):
+    """The command of a server of tools is not pinned, or its files are others."""
+
+    code = "MCP008"

@@ -242,4 +242,6 @@ ERROR_CATALOG: Mapping[str, str] = {
     " this session; onex grant approve grants it.",
     "MCP006": "A session may read the artifacts of its own calls alone.",
     "MCP007": "Too many calls wait for their turn. Wait for some of them to end.",
+    "MCP008": "The command of a server of tools is not pinned, or its files are not those that were"
+    " pinned. Look at them, and write their digest into onex.toml.",
 }
