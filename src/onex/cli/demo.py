@@ -17,7 +17,7 @@ from onex.cli.progress import run_observer
 from onex.cli.run import exit_code, print_result
 from onex.configuration.settings import PROJECT_FILE, STATE_FOLDER
 from onex.domain.artifact_records import is_artifact
-from onex.domain.errors import FolderNotEmptyError, InternalError, Location, UsageError
+from onex.domain.errors import ExitCode, FolderNotEmptyError, InternalError, Location, UsageError
 from onex.domain.json_value import JsonObject, JsonValue, as_object
 from onex.domain.reference import NodeRef
 from onex.domain.result import IsolationLevel, RunResult
@@ -34,9 +34,7 @@ _CURIOUS = "tool://atlas.python.curious"
 
 
 @click.command()
-@click.argument(
-    "folder", default=Path("onex-demo"), type=click.Path(path_type=Path, file_okay=False)
-)
+@click.argument("words", nargs=-1, metavar="[agent] [FOLDER]")
 @click.option(
     "-i",
     "--input",
@@ -49,13 +47,25 @@ _CURIOUS = "tool://atlas.python.curious"
 @home_option
 @output_options
 def demo(
-    output: Output, folder: Path, inputs: tuple[str, ...], jobs: int | None, home: Path | None
+    output: Output,
+    words: tuple[str, ...],
+    inputs: tuple[str, ...],
+    jobs: int | None,
+    home: Path | None,
 ) -> int:
-    """Run the stdlib-atlas example.
+    """Run the stdlib-atlas example, or show what agents can do.
 
     The example is copied to FOLDER, scanned and run; its report and its picture
     are left there. Without --home its state is kept there too.
+
+    With the word agent a script plays an agent that uses nodes as tools, and its user;
+    no model is needed.
     """
+    if words[:1] == ("agent",):
+        return _play_agent(output, words[1:])
+    if len(words) > 1:
+        raise UsageError("name one folder", hint="onex demo FOLDER, or onex demo agent FOLDER")
+    folder = Path(words[0] if words else "onex-demo")
     root = _root(inputs)
     _copy_example(folder)
     with Registry.open(home or folder / STATE_FOLDER, start=folder) as registry:
@@ -96,6 +106,19 @@ def demo(
 
     output.emit(body, human)
     return exit_code(result)
+
+
+def _play_agent(output: Output, words: tuple[str, ...]) -> int:
+    from onex.cli.mcp import require_mcp
+
+    require_mcp()
+    if len(words) > 1:
+        raise UsageError("name one folder", hint="onex demo agent FOLDER")
+    from onex.cli.demo_agent import play
+
+    body = play(output, Path(words[0] if words else "onex-demo-agent"))
+    output.emit(body, lambda: None)
+    return ExitCode.SUCCESS
 
 
 def _try_what_is_forbidden(registry: Registry) -> JsonObject:

@@ -47,7 +47,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "dev": ("onex dev greeter",),
     "schema": ("onex schema manifest", "onex schema workflow"),
     "stamp": ("onex stamp tools/clean.py", "onex stamp tools/clean.py --check"),
-    "demo": ("onex demo onex-demo",),
+    "demo": ("onex demo onex-demo", "onex demo agent onex-demo-agent"),
     "runs list": ("onex runs list", "onex runs list --status failed --since 2d"),
     "runs show": ("onex runs show latest", "onex runs show latest --json"),
     "runs watch": ("onex runs watch latest",),
