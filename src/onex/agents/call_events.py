@@ -66,5 +66,5 @@ class CallEvents:
         if _LEVELS.index(level) < _LEVELS.index(self._session.log_level):
             return
         line = clean_text(text, _MAXIMUM_LINE, keeps_lines=True)
-        if line:
+        if line and self._session.take_if_left(len(line.encode("utf-8", "replace"))):
             await self._ctx.session.send_log_message(level, line, logger, self._ctx.request_id)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from onex.agents.budget_use import require_left
 from onex.agents.call_events import CallEvents
 from onex.agents.client import Client, Context
 from onex.agents.questions import (
@@ -28,16 +32,14 @@ from onex.agents.questions import (
     digest_of_request,
     folders_of,
     grant_question,
-    is_answer_about,
     is_granted,
     offers_roots,
 )
 from onex.agents.registry_threads import RegistryThreads
-from onex.agents.session import Session
 from onex.agents.tool import Tool
 from onex.agents.tool_call import Called, NeedsGrants, NeedsRoots, Outcome, ToolCall
 from onex.agents.tool_result import result_of
-from onex.domain.agent_errors import GrantDeclinedError
+from onex.domain.agent_errors import GrantDeclinedError, ServerBusyError
 from onex.domain.errors import OnexError
 from onex.domain.json_value import JsonObject
 from onex.execution.cancellation import Cancellation
@@ -45,15 +47,28 @@ from onex.execution.events import RunEvent
 from onex.registry import Registry
 from onex.trust.grants import PendingGrant, missing_grants
 
+ANSWER_SECONDS = 600
 _EVENTS_WAITING = 1_000
+_MAXIMUM_ROUNDS = 5
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Whose turn it is among the calls of one principal; ``open`` counts those that wait or run."""
+
+    free: asyncio.Semaphore
+    open: int = 0
 
 
 class Calls:
     """The calls of one server, which ``threads`` make."""
 
-    def __init__(self, threads: RegistryThreads) -> None:
+    def __init__(self, threads: RegistryThreads, at_once: int, waiting: int) -> None:
+        """``at_once`` calls of a principal run, and ``waiting`` of them wait; more are refused."""
         self._threads = threads
-        self._asking = asyncio.Lock()
+        self._at_once = at_once
+        self._waiting = waiting
+        self._turns: dict[str, _Turns] = {}
         self._running: set[Cancellation] = set()
 
     def cancel(self) -> None:
@@ -70,22 +85,24 @@ class Calls:
         arguments: JsonObject,
     ) -> types.CallToolResult | types.InputRequiredResult:
         """Make a call, asking the user for what it needs."""
-        session, answers = client.session, params.input_responses or {}
-        if ROOTS in answers and client.offers_folders:
-            session.roots = folders_of(answers[ROOTS])
-        size_bytes = len(json.dumps(arguments))
+        session = client.session
+        about = session.take_answer(params.request_state)
+        answers = params.input_responses or {} if about is not None else {}
+        if about == ROOTS and client.offers_folders:
+            session.roots = folders_of(answers.get(ROOTS))
         call = ToolCall(
             name,
             arguments,
-            size_bytes,
+            len(json.dumps(arguments)),
             session,
             client.roots,
             client.may_run,
             client.actor,
-            is_again=params.request_state is not None,
+            is_again=about is not None,
         )
-        while True:
-            outcome = await self._make(ctx, session, call)
+        pending: Sequence[PendingGrant] = ()
+        for _ in range(_MAXIMUM_ROUNDS):
+            outcome = await self._make(ctx, client, call)
             call = replace(call, is_again=True)
             match outcome:
                 case Called():
@@ -93,44 +110,81 @@ class Calls:
                     return types.CallToolResult.model_validate(dict(result))
                 case NeedsRoots():
                     if _is_modern(ctx) and self._may_ask_for_roots(ctx, client):
-                        return asking_for_roots()
+                        return asking_for_roots(session.open_question(ROOTS))
                     session.roots = await self._roots(ctx, client)
                 case NeedsGrants(tool, pending):
-                    if self._can_ask(ctx, client, pending) and _is_modern(ctx):
-                        if not is_answer_about(params.request_state, pending):
-                            self._refuse_if_declined(session, pending)
-                            return asking_for_grant(tool, pending)
+                    if not self._can_ask(ctx, client, pending):
+                        raise missing_grants(pending)
+                    asked = digest_of_request(pending)
+                    if asked in session.declined:
+                        raise _declined(pending)
+                    if not _is_modern(ctx):
+                        await self._ask_for_grant(ctx, client, tool, pending)
+                    elif about == asked:
+                        # An answer counts once.
+                        about = None
                         await self._settle(client, pending, answers.get(GRANT))
                     else:
-                        await self._ask_for_grant(ctx, client, tool, pending)
+                        return asking_for_grant(tool, pending, session.open_question(asked))
+        raise missing_grants(pending)
 
-    async def _make(self, ctx: Context, session: Session, call: ToolCall) -> Outcome:
-        cancellation = Cancellation()
-        self._running.add(cancellation)
+    async def _make(self, ctx: Context, client: Client, call: ToolCall) -> Outcome:
+        cancellation, session = Cancellation(), client.session
         loop = asyncio.get_running_loop()
         send, receive = anyio.create_memory_object_stream[RunEvent](_EVENTS_WAITING)
 
         def observer(event: RunEvent) -> None:
             loop.call_soon_threadsafe(_offer, send, event)
 
-        def make(registry: Registry) -> Outcome | OnexError:
+        async def ask() -> Outcome | OnexError:
             try:
-                return call.make(registry, observer, cancellation)
+                return await self._threads.ask(
+                    lambda registry: call.make(registry, observer, cancellation),
+                    cancellation.request,
+                )
             except OnexError as error:
+                # A task group would raise it within a group of errors.
                 return error
 
         events = CallEvents(ctx, session)
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_tell_all, events, receive)
-                with send:
-                    outcome = await self._threads.ask(make, cancellation.request)
-        finally:
-            self._running.discard(cancellation)
-        # A task group would raise it within a group of errors.
+        async with self._turn(client.principal):
+            self._running.add(cancellation)
+            out_of_time = asyncio.Event()
+
+            def end() -> None:
+                out_of_time.set()
+                cancellation.request()
+
+            timer = loop.call_later(max(0.0, session.seconds_left), end)
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_tell_all, events, receive)
+                    with send:
+                        outcome = await ask()
+            finally:
+                timer.cancel()
+                self._running.discard(cancellation)
         if isinstance(outcome, OnexError):
             raise outcome
+        is_cut_off = isinstance(outcome, Called) and not outcome.result.success
+        if is_cut_off and out_of_time.is_set():
+            require_left(False, f"{session.budget.seconds:g} s", "seconds")  # noqa: FBT003 - a fact
         return outcome
+
+    @asynccontextmanager
+    async def _turn(self, principal: str) -> AsyncIterator[None]:
+        """Wait for a turn among the calls of a principal; raises ServerBusyError."""
+        turns = self._turns.setdefault(principal, _Turns(asyncio.Semaphore(self._at_once)))
+        if turns.open >= self._at_once + self._waiting:
+            raise ServerBusyError(f"{turns.open} calls wait already", hint="wait for their end")
+        turns.open += 1
+        try:
+            async with turns.free:
+                yield
+        finally:
+            turns.open -= 1
+            if not turns.open:
+                del self._turns[principal]
 
     def _may_ask_for_roots(self, ctx: Context, client: Client) -> bool:
         return client.offers_folders and offers_roots(ctx.session.client_capabilities)
@@ -139,21 +193,20 @@ class Calls:
         """The folders that the client offers, which are none if it cannot be asked."""
         if not (self._may_ask_for_roots(ctx, client) and ctx.session.can_send_request):
             return ()
-        answer = await ctx.session.send_request(
-            types.ListRootsRequest(),
-            types.ListRootsResult,
-            metadata=ServerMessageMetadata(related_request_id=ctx.request_id),
-        )
+        try:
+            answer = await ctx.session.send_request(
+                types.ListRootsRequest(),
+                types.ListRootsResult,
+                metadata=ServerMessageMetadata(related_request_id=ctx.request_id),
+            )
+        except MCPError:
+            return ()
         return folders_of(answer)
 
     def _can_ask(self, ctx: Context, client: Client, pending: Sequence[PendingGrant]) -> bool:
         return can_ask_in_form(ctx.session.client_capabilities) and all(
             client.may_grant(request.node.metadata.node.namespace) for request in pending
         )
-
-    def _refuse_if_declined(self, session: Session, pending: Sequence[PendingGrant]) -> None:
-        if digest_of_request(pending) in session.declined:
-            raise _declined(pending)
 
     async def _ask_for_grant(
         self, ctx: Context, client: Client, tool: Tool, pending: Sequence[PendingGrant]
@@ -164,18 +217,23 @@ class Calls:
             GrantMissingError: they cannot be asked; the hint says which command grants it.
             GrantDeclinedError: they do not grant it.
         """
-        if not (self._can_ask(ctx, client, pending) and ctx.session.can_send_request):
+        if not ctx.session.can_send_request:
             raise missing_grants(pending)
-        asked = digest_of_request(pending)
-        # One question at a time: what was granted meanwhile is not asked again.
-        async with self._asking:
-            self._refuse_if_declined(client.session, pending)
-            if asked in client.session.granted:
+        session = client.session
+        # One question at a time: what was answered meanwhile is not asked again.
+        async with session.asking:
+            if digest_of_request(pending) in session.declined:
+                raise _declined(pending)
+            if not await self._threads.ask(partial(_are_pending, client.actor, pending)):
                 return
             question = grant_question(tool, pending)
-            answer = await ctx.session.elicit_form(
-                question.message, question.requested_schema, ctx.request_id
-            )
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await ctx.session.elicit_form(
+                        question.message, question.requested_schema, ctx.request_id
+                    )
+            except (MCPError, TimeoutError):
+                raise missing_grants(pending) from None
             await self._settle(client, pending, answer)
 
     async def _settle(
@@ -193,7 +251,12 @@ class Calls:
                 grants.approve(request.node, request.missing)
 
         await self._threads.ask(approve)
-        session.granted.add(asked)
+
+
+def _are_pending(actor: str, pending: Sequence[PendingGrant], registry: Registry) -> bool:
+    """Whether nodes still ask for more than they are granted."""
+    grants = registry.acting_as(actor).grants
+    return any(grants.decide(request.node).missing for request in pending)
 
 
 def _declined(pending: Sequence[PendingGrant]) -> GrantDeclinedError:

@@ -19,7 +19,8 @@ Context: TypeAlias = "ServerRequestContext[Any, Any]"
 class Client:
     """Who sends a request, and what they may.
 
-    ``principal`` is who the session belongs to, empty if that is the user of this machine.
+    ``principal`` is whom the session belongs to, empty if that is the user of this machine, and
+    ``asked_by`` the same for the log.
     ``offers_folders`` says that the client's folders are on this machine. ``may_run`` and
     ``may_grant`` say of a namespace whether its nodes may be run, or be granted what they ask for.
     """
@@ -28,10 +29,11 @@ class Client:
     roots: tuple[Path, ...]
     offers_folders: bool
     principal: str = ""
+    asked_by: str = ""
     may_run: Callable[[str], bool] = field(default=lambda _: True)
     may_grant: Callable[[str], bool] = field(default=lambda _: True)
 
     @property
     def actor(self) -> str:
         """In whose name calls are made, for the log and the history."""
-        return " ".join(filter(None, (self.principal, self.session.actor)))
+        return " ".join(filter(None, (self.asked_by, self.session.actor)))

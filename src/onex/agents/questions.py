@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
@@ -74,26 +73,24 @@ def folders_of(answer: object) -> tuple[str, ...]:
     for root in roots:
         parts = urlsplit(str(root.uri))
         path = unquote(parts.path)
-        if parts.scheme == "file" and parts.netloc in ("", "localhost") and "\0" not in path:
+        is_here = parts.scheme == "file" and parts.netloc in ("", "localhost")
+        # The whole machine is no folder, and what an address without a path is read as.
+        is_folder = path.startswith("/") and path.strip("/") != ""
+        is_plain = is_folder and not (parts.query or parts.fragment or "\0" in path)
+        if is_here and is_plain:
             found.append(path)
     return tuple(found)
 
 
-def asking_for_roots() -> types.InputRequiredResult:
+def asking_for_roots(state: str) -> types.InputRequiredResult:
     """The answer that asks for the folders, since the revision of 2026."""
-    return types.InputRequiredResult(
-        input_requests={ROOTS: types.ListRootsRequest()}, request_state=json.dumps([ROOTS])
-    )
+    requests: dict[str, types.InputRequest] = {ROOTS: types.ListRootsRequest()}
+    return types.InputRequiredResult(input_requests=requests, request_state=state)
 
 
-def asking_for_grant(tool: Tool, pending: Sequence[PendingGrant]) -> types.InputRequiredResult:
+def asking_for_grant(
+    tool: Tool, pending: Sequence[PendingGrant], state: str
+) -> types.InputRequiredResult:
     """The answer that asks for grants, since the revision of 2026."""
-    return types.InputRequiredResult(
-        input_requests={GRANT: types.ElicitRequest(params=grant_question(tool, pending))},
-        request_state=json.dumps([GRANT, digest_of_request(pending)]),
-    )
-
-
-def is_answer_about(state: str | None, pending: Sequence[PendingGrant]) -> bool:
-    """Whether what a client sent back belongs to the question about these grants."""
-    return state == json.dumps([GRANT, digest_of_request(pending)])
+    question = types.ElicitRequest(params=grant_question(tool, pending))
+    return types.InputRequiredResult(input_requests={GRANT: question}, request_state=state)

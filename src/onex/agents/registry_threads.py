@@ -32,6 +32,7 @@ class RegistryThreads:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._open_jobs = 0
+        self._is_closing = False
 
     async def ask(
         self,
@@ -54,6 +55,7 @@ class RegistryThreads:
 
         def job(registry_here: Callable[[], Registry]) -> None:
             try:
+                self._require_open()
                 answer = question(registry_here())
             except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
                 tell = partial(answered.set_exception, error)
@@ -80,8 +82,16 @@ class RegistryThreads:
         finally:
             self._open_jobs -= 1
 
+    def _require_open(self) -> None:
+        if self._is_closing:
+            raise ServerBusyError("the server ends", hint="begin another session")
+
     def close(self) -> None:
-        """End the threads when what they do has ended, and close their registries."""
+        """End the threads when what they do has ended, and close their registries.
+
+        What still waits is refused.
+        """
+        self._is_closing = True
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

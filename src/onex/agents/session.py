@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from onex.agents.budget_use import BudgetUse, require_left
 from onex.agents.tool import Tool
 from onex.configuration.agent_settings import SessionBudget
-from onex.domain.agent_errors import (
-    BudgetExhaustedError,
-    ForeignArtifactError,
-    ToolChangedError,
-)
+from onex.domain.agent_errors import ForeignArtifactError, ToolChangedError
 from onex.domain.artifact_records import Artifact
 
 ARTIFACT_SCHEME = "onex://artifact/"
+_MAXIMUM_QUESTIONS = 100
 
 
 @dataclass(slots=True)
@@ -25,9 +24,10 @@ class Session:
     """One session, which ends with its client's connection, or is forgotten when it is idle.
 
     ``client`` is what the client calls itself; ``described`` are the names of the tools that the
-    session was described one by one; ``declined`` and ``granted`` are the requests for grants that
-    its user was asked about, by a digest of each. ``roots`` are the folders that the client offers,
-    None while it was not asked. ``log_level`` is the least of the log messages that it wants.
+    session was described one by one; ``declined`` are the requests for grants that its user did not
+    approve, by a digest of each. ``roots`` are the folders that the client offers, None while it
+    was not asked. ``log_level`` is the least of the log messages that it wants. ``asking`` is held
+    while its user is asked.
     """
 
     budget: SessionBudget
@@ -35,18 +35,14 @@ class Session:
     client: str = "client"
     described: dict[str, None] = field(default_factory=dict)
     declined: set[str] = field(default_factory=set)
-    granted: set[str] = field(default_factory=set)
     roots: tuple[str, ...] | None = None
     log_level: str = "info"
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     used_at: float = field(default_factory=time.monotonic)
     _seen: dict[str, str] = field(default_factory=dict)
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
-    _calls: int = 0
-    _seconds: float = 0.0
-    _bytes: int = 0
-    _network_calls: int = 0
-    # Calls of one session are made in several threads.
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _questions: dict[str, str] = field(default_factory=dict)
+    _used: BudgetUse = field(default_factory=BudgetUse)
 
     @property
     def actor(self) -> str:
@@ -65,37 +61,39 @@ class Session:
                 hint="list the tools again, and have the user look at what changed",
             )
 
+    def open_question(self, about: str) -> str:
+        """Begin to wait for an answer; returns what the client has to send back with it."""
+        state = secrets.token_hex(16)
+        self._questions[state] = about
+        while len(self._questions) > _MAXIMUM_QUESTIONS:
+            self._questions.pop(next(iter(self._questions)))
+        return state
+
+    def take_answer(self, state: str | None) -> str | None:
+        """What a question was about that is answered now; None if none is open. It counts once."""
+        return None if state is None else self._questions.pop(state, None)
+
     def begin_call(self, tool: Tool, size_bytes: int) -> None:
         """Count a call with arguments of a size; raises BudgetExhaustedError."""
-        with self._lock:
-            self._begin_call(tool, size_bytes)
+        self._used.begin_call(self.budget, size_bytes, uses_network=tool.facts.uses_network)
 
-    def _begin_call(self, tool: Tool, size_bytes: int) -> None:
-        budget = self.budget
-        self._require(self._calls < budget.calls, f"{budget.calls} calls", "calls")
-        self._require(self._seconds < budget.seconds, f"{budget.seconds:g} s", "seconds")
-        self._require(
-            self._bytes + size_bytes <= budget.size_bytes, f"{budget.size_bytes} bytes", "bytes"
-        )
-        if tool.facts.uses_network:
-            left = self._network_calls < budget.network_calls
-            told = f"{budget.network_calls} calls of tools that may use the network"
-            self._require(left, told, "network_calls")
-            self._network_calls += 1
-        self._calls += 1
-        self._bytes += size_bytes
+    def timing(self) -> AbstractContextManager[None]:
+        """Count the seconds of the block, which runs a tool."""
+        return self._used.timing()
 
-    def end_call(self, seconds: float) -> None:
-        """Count how long a call lasted."""
-        with self._lock:
-            self._seconds += seconds
+    @property
+    def seconds_left(self) -> float:
+        """How long its calls may go on, all of them together."""
+        return self.budget.seconds - self._used.seconds
 
     def take_bytes(self, size_bytes: int) -> None:
         """Count what is given to the client; raises BudgetExhaustedError."""
-        limit = self.budget.size_bytes
-        with self._lock:
-            self._require(self._bytes + size_bytes <= limit, f"{limit} bytes", "bytes")
-            self._bytes += size_bytes
+        is_left = self.take_if_left(size_bytes)
+        require_left(is_left, f"{self.budget.size_bytes} bytes", "bytes")
+
+    def take_if_left(self, size_bytes: int) -> bool:
+        """Count what is given to the client if that is within the budget; whether it is."""
+        return self._used.take_bytes(self.budget, size_bytes)
 
     def keep(self, artifact: Artifact) -> str:
         """Let the session read an artifact; returns its URI."""
@@ -117,48 +115,45 @@ class Session:
             )
         return found
 
-    def _require(self, is_left: bool, limit: str, key: str) -> None:  # noqa: FBT001 - a fact
-        if not is_left:
-            raise BudgetExhaustedError(
-                f"this session has used up its {limit}",
-                hint=f"begin another session, or raise {key} of [mcp.budget] in onex.toml",
-            )
-
 
 class Sessions:
-    """The sessions of one server by their keys; those that are idle are forgotten."""
+    """The sessions of one server by principal and key; those that are idle are forgotten."""
 
     def __init__(
         self,
         budget: SessionBudget,
         *,
-        maximum: int = 10_000,
+        of_principal: int = 50,
         idle_seconds: float = 1_800.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``of_principal`` is how many are kept for each principal, who loses their own alone."""
         self._budget = budget
-        self._maximum = maximum
+        self._of_principal = of_principal
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, dict[str, Session]] = {}
 
-    def of(self, key: str) -> Session:
-        """The session of a key, a new one if there is none."""
+    def of(self, principal: str, key: str) -> Session:
+        """The session of a principal, a new one if there is none."""
         now = self._clock()
-        found = self._sessions.pop(key, None)
-        if found is None or now - found.used_at > self._idle_seconds:
-            found = Session(self._budget)
-        found.used_at = now
-        # The one that was used last stands last.
-        self._sessions[key] = found
-        while len(self._sessions) > self._maximum:
-            self._sessions.pop(next(iter(self._sessions)))
         self._forget_idle(now)
+        sessions = self._sessions.pop(principal, {})
+        found = sessions.pop(key, None) or Session(self._budget)
+        found.used_at = now
+        # What was used last stands last, among sessions and among principals.
+        sessions[key] = found
+        self._sessions[principal] = sessions
+        while len(sessions) > self._of_principal:
+            sessions.pop(next(iter(sessions)))
         return found
 
     def _forget_idle(self, now: float) -> None:
-        while True:
-            key, first = next(iter(self._sessions.items()))
-            if now - first.used_at <= self._idle_seconds:
+        for principal, sessions in list(self._sessions.items()):
+            for key, session in list(sessions.items()):
+                if now - session.used_at <= self._idle_seconds:
+                    break
+                del sessions[key]
+            if sessions:
                 return
-            del self._sessions[key]
+            del self._sessions[principal]

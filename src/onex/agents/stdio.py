@@ -18,6 +18,7 @@ from onex.agents.tool_server import ToolServer
 from onex.configuration.agent_settings import AgentSettings
 from onex.registry import Registry
 
+_LEAVE_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -52,10 +53,15 @@ async def _serve(
         loop.add_signal_handler(number, _end, tools, number)
     async with stdio_server() as (read, write):
         await tools.server.run(read, write, tools.initialization_options())
-    tools.close()
+        # A client that is gone must not keep what runs, nor this process by not reading.
+        loop.call_later(_LEAVE_SECONDS, os._exit, 0)
+        await asyncio.to_thread(tools.close)
 
 
 def _end(tools: ToolServer, number: int) -> None:
     """End what runs, and then the process, whose thread waits for a line that may never come."""
+    for other in _SIGNALS:
+        # Whoever sends a second one does not want to wait.
+        signal.signal(other, signal.SIG_DFL)
     tools.close()
     os._exit(128 + number)

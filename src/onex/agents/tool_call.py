@@ -10,19 +10,21 @@ from pathlib import Path
 from onex.agents.session import ARTIFACT_SCHEME, Session
 from onex.agents.tool import Tool
 from onex.agents.tool_catalog import ToolCatalog
-from onex.domain.agent_errors import PathOutsideRootsError, ToolChangedError
+from onex.domain.agent_errors import ToolChangedError
+from onex.domain.artifact_records import Artifact, artifacts_in
 from onex.domain.digest import is_digest
+from onex.domain.errors import RunCancelledError
 from onex.domain.grant import RunAccess
 from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue, as_object
-from onex.domain.path_text import is_within
 from onex.domain.result import IsolationLevel, RunResult
 from onex.execution.cancellation import Cancellation
+from onex.execution.designation import OfferedFolders, real_path
 from onex.execution.events import Observer
 from onex.execution.plan import ExecutionPlan
 from onex.registry import Registry
 from onex.schemas.given_inputs import GivenInputs
-from onex.schemas.places import changed_at, named, value_at
-from onex.trust.grantable import SYSTEM_FOLDERS
+from onex.schemas.object_schema import declared_inputs
+from onex.schemas.places import PATH, MarkingSchemas, changed_at, named, value_at
 from onex.trust.grants import PendingGrant
 
 STRICT = RunAccess(IsolationLevel.STRICT)
@@ -43,10 +45,11 @@ class NeedsGrants:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """The tool was run, successfully or not."""
+    """The tool was run, successfully or not; ``artifacts`` are those of its output by digest."""
 
     tool: Tool
     result: RunResult
+    artifacts: Mapping[str, Artifact]
 
     @property
     def output(self) -> JsonValue:
@@ -87,6 +90,8 @@ class ToolCall:
 
         Otherwise raises as ``Registry.run``.
         """
+        if cancellation.is_requested:
+            raise RunCancelledError("the call was cancelled before it began", hint="make it again")
         acting = registry.acting_as(self.actor)
         acting.refresh()
         tool = ToolCatalog(acting, self.may_run).tool(self.name)
@@ -99,18 +104,26 @@ class ToolCall:
         given = GivenInputs(values, folders=dict.fromkeys(values, folder))
         plan = acting.plan_of(tool.target, given, access=STRICT)
         _require_listed(tool, plan)
-        if self.session.roots is None and any(_paths(plan, values)):
+        if self.session.roots is None and values and _takes_paths(plan):
             return NeedsRoots()
-        plan = _within_roots(plan, values, roots)
+        plan = _within(replace(plan, offered_folders=tuple(roots)), values)
         if plan.pending:
             return NeedsGrants(tool, plan.pending)
-        result = acting.run(plan, observer=observer, cancellation=cancellation)
-        self.session.end_call(result.seconds)
-        return Called(tool, result)
+        with self.session.timing():
+            result = acting.run(plan, observer=observer, cancellation=cancellation)
+        called = Called(tool, result, {})
+        return replace(called, artifacts=_kept_artifacts(acting, called.output))
 
     def _real_roots(self) -> list[str]:
         offered = [*(self.session.roots or ()), *map(os.fspath, self.roots)]
         return list(dict.fromkeys(map(os.path.realpath, offered)))
+
+
+def _kept_artifacts(registry: Registry, output: JsonValue) -> dict[str, Artifact]:
+    """The artifacts of an output that are where the registry keeps such, and not made up."""
+    store = registry.history.artifacts
+    found = map(Artifact.of, artifacts_in(output))
+    return {a.digest: a for a in found if a.path == str(store.path_of(a.digest, a.name))}
 
 
 def _with_artifacts(arguments: JsonObject, session: Session) -> dict[str, JsonValue]:
@@ -160,31 +173,28 @@ def _paths(plan: ExecutionPlan, given: JsonObject) -> list[tuple[str | int, ...]
     ]
 
 
-def _within_roots(plan: ExecutionPlan, given: JsonObject, roots: Sequence[str]) -> ExecutionPlan:
-    """The plan with real paths, all of which lie in the folders that are offered.
+def _within(plan: ExecutionPlan, given: JsonObject) -> ExecutionPlan:
+    """The plan with real paths in the place of those that the agent named.
+
+    Paths that are put together while the plan runs are checked when they are handed over.
 
     Raises:
-        PathOutsideRootsError: one does not.
+        PathOutsideRootsError: one lies in none of the folders that are offered.
     """
+    offered = OfferedFolders.of(plan)
     inputs: JsonValue = plan.inputs
     for place in _paths(plan, given):
-        text = str(value_at(plan.inputs, place))
-        real = os.path.realpath(text)
-        if any(is_within(real, folder) for folder in SYSTEM_FOLDERS):
-            raise PathOutsideRootsError(
-                f"{named(place)} is {text}, which is a folder of the system",
-                hint="name a file of the user's",
-            )
-        if not any(is_within(real, root) for root in roots):
-            offered = ", ".join(roots) or "none"
-            raise PathOutsideRootsError(
-                f"{named(place)} is {text}, which lies in none of the folders that are offered:"
-                f" {offered}",
-                hint="the user offers folders in the client, by onex mcp --root DIR, or by roots"
-                " of [mcp] in onex.toml",
-            )
+        real = real_path(str(value_at(plan.inputs, place)), named(place))
+        if offered is not None:
+            offered.require(real, named(place))
         inputs = changed_at(inputs, [place], _constant(real))
     return replace(plan, inputs=as_object(inputs))
+
+
+def _takes_paths(plan: ExecutionPlan) -> bool:
+    """Whether a node of the plan takes a path."""
+    nodes = (planned.node for planned in plan.nodes.values())
+    return any(MarkingSchemas.of(PATH, *declared_inputs(node)) for node in nodes)
 
 
 def _constant(value: str) -> Callable[[JsonValue], JsonValue]:

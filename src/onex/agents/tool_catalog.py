@@ -13,6 +13,7 @@ from pathlib import Path
 
 from onex.agents.tool import Tool, UnofferableError, tool_of_node, tool_of_workflow
 from onex.agents.tool_name import name_of_node, name_of_workflow_file, namespace_glob
+from onex.domain.access_control import EVERYTHING
 from onex.domain.agent_errors import UnknownToolError
 from onex.domain.errors import OnexError
 from onex.domain.evidence import TrustLevel
@@ -59,6 +60,7 @@ class ToolCatalog:
         """``may_run`` says whether whoever asks may run the nodes of a namespace."""
         self._registry = registry
         self._may_run = may_run
+        self._may_run_all = may_run(EVERYTHING)
         expose = registry.configuration.agents.expose
         self._of_nodes = [p for p in expose if not isinstance(p, WorkflowPattern)]
         self._of_workflows = [p for p in expose if isinstance(p, WorkflowPattern)]
@@ -263,7 +265,8 @@ class ToolCatalog:
             if held is not None:
                 held.require(found.selected)
         except OnexError as error:
-            raise UnofferableError(f"cannot be run: {error.message}") from error
+            kind = UnofferableError if self._may_run_all else NotForCallerError
+            raise kind(f"cannot be run: {error.message}") from error
         nodes = [found.selected[root] for root in found.roots]
         levels = [self._require_usable(node) for node in nodes]
         order = list(TrustLevel)
@@ -273,12 +276,12 @@ class ToolCatalog:
     def _require_usable(self, node: RegisteredNode) -> TrustLevel:
         """How far a version can be trusted that may be offered; raises UnofferableError."""
         metadata = node.metadata
+        if not self._may_run(metadata.node.namespace):
+            raise NotForCallerError("may not be run with this token")
         if metadata.lifecycle is not Lifecycle.ACTIVE:
             raise UnofferableError(f"is {metadata.lifecycle}, and active nodes alone are offered")
         if node.yanked:
             raise UnofferableError("was yanked")
-        if not self._may_run(metadata.node.namespace):
-            raise NotForCallerError("may not be run with this token")
         refusal = self._registry.admission.refusal(node)
         if refusal is not None:
             raise UnofferableError(refusal)

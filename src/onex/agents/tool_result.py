@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import mimetypes
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from onex.agents.publisher_text import clean_text
 from onex.agents.session import Session
 from onex.agents.tool import META_PREFIX
-from onex.domain.artifact_records import Artifact, artifacts_in, with_records
+from onex.domain.artifact_records import Artifact, with_records
 from onex.domain.errors import OnexError, RunFailedError
 from onex.domain.json_value import ARTIFACT_KEY, JsonObject, JsonValue
 
@@ -33,14 +34,16 @@ def result_of(called: Called, session: Session) -> JsonObject:
         called.result.raise_for_status()
     except RunFailedError as error:
         return error_result(error, called.result.run_id)
-    output = called.output
-    structured = with_records(output, lambda record: _shown(record, session))
+    structured = with_records(called.output, partial(_shown, called, session))
     value = structured if isinstance(structured, Mapping) else {"result": structured}
     text = json.dumps(value, ensure_ascii=False)
     session.take_bytes(len(text.encode("utf-8", "replace")))
-    links = {as_link["uri"]: as_link for as_link in _links(output, session)}
+    links = [
+        {"type": "resource_link", **resource_of(artifact, session.keep(artifact))}
+        for artifact in called.artifacts.values()
+    ]
     return {
-        "content": [{"type": "text", "text": text}, *links.values()],
+        "content": [{"type": "text", "text": text}, *links],
         "structuredContent": value,
         "isError": False,
         "_meta": {f"{META_PREFIX}run": called.result.run_id},
@@ -71,17 +74,13 @@ def resource_of(artifact: Artifact, uri: str) -> dict[str, JsonValue]:
     return found | ({"mimeType": media_type} if media_type else {})
 
 
-def _shown(record: JsonObject, session: Session) -> JsonValue:
+def _shown(called: Called, session: Session, record: JsonObject) -> JsonValue:
     """What stands for an artifact: where it lies on this machine is nobody's business."""
     artifact = Artifact.of(record)
-    return {
+    shown: dict[str, JsonValue] = {
         ARTIFACT_KEY: artifact.digest,
         "name": artifact.name,
         "size_bytes": artifact.size_bytes,
-        "uri": session.keep(artifact),
     }
-
-
-def _links(output: JsonValue, session: Session) -> list[dict[str, JsonValue]]:
-    found = map(Artifact.of, artifacts_in(output))
-    return [{"type": "resource_link", **resource_of(a, session.keep(a))} for a in found]
+    kept = called.artifacts.get(artifact.digest)
+    return shown if kept is None else shown | {"uri": session.keep(kept)}

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,15 +35,15 @@ from onex.agents.tool import Tool
 from onex.agents.tool_catalog import ToolCatalog
 from onex.agents.tool_name import DESCRIBE_TOOL, FIND_TOOLS, RUN_TOOL
 from onex.agents.tool_result import error_result, resource_of
-from onex.artifacts.file_content import content_digest
 from onex.domain.agent_errors import UnknownToolError
-from onex.domain.errors import OnexError, UsageError
+from onex.domain.errors import InternalError, OnexError, UsageError
 from onex.domain.json_value import JsonObject, JsonValue
 from onex.registry import Registry
 
 if TYPE_CHECKING:
     from onex.agents.calls import Calls
 
+LOGGER = logging.getLogger("onex.agents")
 SERVER_NAME = "onex-registry"
 MAXIMUM_RESOURCE_BYTES = 16 * 1024 * 1024
 _MAXIMUM_DESCRIBED = 50
@@ -62,6 +64,9 @@ class ToolServer:
         open_registry: Callable[[], Registry],
         client_of: Callable[[Context], Client],
         list_limit: int,
+        *,
+        at_once: int = RUNS_AT_ONCE,
+        waiting: int = 256,
     ) -> None:
         """Serve a registry, which is opened for each of a few threads.
 
@@ -69,7 +74,10 @@ class ToolServer:
             open_registry: opens it.
             client_of: who sends a request.
             list_limit: how many tools are listed before they have to be found.
+            at_once: how many calls of one principal run at once.
+            waiting: how many more of them wait, before others are refused.
         """
+        self._at_once, self._waiting = at_once, waiting
         # Runs last, and must not keep others from listing.
         self._questions = RegistryThreads(open_registry, threads=2)
         self._runs = RegistryThreads(open_registry, threads=RUNS_AT_ONCE)
@@ -91,6 +99,9 @@ class ToolServer:
             on_list_resources=self._list_resources,
             on_read_resource=self._read_resource,
             on_subscriptions_listen=ListenHandler(self._bus),
+            # Arguments are checked here. Without this the SDK would list the tools at every call,
+            # as if the client had asked what they are now.
+            get_tool_input_schema=lambda name: None,
         )
         # Deprecated for new servers since 2026, and what clients before that know.
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
@@ -227,14 +238,19 @@ class ToolServer:
                 case str(name) if name == DESCRIBE_TOOL:
                     result = await self._describe(ctx, client, arguments)
                 case str(name) if name == RUN_TOOL:
-                    given = arguments.get("arguments", {})
-                    if not isinstance(given, dict):
-                        raise UsageError("arguments must be an object", hint="give inputs by name")
+                    given = _arguments_in(arguments)
                     return await self._calls.call(ctx, client, params, _name_in(arguments), given)
                 case name:
                     return await self._calls.call(ctx, client, params, name, arguments)
         except OnexError as error:
             result = error_result(error)
+        except MCPError:
+            raise
+        except Exception as error:
+            # Whatever it is, the client is told so and nothing more.
+            LOGGER.exception("a call of a tool failed", exc_info=error)
+            told = "the server failed; its log says why"
+            result = error_result(InternalError(told, hint="report it to whoever runs the server"))
         return types.CallToolResult.model_validate(dict(result))
 
     @cached_property
@@ -242,7 +258,7 @@ class ToolServer:
         # What makes runs is imported with the first one, so that tools are listed sooner.
         from onex.agents.calls import Calls
 
-        return Calls(self._runs)
+        return Calls(self._runs, self._at_once, self._waiting)
 
     # Files and logs
 
@@ -311,6 +327,13 @@ def _structured(value: JsonObject, session: Session) -> JsonObject:
     return {"content": [{"type": "text", "text": text}], "structuredContent": value}
 
 
+def _arguments_in(arguments: JsonObject) -> JsonObject:
+    given = arguments.get("arguments", {})
+    if not isinstance(given, dict):
+        raise UsageError("arguments must be an object", hint="give inputs by name")
+    return given
+
+
 def _name_in(arguments: JsonObject) -> str:
     name = arguments.get("name")
     if not isinstance(name, str) or not name:
@@ -323,6 +346,6 @@ def _read(path: Path, digest: str) -> bytes:
     if not path.is_file():
         raise UsageError(f"{path.name} is a folder, or not there any more", hint="run it again")
     content = path.read_bytes()
-    if content_digest(path) != digest:
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
         raise UsageError(f"{path.name} was changed since it was made", hint="run it again")
     return content

@@ -17,7 +17,7 @@ from onex.domain.json_value import (
     canonical_json,
 )
 from onex.domain.result import CachedOutput
-from onex.execution.designation import Designations
+from onex.execution.designation import Designations, OfferedFolders
 from onex.execution.preparation import PreparedNode
 from onex.execution.run_actions import CallAttempts, CallFacts, LookUp
 from onex.history.cache_key import FileDigests, Signature, cache_key, input_digest
@@ -38,6 +38,7 @@ class CacheLookup:
         *,
         has_artifacts: bool,
         is_shared: bool = False,
+        offered: OfferedFolders | None = None,
     ) -> None:
         """Prepare for the calls of a run.
 
@@ -47,6 +48,7 @@ class CacheLookup:
             nodes: those of the steps.
             has_artifacts: whether artifacts may be among what the run is given.
             is_shared: whether other machines may use the results.
+            offered: the folders whose files may be handed over; None for any.
         """
         self._is_shared = is_shared
         self._has_artifacts = has_artifacts
@@ -54,7 +56,7 @@ class CacheLookup:
         self._bring = bring
         self._files = FileDigests()
         self._brought: dict[str, JsonObject | None] = {}
-        self._designations = Designations(nodes)
+        self._designations = Designations(nodes, offered)
         self._seen: dict[str, Mapping[str, Signature]] = {}
 
     def facts_of(
@@ -71,6 +73,7 @@ class CacheLookup:
             SchemaMismatchError: what goes in is not what the node declares.
             ArtifactsUnavailableError: the shared store of artifacts cannot be used.
             PathNotEntitledError: a path goes in that its maker may not read.
+            PathOutsideRootsError: a path goes in that is not offered.
         """
         earlier, call = wanted.earlier, wanted.attempts.call
         # Looking for artifacts in every value would take longer than a short call.

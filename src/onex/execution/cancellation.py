@@ -20,6 +20,11 @@ class Cancellation:
         self._is_requested = False
         self._attached: list[Callable[[], None]] = []
 
+    @property
+    def is_requested(self) -> bool:
+        """Whether the end was asked for."""
+        return self._is_requested
+
     def request(self) -> None:
         """Ask for the end; a run ends as one that was cancelled. Any thread may ask."""
         with self._lock:

@@ -47,6 +47,7 @@ from onex.execution.cache_lookup import CacheLookup
 from onex.execution.call import CallBoundary
 from onex.execution.cancellation import Cancellation
 from onex.execution.context_factory import ExecutionContextFactory
+from onex.execution.designation import OfferedFolders
 from onex.execution.events import Observer, RunEnded, RunStarted, Warned
 from onex.execution.forecast import (
     RunForecast,
@@ -485,6 +486,7 @@ class _Run:
                 prepared.nodes,
                 has_artifacts=any(artifacts_in(given)),
                 is_shared=artifacts.is_shared,
+                offered=OfferedFolders.of(prepared.plan),
             ),
             telemetry=telemetry,
         )

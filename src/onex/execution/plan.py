@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from onex.schemas.absolute_paths import with_absolute_paths
 from onex.schemas.given_inputs import GivenInputs
 from onex.schemas.node_schemas import complete_inputs
 from onex.schemas.object_schema import declared_inputs
+from onex.schemas.places import value_at
 from onex.trust.access import AccessDecisions, NodeAccess, with_real_paths
 from onex.trust.grants import Grants, PendingGrant
 from onex.trust.security_validator import SecurityValidator
@@ -117,8 +118,10 @@ class ExecutionPlan:
     """What a run will do; ``nodes`` gives for each step the node that was chosen.
 
     ``lock_digest`` is the SHA-256 of the lock that chose the versions, None without one.
-    ``path_inputs`` are the places among the inputs that hold paths. ``actor`` is in whose name
-    it is executed, None for the user of the process.
+    ``path_inputs`` are the places among the inputs that hold paths, ``authored_paths`` those paths
+    that nobody gave: of the workflow and its defaults. If there are ``offered_folders`` nothing but
+    what lies in them, or in authored paths, may be handed over. ``actor`` is in whose name the plan
+    is executed, None for the user of the process.
     """
 
     workflow: Workflow
@@ -128,6 +131,8 @@ class ExecutionPlan:
     lock_digest: str | None = None
     access: RunAccess = field(default_factory=RunAccess)
     path_inputs: frozenset[ValuePath] = frozenset()
+    authored_paths: frozenset[str] = frozenset()
+    offered_folders: tuple[str, ...] | None = None
     actor: str | None = None
 
     @property
@@ -215,9 +220,20 @@ def plan_workflow(
         inputs=complete,
         warnings=(*resolution.warnings, *policy.decisions.warnings),
         access=policy.access,
-        path_inputs=paths,
+        path_inputs=paths.inputs,
+        authored_paths=paths.written | frozenset(_defaults_at(paths.inputs, complete, inputs)),
         lock_digest=None if lock is None else sha256_of(Lockfile((lock,)).to_toml()),
     )
+
+
+def _defaults_at(
+    places: Iterable[ValuePath], complete: JsonObject, given: JsonObject
+) -> Iterator[str]:
+    """The paths among the inputs that were not given."""
+    for place in places:
+        text = value_at(complete, place)
+        if place[0] not in given and isinstance(text, str):
+            yield text
 
 
 def recorded_plan(

@@ -19,6 +19,14 @@ from onex.schemas.places import PATH, MarkingSchemas, changed_at, value_at
 
 
 @dataclass(frozen=True, slots=True)
+class PathsOfRun:
+    """The places among the inputs that hold paths, and the paths that the workflow holds itself."""
+
+    inputs: frozenset[ValuePath] = frozenset()
+    written: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class _Marks:
     """Places that hold paths: in the inputs, in a step's arguments and in its ``foreach``."""
 
@@ -32,10 +40,10 @@ def with_absolute_paths(
     declared: Mapping[str, Sequence[JsonObject]],
     inputs: JsonObject,
     folders: Mapping[str, Path],
-) -> tuple[Workflow, JsonObject, frozenset[ValuePath]]:
+) -> tuple[Workflow, JsonObject, PathsOfRun]:
     """A workflow and its inputs with every relative path in them made absolute.
 
-    Beside them stand the places among the inputs that hold paths.
+    Beside them stands where the paths are.
 
     Args:
         workflow: the steps; a path is what the schema of the workflow or of a node says is one.
@@ -47,7 +55,7 @@ def with_absolute_paths(
     of_inputs = set(
         MarkingSchemas.of(PATH, object_schema(workflow.inputs)).places_in(inputs).places
     )
-    steps = dict(workflow.steps)
+    steps, written = dict(workflow.steps), set[str]()
     for step in workflow.steps.values():
         paths = MarkingSchemas.of(PATH, *declared[step.id])
         if not paths:
@@ -58,17 +66,25 @@ def with_absolute_paths(
             rendered = as_object(render(step.arguments, known))
             for place in paths.places_in(rendered).places:
                 _mark(step, place, item_place, marks)
-        steps[step.id] = replace(
-            step,
-            arguments=as_object(_absolute(step.arguments, marks.arguments, own)),
-            foreach=_absolute(step.foreach, marks.foreach, own),
-        )
+        arguments = as_object(_absolute(step.arguments, marks.arguments, own))
+        foreach = _absolute(step.foreach, marks.foreach, own)
+        written.update(_texts_at(arguments, marks.arguments), _texts_at(foreach, marks.foreach))
+        steps[step.id] = replace(step, arguments=arguments, foreach=foreach)
     changed = dict(inputs)
     for place in of_inputs:
         name = str(place[0])
         folder = folders.get(name, own)
         changed[name] = _absolute(changed[name], {place[1:]}, folder)
-    return replace(workflow, steps=steps), changed, frozenset(of_inputs)
+    found = PathsOfRun(frozenset(of_inputs), frozenset(written))
+    return replace(workflow, steps=steps), changed, found
+
+
+def _texts_at(value: JsonValue, places: set[ValuePath]) -> Iterator[str]:
+    """The texts at some places that are what they are, without references."""
+    for place in places:
+        text = value_at(value, place)
+        if isinstance(text, str) and "${{" not in text:
+            yield text
 
 
 def _items(step: Step, inputs: JsonObject) -> Iterator[tuple[ValuePath, JsonValue]]:
