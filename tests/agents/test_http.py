@@ -177,3 +177,122 @@ def test_a_server_of_several_processes_says_that_it_serves_no_agents(agents: Pro
         assert "several processes" in answer.json()["detail"]
     finally:
         server.stop()
+
+
+def test_what_is_private_is_not_told_whatever_its_state(server: RegistryServer) -> None:
+    project = server.project
+    add_node(project, "hidden.draft", "def execute(context):\n    return {}\n", lifecycle="draft")
+    project.write(
+        "w.workflow.yaml", '{"name": "w", "steps": {"a": {"node": "tool://hidden.none@^9"}}}'
+    )
+    toml = (project.root / "onex.toml").read_text()
+    project.write("onex.toml", toml.replace('"tag:agent"', '"tag:agent", "*.workflow.yaml"'))
+    project.scan()
+    assert project.onex_here("yank", "tool://hidden.tool@1.0.0").code == 0
+    server.stop()
+    server.start()
+
+    async def use() -> None:
+        async with Agent(project).over_http("auto", server, token_of(server, "reader")) as client:
+            for name in ("hidden_draft", "hidden_tool", "workflow-w"):
+                told = refusal_of(await client.call_tool(name, {}))
+                assert told.startswith(f"MCP001: no tool is called '{name}'\n"), told
+
+    run(use())
+
+
+@pytest.mark.parametrize("mode", BOTH_MODES)
+def test_a_changed_tool_stays_refused_until_it_is_listed(server: RegistryServer, mode: str) -> None:
+    project = server.project
+
+    async def use() -> None:
+        async with Agent(project).over_http(mode, server, token_of(server, "publisher")) as client:
+            await client.list_tools()
+            add_node(
+                project, "my.text.note", "def execute(context, *, text):\n    return {}\n",
+                inputs={"text": {"type": "string"}}, description="Another.",
+            )  # fmt: skip
+            for _ in range(3):
+                result = await client.call_tool("my_text_note", {"text": "a"})
+                assert refusal_of(result).startswith("MCP004")
+            await client.list_tools(cache_mode="refresh")
+            assert not (await client.call_tool("my_text_note", {"text": "a"})).is_error
+
+    run(use())
+
+
+def test_invented_sessions_take_nothing_from_others(server: RegistryServer) -> None:
+    one, other = token_of(server, "publisher"), token_of(server, "reader")
+
+    async def use() -> None:
+        async with Agent(server.project).over_http("auto", server, one) as client:
+            made = await client.call_tool("my_text_note", {"text": "mine"})
+            link = made.content[1]
+            assert isinstance(link, types.ResourceLink)
+            await flood(other)
+            assert (await client.read_resource(link.uri)).contents
+
+    async def flood(token: str) -> None:
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "authorization": f"Bearer {token}", "mcp-protocol-version": "2026-07-28",
+            "mcp-method": "resources/list",
+        }  # fmt: skip
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": "resources/list", "params": {"_meta": meta}}
+        async with httpx2.AsyncClient(timeout=30) as http:
+            for i in range(300):
+                answer = await http.post(
+                    f"{server.url}mcp", json=body, headers=headers | {"mcp-session-id": f"e{i}"}
+                )
+                assert answer.status_code in (200, 429), answer.text
+
+    run(use())
+
+
+def test_one_token_cannot_take_all_sessions(server: RegistryServer) -> None:
+    greedy, other = token_of(server, "reader"), token_of(server, "reader")
+    codes = [initialize(server, authorization=f"Bearer {greedy}").status_code for _ in range(203)]
+    assert codes[:200] == [200] * 200
+    assert codes[-1] in (429, 503)
+    assert initialize(server, authorization=f"Bearer {other}").status_code == 200
+
+
+@pytest.mark.parametrize("mode", BOTH_MODES)
+def test_a_question_without_an_answer_holds_up_nobody_else(
+    server: RegistryServer, mode: str
+) -> None:
+    import asyncio
+
+    project = server.project
+    server.stop()
+    toml = (project.root / "onex.toml").read_text()
+    project.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
+    reads = "def execute(context):\n    return {'text': open('/etc/hostname').read()}\n"
+    add_node(project, "their.reader", reads, capabilities=["file.read:/etc/hostname"])
+    server.start()
+    one, other = token_of(server, "maintainer"), token_of(server, "maintainer")
+
+    class Silent(Agent):
+        async def _elicit(self, _: object, params: types.ElicitRequestParams) -> types.ElicitResult:
+            asked.set()
+            await asyncio.sleep(300)
+            raise AssertionError
+
+    asked = asyncio.Event()
+
+    async def use() -> None:
+        silent, quick = Silent(project, answer=granting), Agent(project, answer=granting)
+        async with (
+            silent.over_http(mode, server, one) as waiting,
+            quick.over_http(mode, server, other) as client,
+        ):
+            task = asyncio.create_task(waiting.call_tool("their_reader", {}))
+            await asked.wait()
+            assert not (await client.call_tool("their_reader", {})).is_error
+            task.cancel()
+
+    run(use())
