@@ -24,7 +24,7 @@ coverage: .venv/dev .venv/corpus
 check: lint demo test slow
 
 # What takes seconds, and kills and writes for minutes.
-slow: .venv/dev .venv/corpus
+slow: .venv/dev .venv/corpus .venv/judges
 	$(BIN)/pytest -m slow --numprocesses=logical
 	ONEX_TEST_KILLS=200 ONEX_TEST_SECONDS=30 $(BIN)/pytest tests/crash -o timeout=900
 
@@ -69,6 +69,14 @@ CORPUS := pip download --quiet --no-deps --require-hashes --python-version 3.12 
 	$(BIN)/python -m $(CORPUS) --no-index --find-links $(WHEELS) -d $@ 2>/dev/null \
 		|| { $(BIN)/python -m $(CORPUS) -d $(WHEELS) \
 		&& $(BIN)/python -m $(CORPUS) --no-index --find-links $(WHEELS) -d $@; }
+	@touch $@
+
+# The conformance suite of the Model Context Protocol, and a Node.js that is new enough for it.
+.venv/judges: .venv/bin/python tests/agents/judges/package-lock.json
+	@mkdir -p $@
+	@cp tests/agents/judges/package.json tests/agents/judges/package-lock.json $@
+	@cd $@ && npm ci --silent --no-audit --no-fund --no-update-notifier \
+		|| echo "npm is missing, or failed: its judges are not asked"
 	@touch $@
 
 # Needs uv on PATH. The files name no index, so every machine uses its own.

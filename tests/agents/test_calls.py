@@ -55,7 +55,7 @@ def test_a_call_is_a_recorded_run_of_the_client(agents: Project, mode: str) -> N
     assert result.structured_content == {"words": 3}
     assert json.loads(text_of(result)) == {"words": 3}
     assert progress == [(0.5, 1.0, "half")]
-    assert [(log.level, log.data) for log in agent.logs] == [("info", "INFO: counting")]
+    assert [(log.level, log.data) for log in agent.logs] == [("info", "counting")]
     assert result.meta is not None
     record = agents.onex_here("runs", "show", result.meta["onex/run"], "--json").json
     assert record["plan"]["actor"].startswith("mcp:tester#")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as types
@@ -21,6 +23,15 @@ from onex.execution.events import (
 
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _MAXIMUM_LINE = 2_000
+_MAXIMUM_LINES = 200
+_RECORD = re.compile(r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL): (?P<text>.*)")
+_LEVEL_OF: Mapping[str, types.LoggingLevel] = {
+    "DEBUG": "debug",
+    "INFO": "info",
+    "WARNING": "warning",
+    "ERROR": "error",
+    "CRITICAL": "critical",
+}
 _MAXIMUM_MESSAGE = 200
 
 
@@ -46,7 +57,7 @@ class CallEvents:
                 if self._ended < self._steps:
                     await self._progress(0.0, f"{event.step_id} {event.result.status}")
             case Logged():
-                await self._log("info", event.text, event.step_id)
+                await self._lines(event.text, event.step_id)
             case Warned():
                 await self._log("warning", event.message, "run")
             case RetryScheduled():
@@ -61,6 +72,16 @@ class CallEvents:
             self._fraction = whole
             said = clean_text(message, _MAXIMUM_MESSAGE) or None
             await self._ctx.session.report_progress(whole, 1.0, said)
+
+    async def _lines(self, text: str, logger: str) -> None:
+        """What a node printed and logged, line by line."""
+        lines = text.splitlines()
+        for line in lines[:_MAXIMUM_LINES]:
+            found = _RECORD.match(line)
+            level = _LEVEL_OF[found["level"]] if found else "info"
+            await self._log(level, found["text"] if found else line, logger)
+        if len(lines) > _MAXIMUM_LINES:
+            await self._log("info", f"... and {len(lines) - _MAXIMUM_LINES} more lines", logger)
 
     async def _log(self, level: types.LoggingLevel, text: str, logger: str) -> None:
         if _LEVELS.index(level) < _LEVELS.index(self._session.log_level):
