@@ -1,7 +1,7 @@
 """Tools for agents: the first list, calls, many tools, and many sessions.
 
-Usage: agents.py [NODES], by default 10,000 nodes. Each figure stands beside what it is held against:
-the first list beside that of a server that does nothing but use the same SDK, and a call beside
+Usage: agents.py [NODES], by default 10,000 nodes. Each figure stands beside what it is held
+against: the first list beside that of a bare server of the same SDK, and a call beside
 ``Registry.run`` of the same node, in turns.
 """
 
@@ -143,23 +143,31 @@ def measure_first_list(root: Path) -> None:
 
 
 def measure_calls(root: Path) -> None:
-    """A call through standard input and output beside ``Registry.run``, of the same node."""
+    """Calls through standard input and output beside ``Registry.run`` of the same node.
+
+    In turns of ten, since a process that stood still while another worked is not warm.
+    """
     node, access = "tool://generated.group0.n0@1.0.0", RunAccess(IsolationLevel.STRICT)
     with serving(root) as client, Registry.open(start=root) as registry:
-        client.call("generated_group0_n0", {"text": "warm"})
-        registry.run(node, {"text": "warm"}, access=access)
+
+        def run(text: str) -> None:
+            registry.run(node, {"text": text}, access=access)
+
+        def call(text: str) -> None:
+            client.call("generated_group0_n0", {"text": text})
+
         here, there = [], []
-        for i in range(CALLS):
-            started = time.perf_counter()
-            registry.run(node, {"text": f"here {i}"}, access=access)
-            between = time.perf_counter()
-            client.call("generated_group0_n0", {"text": f"there {i}"})
-            here.append(between - started)
-            there.append(time.perf_counter() - between)
-    more = statistics.median(b - a for a, b in zip(here, there, strict=True))
+        for turn in range(ROUNDS):
+            for work, times in ((run, here), (call, there)):
+                work("warm")
+                for i in range(10):
+                    started = time.perf_counter()
+                    work(f"{turn} {i}")
+                    times.append(time.perf_counter() - started)
+    one, other = statistics.median(here), statistics.median(there)
     print(
-        f"a warm call: {statistics.median(there) * 1e3:.1f} ms, Registry.run"
-        f" {statistics.median(here) * 1e3:.1f} ms: {more * 1e3:+.2f} ms (budget +1.5)"
+        f"a warm call: {other * 1e3:.1f} ms, Registry.run {one * 1e3:.1f} ms:"
+        f" {(other - one) * 1e3:+.2f} ms (budget +1.5)"
     )
 
 
