@@ -25,6 +25,7 @@ def execute(context, *, path, top=3):
     with open(path) as file:
         return {"words": len(file.read().split())}
 """
+READS_HOSTNAME = "def execute(context):\n    return {'text': open('/etc/hostname').read()}\n"
 NOTE = """
 def execute(context, *, text):
     place = context.workdir / "note.txt"
@@ -130,6 +131,12 @@ def add_node(project: Project, namespace: str, code: str, **fields: Any) -> Path
     return project.add(namespace.rpartition(".")[2], code, **whole)
 
 
+def distrust_nodes(project: Project) -> None:
+    """Have nobody trust the source of the nodes."""
+    toml = (project.root / "onex.toml").read_text()
+    project.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
+
+
 def granting(params: types.ElicitRequestFormParams) -> types.ElicitResult:
     return types.ElicitResult(action="accept", content={"grant": True})
 
@@ -172,3 +179,11 @@ def agents(project: Project) -> Iterator[Project]:
 
 
 Use = Callable[[Client], Awaitable[None]]
+
+
+@pytest.fixture
+def stranger(agents: Project) -> Project:
+    """A node of a source that is not trusted, which asks for a file of the machine."""
+    distrust_nodes(agents)
+    add_node(agents, "their.reader", READS_HOSTNAME, capabilities=["file.read:/etc/hostname"])
+    return agents

@@ -7,6 +7,7 @@ import pytest
 
 from tests.agents.conftest import (
     BOTH_MODES,
+    READS_HOSTNAME,
     Agent,
     add_node,
     declining,
@@ -18,17 +19,6 @@ from tests.agents.conftest import (
 from tests.conftest import Project
 
 pytestmark = pytest.mark.parametrize("mode", BOTH_MODES)
-
-READS = "def execute(context):\n    return {'text': open('/etc/hostname').read()}\n"
-
-
-@pytest.fixture
-def stranger(agents: Project) -> Project:
-    """A node of a source that is not trusted, which asks for a file of the machine."""
-    toml = (agents.root / "onex.toml").read_text()
-    agents.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
-    add_node(agents, "their.reader", READS, capabilities=["file.read:/etc/hostname"])
-    return agents
 
 
 def call_twice(agent: Agent, mode: str) -> list[types.CallToolResult]:
@@ -93,7 +83,7 @@ def test_an_answer_to_another_question_grants_nothing(stranger: Project, mode: s
             assert isinstance(asked, types.InputRequiredResult)
             # Another version, which asks for more, takes the place of the one that was asked about.
             add_node(
-                stranger, "their.reader", READS,
+                stranger, "their.reader", READS_HOSTNAME,
                 capabilities=["file.read:/etc/hostname", "network.connect:evil.example"],
             )  # fmt: skip
             yes = types.ElicitResult(action="accept", content={"grant": True})

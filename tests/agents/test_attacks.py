@@ -22,7 +22,6 @@ from tests.agents.conftest import (
 )
 from tests.conftest import Project
 
-READS = "def execute(context):\n    return {'text': open('/etc/hostname').read()}\n"
 GRANTED = types.ElicitResult(action="accept", content={"grant": True})
 
 
@@ -124,14 +123,6 @@ def test_odd_paths_are_refused_with_a_code(agents: Project, path: str) -> None:
 
     assert refusal_of(run(use()))[:3] in ("MCP", "EXE", "WFL", "SEC")
     assert "Traceback" not in (agents.root / "mcp.log").read_text()
-
-
-@pytest.fixture
-def stranger(agents: Project) -> Project:
-    toml = (agents.root / "onex.toml").read_text()
-    agents.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
-    add_node(agents, "their.reader", READS, capabilities=["file.read:/etc/hostname"])
-    return agents
 
 
 @pytest.mark.parametrize("mode", BOTH_MODES)

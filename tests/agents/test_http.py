@@ -9,7 +9,17 @@ import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from tests.agents.conftest import BOTH_MODES, Agent, add_node, expose, granting, refusal_of, run
+from tests.agents.conftest import (
+    BOTH_MODES,
+    READS_HOSTNAME,
+    Agent,
+    add_node,
+    distrust_nodes,
+    expose,
+    granting,
+    refusal_of,
+    run,
+)
 from tests.conftest import Project, RegistryServer
 
 pytestmark = pytest.mark.slow
@@ -72,6 +82,26 @@ def test_tokens_see_and_run_what_their_role_and_namespaces_allow(
 
 
 @pytest.mark.parametrize("mode", BOTH_MODES)
+def test_many_tools_are_found_and_described(server: RegistryServer, mode: str) -> None:
+    server.stop()
+    expose(server.project, "tag:agent", more="list_limit = 1\n")
+    server.start()
+
+    async def use() -> None:
+        agent = Agent(server.project)
+        async with agent.over_http(mode, server, token_of(server, "publisher")) as client:
+            found = await client.call_tool("find_tools", {"query": "count"})
+            assert found.structured_content is not None
+            name = found.structured_content["tools"][0]["name"]
+            described = await client.call_tool("describe_tool", {"name": name})
+            assert not described.is_error
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            assert names == ["find_tools", "describe_tool", "run_tool", name]
+
+    run(use())
+
+
+@pytest.mark.parametrize("mode", BOTH_MODES)
 def test_folders_of_a_client_elsewhere_are_not_those_of_the_server(
     server: RegistryServer, mode: str
 ) -> None:
@@ -90,10 +120,8 @@ def test_folders_of_a_client_elsewhere_are_not_those_of_the_server(
 def test_grants_are_asked_of_maintainers_alone(server: RegistryServer, mode: str) -> None:
     project = server.project
     server.stop()
-    toml = (project.root / "onex.toml").read_text()
-    project.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
-    reads = "def execute(context):\n    return {'text': open('/etc/hostname').read()}\n"
-    add_node(project, "their.reader", reads, capabilities=["file.read:/etc/hostname"])
+    distrust_nodes(project)
+    add_node(project, "their.reader", READS_HOSTNAME, capabilities=["file.read:/etc/hostname"])
     server.start()
     agent = Agent(project, answer=granting)
 
@@ -269,10 +297,8 @@ def test_a_question_without_an_answer_holds_up_nobody_else(
 
     project = server.project
     server.stop()
-    toml = (project.root / "onex.toml").read_text()
-    project.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
-    reads = "def execute(context):\n    return {'text': open('/etc/hostname').read()}\n"
-    add_node(project, "their.reader", reads, capabilities=["file.read:/etc/hostname"])
+    distrust_nodes(project)
+    add_node(project, "their.reader", READS_HOSTNAME, capabilities=["file.read:/etc/hostname"])
     server.start()
     one, other = token_of(server, "maintainer"), token_of(server, "maintainer")
 

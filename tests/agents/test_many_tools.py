@@ -5,7 +5,16 @@ from __future__ import annotations
 import mcp_types as types
 import pytest
 
-from tests.agents.conftest import MODES, Agent, add_node, expose, granting, refusal_of, run
+from tests.agents.conftest import (
+    MODES,
+    Agent,
+    add_node,
+    distrust_nodes,
+    expose,
+    granting,
+    refusal_of,
+    run,
+)
 from tests.conftest import Project
 
 pytestmark = pytest.mark.parametrize("mode", MODES)
@@ -92,8 +101,7 @@ def test_what_is_asked_for_wrongly_is_said(many: Project, mode: str) -> None:
 
 
 def test_the_question_names_the_tool_that_is_run(many: Project, mode: str) -> None:
-    toml = (many.root / "onex.toml").read_text()
-    many.write("onex.toml", toml.replace('path = "nodes"', 'path = "nodes"\ntrusted = false'))
+    distrust_nodes(many)
     add_node(many, "my.asking", GREET, capabilities=["network.connect:api.example"],
              inputs={"who": {"type": "string"}})  # fmt: skip
     agent = Agent(many, answer=granting)

@@ -53,6 +53,10 @@ class Session:
         """Remember what a tool was when the session was told of it."""
         self._seen[tool.name] = tool.fingerprint
 
+    def note_found(self, tool: Tool) -> None:
+        """Remember a tool that was told of by a line, unless the session knows it."""
+        self._seen.setdefault(tool.name, tool.fingerprint)
+
     def require_unchanged(self, tool: Tool) -> None:
         """Raise ToolChangedError if a tool is not what the session was told."""
         if self._seen.get(tool.name, tool.fingerprint) != tool.fingerprint:

@@ -162,9 +162,7 @@ class ToolServer:
     async def _scan_if_empty(self) -> None:
         """Scan before the first list or search if nothing is registered yet."""
         if not self._was_scanned:
-            await self._questions.ask(
-                lambda registry: registry.storage.count() or registry.refresh()
-            )
+            await self._questions.ask(_scan_if_empty)
 
     def _scan_later(self, ctx: Context, client: Client) -> None:
         """Scan once after the first list, and tell the client if that changes what it lists."""
@@ -196,11 +194,12 @@ class ToolServer:
             raise UsageError("query must be a text of 1 to 400 characters", hint="name what to do")
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAXIMUM_FOUND:
             raise UsageError(f"limit must be from 1 to {MAXIMUM_FOUND}", hint="leave it out")
+        await self._scan_if_empty()
         found = await self._questions.ask(
             lambda r: ToolCatalog(r, client.may_run).find(query, limit)
         )
         for tool in found:
-            client.session.note_told(tool)
+            client.session.note_found(tool)
         tools: list[JsonValue] = [
             {
                 "name": tool.name,
@@ -229,19 +228,17 @@ class ToolServer:
     async def _call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        client = self._client(ctx)
+        client, name = self._client(ctx), params.name
         arguments: JsonObject = params.arguments or {}
         try:
-            match params.name:
-                case str(name) if name == FIND_TOOLS:
-                    result = await self._find(client, arguments)
-                case str(name) if name == DESCRIBE_TOOL:
-                    result = await self._describe(ctx, client, arguments)
-                case str(name) if name == RUN_TOOL:
-                    given = _arguments_in(arguments)
-                    return await self._calls.call(ctx, client, params, _name_in(arguments), given)
-                case name:
-                    return await self._calls.call(ctx, client, params, name, arguments)
+            if name == FIND_TOOLS:
+                result = await self._find(client, arguments)
+            elif name == DESCRIBE_TOOL:
+                result = await self._describe(ctx, client, arguments)
+            else:
+                if name == RUN_TOOL:
+                    name, arguments = _name_in(arguments), _arguments_in(arguments)
+                return await self._calls.call(ctx, client, params, name, arguments)
         except OnexError as error:
             result = error_result(error)
         except MCPError:
