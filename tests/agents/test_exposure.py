@@ -174,3 +174,33 @@ def test_settings_for_clients_start_the_server(project: Project, client: str) ->
     assert name in ("mcpServers", "mcp_servers", "servers", "context_servers")
     assert servers["onex"]["args"][:3] == ["-m", "onex", "mcp"]
     assert servers["onex"]["args"][-2:] == ["--root", str(project.root)]
+
+
+def test_tags_of_the_locked_version_count(project: Project) -> None:
+    add_node(project, "my.one", GIVE)
+    add_node(project, "my.two", GIVE, tags=[])
+    expose(project, "tag:agent")
+    project.onex_here("scan")
+    assert project.onex_here("lock", "tool://my.one", "tool://my.two").code == 0
+    add_node(project, "my.one", GIVE, version="2.0.0", folder="one-2", tags=[])
+    add_node(project, "my.two", GIVE, version="2.0.0", folder="two-2")
+    assert offered(project)[0] == ["my_one"]
+    with project.registry() as registry, pytest.raises(UnknownToolError):
+        ToolCatalog(registry).tool("my_two")
+
+
+def test_tools_of_names_that_look_alike_are_all_found(project: Project) -> None:
+    namespaces = ["a.b_c", "a.b.c", "a_b.c", "a-b.c", "find.tools", "x" * 70, "y" * 70, "A.B.c"]
+    for number, namespace in enumerate(namespaces):
+        add_node(project, namespace, GIVE, folder=f"n{number}")
+    expose(project, "tool://*")
+    names, withheld = offered(project)
+    assert len(names) == len(namespaces), withheld
+
+
+def test_permissions_that_hold_what_is_not_seen_are_not_shown(project: Project) -> None:
+    add_node(project, "my.one", GIVE, capabilities=["secret.access:a\u200bb"])
+    expose(project, "tool://my.*")
+    names, withheld = offered(project)
+    assert names == []
+    assert "not seen" in withheld["tool://my.one@1.0.0"]

@@ -11,6 +11,7 @@ from onex.agents.publisher_text import (
     MAXIMUM_TITLE,
     clean_schema,
     clean_text,
+    has_hidden,
 )
 from onex.agents.tool_name import name_of_node, name_of_workflow_file
 from onex.domain.evidence import TrustLevel
@@ -25,6 +26,7 @@ from onex.schemas.state_contract import read_state_contract
 
 MAXIMUM_SCHEMA_BYTES = 64 * 1024
 META_PREFIX = "onex/"
+_CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
 _NETWORK = "network.connect"
 _CHANGING_KINDS = frozenset(
     {"file.write", "process.execute", "registry.write", "artifact.write", _NETWORK}
@@ -115,6 +117,8 @@ def tool_of_node(node: RegisteredNode, trust: TrustLevel) -> Tool:
     metadata = node.metadata
     inputs = list(declared_inputs(node))
     identity, version = str(metadata.node), metadata.node_version
+    # What is declared one by one is all that there is.
+    closed = _CLOSED if metadata.inputs else {}
     facts = ToolFacts(
         metadata.requests, bool(MarkingSchemas.of(WRITTEN_PATH, *inputs)), metadata.idempotent
     )
@@ -124,7 +128,7 @@ def tool_of_node(node: RegisteredNode, trust: TrustLevel) -> Tool:
         target=NodeRef.parse(str(version)),
         title=clean_text(metadata.name, MAXIMUM_TITLE),
         description=clean_text(metadata.description, MAXIMUM_DESCRIPTION, keeps_lines=True),
-        input_schema=_schema("input", _together(inputs)),
+        input_schema=_schema("input", _together(inputs) | closed),
         output_schema=_output_schema(node),
         facts=facts,
         digests={identity: node.digest},
@@ -157,7 +161,7 @@ def tool_of_workflow(
         target=file,
         title=clean_text(workflow.name, MAXIMUM_TITLE),
         description=clean_text(workflow.description, MAXIMUM_DESCRIPTION, keeps_lines=True),
-        input_schema=_schema("input", object_schema(workflow.inputs)),
+        input_schema=_schema("input", object_schema(workflow.inputs) | _CLOSED),
         output_schema=None,
         facts=facts,
         digests={identity: digest, **{str(n.metadata.node): n.digest for n in nodes}},
@@ -168,12 +172,16 @@ def tool_of_workflow(
 def _meta(
     identity: str, version: str, digest: str, trust: TrustLevel, facts: ToolFacts
 ) -> JsonObject:
+    asked = [str(permission) for permission in facts.permissions]
+    hidden = next((text for text in asked if has_hidden(text)), None)
+    if hidden is not None:
+        raise UnofferableError(f"asks for {hidden!a}, which holds characters that are not seen")
     found: dict[str, JsonValue] = {
         "node": identity,
         "version": version,
         "digest": digest,
         "trust": trust.value,
-        "permissions": [str(permission) for permission in facts.permissions],
+        "permissions": list(asked),
     }
     return {f"{META_PREFIX}{name}": value for name, value in found.items()}
 
@@ -188,7 +196,7 @@ def _output_schema(node: RegisteredNode) -> JsonObject | None:
     return _schema("output", with_artifacts(_together(found))) if found else None
 
 
-def _together(schemas: Sequence[JsonObject]) -> JsonObject:
+def _together(schemas: Sequence[JsonObject]) -> dict[str, JsonValue]:
     """One schema of an object for all that a node declares."""
     if not schemas:
         return {"type": "object"}

@@ -33,7 +33,7 @@ from onex.resolver.lockfile import Lockfile
 from onex.storage.query import MetadataQuery
 
 _PAGE = 100
-_MAXIMUM_CANDIDATES = 1_000
+_MAXIMUM_CANDIDATES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class ToolCatalog:
             # The namespace itself comes first, before what is below it.
             query = MetadataQuery(type="tool", namespace=glob, limit=1, with_total=False)
         nodes = (node for node in self._pages(query) if name_of_node(node.metadata.node) == name)
-        yield from self._held(n for n in nodes if any(p.fits(n.metadata) for p in self._of_nodes))
+        yield from self._held(nodes)
 
     def _candidates(self, *, is_active: bool = True) -> Iterator[Candidate]:
         yield from self._files()
@@ -174,13 +174,19 @@ class ToolCatalog:
     def _locked_nodes(self) -> Iterator[RegisteredNode]:
         for name in sorted(self._lock.nodes if self._lock else ()):
             node = self._locked(NodeId.parse(name))
-            if node is not None and any(p.fits(node.metadata) for p in self._of_nodes):
+            if node is not None and self._is_named(node):
                 yield node
 
     def _held(self, nodes: Iterable[RegisteredNode]) -> Iterator[RegisteredNode]:
-        """The versions that are locked in the place of others, if there is a lock."""
+        """Those that ``expose`` names, in the versions that are locked if there is a lock."""
         for node in nodes:
-            yield self._locked(node.metadata.node) or node
+            held = self._locked(node.metadata.node) or node
+            # Versions of one node may have different tags.
+            if self._is_named(held):
+                yield held
+
+    def _is_named(self, node: RegisteredNode) -> bool:
+        return any(pattern.fits(node.metadata) for pattern in self._of_nodes)
 
     def _locked(self, node: NodeId) -> RegisteredNode | None:
         locked = None if self._lock is None else self._lock.nodes.get(str(node))

@@ -55,9 +55,9 @@ def namespace_glob(name: str) -> str:
     stem, separator, _ = name.rpartition("-")
     if not separator:
         return name.replace("_", ".")
-    words = stem.rpartition("-")[2]
+    glob = stem.rpartition("-")[2].replace("_", "?")
     # A long namespace is cut off in the name.
-    return words.replace("_", "?") + "*"
+    return glob + "*" if len(name) == _MAXIMUM_LENGTH else glob
 
 
 def _hashed(beginning: str, words: str, identity: str) -> str:
