@@ -226,3 +226,15 @@ def test_a_budget_ends_a_session(agents: Project, mode: str) -> None:
             assert "used up its 2 calls" in text_of(result)
 
     run(use())
+
+
+def test_a_project_that_cannot_be_read_is_said(agents: Project, mode: str) -> None:
+    async def use() -> None:
+        async with Agent(agents).over_stdio(mode) as client:
+            (agents.root / "onex.lock").write_text("<<<<<<< ours\n")
+            with pytest.raises(MCPError, match="conflict markers"):
+                await client.list_tools()
+            result = await client.call_tool("my_text_note", {"text": "a"})
+            assert "conflict markers" in refusal_of(result)
+
+    run(use())
