@@ -99,7 +99,7 @@ def test_a_misconfigured_source_is_refused(project: Project) -> None:
     project.write("onex.toml", '[[sources]]\nkind = "carrier-pigeon"\n')
     done = project.onex_here("scan", "--format", "json")
     assert "carrier-pigeon" in done.json["error"]["message"]
-    assert "filesystem, package" in done.json["error"]["hint"]
+    assert "filesystem, mcp, package" in done.json["error"]["hint"]
 
 
 def test_a_third_party_adds_a_kind_of_source(project: Project) -> None:

@@ -60,7 +60,7 @@ def test_every_combination(action: Action) -> None:
 def test_each_action_needs_the_role_that_the_documents_name() -> None:
     assert NEEDED_ROLE == {
         Action.READ: Role.READER, Action.PUBLISH: Role.PUBLISHER,
-        Action.DECIDE: Role.MAINTAINER, Action.ADMINISTER: Role.ADMIN,
+        Action.RUN: Role.PUBLISHER, Action.DECIDE: Role.MAINTAINER, Action.ADMINISTER: Role.ADMIN,
     }  # fmt: skip
     assert Role.READER < Role.PUBLISHER < Role.MAINTAINER < Role.ADMIN
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from onex.configuration import toml_file
+from onex.configuration import agent_settings, toml_file
+from onex.configuration.mcp_server import _KEYS as MCP_KEYS
 from onex.domain.errors import OnexError
 from onex.domain.limits import Limits
 from onex.domain.trust_table import TRUST_KEYS
@@ -44,7 +45,10 @@ def test_every_key_that_a_reader_knows_is_described() -> None:
     assert config["policy"]["properties"].keys() == TRUST_KEYS | {
         "trust_policy", "isolation", "limits",
     }  # fmt: skip
-    assert config["sources"]["items"]["properties"].keys() == toml_file._SOURCE_KEYS
+    assert config["sources"]["items"]["properties"].keys() == toml_file._SOURCE_KEYS | MCP_KEYS
+    assert config["mcp"]["properties"].keys() == agent_settings._KEYS
+    budget = config["mcp"]["properties"]["budget"]["properties"]
+    assert budget.keys() == agent_settings._BUDGET_KEYS
     limits = {field.name for field in dataclasses.fields(Limits)}
     assert step["limits"]["properties"].keys() == limits
     assert editor_schema("config")["$defs"]["limits"]["properties"].keys() == limits

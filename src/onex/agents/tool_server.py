@@ -129,9 +129,12 @@ class ToolServer:
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         client = self._client(ctx)
-        await self._scan_if_empty()
         described = list(client.session.described)
-        listed, all_listed = await self._questions.ask(partial(self._listed, client, described))
+        try:
+            await self._scan_if_empty()
+            listed, all_listed = await self._questions.ask(partial(self._listed, client, described))
+        except OnexError as error:
+            raise _refusal(error) from error
         for tool in listed:
             client.session.note_told(tool)
         self._scan_later(ctx, client)
@@ -282,8 +285,7 @@ class ToolServer:
             session.take_bytes(artifact.size_bytes)
             content = await anyio.to_thread.run_sync(_read, Path(artifact.path), artifact.digest)
         except OnexError as error:
-            data = {"code": error.code, "hint": error.hint}
-            raise MCPError(types.INVALID_PARAMS, error.message, data) from error
+            raise _refusal(error) from error
         media_type = resource_of(artifact, uri).get("mimeType")
         shown: dict[str, JsonValue] = {"uri": uri, "mimeType": media_type}
         try:
@@ -311,6 +313,12 @@ class ToolServer:
         if told is not None:
             client.session.client = clean_text(told.client_info.name, 60) or "client"
         return client
+
+
+def _refusal(error: OnexError) -> MCPError:
+    """An error of a request that is no call."""
+    data = {"code": error.code, "hint": error.hint}
+    return MCPError(types.INVALID_PARAMS, error.message, data)
 
 
 def _scan_if_empty(registry: Registry) -> None:
