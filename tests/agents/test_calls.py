@@ -238,3 +238,20 @@ def test_a_project_that_cannot_be_read_is_said(agents: Project, mode: str) -> No
             assert "conflict markers" in refusal_of(result)
 
     run(use())
+
+
+@pytest.mark.parametrize("name", ["my data", "d\u00e4ta", "100%", "a#b?c"])
+def test_folders_of_any_name_can_be_offered(agents: Project, mode: str, name: str) -> None:
+    folder = agents.root / name
+    folder.mkdir()
+    (folder / "b.txt").write_text("one two")
+    (agents.root / "link").symlink_to(folder)
+
+    async def use() -> None:
+        for root in (folder, agents.root / "link"):
+            async with Agent(agents, roots=[root]).over_stdio(mode) as client:
+                for path in ("b.txt", str(folder / "b.txt"), str(agents.root / "link" / "b.txt")):
+                    result = await client.call_tool("my_text_count", {"path": path})
+                    assert result.structured_content == {"words": 2}, result
+
+    run(use())

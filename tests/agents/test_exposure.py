@@ -50,6 +50,7 @@ def test_what_is_not_offered_has_a_reason(project: Project) -> None:
     add_node(project, "my.outside", GIVE, inputs={"a": {"$ref": "https://elsewhere.example/s"}})
     add_node(project, "my.hidden", GIVE, inputs={"a": {"type": "string", "enum": ["x\u200b"]}})
     add_node(project, "my.large", GIVE, inputs={"a": {"type": "string", "enum": ["x" * 70_000]}})
+    add_node(project, "my.wrong", GIVE, inputs={"a": {"type": "odd"}})
     expose(project, "tool://my.*", "*.workflow.yaml")
     project.write("broken.workflow.yaml", "steps: 3\n")
     project.onex_here("scan")
@@ -62,6 +63,7 @@ def test_what_is_not_offered_has_a_reason(project: Project) -> None:
         ("tool://my.outside@1.0.0", "which is not in it"),
         ("tool://my.hidden@1.0.0", "not seen"),
         ("tool://my.large@1.0.0", "more than 65536 bytes"),
+        ("tool://my.wrong@1.0.0", "is not valid"),
         ("workflow:broken.workflow.yaml", "cannot be run"),
     ):
         assert reason in withheld[identity], withheld

@@ -188,7 +188,15 @@ def test_a_client_that_never_reads_and_leaves_leaves_nothing(raw: Raw) -> None:
     wait_until_nothing_runs(raw.project)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_without_a_client_it_ends_at_once(agents: Project) -> None:
+    done = subprocess.run(
+        Agent(agents).command(), env=agents.environment, stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_what_runs_and_what_waits(raw: Raw, number: signal.Signals) -> None:
     for call in range(1, 200):
         raw.call(call, "my_sleep")

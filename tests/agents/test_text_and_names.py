@@ -24,7 +24,7 @@ from onex.domain.expose_pattern import (
 from onex.domain.permission import Permission
 from onex.domain.reference import NAMESPACE, NODE_TYPE, NodeId
 
-ACCEPTED = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ACCEPTED = re.compile(r"[A-Za-z0-9_-]{1,48}")
 NODES = st.builds(
     NodeId,
     st.one_of(st.just("tool"), st.from_regex(NODE_TYPE, fullmatch=True)),

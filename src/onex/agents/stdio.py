@@ -19,7 +19,7 @@ from onex.configuration.agent_settings import AgentSettings
 from onex.registry import Registry
 
 _LEAVE_SECONDS = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve_stdio(

@@ -20,6 +20,7 @@ from onex.domain.metadata import RegisteredNode
 from onex.domain.permission import Permission
 from onex.domain.reference import NodeRef
 from onex.domain.workflow import Workflow
+from onex.schemas.node_schemas import schema_problems
 from onex.schemas.object_schema import declared_inputs, object_schema, with_artifacts
 from onex.schemas.places import WRITTEN_PATH, MarkingSchemas
 from onex.schemas.state_contract import read_state_contract
@@ -214,6 +215,10 @@ def _schema(what: str, schema: JsonObject) -> JsonObject:
     outside = next(iter(external_references(found)), None)
     if outside is not None:
         raise UnofferableError(f"its {what} schema refers to {outside[:100]}, which is not in it")
+    # Clients drop the whole list for one schema that is none.
+    wrong = next(schema_problems({what: found}), None)
+    if wrong is not None:
+        raise UnofferableError(f"its {what} schema is not valid: {wrong[1][:200]}")
     return found
 
 

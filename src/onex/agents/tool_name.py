@@ -1,6 +1,7 @@
 """The names of tools: each follows from one identity alone, whatever else is offered.
 
-Clients accept ``[A-Za-z0-9_-]{1,64}``. ``tool://my.text.count`` is ``my_text_count``; what cannot
+Clients accept ``[A-Za-z0-9_-]{1,64}``, and put the name of the server before that of a tool, such
+as ``mcp__onex__``, which must fit as well. ``tool://my.text.count`` is ``my_text_count``; what cannot
 be written so, or would not lead back, ends with a part of the SHA-256 of the identity.
 """
 
@@ -15,7 +16,7 @@ from onex.domain.reference import NodeId
 FIND_TOOLS, DESCRIBE_TOOL, RUN_TOOL = "find_tools", "describe_tool", "run_tool"
 _OF_THE_SERVER = frozenset({FIND_TOOLS, DESCRIBE_TOOL, RUN_TOOL})
 
-_MAXIMUM_LENGTH = 64
+_MAXIMUM_LENGTH = 48
 _HASH_LENGTH = 12
 _TYPE_LENGTH = 12
 _PLAIN = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*", re.ASCII)
