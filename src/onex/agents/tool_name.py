@@ -1,8 +1,8 @@
 """The names of tools: each follows from one identity alone, whatever else is offered.
 
 Clients accept ``[A-Za-z0-9_-]{1,64}``, and put the name of the server before that of a tool, such
-as ``mcp__onex__``, which must fit as well. ``tool://my.text.count`` is ``my_text_count``; what cannot
-be written so, or would not lead back, ends with a part of the SHA-256 of the identity.
+as ``mcp__onex__``, which must fit as well. ``tool://my.text.count`` is ``my_text_count``; what
+cannot be written so, or would not lead back, ends with a part of the SHA-256 of the identity.
 """
 
 from __future__ import annotations
