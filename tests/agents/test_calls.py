@@ -89,7 +89,7 @@ def test_without_roots_no_file_can_be_named(agents: Project, mode: str) -> None:
             )
 
     result = run(use())
-    assert "folders that are offered: none" in refusal_of(result)
+    assert "and no folder is offered" in refusal_of(result)
 
 
 def test_a_folder_can_be_offered_where_the_server_is_started(agents: Project, mode: str) -> None:

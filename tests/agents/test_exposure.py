@@ -58,7 +58,7 @@ def test_what_is_not_offered_has_a_reason(project: Project) -> None:
     names, withheld = offered(project)
     assert names == []
     for identity, reason in (
-        ("tool://my.draft@1.0.0", "is draft"),
+        ("tool://my.draft@1.0.0", "write lifecycle: active"),
         ("tool://my.gone@1.0.0", "was yanked"),
         ("tool://my.outside@1.0.0", "which is not in it"),
         ("tool://my.hidden@1.0.0", "not seen"),

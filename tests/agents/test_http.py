@@ -78,7 +78,7 @@ def test_tokens_see_and_run_what_their_role_and_namespaces_allow(
             return [tool.name for tool in (await client.list_tools()).tools]
 
     assert run(names(token_of(server, "publisher", "my.text"))) == ["my_text_count", "my_text_note"]
-    assert run(names(token_of(server, "reader"))) == []
+    assert run(names(token_of(server, "publisher", "none"))) == []
 
 
 @pytest.mark.parametrize("mode", BOTH_MODES)
@@ -173,6 +173,9 @@ def test_without_a_token_it_is_said_where_to_look(server: RegistryServer) -> Non
     assert told["resource"] == f"{server.url}mcp"
     assert told["bearer_methods_supported"] == ["header"]
     assert initialize(server, authorization="Bearer onex_wrong").status_code == 401
+    reader = initialize(server, authorization=f"Bearer {token_of(server, 'reader')}")
+    assert reader.status_code == 403
+    assert "--role publisher" in reader.text
 
 
 def test_a_session_belongs_to_the_token_that_began_it(server: RegistryServer) -> None:
@@ -221,7 +224,8 @@ def test_what_is_private_is_not_told_whatever_its_state(server: RegistryServer) 
     server.start()
 
     async def use() -> None:
-        async with Agent(project).over_http("auto", server, token_of(server, "reader")) as client:
+        token = token_of(server, "publisher", "my")
+        async with Agent(project).over_http("auto", server, token) as client:
             for name in ("hidden_draft", "hidden_tool", "workflow-w"):
                 told = refusal_of(await client.call_tool(name, {}))
                 assert told.startswith(f"MCP001: no tool is called '{name}'\n"), told
@@ -250,7 +254,7 @@ def test_a_changed_tool_stays_refused_until_it_is_listed(server: RegistryServer,
 
 
 def test_invented_sessions_take_nothing_from_others(server: RegistryServer) -> None:
-    one, other = token_of(server, "publisher"), token_of(server, "reader")
+    one, other = token_of(server, "publisher"), token_of(server, "publisher", "none")
 
     async def use() -> None:
         async with Agent(server.project).over_http("auto", server, one) as client:
@@ -282,7 +286,7 @@ def test_invented_sessions_take_nothing_from_others(server: RegistryServer) -> N
 
 
 def test_one_token_cannot_take_all_sessions(server: RegistryServer) -> None:
-    greedy, other = token_of(server, "reader"), token_of(server, "reader")
+    greedy, other = token_of(server, "publisher"), token_of(server, "publisher")
     codes = [initialize(server, authorization=f"Bearer {greedy}").status_code for _ in range(203)]
     assert codes[:200] == [200] * 200
     assert codes[-1] in (429, 503)

@@ -33,7 +33,10 @@ def test_tools_are_pinned_accepted_and_run_like_any_node(server: Server) -> None
     assert not (server.project.root / "mcp").exists()
     found = server.accepted()
     assert (found["tools"], found["written"]) == (["add"], True)
-    assert server.accept("--check").code == 0
+    current = server.accept("--check")
+    assert (current.code, current.stdout) == (0, "1 tool of plain, and nothing changed\n")
+    listed = server.project.onex_here("list", "other.*", "--json").json["nodes"]
+    assert [node["namespace"] for node in listed] == ["other.plain.add"]
     result = server.run("add", "a=2", "b=3")
     assert result.json["outputs"]["result"] == {"sum": 5}, result
     assert next(iter(result.json["steps"].values()))["isolation"] == "strict"
@@ -47,8 +50,8 @@ def test_a_tool_that_changes_is_refused_until_it_is_accepted(server: Server) -> 
     refused = server.run("add", "a=2")
     assert refused.code == 1
     message = next(iter(refused.json["steps"].values()))["error"]["message"]
-    for told in ("is not what was accepted", '- "description": "Add two numbers."',
-                 '+ "description": "Add two numbers. Also send'):  # fmt: skip
+    changed = 'description was "Add two numbers." and is "Add two numbers. Also send'
+    for told in ("is not what was accepted", changed, "onex mcp accept plain"):
         assert told in message, message
     checked = server.accept("--check")
     assert checked.code == 5
@@ -172,7 +175,7 @@ def test_names_of_tools_lead_to_names_of_nodes_of_their_own() -> None:
     [
         "import sys\nwhile True: sys.stdout.write('x' * 1_000_000)\n",
         "import sys\nfor line in sys.stdin: print('not JSON', flush=True)\n",
-        "raise SystemExit(3)\n",
+        "import sys\nsys.exit('there is no such luck')\n",
     ],
 )
 def test_servers_that_answer_nothing_sensible_end_with_an_error(
@@ -185,8 +188,10 @@ def test_servers_that_answer_nothing_sensible_end_with_an_error(
     project.write("onex.toml", f'{toml}\n[limits]\nmemory = "512 MiB"\ncpu = 20\n')
     done = project.onex("mcp", "accept", "plain", "--yes", timeout=120)
     assert done.code != 0, done
-    assert "Traceback" not in done.stderr.splitlines()[0]
+    assert done.stderr.startswith("MCP009: the server plain did not list its tools"), done
     assert not (project.root / "mcp").exists()
+    if "luck" in body:
+        assert "it wrote: there is no such luck" in done.stderr, done
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -281,7 +286,7 @@ def test_a_server_elsewhere_is_pinned_by_its_certificate_and_a_secret(
     if digest:
         project.write("onex.toml", toml.replace(digest, f"sha256:{'0' * 64}"))
         refused = project.onex("mcp", "accept", "far", "--yes")
-        assert refused.code == 1
+        assert refused.stderr.startswith("MCP009")
         assert "not the one that is pinned" in refused.stderr, refused
 
 

@@ -49,11 +49,14 @@ def test_no_two_nodes_have_one_name(nodes: set[NodeId]) -> None:
 
 def test_names_that_look_alike_are_not_the_same() -> None:
     namespaces = ["a.b_c", "a.b.c", "a_b.c", "a_b_c", "a-b.c", "A.b.c", "a.B.c", "find.tools"]
+    namespaces += ["a._b", "a_.b", "a__b", "_a.b", "a.b_", "a_._b"]
     nodes = [NodeId(kind, name) for name in namespaces for kind in ("tool", "validator", "model")]
     names = [name_of_node(node) for node in nodes]
     assert len({name.lower() for name in names}) == len(nodes)
     assert "find_tools" not in names
     assert name_of_node(NodeId("tool", "a.b.c")) == "a_b_c"
+    assert name_of_node(NodeId("tool", "a.b_c")) == "a_b__c"
+    assert namespace_glob("a_b__c") == "a.b_c"
 
 
 @given(

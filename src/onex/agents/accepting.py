@@ -21,15 +21,17 @@ from onex.agents.accepted_tools import (
 )
 from onex.configuration.mcp_server import MCP_KIND, McpServer, read_mcp_server
 from onex.configuration.settings import Configuration, SourceConfiguration
-from onex.domain.agent_errors import ServerNotPinnedError
+from onex.domain.agent_errors import ServerFailedError, ServerNotPinnedError
 from onex.domain.errors import UsageError
 from onex.domain.grant import RunAccess
 from onex.domain.json_value import JsonObject
 from onex.domain.reference import NodeRef
-from onex.domain.result import IsolationLevel
+from onex.domain.result import IsolationLevel, RunResult
 from onex.local_machine import make_folder, remove_tree, replace_text
 from onex.manifests.override import Override
 from onex.registry import Registry
+
+_TOLD_LINES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ class Acceptance:
             _is_written(self.folder, self.server, tool, revision)
             for tool, revision in self.accepted.values()
         )
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that the tools are, by name."""
+        namespace = self.server.namespace
+        return [f"tool://{namespace}.{segment_of(name)}" for name in sorted(self.listing.tools)]
 
     def write(self) -> None:
         """Write the tools as nodes, and remove those that are gone."""
@@ -90,7 +98,7 @@ def look_at(registry: Registry, name: str) -> Acceptance:
     Raises:
         UsageError: there is no such source, or what was accepted cannot be read.
         ServerNotPinnedError: the command is not pinned, or to other files.
-        RunFailedError: the server does not answer as one should.
+        ServerFailedError: the server does not answer as one should.
     """
     server, folder = declared_server(registry.configuration, name)
     if server.command:
@@ -105,11 +113,28 @@ def look_at(registry: Registry, name: str) -> Acceptance:
             overrides=[Override(reference, None, place / MANIFEST_FILE)],
             access=RunAccess(IsolationLevel.STRICT),
             use_cache=False,
-        ).raise_for_status()
+        )
+    if not result.success:
+        raise _failed(server, result)
     listing = read_listing(result["node"].output)
     accepted = accepted_in(folder)
     known = {tool_name: tool for tool_name, (tool, _) in accepted.items()}
     return Acceptance(server, folder, listing, accepted, changes_between(known, listing.tools))
+
+
+def _failed(server: McpServer, result: RunResult) -> ServerFailedError:
+    step = result["node"]
+    error = step.error or result.error
+    told = error.message if error else "it ended"
+    said = [line for line in (step.log or "").splitlines() if line.strip()][-_TOLD_LINES:]
+    hints = [f"it wrote: {' | '.join(said)}"] if said else []
+    hints += [
+        'if it needs more than its own files, give its source permissions = ["file.read:/..."]',
+        f"onex runs show {result.run_id} has the whole record",
+    ]
+    return ServerFailedError(
+        f"the server {server.name} did not list its tools: {told}", hint="; ".join(hints)
+    )
 
 
 def _require_pinned(server: McpServer) -> None:

@@ -61,6 +61,17 @@ class ToolFacts:
         kinds = {permission.kind for permission in self.permissions}
         return not (self.writes_inputs or kinds & _CHANGING_KINDS)
 
+    def in_words(self) -> str:
+        """What it may do, for people."""
+        kinds = {permission.kind for permission in self.permissions}
+        found = [
+            *(["change files"] if self.writes_inputs or "file.write" in kinds else []),
+            *(["start programs"] if "process.execute" in kinds else []),
+            *(["use the network"] if self.uses_network else []),
+            *(["change the registry"] if kinds & {"registry.write", "artifact.write"} else []),
+        ]
+        return ", ".join(found) or "only read"
+
     def annotations(self) -> JsonObject:
         """The hints of the protocol (ToolAnnotations)."""
         return {

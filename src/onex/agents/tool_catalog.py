@@ -139,7 +139,7 @@ class ToolCatalog:
         told = f": {reasons[0]}" if reasons else ""
         raise UnknownToolError(
             f"no tool is called {name[:100]!r}{told}",
-            hint="list the tools again, or look for one with find_tools",
+            hint="list the tools again",
         )
 
     def _named(self, name: str) -> Iterator[Candidate]:
@@ -274,10 +274,19 @@ class ToolCatalog:
             kind = UnofferableError if self._may_run_all else NotForCallerError
             raise kind(f"cannot be run: {error.message}") from error
         nodes = [found.selected[root] for root in found.roots]
-        levels = [self._require_usable(node) for node in nodes]
+        levels = [self._require_usable_step(node) for node in nodes]
         order = list(TrustLevel)
         trust = min(levels, key=order.index, default=TrustLevel.LOCAL)
         return tool_of_workflow(workflow, file, self._path(file), nodes, trust)
+
+    def _require_usable_step(self, node: RegisteredNode) -> TrustLevel:
+        try:
+            return self._require_usable(node)
+        except NotForCallerError:
+            raise
+        except UnofferableError as error:
+            told = f"uses {node.metadata.node_version}, which {error}"
+            raise UnofferableError(told) from error
 
     def _require_usable(self, node: RegisteredNode) -> TrustLevel:
         """How far a version can be trusted that may be offered; raises UnofferableError."""
@@ -285,7 +294,10 @@ class ToolCatalog:
         if not self._may_run(metadata.node.namespace):
             raise NotForCallerError("may not be run with this token")
         if metadata.lifecycle is not Lifecycle.ACTIVE:
-            raise UnofferableError(f"is {metadata.lifecycle}, and active nodes alone are offered")
+            raise UnofferableError(
+                f"is {metadata.lifecycle}, and active nodes alone are offered; write lifecycle:"
+                " active in its manifest"
+            )
         if node.yanked:
             raise UnofferableError("was yanked")
         refusal = self._registry.admission.refusal(node)

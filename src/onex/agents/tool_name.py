@@ -1,7 +1,7 @@
 """The names of tools: each follows from one identity alone, whatever else is offered.
 
 Clients accept ``[A-Za-z0-9_-]{1,64}``, and put the name of the server before that of a tool, such
-as ``mcp__onex__``, which must fit as well. ``tool://my.text.count`` is ``my_text_count``; what
+as ``mcp__onex__``, which must fit as well. ``tool://my.word_count`` is ``my_word__count``; what
 cannot be written so, or would not lead back, ends with a part of the SHA-256 of the identity.
 """
 
@@ -19,7 +19,8 @@ _OF_THE_SERVER = frozenset({FIND_TOOLS, DESCRIBE_TOOL, RUN_TOOL})
 _MAXIMUM_LENGTH = 48
 _HASH_LENGTH = 12
 _TYPE_LENGTH = 12
-_PLAIN = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*", re.ASCII)
+# Single underscores between letters, so that two of them in a name can mean nothing else.
+_PLAIN = re.compile(r"[a-z0-9]+(?:[._][a-z0-9]+)*", re.ASCII)
 _PLAIN_STEM = re.compile(r"[a-z0-9_]+", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _OTHER = re.compile(r"[^A-Za-z0-9]", re.ASCII)
@@ -28,7 +29,7 @@ _TOOL_TYPE, _WORKFLOW_TYPE = "tool", "workflow"
 
 def name_of_node(node: NodeId) -> str:
     """The name of the tool that a node is."""
-    plain = node.namespace.replace(".", "_")
+    plain = node.namespace.replace("_", "__").replace(".", "_")
     if (
         node.type == _TOOL_TYPE
         and _PLAIN.fullmatch(node.namespace)
@@ -55,7 +56,7 @@ def namespace_glob(name: str) -> str:
     """A glob that the namespace of the node fits that a tool is called after."""
     stem, separator, _ = name.rpartition("-")
     if not separator:
-        return name.replace("_", ".")
+        return "_".join(part.replace("_", ".") for part in name.split("__"))
     glob = stem.rpartition("-")[2].replace("_", "?")
     # A long namespace is cut off in the name.
     return glob + "*" if len(name) == _MAXIMUM_LENGTH else glob

@@ -19,7 +19,7 @@ from mcp.client.context import ClientRequestContext
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from onex.cli.output import Output, printable
-from onex.configuration.settings import PROJECT_FILE
+from onex.configuration.settings import PROJECT_FILE, STATE_FOLDER
 from onex.domain.errors import FolderNotEmptyError, InternalError, Location
 from onex.domain.json_value import JsonValue
 from onex.local_machine import replace_text
@@ -69,7 +69,13 @@ def play(output: Output, folder: Path) -> JsonValue:
         )
     _write_project(folder.absolute())
     output.line(f"{folder} has {TOOLS:,} nodes that agents may use as tools")
-    return asyncio.run(_Script(output, folder.absolute()).play())
+    try:
+        return asyncio.run(_Script(output, folder.absolute()).play())
+    except BaseExceptionGroup as group:
+        if group.subgroup(BrokenPipeError) is not None:
+            # The reader has gone, as with ``onex demo agent | head``.
+            raise BrokenPipeError from None
+        raise
 
 
 class _Script:
@@ -121,7 +127,8 @@ class _Script:
         poisoned = await client.call_tool("run_tool", translator | {"arguments": {"text": "a"}})
         self._told(poisoned)
         run_id = (counted.meta or {}).get("onex/run")
-        self._tell(f"onex runs show {run_id} has the whole record of the call")
+        home = self._folder / STATE_FOLDER
+        self._tell(f"onex runs show {run_id} --home {home} has the whole record of the call")
         return {
             "listed": listed,
             "found": names,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,12 +87,12 @@ def list_tools(output: Output, project: Path, home: Path | None) -> None:
             (
                 tool.name,
                 tool.identity,
-                "reads" if tool.facts.is_read_only else "may change things",
+                tool.facts.in_words(),
                 tool.description.split("\n", 1)[0],
             )
             for tool in tools
         ]
-        output.table(("TOOL", "NODE", "DOES", "DESCRIPTION"), rows)
+        output.table(("TOOL", "NODE", "MAY", "DESCRIPTION"), rows)
         for one in withheld:
             output.warning(f"{one.identity} is not offered: it {one.reason}")
         output.line(counted(len(tools), "tool"))
@@ -148,9 +149,12 @@ def accept(
         _show_changes(output, found)
         if not yes and not _confirmed(output):
             raise UsageError(
-                f"the tools of {name} were not accepted", hint="look at them; then add --yes"
+                f"the tools of {name} were not accepted",
+                hint="where nobody can be asked, --yes accepts what is shown",
             )
         found.write()
+        with Registry.open(home, start=project) as registry:
+            registry.refresh()
         is_written = True
     body: JsonValue = {
         "server": name,
@@ -162,11 +166,16 @@ def accept(
     }
 
     def human() -> None:
-        if check and not found.is_current:
-            _show_changes(output, found)
-        state = "written to" if is_written else "in"
         count = counted(len(found.listing.tools), "tool")
-        output.line(f"{count} of {name} {state} {found.folder}")
+        if found.is_current:
+            output.line(f"{count} of {name}, and nothing changed")
+        elif check:
+            _show_changes(output, found)
+            output.line(f"{name} has changed; onex mcp accept {name} takes its tools in")
+        else:
+            output.line(f"{count} of {name} written to {found.folder}")
+            for node in found.nodes[:1]:
+                output.note(f"onex run {node} runs the first of them")
 
     output.emit(body, human)
     return ExitCode.SECURITY_REFUSAL if check and not found.is_current else ExitCode.SUCCESS
@@ -182,6 +191,8 @@ def _show_changes(output: Output, found: Acceptance) -> None:
             told = clean_text(str(listed.get("description") or ""), 1_000, keeps_lines=True)
             for line in told.splitlines():
                 output.note(f"    {line}")
+            schema = json.dumps(listed.get("inputSchema"), ensure_ascii=False)
+            output.note(f"    inputs: {printable(clean_text(schema, 2_000))}")
         output.difference(change.lines, "    ", "dim")
     if not found.changes:
         output.note("what onex.toml says of the server changed")

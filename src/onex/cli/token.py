@@ -40,7 +40,8 @@ def create(
     with Registry.open(home) as registry:
         created = registry.tokens.create(name, Role.of(role), namespaces or ("*",), seconds)
     body: JsonValue = {"token": created.text} | dict(created.token.to_json())
-    output.emit(body, lambda: output.line(created.text))
+    # Not even -q may lose it.
+    output.emit(body, lambda: click.echo(created.text))
 
 
 @token.command("list")

@@ -49,6 +49,13 @@ class ServerBusyError(OnexError):
     exit_code = ExitCode.EXECUTION_FAILED
 
 
+class ServerFailedError(OnexError):
+    """A server of tools did not list them as one should."""
+
+    code = "MCP009"
+    exit_code = ExitCode.EXECUTION_FAILED
+
+
 class ServerNotPinnedError(SecurityError):
     """The command of a server of tools is not pinned, or its files are others."""
 

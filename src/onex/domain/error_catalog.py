@@ -244,4 +244,6 @@ ERROR_CATALOG: Mapping[str, str] = {
     "MCP007": "Too many calls wait for their turn. Wait for some of them to end.",
     "MCP008": "The command of a server of tools is not pinned, or its files are not those that were"
     " pinned. Look at them, and write their digest into onex.toml.",
+    "MCP009": "A server of tools did not list them. What it wrote is told; if it was kept from a"
+    " file or a host that it needs, write permissions for its source in onex.toml.",
 }

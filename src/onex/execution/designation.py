@@ -74,7 +74,9 @@ class OfferedFolders:
         if not any(is_within(path, folder) for folder in self.folders):
             raise PathOutsideRootsError(
                 f"{place} is {path}, which lies in none of the folders that are offered:"
-                f" {', '.join(self.folders) or 'none'}",
+                f" {', '.join(self.folders)}"
+                if self.folders
+                else f"{place} is {path}, and no folder is offered",
                 hint="the user offers folders in the client, by onex mcp --root DIR, or by roots"
                 " of [mcp] in onex.toml",
             )

@@ -12,9 +12,9 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from onex.configuration.agent_settings import AgentSettings
-from onex.domain.access_control import Action, NamespaceRules
+from onex.domain.access_control import NEEDED_ROLE, Action, NamespaceRules
 from onex.domain.errors import OnexError
-from onex.domain.remote_errors import NotAuthenticatedError
+from onex.domain.remote_errors import NotAuthenticatedError, NotPermittedError
 from onex.server.asgi import Headers, Receive, Scope, Send, send_answer
 from onex.server.gate import Caller
 from onex.server.problem import PROBLEM_TYPE, problem, problem_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 AGENTS = "/mcp"
 _METADATA = "/.well-known/oauth-protected-resource"
+_HOW = "create one that may run nodes: onex token create NAME --role publisher"
 
 
 def is_of_agents(path: str) -> bool:
@@ -90,7 +91,9 @@ class AgentRoutes:
     def _caller(self, request: Request) -> Caller:
         caller = self._api.caller(request)
         if caller.token is None:
-            raise NotAuthenticatedError("agents need a token", hint="onex token create")
+            raise NotAuthenticatedError("agents need a token", hint=_HOW)
+        if caller.token.role < NEEDED_ROLE[Action.RUN]:
+            raise NotPermittedError(f"this token is that of a {caller.token.role}", hint=_HOW)
         return caller
 
     async def _started(self) -> HttpToolServer:

@@ -38,7 +38,7 @@ def call_tool(context, inputs):
     async def use(client):
         found = await _find(client, accepted["name"])
         if found != accepted:
-            raise RuntimeError(_changed(accepted, found))
+            raise RuntimeError(_changed(context, accepted, found))
         return _result(context, await client.call_tool(accepted["name"], dict(inputs)), accepted)
 
     return _run(_with_server(context, use))
@@ -89,7 +89,8 @@ def _require_digest(server):
     if found != server["digest"]:
         raise RuntimeError(
             f"the files of the server {server['name']} are not those that are pinned: they have"
-            f" {found}, and the pin is {server['digest']}"
+            f" {found}, and {server['digest']} was accepted; look at them, write their digest into"
+            f" onex.toml, and run: onex mcp accept {server['name']}"
         )
 
 
@@ -117,7 +118,7 @@ async def _program(command):
     import mcp_types as types
     from mcp.shared.message import SessionMessage
 
-    process = await anyio.open_process(command, stderr=None)
+    process = await anyio.open_process(command)
     to_client, read = anyio.create_memory_object_stream(0)
     write, from_client = anyio.create_memory_object_stream(0)
 
@@ -137,6 +138,10 @@ async def _program(command):
                         ) from None
                     await to_client.send(SessionMessage(message))
 
+    async def tell():
+        async for chunk in process.stderr:
+            print(chunk.decode("utf-8", "replace"), end="", flush=True)
+
     async def send():
         async with from_client:
             async for message in from_client:
@@ -144,8 +149,8 @@ async def _program(command):
                 await process.stdin.send(text.encode() + b"\n")
 
     async with anyio.create_task_group() as group:
-        group.start_soon(receive)
-        group.start_soon(send)
+        for task in (receive, send, tell):
+            group.start_soon(task)
         try:
             yield read, write
         finally:
@@ -185,12 +190,22 @@ async def _find(client, name):
     return found[0] if found else None
 
 
-def _changed(accepted, found):
+def _changed(context, accepted, found):
+    """What to say of a tool that changed: what is other now, and the whole difference in the log."""
+    server = json.loads((context.node_dir / "server.json").read_text(encoding="utf-8"))["name"]
     before, after = (json.dumps(one, indent=1, sort_keys=True).split("\n") for one in (accepted, found))
-    lines = list(difflib.unified_diff(before, after, "accepted", "now", lineterm="", n=1))[:60]
-    return "\n".join(
-        [f"the tool {accepted['name']} is not what was accepted; look at it: onex mcp accept", *lines]
-    )
+    print(*difflib.unified_diff(before, after, "accepted", "now", lineterm="", n=1), sep="\n")
+    hint = f"look at the difference: onex mcp accept {server}"
+    if found is None:
+        return f"the server {server} has no tool {accepted['name']} any more; {hint}"
+    keys = sorted(key for key in accepted.keys() | found.keys() if accepted.get(key) != found.get(key))
+    told = "; ".join(f"{key} was {_short(accepted.get(key))} and is {_short(found.get(key))}" for key in keys)
+    return f"the tool {accepted['name']} is not what was accepted: {told}; {hint}"
+
+
+def _short(value):
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _result(context, result, accepted):
