@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -96,9 +97,11 @@ class Site:
         found = []
         for pid in self.workers():
             for child in _descendants(pid):
-                command = Path(f"/proc/{child}/cmdline").read_bytes()
-                if b"zygote" in command and len(_descendants(child)) > 0:
-                    found.append(pid)
+                # One that ends in between is not busy.
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    command = Path(f"/proc/{child}/cmdline").read_bytes()
+                    if b"zygote" in command and len(_descendants(child)) > 0:
+                        found.append(pid)
         return found
 
     def recorded(self):

@@ -51,7 +51,7 @@ class McpServer:
         return tuple(
             word
             for i, word in enumerate(self.command)
-            if i == 0 or os.path.isfile(word)  # noqa: PTH113
+            if i == 0 or os.path.isfile(word)  # noqa: PTH113 - a text
         )
 
     @property
