@@ -177,18 +177,19 @@ def measure_many(root: Path, count: int) -> None:
         client.call("find_tools", {"query": "group 7"})
         # What was changed since the last scan is looked for after the first list.
         time.sleep(5)
-        lists, finds, describes = [], [], []
+        lists, finds, describes, names = [], [], [], []
         for i in range(CALLS):
             started = time.perf_counter()
             client.ask("tools/list", {})
             listed = time.perf_counter()
             found = client.call("find_tools", {"query": f"texts number {i * 37 % count}"})
-            ended = time.perf_counter()
-            name = found["structuredContent"]["tools"][0]["name"]
-            client.call("describe_tool", {"name": name})
+            finds.append(time.perf_counter() - listed)
             lists.append(listed - started)
-            finds.append(ended - listed)
-            describes.append(time.perf_counter() - ended)
+            names.append(found["structuredContent"]["tools"][0]["name"])
+        for name in names:
+            started = time.perf_counter()
+            client.call("describe_tool", {"name": name})
+            describes.append(time.perf_counter() - started)
         for what, times in (("list", lists), ("find", finds), ("describe", describes)):
             print(
                 f"{count:,} nodes: {what} {statistics.median(times) * 1e3:.1f} ms,"

@@ -71,7 +71,9 @@ class ToolCatalog:
         """Every tool by its name; None if there are more than a limit."""
         found: dict[str, Tool] = {}
         taken: set[str] = set()
-        for tool in self._offered(self._candidates()):
+        # Hardly more nodes are read than may be listed.
+        page = _PAGE if limit is None else min(_PAGE, limit + 2)
+        for tool in self._offered(self._candidates(page)):
             if tool.name in found and found[tool.name].identity != tool.identity:
                 taken.add(tool.name)
             found[tool.name] = tool
@@ -156,7 +158,7 @@ class ToolCatalog:
         nodes = (node for node in self._pages(query) if name_of_node(node.metadata.node) == name)
         yield from self._held(nodes)
 
-    def _candidates(self, *, is_active: bool = True) -> Iterator[Candidate]:
+    def _candidates(self, page: int = _PAGE, *, is_active: bool = True) -> Iterator[Candidate]:
         yield from self._files()
         seen: set[NodeId] = set()
         if self._lock is not None:
@@ -166,7 +168,7 @@ class ToolCatalog:
             query = self._query(pattern)
             if not is_active:
                 query = replace(query, lifecycle=None, among_best=False)
-            for node in self._pages(replace(query, limit=_PAGE, with_total=False)):
+            for node in self._pages(replace(query, limit=page, with_total=False)):
                 if node.metadata.node not in seen:
                     seen.add(node.metadata.node)
                     yield node
